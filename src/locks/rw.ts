@@ -1,0 +1,118 @@
+/**
+ * Fair reader-writer locks: rwsems (mmap_lock, anon_vma), which sleep, and rwlocks (mmu_lock), which spin. One word:
+ *
+ *   bit 31 WAITERS | 13-20 writer (actor + 1) | 12 PENDING: a writer waits, later readers are held back | 0-11 readers
+ *
+ * A waiting writer sets PENDING; with readers gone and PENDING alone, any writer may take it. A writer that takes the
+ * lock clears PENDING, and other waiting writers set it again at their next attempt.
+ */
+import { type Context, LOCK_READ, LOCK_WRITE } from '../machine/context.js';
+import { cmpxchg, fetchAdd, fetchAnd, readOnce } from '#words';
+import { WAITERS, wake } from '../machine/wait.js';
+import { lamportAcquire, lamportRelease, mightSleep, popHeld, pushHeld } from './held.js';
+
+export const RW_READERS = 0xfff;
+export const RW_PENDING = 1 << 12;
+const WRITER_SHIFT = 13;
+export const RW_WRITER = 0xff << WRITER_SHIFT;
+
+/** The writer that a lock word's value names, or -1. */
+export const rwWriter = (value: number): number => ((value & RW_WRITER) >> WRITER_SHIFT) - 1;
+export const rwReaders = (value: number): number => value & RW_READERS;
+
+function takeRead(ctx: Context, lock: number, lockClass: number, spins: boolean, trylock: boolean): boolean {
+  for (;;) {
+    const value = readOnce(ctx.words, lock);
+    if ((value & (RW_WRITER | RW_PENDING)) !== 0) return false;
+    if (cmpxchg(ctx.words, lock, value, value + 1) === value) break;
+  }
+  lamportAcquire(ctx, lock);
+  pushHeld(ctx, lock, lockClass, LOCK_READ, spins);
+  ctx.probe.onAcquire(ctx, lock, lockClass, LOCK_READ, trylock);
+  return true;
+}
+
+function dropRead(ctx: Context, lock: number, lockClass: number, spins: boolean): void {
+  ctx.probe.onRelease(ctx, lock, lockClass, LOCK_READ);
+  popHeld(ctx, lock, spins);
+  // several readers leave their times here at once: the word must never go back
+  for (;;) {
+    const left = Atomics.load(ctx.words, lock + 1);
+    if (((ctx.time - left) | 0) <= 0) break;
+    if (Atomics.compareExchange(ctx.words, lock + 1, left, ctx.time | 0) === left) break;
+  }
+  ctx.time += ctx.tick;
+  if (fetchAdd(ctx.words, lock, -1) < 0) {
+    fetchAnd(ctx.words, lock, ~WAITERS);
+    wake(ctx.m, lock);
+  }
+}
+
+function takeWrite(ctx: Context, lock: number, lockClass: number, spins: boolean, trylock: boolean): boolean {
+  for (;;) {
+    const value = readOnce(ctx.words, lock);
+    if ((value & (RW_WRITER | RW_READERS)) !== 0) {
+      if (trylock || (value & RW_PENDING) !== 0) return false;
+      if (cmpxchg(ctx.words, lock, value, value | RW_PENDING) === value) return false;
+      continue;
+    }
+    if (trylock && (value & RW_PENDING) !== 0) return false;
+    const mine = (value & WAITERS) | ((ctx.actor + 1) << WRITER_SHIFT);
+    if (cmpxchg(ctx.words, lock, value, mine) === value) break;
+  }
+  lamportAcquire(ctx, lock);
+  pushHeld(ctx, lock, lockClass, LOCK_WRITE, spins);
+  ctx.probe.onAcquire(ctx, lock, lockClass, LOCK_WRITE, trylock);
+  return true;
+}
+
+function dropWrite(ctx: Context, lock: number, lockClass: number, spins: boolean): void {
+  ctx.probe.onRelease(ctx, lock, lockClass, LOCK_WRITE);
+  popHeld(ctx, lock, spins);
+  lamportRelease(ctx, lock);
+  // PENDING of a writer that waits stays, so that no reader gets in before it
+  if (fetchAnd(ctx.words, lock, RW_PENDING) < 0) wake(ctx.m, lock);
+}
+
+/** One attempt of down_read(). False: yield `contended` and try again. */
+export function downRead(ctx: Context, lock: number, lockClass: number): boolean {
+  mightSleep(ctx, 'down_read');
+  ctx.probe.onLockAttempt(ctx, lock, lockClass, LOCK_READ);
+  return takeRead(ctx, lock, lockClass, false, false);
+}
+/** down_read_trylock(). */
+export const downReadTrylock = (ctx: Context, lock: number, lockClass: number): boolean =>
+  takeRead(ctx, lock, lockClass, false, true);
+/** up_read(). */
+export const upRead = (ctx: Context, lock: number, lockClass: number): void => dropRead(ctx, lock, lockClass, false);
+
+/** One attempt of down_write(). */
+export function downWrite(ctx: Context, lock: number, lockClass: number): boolean {
+  mightSleep(ctx, 'down_write');
+  ctx.probe.onLockAttempt(ctx, lock, lockClass, LOCK_WRITE);
+  return takeWrite(ctx, lock, lockClass, false, false);
+}
+/** down_write_trylock(). */
+export const downWriteTrylock = (ctx: Context, lock: number, lockClass: number): boolean =>
+  takeWrite(ctx, lock, lockClass, false, true);
+/** up_write(). */
+export const upWrite = (ctx: Context, lock: number, lockClass: number): void => dropWrite(ctx, lock, lockClass, false);
+
+/** One attempt of read_lock() on a rwlock. */
+export function readLock(ctx: Context, lock: number, lockClass: number): boolean {
+  ctx.probe.onLockAttempt(ctx, lock, lockClass, LOCK_READ);
+  return takeRead(ctx, lock, lockClass, true, false);
+}
+/** read_unlock(). */
+export const readUnlock = (ctx: Context, lock: number, lockClass: number): void => dropRead(ctx, lock, lockClass, true);
+
+/** One attempt of write_lock() on a rwlock. */
+export function writeLock(ctx: Context, lock: number, lockClass: number): boolean {
+  ctx.probe.onLockAttempt(ctx, lock, lockClass, LOCK_WRITE);
+  return takeWrite(ctx, lock, lockClass, true, false);
+}
+/** write_trylock(). */
+export const writeTrylock = (ctx: Context, lock: number, lockClass: number): boolean =>
+  takeWrite(ctx, lock, lockClass, true, true);
+/** write_unlock(). */
+export const writeUnlock = (ctx: Context, lock: number, lockClass: number): void => dropWrite(ctx, lock, lockClass, true);

@@ -1,0 +1,41 @@
+/**
+ * Sleepable RCU as the kernel's notifiers and KVM use it (kernel/rcu/srcutree.c): an index and two reader counts. The
+ * updater flips the index and waits for the readers of the old side, twice.
+ */
+import type { Context, Coroutine } from '../machine/context.js';
+import { reads, updates, writes } from '../machine/effects.js';
+import { fetchAdd, readOnce, writeOnce } from '#words';
+import { waitWhile, wake } from '../machine/wait.js';
+import { mightSleep } from './held.js';
+
+/** srcu_read_lock() on the srcu at `srcu`: returns the side to give back. */
+export function* srcuReadLock(ctx: Context, srcu: number): Coroutine {
+  if (--ctx.quantum < 0) yield reads(srcu);
+  const side = readOnce(ctx.words, srcu) & 1;
+  if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
+  fetchAdd(ctx.words, srcu + 1 + side, 1);
+  return side;
+}
+
+/** srcu_read_unlock(). */
+export function* srcuReadUnlock(ctx: Context, srcu: number, side: number): Coroutine<void> {
+  if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
+  fetchAdd(ctx.words, srcu + 1 + side, -1);
+  wake(ctx.m, srcu + 1 + side);
+}
+
+/** synchronize_srcu(): returns when every reader that was inside at the call has left. Sleeps. */
+export function* synchronizeSrcu(ctx: Context, srcu: number): Coroutine<void> {
+  mightSleep(ctx, 'synchronize_srcu');
+  for (let pass = 0; pass < 2; pass++) {
+    if (--ctx.quantum < 0) yield writes(srcu);
+    const side = readOnce(ctx.words, srcu) & 1;
+    writeOnce(ctx.words, srcu, side ^ 1);
+    for (;;) {
+      if (--ctx.quantum < 0) yield reads(srcu + 1 + side);
+      const readers = readOnce(ctx.words, srcu + 1 + side);
+      if (readers === 0) break;
+      yield waitWhile(ctx, srcu + 1 + side, readers);
+    }
+  }
+}

@@ -1,0 +1,320 @@
+/**
+ * The types that tie the rooms together: the Context that every coroutine is given (the kernel's `current`, its CPU
+ * and what the engine lends it), the Kernel (the record of functions that a policy or a planted bug may replace) and
+ * the Probe (what oracles hook into).
+ */
+import { type Machine, actorWord, cpuWord, statsBase } from './layout.js';
+
+/** A kernel function that can be interleaved: yields packed effects (effects.ts), returns its result. */
+export type Coroutine<T = number> = Generator<number, T, void>;
+
+/** Where kernel code writes its events; `src/events/ring.ts` implements it, an inactive one does nothing. */
+export interface EventWriter {
+  /** One fixed-size record: EVENT_* type, the actor, its Lamport time, four 32-bit arguments. */
+  write(type: number, actor: number, time: number, a: number, b: number, c: number, d: number): void;
+}
+
+/** Why a reference is held: the holder kinds of the reference ledger (I-REF). */
+export const REF_MAP = 0;
+export const REF_PIN = 1;
+/** folio_get of a short operation: fault, KVM, ksmd, khugepaged. */
+export const REF_TEMP = 2;
+export const REF_LRU_BATCH = 3;
+export const REF_ISOLATED = 4;
+export const REF_GATHER = 5;
+/** The allocation's own first reference. */
+export const REF_ALLOC = 6;
+export const REF_KINDS = 7;
+
+/** Lock classes: what a lock is, its kind (sleeping or spinning) and its rank are in `src/locks/classes.ts`. */
+export type LockClass = number;
+
+/** Held or acquired for reading or writing. */
+export const LOCK_READ = 0;
+export const LOCK_WRITE = 1;
+
+/**
+ * What oracles hook into. Every method does nothing here; an oracle subclasses it, and the engine gives each worker
+ * one probe for its life, so that the calls stay monomorphic. No schedule point stands between an effect and its hook.
+ * All pfn arguments are frame numbers, vpn and gfn are in pages.
+ */
+export class Probe {
+  /** A folio of 2^order frames left the allocator with refs == 1. */
+  onAlloc(_ctx: Context, _pfn: number, _order: number): void {}
+  /** refs of the folio reached 0 and it goes back to the allocator (I-FREE is asserted here). */
+  onFree(_ctx: Context, _pfn: number, _order: number): void {}
+  /** refs of the folio with head `pfn` changed by `delta` on behalf of a holder kind REF_*. */
+  onRef(_ctx: Context, _pfn: number, _delta: number, _holder: number): void {}
+  /** refs of the folio were frozen (`frozen` > 0: their count before) or unfrozen (`frozen` = minus the new count). */
+  onFreeze(_ctx: Context, _pfn: number, _frozen: number): void {}
+  /** A pin call is about to return this page: (mm, vpn) -> pfn is pinned from here on (I-PIN starts). */
+  onPinned(_ctx: Context, _mm: number, _vpn: number, _pfn: number): void {}
+  /** The first step of an unpin of that page (I-PIN ends). */
+  onUnpin(_ctx: Context, _pfn: number): void {}
+  /** maps of subpage `pfn` changed by `delta` for `mm` at `vpn`. */
+  onMap(_ctx: Context, _mm: number, _vpn: number, _pfn: number, _delta: number): void {}
+  /** A PTE or PMD of `mm` covering `vpn` changed from `before` to `after` (words at `word`). */
+  onEntry(_ctx: Context, _mm: number, _vpn: number, _word: number, _before: number, _after: number): void {}
+  /** A user mapping was discarded on purpose (zap, munmap): its content may now be lost (I-LOST exemption). */
+  onZapped(_ctx: Context, _mm: number, _start: number, _end: number): void {}
+  /** A lock is about to be taken with a blocking acquisition (lock rules: order, LK1). */
+  onLockAttempt(_ctx: Context, _lock: number, _class: LockClass, _mode: number): void {}
+  onAcquire(_ctx: Context, _lock: number, _class: LockClass, _mode: number, _trylock: boolean): void {}
+  onRelease(_ctx: Context, _lock: number, _class: LockClass, _mode: number): void {}
+  /** might_sleep() was reached; `what` names the place (LK1). */
+  onMightSleep(_ctx: Context, _what: string): void {}
+  /** mmu_notifier_invalidate_range_start is about to run (LK2), has returned, end has run (LK3). */
+  onNotifierStart(_ctx: Context, _mm: number, _start: number, _end: number, _event: number): void {}
+  onNotifierStarted(_ctx: Context, _mm: number, _start: number, _end: number): void {}
+  onNotifierEnd(_ctx: Context, _mm: number, _start: number, _end: number): void {}
+  /** KVM's in_progress / mn_active counts changed (I-BAL). */
+  onInvalidateCount(_ctx: Context, _vm: number, _inProgress: number, _active: number): void {}
+  /** A stage-2 leaf for `gfn` was installed, or removed (`pages` = 1 or a whole block). */
+  onStage2Map(_ctx: Context, _vm: number, _gfn: number, _pfn: number, _pages: number, _writable: boolean): void {}
+  onStage2Unmap(_ctx: Context, _vm: number, _gfn: number, _pfn: number, _pages: number): void {}
+  /** pin + map of pkvm_mem_abort has returned / the page was given up: the mapping's own pin (I-PINNED-S2). */
+  onStage2Pinned(_ctx: Context, _vm: number, _gfn: number, _pfn: number): void {}
+  onStage2Unpinned(_ctx: Context, _vm: number, _gfn: number, _pfn: number): void {}
+  /** A CPU (`guest` or host access) read or wrote `content` of `pfn` through space (vm or mm) at page `page`. */
+  onRead(_ctx: Context, _guest: boolean, _space: number, _page: number, _pfn: number, _content: number): void {}
+  onWrite(_ctx: Context, _guest: boolean, _space: number, _page: number, _pfn: number, _content: number): void {}
+  /** A write through a pin or by a device. */
+  onDeviceWrite(_ctx: Context, _pfn: number, _content: number): void {}
+  /** A page's content was copied from `from` to `to` (migration, COW, collapse). */
+  onCopy(_ctx: Context, _from: number, _to: number): void {}
+  /** A page became read-only for everybody (KSM), or stopped being so. */
+  onReadOnly(_ctx: Context, _pfn: number, _readOnly: boolean): void {}
+  /** A TLB invalidation of [start, end) of tag space has completed on every CPU (I-TLB). */
+  onTlbFlushed(_ctx: Context, _guest: boolean, _space: number, _start: number, _end: number): void {}
+  /** EL2 changed the ownership triple of `pfn`; `host` became the owner with `wipe` demanded or not (I-OWN, I-WIPE). */
+  onOwnership(_ctx: Context, _pfn: number): void {}
+  onHostOwner(_ctx: Context, _pfn: number, _wipeDemanded: boolean): void {}
+  /** A page moved between memcaches, pool and tables: `place` is MC_PLACE_* of hyp/memcache.ts (I-HYPMC). */
+  onMemcache(_ctx: Context, _pfn: number, _from: number, _to: number): void {}
+  /** mm.locked_vm changed by `delta` pages (I-ACCT). */
+  onAccount(_ctx: Context, _mm: number, _delta: number): void {}
+  /** A fault of `vm` (or of mm, vm = -1) is about to be retried without having succeeded (I-LIVE). */
+  onRetry(_ctx: Context, _vm: number, _page: number): void {}
+  /** The actor completed an operation. */
+  onProgress(_ctx: Context): void {}
+  /** An operation starts or ends, for latencies and reports: OP_* of the events table. */
+  onOperation(_ctx: Context, _operation: number, _begin: boolean): void {}
+  /** Another rule of the kernel was broken: a WARN_ON or BUG_ON in kernel code. `what` is five words. */
+  onWarn(_ctx: Context, _invariant: string, _what: string, _pfn: number): void {}
+}
+
+/** A notifier subscriber's callbacks (struct mmu_notifier_ops); ids index VMs or drivers. */
+export interface SubscriberOps {
+  /** Returns 0, or -EAGAIN when the range is not blockable. start and end are vpns. */
+  invalidateRangeStart(ctx: Context, id: number, start: number, end: number, event: number, blockable: boolean): Coroutine;
+  invalidateRangeEnd(ctx: Context, id: number, start: number, end: number): Coroutine<void>;
+  release(ctx: Context, id: number): Coroutine<void>;
+}
+
+/**
+ * The record of kernel functions that a policy or a planted bug may replace. The base record is
+ * `src/engine/kernel.ts`'s, made of the functions of the same names in `src/mm`, `src/kvm` and `src/hyp`. Units: vpn,
+ * gfn, start and end in pages, end exclusive. Results: 0 or a count, negative errno, or VM_FAULT_* for faults.
+ */
+export interface Kernel {
+  /** The id under which workers find it: a policy's or a bug's. */
+  readonly id: string;
+  /** Kernel-version choices that the model names; see {@link KernelRules}. */
+  readonly rules: KernelRules;
+  readonly subscribers: readonly (SubscriberOps | undefined)[];
+
+  /* mm/memory.c */
+  handleMmFault(ctx: Context, mm: number, vma: number, vpn: number, flags: number): Coroutine;
+  doAnonymousPage(ctx: Context, mm: number, vma: number, vpn: number, flags: number): Coroutine;
+  /** Entered with the PTL of `table` held and the PTE equal to `orig`; returns with it released. */
+  doWpPage(ctx: Context, mm: number, vma: number, vpn: number, flags: number, table: number, orig: number): Coroutine;
+  /** wp_can_reuse_anon_folio: PTL held. 1 = reuse in place. A coroutine since it may lock the folio and drain. */
+  wpCanReuseAnonFolio(ctx: Context, vma: number, pfn: number): Coroutine;
+  doNumaPage(ctx: Context, mm: number, vma: number, vpn: number, orig: number, table: number): Coroutine;
+  /* mm/huge_memory.c */
+  doHugePmdAnonymousPage(ctx: Context, mm: number, vma: number, vpn: number, flags: number): Coroutine;
+  doHugePmdWpPage(ctx: Context, mm: number, vma: number, vpn: number, flags: number, orig: number): Coroutine;
+  doHugePmdNumaPage(ctx: Context, mm: number, vma: number, vpn: number, orig: number): Coroutine;
+  changeHugePmd(ctx: Context, mm: number, vma: number, vpn: number, newFlags: number, numa: boolean): Coroutine;
+  splitHugePmd(ctx: Context, mm: number, vma: number, vpn: number): Coroutine<void>;
+  splitHugePage(ctx: Context, pfn: number): Coroutine;
+  /* mm/gup.c */
+  gupFast(ctx: Context, mm: number, vpn: number, flags: number): Coroutine;
+  followPagePte(ctx: Context, mm: number, vma: number, vpn: number, flags: number): Coroutine;
+  pinUserPages(ctx: Context, mm: number, vpn: number, flags: number): Coroutine;
+  unpinUserPage(ctx: Context, pfn: number, makeDirty: boolean): Coroutine<void>;
+  /* mm/mmu_notifier.c */
+  mmuNotifierInvalidateRangeStart(
+    ctx: Context, mm: number, start: number, end: number, event: number, blockable: boolean,
+  ): Coroutine;
+  mmuNotifierInvalidateRangeEnd(ctx: Context, mm: number, start: number, end: number): Coroutine<void>;
+  /* mm/mprotect.c, mm/mempolicy.c */
+  changePteRange(
+    ctx: Context, mm: number, vma: number, start: number, end: number, newFlags: number, numa: boolean,
+  ): Coroutine;
+  changeProtection(
+    ctx: Context, mm: number, vma: number, start: number, end: number, newFlags: number, numa: boolean,
+  ): Coroutine;
+  /* mm/migrate.c, mm/rmap.c */
+  migratePages(ctx: Context, pfns: number[], node: number, mode: number): Coroutine;
+  tryToMigrateOne(ctx: Context, pfn: number, vma: number, vpn: number, batch: boolean): Coroutine;
+  migrateFolioMove(ctx: Context, src: number, dst: number): Coroutine;
+  /* mm/ksm.c */
+  writeProtectPage(ctx: Context, mm: number, vma: number, vpn: number, pfn: number): Coroutine;
+  replacePage(ctx: Context, mm: number, vma: number, vpn: number, pfn: number, kpage: number, orig: number): Coroutine;
+  /* mm/khugepaged.c */
+  collapseHugePage(ctx: Context, mm: number, vpn: number): Coroutine;
+  tlbRemoveTableSyncOne(ctx: Context): Coroutine<void>;
+  /* mm/madvise.c, mm/memory.c */
+  zapPageRange(ctx: Context, mm: number, vma: number, start: number, end: number): Coroutine<void>;
+  /* virt/kvm, arch/arm64/kvm */
+  userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine;
+  mmuInvalidateRetry(ctx: Context, vm: number, seq: number): boolean;
+  /** The VM's stage-2 fault handler: userMemAbort or pkvmMemAbort. */
+  stage2Fault(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine;
+  kvmUnmapGfnRange(ctx: Context, vm: number, start: number, end: number): Coroutine<void>;
+  kvmDestroyVm(ctx: Context, vm: number): Coroutine<void>;
+  /* EL2: called by the EL2 actor with the request's arguments */
+  hostDonateGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): Coroutine;
+  hostShareGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): Coroutine;
+  hostReclaimPage(ctx: Context, vm: number, pfn: number, gfn: number): Coroutine;
+}
+
+/** The choices that the kernel model names by version; the defaults are v6.18's. */
+export interface KernelRules {
+  /** 3.3: v5.19+ exclusive bit, v5.9 (refs == 1), v5.8 (maps == 1). */
+  readonly wpReuse: 'v5.19' | 'v5.9' | 'v5.8';
+  /** 3.17 step 5. */
+  readonly numaBusy: 'v5.16' | 'v5.17' | 'v6.10' | 'v6.19';
+  /** 3.10.1 3b. */
+  readonly gupHonorsNuma: 'v6.0' | 'v6.1' | 'v6.8';
+  /** 3.14: one notifier pair per VMA, or two (through 6.13). */
+  readonly splitNotifierPairs: 1 | 2;
+  /** 3.11: v6.8+ splits unmap and move loops; v6.1 has one loop. */
+  readonly migrateLoops: 'v6.1' | 'v6.8';
+  /** 3.16 steps 3 to 6: stable search before the checksum (through 6.8) or after. */
+  readonly ksmChecksumFirst: boolean;
+  /** 3.21 step 6: sequence sampled after the unlock (before v6.3). */
+  readonly seqAfterUnlock: boolean;
+  /** 3.30: A14's teardown, or the one posted in 2022. */
+  readonly pkvmTeardown: 'A14' | 'v2022';
+}
+
+/** v6.18. */
+export const RULES_V6_18: KernelRules = {
+  wpReuse: 'v5.19',
+  numaBusy: 'v6.10',
+  gupHonorsNuma: 'v6.8',
+  splitNotifierPairs: 1,
+  migrateLoops: 'v6.8',
+  ksmChecksumFirst: true,
+  seqAfterUnlock: false,
+  pkvmTeardown: 'A14',
+};
+
+/**
+ * What one actor's coroutines run in: the kernel's `current` and `smp_processor_id()`, plus what the engine lends.
+ * One object shape for all actors; every field is set in the constructor.
+ */
+export class Context {
+  readonly m: Machine;
+  readonly words: Int32Array;
+  readonly kernel: Kernel;
+  readonly probe: Probe;
+  readonly events: EventWriter;
+  /** The actor, which is also the number of its CPU. */
+  readonly actor: number;
+  /** The NUMA node of its CPU. */
+  readonly node: number;
+  /** Its record, its CPU and its counters: word indices (layout.ts). */
+  readonly recordAt: number;
+  readonly cpuAt: number;
+  readonly statsAt: number;
+  /** Microseconds, lent by the engine for latency statistics only; always 0 in one-thread runs. */
+  readonly clock: () => number;
+
+  /** Schedule points left before the next yield; 0 in one-thread runs, so that each point yields. */
+  quantum = 0;
+  /** Lamport time: the actor's clock (one-thread runs: the step number, with tick 0). */
+  time = 0;
+  tick = 1;
+  /** What the actor waits for, beside the yielded WAIT_*: the value the word held. */
+  waitValue = 0;
+  /** Microseconds of an IDLE_SLEEP. */
+  sleepMicros = 0;
+  /** Set by the host at a drain: actors stop at the top of their loops. */
+  drain = false;
+  /** Set by the host at the end of a run: actors return at the top of their loops. */
+  finish = false;
+
+  /** preempt_count: spinlocks held and other atomic sections. */
+  preemptCount = 0;
+  /** Held locks, in the actor's shared record. */
+  heldCount = 0;
+  /** Interrupts off (GUP-fast, EL2). */
+  irqsOff = false;
+  /** EL2 execution: LK8. */
+  atEl2 = false;
+  /** The mechanism that notifiers and unmaps are counted by: MECH_*. */
+  mechanism = 0;
+  /** A fatal signal is pending. */
+  fatalSignal = false;
+  /** Fault injection: the n-th allocation from now fails (1 = the next); 0 = never. */
+  failAllocation = 0;
+  /** VM and vCPU loaded on this CPU, or -1 (messages to EL2 carry them). */
+  loadedVm = -1;
+  loadedVcpu = -1;
+  /** State of the actor's own random sequence: xorshift32, never 0. */
+  randomState: number;
+  /** Writes so far: contents are unique per write (actor, counter). */
+  writeCounter = 0;
+  /** Sequence of translated accesses: what CPU_IN_USE holds while inside one. */
+  accessSequence = 0;
+  /** Content read or replaced by the last translated access. */
+  accessValue = 0;
+  /** Results beside a coroutine's own: the pfn that a GUP call returned, and whether it may be mapped writable. */
+  gupPfn = 0;
+  gupWritable = false;
+
+  constructor(
+    m: Machine, kernel: Kernel, probe: Probe, events: EventWriter, actor: number, node: number, seed: number,
+    clock: () => number = noClock,
+  ) {
+    this.m = m;
+    this.words = m.words;
+    this.kernel = kernel;
+    this.probe = probe;
+    this.events = events;
+    this.actor = actor;
+    this.node = node;
+    this.recordAt = actorWord(m, actor, 0);
+    this.cpuAt = cpuWord(m, actor, 0);
+    this.statsAt = statsBase(m, actor);
+    this.clock = clock;
+    this.randomState = mixSeed(seed, actor);
+  }
+}
+
+const noClock = (): number => 0;
+
+/** Spreads (seed, stream) over 32 bits; never 0. */
+export function mixSeed(seed: number, stream: number): number {
+  let x = (seed ^ Math.imul(stream + 1, 0x9e3779b1)) | 0;
+  x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
+  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
+  x ^= x >>> 16;
+  return x === 0 ? 1 : x;
+}
+
+/** The actor's next random 32-bit word (xorshift32, Marsaglia 2003). */
+export function random(ctx: Context): number {
+  let x = ctx.randomState;
+  x ^= x << 13;
+  x ^= x >>> 17;
+  x ^= x << 5;
+  ctx.randomState = x;
+  return x >>> 0;
+}
+
+/** A random whole number from 0 to n - 1. */
+export const randomBelow = (ctx: Context, n: number): number => random(ctx) % n;

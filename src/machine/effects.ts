@@ -1,0 +1,60 @@
+/**
+ * What a coroutine yields: one packed integer, `word << 4 | kind`. It declares the effect that follows the
+ * schedule point, or what the actor waits for. Strategies, the checking build and diagrams read it.
+ */
+
+/** The effect kinds (bits 0 to 3 of a yielded integer). */
+export const EFFECT_READ = 0;
+export const EFFECT_WRITE = 1;
+/** An atomic read-modify-write. */
+export const EFFECT_RMW = 2;
+export const EFFECT_ACQUIRE = 3;
+export const EFFECT_RELEASE = 4;
+/** No shared word: cond_resched, the top of a retry loop. */
+export const EFFECT_LOCAL = 5;
+/** Waits while a lock word (its WAITERS bit apart) holds `ctx.waitValue`; the unlock rings if that bit is set. */
+export const WAIT_LOCK = 8;
+/** Waits while a plain word holds `ctx.waitValue`; whoever changes it calls `wake`. */
+export const WAIT_WORD = 9;
+/** As WAIT_WORD, between two operations: the actor holds nothing, and counts as drained. */
+export const IDLE_WORD = 10;
+/** Between two operations, until `ctx.sleepMicros` have passed (one-thread runs: no time passes, any moment will do). */
+export const IDLE_SLEEP = 11;
+/** Between two operations, nothing to wait for: a drain stops the actor here. */
+export const IDLE_TOP = 12;
+
+/** Everything from here on is a wait or an idle point; below it, a plain schedule point. */
+export const FIRST_WAIT = 8;
+/** Everything from here on is idle: no lock, reference or window is held. */
+export const FIRST_IDLE = 10;
+
+/** A schedule point before a marked load of `word`. */
+export const reads = (word: number): number => (word << 4) | EFFECT_READ;
+/** A schedule point before a marked store to `word`. */
+export const writes = (word: number): number => (word << 4) | EFFECT_WRITE;
+/** A schedule point before an atomic read-modify-write of `word`. */
+export const updates = (word: number): number => (word << 4) | EFFECT_RMW;
+/** A schedule point before the attempt to take the lock at `word`. */
+export const acquires = (word: number): number => (word << 4) | EFFECT_ACQUIRE;
+/** A schedule point before the release of the lock at `word`. */
+export const releases = (word: number): number => (word << 4) | EFFECT_RELEASE;
+/** A schedule point that touches nothing shared. */
+export const LOCAL = EFFECT_LOCAL;
+
+export const effectKind = (effect: number): number => effect & 15;
+export const effectWord = (effect: number): number => effect >>> 4;
+
+/** The words a diagram or a report uses for each kind. */
+export const EFFECT_NAMES: Readonly<Record<number, string>> = {
+  [EFFECT_READ]: 'read',
+  [EFFECT_WRITE]: 'write',
+  [EFFECT_RMW]: 'update',
+  [EFFECT_ACQUIRE]: 'acquire',
+  [EFFECT_RELEASE]: 'release',
+  [EFFECT_LOCAL]: 'local',
+  [WAIT_LOCK]: 'wait for lock',
+  [WAIT_WORD]: 'wait for word',
+  [IDLE_WORD]: 'idle',
+  [IDLE_SLEEP]: 'sleep',
+  [IDLE_TOP]: 'top of loop',
+};

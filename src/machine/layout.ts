@@ -1,0 +1,587 @@
+/**
+ * The machine's memory: one SharedArrayBuffer of 32-bit words, laid out from a {@link MachineConfig}.
+ *
+ *   offset (words)        what                       words each         writer                     lock
+ *   ------------------    -----------------------    ---------------    -----------------------    -------------------------
+ *   0                     header                     256                engine                     marked accesses
+ *   globals               global locks               16 a lock          lock code                  itself
+ *   workers               doorbells                  16 a worker        who rings                  marked accesses
+ *   waitTable             registered sleepers        1024               worker hosts               marked accesses
+ *   actors                what each actor does       128 an actor       that actor's worker        none (its own)
+ *   stats                 counters, histograms       2048 an actor      that actor's worker        none (its own)
+ *   cpus                  pcp, LRU batch, mailbox    256 a CPU          that CPU                   see CPU_*
+ *   tlbs                  TLB entries                2 an entry         that CPU; any by cmpxchg   the in-use word
+ *   nodes                 zones                      32 a node          allocator                  zone lock
+ *   blocks                page blocks                4 a THP of frames  allocator                  zone lock
+ *   frames                struct page                16 a frame         see PAGE_*                 see PAGE_*
+ *   mms                   struct mm                  mmWords            see MM_*                   see MM_*
+ *   vmas                  struct vm_area             16 a VMA           mmap_lock write            mmap_lock, VMA lock
+ *   anonVmas, avcs        anon_vma and its chain     16, 4              anon_vma rwsem             anon_vma rwsem
+ *   tables                PTE tables                 16 + 2^order       PTL holders                PTL (word 0 of each)
+ *   ksmItems, ksmNodes    rmap_item, stable_node     8, 8               ksmd                       ksm_thread_mutex
+ *   vms                   struct kvm                 vmWords            see VM_*                   see VM_*
+ *   s2Tables              stage-2 tables             16 + 2^order       mmu_lock / hyp_vm.lock     mmu_lock / hyp_vm.lock
+ *
+ * Frames are records of one 64-byte line each rather than a structure of arrays: a fault touches refs, maps,
+ * flags, content and compound state of one random frame, which is one cache line this way and five the other;
+ * two frames' locks never share a line either.
+ *
+ * A lock is two words: the lock word, and its Lamport time beside it (lock + 1).
+ */
+import { type MachineConfig, MACHINE_LIMITS } from './config.js';
+
+export const LINE = 16;
+
+/* ---- header ---- */
+/** What the machine's workers shall do: PHASE_*. */
+export const HDR_PHASE = 16;
+/** Set once by the first violation that ends a run, or by a dead worker. */
+export const HDR_ABORT = 32;
+/** Grows with every spawn, retire or knob change; hosts look at it once a slice. */
+export const HDR_CONTROL_SEQ = 48;
+/** The grain of invalidations: bumped when an mm or VM is torn down (statistics only). */
+export const HDR_GENERATION = 64;
+const HEADER_WORDS = 256;
+
+/* ---- global locks, one line each ---- */
+export const GLOBAL_KSM_THREAD_MUTEX = 0;
+export const GLOBAL_KSM_MMLIST_LOCK = 1;
+export const GLOBAL_KHUGEPAGED_MM_LOCK = 2;
+/** Guards the pools of PTE tables. */
+export const GLOBAL_TABLE_POOL_LOCK = 3;
+export const GLOBAL_ANON_VMA_POOL_LOCK = 4;
+/** EL2: handle lookup. */
+export const GLOBAL_VM_TABLE_LOCK = 5;
+/** EL2: host_mmu.lock. */
+export const GLOBAL_HOST_MMU_LOCK = 6;
+/** EL2: pkvm_pgd_lock. */
+export const GLOBAL_PKVM_PGD_LOCK = 7;
+/** EL2: the buddy allocator of table pages. */
+export const GLOBAL_HYP_POOL_LOCK = 8;
+/** The mutex of a second notifier subscriber, GPU-driver style (policy (e)). */
+export const GLOBAL_DRIVER_MUTEX = 9;
+/** Guards the pool of stage-2 tables that host KVM uses. */
+export const GLOBAL_S2_POOL_LOCK = 10;
+/** sched: lru_add_drain_all's mutex. */
+export const GLOBAL_LRU_DRAIN_MUTEX = 11;
+const GLOBAL_LOCKS = 16;
+/** Further global words, a line each after the locks. */
+export const GLOBAL_DATA_WORDS = 256;
+/** ksmd's cursor and statistics, offsets into the global data words (under ksm_thread_mutex). */
+export const KSM_SCAN_MM = 0;
+export const KSM_SCAN_ADDRESS = 1;
+export const KSM_SCAN_SEQNR = 2;
+export const KSM_PAGES_SHARED = 3;
+export const KSM_PAGES_SHARING = 4;
+export const KSM_PAGES_UNSHARED = 5;
+export const KSM_ZERO_PAGES = 6;
+/** Knobs, written by the control plane, read marked: ksm/smart_scan, ksm/use_zero_pages. */
+export const KSM_SMART_SCAN = 16;
+export const KSM_USE_ZERO_PAGES = 17;
+export const KSM_RUN = 18;
+/** khugepaged's cursor and knobs. */
+export const KHUGEPAGED_SCAN_MM = 32;
+export const KHUGEPAGED_SCAN_ADDRESS = 33;
+export const KHUGEPAGED_MAX_PTES_NONE = 34;
+export const KHUGEPAGED_MAX_PTES_SHARED = 35;
+export const KHUGEPAGED_MAX_PTES_SWAP = 36;
+/** transparent_hugepage/enabled: 0 never, 1 madvise, 2 always. */
+export const THP_ENABLED = 37;
+/** THP: use_zero_page. */
+export const THP_USE_ZERO_PAGE = 38;
+/** Pool heads and counts (under the pool locks above): index of the first free element + 1. */
+export const TABLE_POOL_HEAD = 64;
+export const TABLE_POOL_FREE = 65;
+export const ANON_VMA_POOL_HEAD = 66;
+export const AVC_POOL_HEAD = 67;
+export const S2_POOL_HEAD = 68;
+export const S2_POOL_FREE = 69;
+export const KSM_NODE_POOL_HEAD = 70;
+/** EL2's own pool of table pages (under GLOBAL_HYP_POOL_LOCK): head pfn + 1, count. */
+export const HYP_POOL_HEAD = 71;
+export const HYP_POOL_COUNT = 72;
+
+/* ---- workers ---- */
+export const WORKERS_MAX = 64;
+/** Rung by whoever changes a word that the worker waits for; the worker sleeps only on this. */
+export const WORKER_DOORBELL = 0;
+/** 1 while the worker is parked by a freeze. */
+export const WORKER_PARKED = 1;
+/** Actors of this worker that stand at an idle point of a drain. */
+export const WORKER_DRAINED = 2;
+/** The actor running now + 1, or 0. */
+export const WORKER_CURRENT = 3;
+/** Slices run; the watchdog's and the control plane's sign of life. */
+export const WORKER_SLICES = 4;
+export const WORKER_WORDS = LINE;
+
+export const WAIT_TABLE_WORDS = 1024;
+
+/* ---- actors: written by the worker that hosts them, read by reports ---- */
+export const ACTOR_STATE = 0;
+export const ACTOR_KIND = 1;
+/** The operation under way: an OP_* code, for reports. */
+export const ACTOR_OPERATION = 2;
+/** The last effect yielded. */
+export const ACTOR_EFFECT = 3;
+export const ACTOR_WAIT_KIND = 4;
+export const ACTOR_WAIT_WORD = 5;
+export const ACTOR_WAIT_VALUE = 6;
+/** Resumes of this actor, low 32 bits. */
+export const ACTOR_STEPS = 7;
+/** Grows whenever the actor completes something: the watchdog's and I-LIVE's sign of progress. */
+export const ACTOR_PROGRESS = 8;
+export const ACTOR_WORKER = 9;
+export const ACTOR_HELD_COUNT = 10;
+/** Retries since the last progress (I-LIVE). */
+export const ACTOR_RETRIES = 11;
+export const ACTOR_PREEMPT_COUNT = 12;
+/** Held locks: pairs of (lock word, class << 4 | mode). */
+export const ACTOR_HELD = 16;
+export const HELD_MAX = 48;
+export const ACTOR_WORDS = 128;
+
+/* ---- statistics ---- */
+export const STATS_WORDS = 2048;
+
+/* ---- CPUs ---- */
+/** Odd while inside a translated access (host or guest); a lock word in protocol: the TLBI issuer waits on it. */
+export const CPU_IN_USE = 0;
+/** Non-zero while interrupts are off in GUP-fast; LK10's IPI waits on it. */
+export const CPU_IRQS_OFF = 16;
+/** The LRU-add batch: lock, Lamport, count, pfns. */
+export const CPU_LRU_LOCK = 32;
+export const CPU_LRU_COUNT = 34;
+export const CPU_LRU_PFNS = 35;
+/** Per-CPU free lists (private to the CPU): order-0 head + 1 and count per node. */
+export const CPU_PCP_HEAD = 80;
+export const CPU_PCP_COUNT = 88;
+/** Seqcounts and small words of the CPU's task. */
+export const CPU_NODE = 96;
+/** The request slot for hypercalls: see mailbox.ts. */
+export const CPU_MAILBOX = 112;
+export const CPU_WORDS = 256;
+
+/** Mailbox slot fields. */
+export const MAIL_STATE = 0;
+export const MAIL_LAMPORT = 1;
+export const MAIL_FUNCTION = 2;
+export const MAIL_ARGS = 3;
+export const MAIL_ARGS_MAX = 8;
+export const MAIL_RESULT = 11;
+export const MAIL_RESULT2 = 12;
+export const MAIL_VCPU = 13;
+
+/* ---- nodes ---- */
+export const NODE_ZONE_LOCK = 0;
+/** First wholly free block + 1; blocks with some free pages + 1; free frames. */
+export const NODE_FREE_BLOCKS = 2;
+export const NODE_PARTIAL_BLOCKS = 3;
+export const NODE_FREE_FRAMES = 4;
+export const NODE_WORDS = 32;
+
+/* ---- page blocks of 2^order frames ---- */
+export const BLOCK_FREE_COUNT = 0;
+/** First free frame of the block + 1, linked through PAGE_LRU_NEXT. */
+export const BLOCK_FREE_HEAD = 1;
+export const BLOCK_NEXT = 2;
+export const BLOCK_PREV = 3;
+export const BLOCK_WORDS = 4;
+
+/* ---- struct page / folio ---- */
+/** _refcount. 0 = free or frozen. Marked, atomic. */
+export const PAGE_REFS = 0;
+/** PTE maps of this (sub)page as a plain count. Atomic, changed only under the PTL of the table that maps it. */
+export const PAGE_MAPS = 1;
+/** PG_* flags. Atomic bit operations. */
+export const PAGE_FLAGS = 2;
+/** What the page holds, one word. Marked: CPUs read and write it. */
+export const PAGE_CONTENT = 3;
+/** _pincount of a large folio (head). Atomic. */
+export const PAGE_PINCOUNT = 4;
+/** _entire_mapcount: PMD maps (head). Atomic. */
+export const PAGE_ENTIRE_MAPS = 5;
+/** Compound state: 0 small page; head: order << 24 | 1 << 30; tail: head pfn | 1 << 31. Marked. */
+export const PAGE_COMPOUND = 6;
+/** anon_vma << 2 | 1, stable node << 2 | 3, 0 none. Marked (the KSM keyhole). */
+export const PAGE_MAPPING = 7;
+/** Page offset in its anon_vma: the vpn. Written before the page is mapped. */
+export const PAGE_INDEX = 8;
+/** Free-list and private-list link. Owner of the list. */
+export const PAGE_LRU_NEXT = 9;
+/** PG_locked with its owner: a lock word, and its Lamport time. */
+export const PAGE_LOCK = 10;
+export const PAGE_LAMPORT = 11;
+/** last_cpupid; written by NUMA faults. Marked. */
+export const PAGE_CPUPID = 12;
+/** hyp_page: host state, complemented hyp state, refcount. host_mmu.lock / pkvm_pgd_lock / pool lock. */
+export const PAGE_HYP = 13;
+/** _large_mapcount of a head: sum of all PTE and PMD maps. Atomic. */
+export const PAGE_LARGE_MAPS = 14;
+/** The host stage-2 entry for this physical page. host_mmu.lock; the hardware walker reads it. */
+export const PAGE_HOST_S2 = 15;
+export const PAGE_SHIFT = 4;
+
+/* ---- struct mm ---- */
+export const MM_MMAP_LOCK = 0;
+/** mm_lock_seq: what a VMA's lock sequence equals while it is write-locked. Under mmap_lock write; marked reads. */
+export const MM_LOCK_SEQ = 2;
+export const MM_WRITE_PROTECT_SEQ = 16;
+/** Atomic counters, marked. */
+export const MM_USERS = 32;
+export const MM_LOCKED_VM = 33;
+export const MM_PINNED_VM = 34;
+/** RLIMIT_MEMLOCK in pages, -1 = unlimited. Constant. */
+export const MM_MEMLOCK_LIMIT = 35;
+/** MMF_* bits. Atomic. */
+export const MM_FLAGS = 36;
+export const MM_TLB_FLUSH_PENDING = 37;
+/** numa_scan_seq, numa_scan_offset: the NUMA balancer's (its cmpxchg winner). */
+export const MM_NUMA_SCAN_SEQ = 38;
+export const MM_NUMA_SCAN_OFFSET = 39;
+/** VMAs in the list below. Under mmap_lock write; lockless readers check the sequence. */
+export const MM_VMA_COUNT = 40;
+/** Even = stable, odd = the VMA list is being changed (stands for RCU on the maple tree). */
+export const MM_VMA_SEQ = 41;
+/** Notifier subscriptions: count, then (kind << 8 | id) each. Written under mmap_lock write. */
+export const MM_SUBSCRIPTIONS = 48;
+export const SUBSCRIPTIONS_MAX = 4;
+/** Notifier SRCU: index, readers of each side. */
+export const MM_SRCU = 56;
+/** KSM and khugepaged mm_slots: 1 = registered. */
+export const MM_KSM_SLOT = 64;
+export const MM_KHUGEPAGED_SLOT = 65;
+/** The sorted list of VMA ids. */
+export const MM_VMA_LIST = 80;
+
+export const MMF_HAS_PINNED = 1 << 0;
+export const MMF_OOM_UNSTABLE = 1 << 1;
+export const MMF_VM_MERGEABLE = 1 << 2;
+export const MMF_EXITING = 1 << 3;
+
+/* ---- struct vm_area ---- */
+export const VMA_START = 0;
+export const VMA_END = 1;
+export const VMA_FLAGS = 2;
+export const VMA_ANON_VMA = 3;
+export const VMA_MM = 4;
+/** vm_lock_seq and vm_refcnt of the per-VMA lock (v6.4+). vm_refcnt is a lock word. */
+export const VMA_LOCK_SEQ = 5;
+export const VMA_REFCNT = 6;
+export const VMA_LAMPORT = 7;
+/** First chain element of this VMA + 1. */
+export const VMA_AVC = 8;
+export const VMA_NUMA_SCAN_SEQ = 9;
+export const VMA_IN_USE = 10;
+export const VMA_WORDS = 16;
+
+/* ---- anon_vma, anon_vma_chain ---- */
+export const ANON_VMA_RWSEM = 0;
+export const ANON_VMA_REFS = 2;
+/** First chain element + 1. Under the rwsem. */
+export const ANON_VMA_HEAD = 3;
+export const ANON_VMA_MM = 4;
+export const ANON_VMA_POOL_NEXT = 5;
+export const ANON_VMA_WORDS = 16;
+export const AVC_VMA = 0;
+export const AVC_ANON_VMA = 1;
+/** Next element of the anon_vma + 1; next element of the VMA + 1. */
+export const AVC_NEXT = 2;
+export const AVC_VMA_NEXT = 3;
+export const AVC_WORDS = 4;
+
+/* ---- PTE tables ---- */
+export const TABLE_PTL = 0;
+/** The mm that uses the table, and the PMD word that points to it. */
+export const TABLE_MM = 2;
+export const TABLE_PMD = 3;
+/** TABLE_FREE, TABLE_LIVE, TABLE_DEPOSITED. */
+export const TABLE_STATE = 4;
+export const TABLE_POOL_NEXT = 5;
+/** Counted entries + 1 of a stage-2 table page; the pfn that holds it under pKVM. */
+export const TABLE_REFS = 6;
+export const TABLE_PFN = 7;
+export const TABLE_HEADER = LINE;
+export const TABLE_FREE = 0;
+export const TABLE_LIVE = 1;
+export const TABLE_DEPOSITED = 2;
+
+/* ---- KSM ---- */
+export const KSM_ITEM_CHECKSUM = 0;
+/** 0 none, ITEM_SEEN, ITEM_UNSTABLE, ITEM_STABLE. */
+export const KSM_ITEM_STATE = 1;
+export const KSM_ITEM_NODE = 2;
+/** Next rmap_item of the stable node + 1. */
+export const KSM_ITEM_NEXT = 3;
+export const KSM_ITEM_AGE = 4;
+export const KSM_ITEM_REMAINING_SKIPS = 5;
+/** Next in the unstable bucket + 1, and the content it was filed under. */
+export const KSM_ITEM_UNSTABLE_NEXT = 6;
+export const KSM_ITEM_UNSTABLE_CONTENT = 7;
+export const KSM_ITEM_WORDS = 8;
+export const KSM_NODE_KPFN = 0;
+export const KSM_NODE_HLIST = 1;
+export const KSM_NODE_CONTENT = 2;
+export const KSM_NODE_NEXT = 3;
+export const KSM_NODE_COUNT = 4;
+export const KSM_NODE_STATE = 5;
+export const KSM_NODE_WORDS = 8;
+
+/* ---- struct kvm ---- */
+export const VM_MMU_LOCK = 0;
+/** mmu_invalidate_in_progress, mmu_invalidate_seq, range. Under mmu_lock; marked reads of seq. */
+export const VM_INVALIDATE_IN_PROGRESS = 16;
+export const VM_INVALIDATE_SEQ = 17;
+export const VM_INVALIDATE_START = 18;
+export const VM_INVALIDATE_END = 19;
+export const VM_MN_INVALIDATE_LOCK = 32;
+export const VM_MN_ACTIVE_INVALIDATE_COUNT = 34;
+export const VM_SLOTS_LOCK = 48;
+export const VM_SRCU = 64;
+/** Constant after creation: mm, VMID, protected or not, has the host a stage-2 table. */
+export const VM_MM = 80;
+export const VM_VMID = 81;
+export const VM_PROTECTED = 82;
+export const VM_HAS_PGT = 83;
+/** VM_STATE_*. Marked. */
+export const VM_STATE = 84;
+export const VM_HANDLE = 85;
+export const VM_USERS = 86;
+/** Memslots: count, then base_gfn, npages, userspace vpn, flags. */
+export const VM_MEMSLOTS = 96;
+export const MEMSLOTS_MAX = 3;
+/** EL2's pkvm_hyp_vm: lock, state, pool, teardown memcache, loaded vCPUs. */
+export const VM_HYP_LOCK = 112;
+export const VM_HYP_STATE = 114;
+export const VM_HYP_POOL_HEAD = 115;
+export const VM_HYP_POOL_COUNT = 116;
+export const VM_HYP_TEARDOWN_HEAD = 117;
+export const VM_HYP_TEARDOWN_COUNT = 118;
+export const VM_HYP_LOADED = 119;
+export const VM_HYP_USERS = 120;
+/** Per vCPU: 16 words, VCPUS_MAX of them. */
+export const VM_VCPUS = 128;
+export const VCPU_HOST_MC_HEAD = 0;
+export const VCPU_HOST_MC_COUNT = 1;
+export const VCPU_HYP_MC_HEAD = 2;
+export const VCPU_HYP_MC_COUNT = 3;
+/** The CPU it is loaded on at EL2, + 1. */
+export const VCPU_LOADED = 4;
+/** Host page-table memcache (classic): tables reserved. */
+export const VCPU_MMU_CACHE = 5;
+export const VCPU_WORDS = 16;
+export const VCPUS_MAX = 8;
+const VM_FIXED_WORDS = VM_VCPUS + VCPU_WORDS * VCPUS_MAX;
+
+const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
+const powerOfTwoAbove = (value: number): number => 2 ** Math.ceil(Math.log2(Math.max(2, value)));
+
+/**
+ * A machine: its words and where everything stands in them. Offsets are fields of one class, so that every
+ * access is a load of a constant-shape object; indices are computed by the accessors of this folder.
+ */
+export class Machine {
+  readonly config: MachineConfig;
+  readonly buffer: SharedArrayBuffer;
+  readonly words: Int32Array;
+
+  /** Pages in a huge page, its log2, and the mask of the page within it. */
+  readonly thpPages: number;
+  readonly thpOrder: number;
+  readonly frames: number;
+  readonly framesPerNode: number;
+  readonly nodes: number;
+  readonly cpus: number;
+  readonly mms: number;
+  readonly mmPages: number;
+  readonly mmPmds: number;
+  readonly vms: number;
+  readonly vmPages: number;
+  readonly vmBlocks: number;
+  readonly vmasPerMm: number;
+  readonly tlbMask: number;
+
+  readonly globalsAt: number;
+  readonly globalDataAt: number;
+  readonly workersAt: number;
+  readonly waitTableAt: number;
+  readonly actorsAt: number;
+  readonly statsAt: number;
+  readonly cpusAt: number;
+  readonly tlbsAt: number;
+  readonly nodesAt: number;
+  readonly blocksAt: number;
+  readonly framesAt: number;
+  readonly mmsAt: number;
+  readonly mmWords: number;
+  /** Offsets within a struct mm. */
+  readonly mmPmdLocks: number;
+  readonly mmPmdsOffset: number;
+  /** Deposited tables, one list head per PMD: table + 1. Under the PMD lock. */
+  readonly mmDeposits: number;
+  readonly vmasAt: number;
+  readonly anonVmasAt: number;
+  readonly anonVmas: number;
+  readonly avcsAt: number;
+  readonly avcs: number;
+  readonly tablesAt: number;
+  readonly tableWords: number;
+  readonly tables: number;
+  readonly ksmItemsAt: number;
+  readonly ksmNodesAt: number;
+  readonly ksmNodes: number;
+  readonly ksmBuckets: number;
+  /** Stable and unstable hash heads: node + 1, item + 1. Under ksm_thread_mutex. */
+  readonly ksmStableAt: number;
+  readonly ksmUnstableAt: number;
+  readonly vmsAt: number;
+  readonly vmWords: number;
+  /** Offsets within a struct kvm: the stage-2 root entries, and kvm_pinned_page by gfn (pfn + 1). */
+  readonly vmRoot: number;
+  readonly vmPinned: number;
+  readonly s2TablesAt: number;
+  readonly s2Tables: number;
+  readonly s2TableWords: number;
+  readonly totalWords: number;
+
+  /**
+   * @param config sizes; refused with a RangeError when one is out of {@link MACHINE_LIMITS}.
+   * @param buffer the memory of a machine that exists already (another worker's view of it).
+   */
+  constructor(config: MachineConfig, buffer?: SharedArrayBuffer) {
+    for (const key of Object.keys(MACHINE_LIMITS) as (keyof typeof MACHINE_LIMITS)[]) {
+      const [low, high] = MACHINE_LIMITS[key];
+      const value = config[key];
+      if (!Number.isInteger(value) || value < low || value > high) {
+        throw new RangeError(`machine.${key}: expected a whole number from ${low} to ${high}, got ${String(value)}`);
+      }
+    }
+    this.config = config;
+    this.thpOrder = config.thpOrder;
+    this.thpPages = 1 << config.thpOrder;
+    this.nodes = config.nodes;
+    this.framesPerNode = roundUp(config.framesPerNode, this.thpPages);
+    this.frames = this.framesPerNode * config.nodes;
+    this.cpus = config.cpus;
+    this.mms = config.mms;
+    this.mmPages = roundUp(config.mmPages, this.thpPages);
+    this.mmPmds = this.mmPages >> this.thpOrder;
+    this.vms = config.vms;
+    this.vmPages = roundUp(config.vmPages, this.thpPages);
+    this.vmBlocks = this.vmPages >> this.thpOrder;
+    this.vmasPerMm = config.vmasPerMm;
+    this.tlbMask = powerOfTwoAbove(config.tlbEntries) - 1;
+
+    let next = 0;
+    const place = (words: number): number => {
+      const at = next;
+      next += roundUp(words, LINE);
+      return at;
+    };
+    place(HEADER_WORDS);
+    this.globalsAt = place(GLOBAL_LOCKS * LINE);
+    this.globalDataAt = place(GLOBAL_DATA_WORDS);
+    this.workersAt = place(WORKERS_MAX * WORKER_WORDS);
+    this.waitTableAt = place(WAIT_TABLE_WORDS);
+    this.actorsAt = place(this.cpus * ACTOR_WORDS);
+    this.statsAt = place(this.cpus * STATS_WORDS);
+    this.cpusAt = place(this.cpus * CPU_WORDS);
+    this.tlbsAt = place(this.cpus * (this.tlbMask + 1) * 2);
+    this.nodesAt = place(this.nodes * NODE_WORDS);
+    this.blocksAt = place((this.frames >> this.thpOrder) * BLOCK_WORDS);
+    this.framesAt = place(this.frames << PAGE_SHIFT);
+
+    const pmdLockCount = (this.mmPmds >> this.thpOrder) + 1;
+    this.mmPmdLocks = roundUp(MM_VMA_LIST + this.vmasPerMm, LINE);
+    this.mmPmdsOffset = this.mmPmdLocks + pmdLockCount * LINE;
+    this.mmDeposits = roundUp(this.mmPmdsOffset + this.mmPmds, LINE);
+    this.mmWords = roundUp(this.mmDeposits + this.mmPmds, LINE);
+    this.mmsAt = place(this.mms * this.mmWords);
+    this.vmasAt = place(this.mms * this.vmasPerMm * VMA_WORDS);
+    this.anonVmas = this.mms * this.vmasPerMm + 1;
+    this.anonVmasAt = place(this.anonVmas * ANON_VMA_WORDS);
+    this.avcs = this.anonVmas * 4;
+    this.avcsAt = place(this.avcs * AVC_WORDS);
+
+    this.tables = this.mms * this.mmPmds * 2 + this.cpus * 2 + 2;
+    this.tableWords = TABLE_HEADER + roundUp(this.thpPages, LINE);
+    this.tablesAt = place(this.tables * this.tableWords);
+
+    this.ksmItemsAt = place(this.mms * this.mmPages * KSM_ITEM_WORDS);
+    this.ksmNodes = Math.min(this.frames, this.mms * this.mmPages) + 1;
+    this.ksmNodesAt = place(this.ksmNodes * KSM_NODE_WORDS);
+    this.ksmBuckets = powerOfTwoAbove(Math.min(this.ksmNodes, 1 << 16));
+    this.ksmStableAt = place(this.ksmBuckets);
+    this.ksmUnstableAt = place(this.ksmBuckets);
+
+    this.vmRoot = VM_FIXED_WORDS;
+    this.vmPinned = roundUp(VM_FIXED_WORDS + this.vmBlocks, LINE);
+    this.vmWords = roundUp(this.vmPinned + this.vmPages, LINE);
+    this.vmsAt = place(this.vms * this.vmWords);
+    this.s2Tables = this.vms * (this.vmBlocks + this.cpus * 2) + 1;
+    this.s2TableWords = this.tableWords;
+    this.s2TablesAt = place(this.s2Tables * this.s2TableWords);
+
+    this.totalWords = next;
+    if (this.totalWords >= 1 << 28) throw new RangeError(`machine: ${this.totalWords} words are more than 2^28`);
+    this.buffer = buffer ?? new SharedArrayBuffer(this.totalWords * 4);
+    this.words = new Int32Array(this.buffer);
+  }
+}
+
+/* ---- where things stand: word indices ---- */
+export const globalLock = (m: Machine, which: number): number => m.globalsAt + which * LINE;
+export const globalWord = (m: Machine, which: number): number => m.globalDataAt + which;
+export const workerWord = (m: Machine, worker: number, field: number): number =>
+  m.workersAt + worker * WORKER_WORDS + field;
+export const actorWord = (m: Machine, actor: number, field: number): number => m.actorsAt + actor * ACTOR_WORDS + field;
+export const statsBase = (m: Machine, actor: number): number => m.statsAt + actor * STATS_WORDS;
+export const cpuWord = (m: Machine, cpu: number, field: number): number => m.cpusAt + cpu * CPU_WORDS + field;
+export const tlbBase = (m: Machine, cpu: number): number => m.tlbsAt + cpu * (m.tlbMask + 1) * 2;
+export const nodeWord = (m: Machine, node: number, field: number): number => m.nodesAt + node * NODE_WORDS + field;
+export const blockWord = (m: Machine, block: number, field: number): number =>
+  m.blocksAt + block * BLOCK_WORDS + field;
+/** A field of struct page: PAGE_*. */
+export const pageWord = (m: Machine, pfn: number, field: number): number => m.framesAt + (pfn << PAGE_SHIFT) + field;
+export const mmWord = (m: Machine, mm: number, field: number): number => m.mmsAt + mm * m.mmWords + field;
+export const vmaWord = (m: Machine, vma: number, field: number): number => m.vmasAt + vma * VMA_WORDS + field;
+export const anonVmaWord = (m: Machine, anonVma: number, field: number): number =>
+  m.anonVmasAt + anonVma * ANON_VMA_WORDS + field;
+export const avcWord = (m: Machine, avc: number, field: number): number => m.avcsAt + avc * AVC_WORDS + field;
+/** A header field of a PTE table: TABLE_*. */
+export const tableWord = (m: Machine, table: number, field: number): number =>
+  m.tablesAt + table * m.tableWords + field;
+/** The PTE of `vpn` in `table`. */
+export const pteWord = (m: Machine, table: number, vpn: number): number =>
+  m.tablesAt + table * m.tableWords + TABLE_HEADER + (vpn & (m.thpPages - 1));
+/** The PTL of a PTE table. */
+export const ptlOf = (m: Machine, table: number): number => m.tablesAt + table * m.tableWords + TABLE_PTL;
+/** The PMD entry that covers `vpn`. */
+export const pmdWord = (m: Machine, mm: number, vpn: number): number =>
+  m.mmsAt + mm * m.mmWords + m.mmPmdsOffset + (vpn >> m.thpOrder);
+/** The PMD lock that covers `vpn`: one per PMD table page, as in the kernel. */
+export const pmdLockOf = (m: Machine, mm: number, vpn: number): number =>
+  m.mmsAt + mm * m.mmWords + m.mmPmdLocks + (vpn >> (2 * m.thpOrder)) * LINE;
+/** The head of the tables deposited for the huge PMD that covers `vpn`. */
+export const depositWord = (m: Machine, mm: number, vpn: number): number =>
+  m.mmsAt + mm * m.mmWords + m.mmDeposits + (vpn >> m.thpOrder);
+/** ksm_rmap_item of a virtual page: the item's number, and a field of it. */
+export const ksmItem = (m: Machine, mm: number, vpn: number): number => mm * m.mmPages + vpn;
+export const ksmItemWord = (m: Machine, item: number, field: number): number =>
+  m.ksmItemsAt + item * KSM_ITEM_WORDS + field;
+export const ksmNodeWord = (m: Machine, node: number, field: number): number =>
+  m.ksmNodesAt + node * KSM_NODE_WORDS + field;
+export const vmWord = (m: Machine, vm: number, field: number): number => m.vmsAt + vm * m.vmWords + field;
+export const vcpuWord = (m: Machine, vm: number, vcpu: number, field: number): number =>
+  m.vmsAt + vm * m.vmWords + VM_VCPUS + vcpu * VCPU_WORDS + field;
+/** The root-level stage-2 entry (block or table) that covers `gfn`. */
+export const s2RootWord = (m: Machine, vm: number, gfn: number): number =>
+  m.vmsAt + vm * m.vmWords + m.vmRoot + (gfn >> m.thpOrder);
+export const s2TableWord = (m: Machine, table: number, field: number): number =>
+  m.s2TablesAt + table * m.s2TableWords + field;
+/** The page-level stage-2 entry of `gfn` in `table`. */
+export const s2PteWord = (m: Machine, table: number, gfn: number): number =>
+  m.s2TablesAt + table * m.s2TableWords + TABLE_HEADER + (gfn & (m.thpPages - 1));
+/** kvm_pinned_page of `gfn`: pfn + 1, or 0. Under mmu_lock. */
+export const pinnedPageWord = (m: Machine, vm: number, gfn: number): number =>
+  m.vmsAt + vm * m.vmWords + m.vmPinned + gfn;

@@ -1,0 +1,64 @@
+/**
+ * Every access to a word of the simulated machine goes through this module: marked accesses (READ_ONCE,
+ * WRITE_ONCE, atomics, lock words) through `Atomics`, fields that a lock protects as plain loads and stores,
+ * which JavaScript promises to be sequentially consistent in race-free programs.
+ *
+ * The checking build replaces it by `words-checked.ts` (package.json, condition `pinfall-checked`), which holds
+ * each access against the schedule point before it.
+ */
+
+/** The machine's words. Always the Int32Array over the machine's SharedArrayBuffer. */
+export type Words = Int32Array;
+
+/** READ_ONCE: a marked load of a word that another actor may change without a lock of ours. */
+export function readOnce(words: Words, index: number): number {
+  return Atomics.load(words, index);
+}
+
+/** WRITE_ONCE: a marked store that another actor may see without a lock of ours. */
+export function writeOnce(words: Words, index: number, value: number): void {
+  Atomics.store(words, index, value);
+}
+
+/** cmpxchg: stores `next` if the word holds `expected`; returns what it held. */
+export function cmpxchg(words: Words, index: number, expected: number, next: number): number {
+  return Atomics.compareExchange(words, index, expected, next);
+}
+
+/** xchg: stores `value`, returns what the word held. */
+export function xchg(words: Words, index: number, value: number): number {
+  return Atomics.exchange(words, index, value);
+}
+
+/** atomic_fetch_add: returns the value before. */
+export function fetchAdd(words: Words, index: number, delta: number): number {
+  return Atomics.add(words, index, delta);
+}
+
+/** atomic_fetch_or: returns the value before. */
+export function fetchOr(words: Words, index: number, bits: number): number {
+  return Atomics.or(words, index, bits);
+}
+
+/** atomic_fetch_and: returns the value before. */
+export function fetchAnd(words: Words, index: number, bits: number): number {
+  return Atomics.and(words, index, bits);
+}
+
+/** A plain load: a field that a lock of ours protects, or that is private to us. */
+export function get(words: Words, index: number): number {
+  return words[index] as number;
+}
+
+/** A plain store: a field that a lock of ours protects, or that is private to us. */
+export function set(words: Words, index: number, value: number): void {
+  words[index] = value;
+}
+
+/**
+ * A racy plain load: a hint that is looked at again under a lock or by `readOnce` before anything rests on it
+ * (spin loops, statistics). Never a step of its own.
+ */
+export function peek(words: Words, index: number): number {
+  return words[index] as number;
+}
