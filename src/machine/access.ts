@@ -9,10 +9,13 @@ import {
   PTE_DIRTY, PTE_WRITE, PTE_YOUNG, PMD_HUGE, S2_BLOCK, S2_WRITE, annotationOwner, entryPfn, isHardwareValid, isHuge,
   isS2Leaf, isS2Table, isTable,
 } from './entries.js';
-import { PAGE_CONTENT, PAGE_HOST_S2, pageWord, pmdWord, pteWord, s2PteWord, s2RootWord } from './layout.js';
+import {
+  CPU_IN_USE, MM_CPUMASK, PAGE_CONTENT, PAGE_HOST_S2, VM_CPUMASK, mmWord, pageWord, pmdWord, pteWord, s2PteWord,
+  s2RootWord, vmWord,
+} from './layout.js';
 import { STAT } from './stats.js';
 import { TLB_DIRTY, TLB_WRITABLE, enterAccess, leaveAccess, tlbInsert, tlbLookup, tlbTag } from './tlb.js';
-import { cmpxchg, readOnce } from '#words';
+import { cmpxchg, fetchOr, peek, readOnce } from '#words';
 
 export const ACCESS_DONE = 0;
 /** Stage-1 or stage-2 translation fault. */
@@ -21,8 +24,12 @@ export const ACCESS_PERMISSION = 2;
 /** The host's stage 2 refuses (pKVM): the page is not mapped there yet, or not the host's. */
 export const ACCESS_HOST_STAGE2 = 3;
 
-/** One translated load or store that hits the TLB. False: walk. `ctx.accessValue` holds what was read or replaced. */
-export function accessHit(ctx: Context, guest: boolean, space: number, page: number, write: boolean, value: number): boolean {
+/**
+ * One translated load or store that hits the TLB. False: walk. `ctx.accessValue` holds what was read or replaced.
+ */
+export function accessHit(
+  ctx: Context, guest: boolean, space: number, page: number, write: boolean, value: number,
+): boolean {
   enterAccess(ctx);
   const hit = tlbLookup(ctx, tlbTag(guest, space, page)) - 1;
   if (hit < 0 || (write && (hit & TLB_WRITABLE) === 0)) {
@@ -56,9 +63,14 @@ export function* hostAccess(
   ctx: Context, mm: number, vpn: number, write: boolean, value: number, hostStage2: boolean,
 ): Coroutine {
   const { m, words } = ctx;
-  if (--ctx.quantum < 0) yield LOCAL_ACCESS;
+  if (--ctx.quantum < 0) yield updates(ctx.cpuAt + CPU_IN_USE);
   if (accessHit(ctx, false, mm, vpn, write, value)) return ACCESS_DONE;
   ctx.words[ctx.statsAt + STAT.tlb_misses] = (words[ctx.statsAt + STAT.tlb_misses] as number) + 1;
+  const mask = mmWord(m, mm, MM_CPUMASK) + (ctx.actor >> 5);
+  if ((peek(words, mask) & (1 << (ctx.actor & 31))) === 0) {
+    if (--ctx.quantum < 0) yield updates(mask);
+    fetchOr(words, mask, 1 << (ctx.actor & 31));
+  }
   const pmdAt = pmdWord(m, mm, vpn);
   enterAccess(ctx);
   for (;;) {
@@ -108,18 +120,20 @@ export function* hostAccess(
   }
 }
 
-/** The effect of a step that touches only the CPU's own TLB and one page's content. */
-const LOCAL_ACCESS = 5;
-
 /**
  * A guest access that missed the TLB: the hardware's stage-2 walk.
  * @returns ACCESS_*; `ctx.accessValue` holds what was read or replaced
  */
 export function* guestAccess(ctx: Context, vm: number, gfn: number, write: boolean, value: number): Coroutine {
   const { m, words } = ctx;
-  if (--ctx.quantum < 0) yield LOCAL_ACCESS;
+  if (--ctx.quantum < 0) yield updates(ctx.cpuAt + CPU_IN_USE);
   if (accessHit(ctx, true, vm, gfn, write, value)) return ACCESS_DONE;
   words[ctx.statsAt + STAT.tlb_misses] = (words[ctx.statsAt + STAT.tlb_misses] as number) + 1;
+  const mask = vmWord(m, vm, VM_CPUMASK) + (ctx.actor >> 5);
+  if ((peek(words, mask) & (1 << (ctx.actor & 31))) === 0) {
+    if (--ctx.quantum < 0) yield updates(mask);
+    fetchOr(words, mask, 1 << (ctx.actor & 31));
+  }
   const rootAt = s2RootWord(m, vm, gfn);
   enterAccess(ctx);
   if (--ctx.quantum < 0) yield reads(rootAt);

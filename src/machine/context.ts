@@ -274,6 +274,9 @@ export class Context {
   accessValue = 0;
   /** Results beside a coroutine's own: the pfn that a GUP call returned, and whether it may be mapped writable. */
   gupPfn = 0;
+  /** Where the rmap cursor stands (mm/rmap.ts): copy before calling anything that may walk too. */
+  rmapVma = 0;
+  rmapVpn = 0;
   gupWritable = false;
 
   constructor(

@@ -251,6 +251,8 @@ export const MM_SRCU = 56;
 /** KSM and khugepaged mm_slots: 1 = registered. */
 export const MM_KSM_SLOT = 64;
 export const MM_KHUGEPAGED_SLOT = 65;
+/** mm_cpumask: CPUs that may hold TLB entries of this mm, 32 a word. Set by the walker before it fills, never cleared. */
+export const MM_CPUMASK = 66;
 /** The sorted list of VMA ids. */
 export const MM_VMA_LIST = 80;
 
@@ -318,6 +320,8 @@ export const KSM_ITEM_REMAINING_SKIPS = 5;
 /** Next in the unstable bucket + 1, and the content it was filed under. */
 export const KSM_ITEM_UNSTABLE_NEXT = 6;
 export const KSM_ITEM_UNSTABLE_CONTENT = 7;
+/** While ITEM_STABLE, word 6 is the anon_vma that rmap walks lock. */
+export const KSM_ITEM_ANON_VMA = 6;
 export const KSM_ITEM_WORDS = 8;
 export const KSM_NODE_KPFN = 0;
 export const KSM_NODE_HLIST = 1;
@@ -347,6 +351,8 @@ export const VM_HAS_PGT = 83;
 export const VM_STATE = 84;
 export const VM_HANDLE = 85;
 export const VM_USERS = 86;
+/** CPUs that may hold TLB entries of this VMID, 32 a word. */
+export const VM_CPUMASK = 88;
 /** Memslots: count, then base_gfn, npages, userspace vpn, flags. */
 export const VM_MEMSLOTS = 96;
 export const MEMSLOTS_MAX = 3;

@@ -1,0 +1,225 @@
+/**
+ * VMAs: lookup, locking, splitting and merging (mm/vma.c, mm/mmap_lock.c, v6.18). An mm's VMAs are a sorted list of ids,
+ * which stands for the maple tree: changed under mmap_lock write between an odd and an even MM_VMA_SEQ, so that a lockless
+ * reader can tell (it gives up and takes mmap_lock, where RCU would let it go on).
+ */
+import { VM_SHARED } from '../machine/abi.js';
+import type { Context, Coroutine } from '../machine/context.js';
+import { acquires, reads, releases, writes } from '../machine/effects.js';
+import {
+  ANON_VMA_RWSEM, MM_VMA_COUNT, MM_VMA_LIST, MM_VMA_SEQ, VMA_ANON_VMA, VMA_AVC, VMA_END, VMA_FLAGS, VMA_IN_USE, VMA_LOCK_SEQ,
+  VMA_MM, VMA_NUMA_SCAN_SEQ, VMA_START, anonVmaWord, mmWord, vmaWord,
+} from '../machine/layout.js';
+import { contended } from '../machine/wait.js';
+import { LOCK_ANON_VMA } from '../locks/classes.js';
+import { downWrite, upWrite } from '../locks/rw.js';
+import { vmaEndRead, vmaLockWord, vmaStartRead, vmaStartWrite } from '../locks/vma-lock.js';
+import { anonVmaClone, unlinkAnonVmas } from './anon-vma.js';
+import { get, peek, readOnce, set, writeOnce } from '#words';
+
+export const vmaStart = (ctx: Context, vma: number): number => get(ctx.words, vmaWord(ctx.m, vma, VMA_START));
+/** Exclusive. */
+export const vmaEnd = (ctx: Context, vma: number): number => get(ctx.words, vmaWord(ctx.m, vma, VMA_END));
+export const vmaFlags = (ctx: Context, vma: number): number => get(ctx.words, vmaWord(ctx.m, vma, VMA_FLAGS));
+export const vmaMm = (ctx: Context, vma: number): number => get(ctx.words, vmaWord(ctx.m, vma, VMA_MM));
+/** A marked read: the first fault installs it without a lock that readers hold. */
+export const vmaAnonVma = (ctx: Context, vma: number): number => readOnce(ctx.words, vmaWord(ctx.m, vma, VMA_ANON_VMA));
+
+/** vma_lookup(): the VMA that contains `vpn`, or -1. Under mmap_lock. */
+export function findVma(ctx: Context, mm: number, vpn: number): number {
+  const at = firstEndingAfter(ctx, mm, vpn);
+  if (at < 0) return -1;
+  const vma = get(ctx.words, mmWord(ctx.m, mm, MM_VMA_LIST) + at);
+  return vmaStart(ctx, vma) <= vpn ? vma : -1;
+}
+
+/** find_vma(): the first VMA that ends after `vpn`, or -1. Under mmap_lock. */
+export function findVmaFrom(ctx: Context, mm: number, vpn: number): number {
+  const at = firstEndingAfter(ctx, mm, vpn);
+  return at < 0 ? -1 : get(ctx.words, mmWord(ctx.m, mm, MM_VMA_LIST) + at);
+}
+
+function firstEndingAfter(ctx: Context, mm: number, vpn: number): number {
+  const { m, words } = ctx;
+  const list = mmWord(m, mm, MM_VMA_LIST);
+  const count = peek(words, mmWord(m, mm, MM_VMA_COUNT));
+  let low = 0;
+  let high = count;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (peek(words, vmaWord(m, peek(words, list + middle), VMA_END)) > vpn) high = middle;
+    else low = middle + 1;
+  }
+  return low < count ? low : -1;
+}
+
+/**
+ * lock_vma_under_rcu(): finds the VMA of `vpn` and read-locks it without mmap_lock.
+ * @returns the VMA, read-locked; or -1: take mmap_lock instead
+ */
+export function* lockVmaUnderRcu(ctx: Context, mm: number, vpn: number): Coroutine {
+  const { m, words } = ctx;
+  const seqAt = mmWord(m, mm, MM_VMA_SEQ);
+  if (--ctx.quantum < 0) yield reads(seqAt);
+  const seq = readOnce(words, seqAt);
+  if ((seq & 1) !== 0) return -1;
+  // seqcount-validated: as one read of the tree under RCU
+  const at = firstEndingAfter(ctx, mm, vpn);
+  const vma = at < 0 ? -1 : peek(words, mmWord(m, mm, MM_VMA_LIST) + at);
+  if (readOnce(words, seqAt) !== seq || vma < 0) return -1;
+  if (!(yield* vmaStartRead(ctx, mm, vma))) return -1;
+  // SLAB_TYPESAFE_BY_RCU: it may be another VMA by now
+  if (
+    get(words, vmaWord(m, vma, VMA_IN_USE)) === 1 &&
+    vmaMm(ctx, vma) === mm &&
+    vmaStart(ctx, vma) <= vpn &&
+    vpn < vmaEnd(ctx, vma)
+  ) {
+    return vma;
+  }
+  if (--ctx.quantum < 0) yield releases(vmaLockWord(ctx, vma));
+  vmaEndRead(ctx, vma);
+  return -1;
+}
+
+/** Adds a VMA [start, end). Under mmap_lock write; the range is free. Returns its id, or -1 when the mm has no more. */
+export function* insertVma(ctx: Context, mm: number, start: number, end: number, flags: number): Coroutine {
+  const { m, words } = ctx;
+  let vma = -1;
+  for (let i = mm * m.vmasPerMm; i < (mm + 1) * m.vmasPerMm; i++) {
+    if (get(words, vmaWord(m, i, VMA_IN_USE)) === 0) {
+      vma = i;
+      break;
+    }
+  }
+  if (vma < 0) return -1;
+  // a reader may still hold the read lock of what this slot was: it must be gone before the fields change
+  yield* vmaStartWrite(ctx, mm, vma);
+  set(words, vmaWord(m, vma, VMA_START), start);
+  set(words, vmaWord(m, vma, VMA_END), end);
+  set(words, vmaWord(m, vma, VMA_FLAGS), flags);
+  set(words, vmaWord(m, vma, VMA_MM), mm);
+  set(words, vmaWord(m, vma, VMA_ANON_VMA), 0);
+  set(words, vmaWord(m, vma, VMA_AVC), 0);
+  set(words, vmaWord(m, vma, VMA_NUMA_SCAN_SEQ), 0);
+  set(words, vmaWord(m, vma, VMA_IN_USE), 1);
+  yield* editList(ctx, mm, () => {
+    const count = get(words, mmWord(m, mm, MM_VMA_COUNT));
+    const list = mmWord(m, mm, MM_VMA_LIST);
+    let at = count;
+    while (at > 0 && vmaStart(ctx, get(words, list + at - 1)) > start) {
+      set(words, list + at, get(words, list + at - 1));
+      at--;
+    }
+    set(words, list + at, vma);
+    set(words, mmWord(m, mm, MM_VMA_COUNT), count + 1);
+  });
+  return vma;
+}
+
+/** Takes a VMA out of the list and frees it. Under mmap_lock write, its pages unmapped. */
+export function* removeVma(ctx: Context, mm: number, vma: number): Coroutine<void> {
+  const { m, words } = ctx;
+  yield* vmaStartWrite(ctx, mm, vma);
+  yield* editList(ctx, mm, () => {
+    const count = get(words, mmWord(m, mm, MM_VMA_COUNT));
+    const list = mmWord(m, mm, MM_VMA_LIST);
+    let at = 0;
+    while (get(words, list + at) !== vma) at++;
+    for (; at < count - 1; at++) set(words, list + at, get(words, list + at + 1));
+    set(words, mmWord(m, mm, MM_VMA_COUNT), count - 1);
+  });
+  yield* unlinkAnonVmas(ctx, vma);
+  set(words, vmaWord(m, vma, VMA_IN_USE), 0);
+}
+
+/** Runs `edit` between an odd and an even sequence: the maple tree's store. */
+function* editList(ctx: Context, mm: number, edit: () => void): Coroutine<void> {
+  const seq = mmWord(ctx.m, mm, MM_VMA_SEQ);
+  if (--ctx.quantum < 0) yield writes(seq);
+  writeOnce(ctx.words, seq, get(ctx.words, seq) + 1);
+  edit();
+  if (--ctx.quantum < 0) yield writes(seq);
+  writeOnce(ctx.words, seq, (get(ctx.words, seq) + 1) & 0x3fffffff);
+}
+
+/** Changes a VMA's bounds or flags as vma_adjust does: VMA write-locked, anon_vma locked against rmap walks. */
+function* adjustVma(ctx: Context, mm: number, vma: number, start: number, end: number, flags: number): Coroutine<void> {
+  const { m, words } = ctx;
+  yield* vmaStartWrite(ctx, mm, vma);
+  const anonVma = get(words, vmaWord(m, vma, VMA_ANON_VMA));
+  const lock = anonVmaWord(m, anonVma, ANON_VMA_RWSEM);
+  if (anonVma !== 0) {
+    if (--ctx.quantum < 0) yield acquires(lock);
+    while (!downWrite(ctx, lock, LOCK_ANON_VMA)) yield contended(ctx, lock);
+  }
+  yield* editList(ctx, mm, () => {
+    set(words, vmaWord(m, vma, VMA_START), start);
+    set(words, vmaWord(m, vma, VMA_END), end);
+    set(words, vmaWord(m, vma, VMA_FLAGS), flags);
+  });
+  if (anonVma !== 0) {
+    if (--ctx.quantum < 0) yield releases(lock);
+    upWrite(ctx, lock, LOCK_ANON_VMA);
+  }
+}
+
+/** __split_vma() at `vpn`: the VMA keeps the lower part; returns the new upper one, or -1. Under mmap_lock write. */
+export function* splitVma(ctx: Context, mm: number, vma: number, vpn: number): Coroutine {
+  const end = vmaEnd(ctx, vma);
+  const flags = vmaFlags(ctx, vma);
+  yield* adjustVma(ctx, mm, vma, vmaStart(ctx, vma), vpn, flags);
+  const upper = yield* insertVma(ctx, mm, vpn, end, flags);
+  if (upper < 0) {
+    yield* adjustVma(ctx, mm, vma, vmaStart(ctx, vma), end, flags);
+    return -1;
+  }
+  yield* anonVmaClone(ctx, upper, vma);
+  return upper;
+}
+
+/**
+ * vma_modify_flags(): gives [start, end) of `vma` new flags, splitting at the ends.
+ * @returns the VMA that is exactly [start, end), or -1 when no VMA is left for a split
+ */
+export function* vmaModifyFlags(
+  ctx: Context, mm: number, vma: number, start: number, end: number, flags: number,
+): Coroutine {
+  let target = vma;
+  if (vmaStart(ctx, target) < start) {
+    target = yield* splitVma(ctx, mm, target, start);
+    if (target < 0) return -1;
+  }
+  if (vmaEnd(ctx, target) > end && (yield* splitVma(ctx, mm, target, end)) < 0) return -1;
+  yield* adjustVma(ctx, mm, target, start, end, flags);
+  return target;
+}
+
+/** vma_merge() of `vma` with its neighbours where flags and anon_vma agree. Under mmap_lock write. */
+export function* vmaMerge(ctx: Context, mm: number, vma: number): Coroutine<void> {
+  const before = vmaStart(ctx, vma) > 0 ? findVma(ctx, mm, vmaStart(ctx, vma) - 1) : -1;
+  let kept = vma;
+  if (before >= 0 && canMerge(ctx, before, vma)) {
+    const end = vmaEnd(ctx, vma);
+    yield* removeVma(ctx, mm, vma);
+    yield* adjustVma(ctx, mm, before, vmaStart(ctx, before), end, vmaFlags(ctx, before));
+    kept = before;
+  }
+  const after = findVma(ctx, mm, vmaEnd(ctx, kept));
+  if (after >= 0 && canMerge(ctx, kept, after)) {
+    const end = vmaEnd(ctx, after);
+    yield* removeVma(ctx, mm, after);
+    yield* adjustVma(ctx, mm, kept, vmaStart(ctx, kept), end, vmaFlags(ctx, kept));
+  }
+}
+
+function canMerge(ctx: Context, lower: number, upper: number): boolean {
+  const a = vmaAnonVma(ctx, lower);
+  const b = vmaAnonVma(ctx, upper);
+  const flags = vmaFlags(ctx, lower);
+  return flags === vmaFlags(ctx, upper) && (flags & VM_SHARED) === 0 && a === b;
+}
+
+/** Whether the VMA write lock is held by this mm's current writer; for assertions. */
+export const vmaIsWriteLocked = (ctx: Context, vma: number, lockSeq: number): boolean =>
+  get(ctx.words, vmaWord(ctx.m, vma, VMA_LOCK_SEQ)) === lockSeq;
