@@ -1,0 +1,25 @@
+/**
+ * Bad input: an option, a scenario, a recording or a schedule file that cannot be used. The command line prints its
+ * message, one line that says what, where and what was expected, and ends with exit code 2.
+ */
+export class InputError extends Error {
+  override readonly name = 'InputError';
+}
+
+/** What a failed file operation means to a user: `no such file`, `not allowed to read it`, or the system's code. */
+export function fileProblem(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  switch (code) {
+    case 'ENOENT':
+      return 'no such file';
+    case 'EACCES':
+    case 'EPERM':
+      return 'not allowed to read it';
+    case 'EISDIR':
+      return 'a folder, not a file';
+    case 'ENOTDIR':
+      return 'not a folder';
+    default:
+      return code || String(error);
+  }
+}
