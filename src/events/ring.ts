@@ -1,0 +1,346 @@
+/**
+ * A ring of event records in shared memory: one writer (a worker), one reader (usually the main thread).
+ *
+ *   word   name            written by   what
+ *   ----   -------------   ----------   ---------------------------------------------------------------------------
+ *      0   CAPACITY        creator      records, a power of two; 0 = inactive
+ *      1   MODE            writer       RING_LOSSLESS, RING_LOSSY, RING_RECORDER
+ *     16   HEAD            writer       records published so far, mod 2^32
+ *     17   STATE           writer       RING_RUNNING, RING_ASLEEP, RING_CLOSED
+ *     18   BOUND           writer       two words: no later record has a smaller time than this
+ *     20   WRITTEN         writer       two words: records written, published or not
+ *     22   DROPPED         writer       two words: records not written for want of room
+ *     24   WAITS           writer       times the writer waited for room
+ *     32   TAIL            reader       records taken so far, mod 2^32
+ *     33   DETACHED        reader       1 = nobody reads any more
+ *     34   FLOOR           reader       high, low, high again: the time that a waking writer's clocks must have reached
+ *     48   the records, CAPACITY x 8 words (record.ts); record n stands at n mod CAPACITY
+ *
+ * Writer and reader words stand on lines of their own. The head is published every 32 records, before each sleep and at
+ * each slice's end. Publishing comes after the record's words, and taking a new bound comes before taking the head: so
+ * whoever has read the bound and then drained has every record with a smaller time.
+ *
+ * Two-word numbers grow; the writer stores low, then high, the reader loads high, then low: a torn value is too small,
+ * never too large.
+ *
+ * *Sleep and the floor.* A sleeping worker's bound would hold up merging. So the merger stores FLOOR, and then looks at
+ * STATE: while that is RING_ASLEEP it may take the floor for the bound, because a writer that wakes stores RING_RUNNING
+ * first and then takes the floor into its actors' clocks (a Lamport clock may always jump ahead). The floor's high word
+ * is stored before and after its low one; when the two differ, the merger has not looked at STATE yet, and high x 2^32
+ * is at least the floor before.
+ */
+import type { EventWriter } from '../machine/context.js';
+import { RECORD_WORDS, TWO_32, putRecord, recordSequence } from './record.js';
+
+const CAPACITY = 0;
+const MODE = 1;
+const HEAD = 16;
+const STATE = 17;
+const BOUND = 18;
+const WRITTEN = 20;
+const DROPPED = 22;
+const WAITS = 24;
+const TAIL = 32;
+const DETACHED = 33;
+const FLOOR = 34;
+const HEADER_WORDS = 48;
+
+/** A full ring makes the worker wait for the reader; counted in `waits`. */
+export const RING_LOSSLESS = 0;
+/** A full ring drops the new event; counted in `dropped`. */
+export const RING_LOSSY = 1;
+/** Nobody drains: the newest events replace the oldest, and reports read the last ones (`lastRecords`). */
+export const RING_RECORDER = 2;
+
+export const RING_RUNNING = 0;
+export const RING_ASLEEP = 1;
+export const RING_CLOSED = 2;
+
+/** The head is published every so many records: one atomic store on each would double the cost of an event. */
+const PUBLISH_EVERY = 32;
+/** How long a lossless writer sleeps before it looks again whether its reader is gone. */
+const WAIT_MS = 50;
+
+/** Counters of one ring, as of its last publication. */
+export interface RingCounters {
+  readonly written: number;
+  readonly dropped: number;
+  readonly waits: number;
+}
+
+/** Shared memory for a ring of at least `capacityRecords` records (rounded up to a power of two); 0 = inactive. */
+export function ringBuffer(capacityRecords: number): SharedArrayBuffer {
+  if (!Number.isInteger(capacityRecords) || capacityRecords < 0 || capacityRecords > 1 << 22) {
+    throw new RangeError(`ring: expected a capacity from 0 to ${1 << 22} records, got ${String(capacityRecords)}`);
+  }
+  const capacity = capacityRecords === 0 ? 0 : 2 ** Math.ceil(Math.log2(capacityRecords));
+  const buffer = new SharedArrayBuffer((HEADER_WORDS + capacity * RECORD_WORDS) * 4);
+  new Int32Array(buffer)[CAPACITY] = capacity;
+  return buffer;
+}
+
+const recordsOf = (buffer: SharedArrayBuffer): Int32Array => new Int32Array(buffer, HEADER_WORDS * 4);
+
+function storeWide(words: Int32Array, at: number, value: number): void {
+  Atomics.store(words, at, value | 0);
+  Atomics.store(words, at + 1, Math.floor(value / TWO_32));
+}
+
+function loadWide(words: Int32Array, at: number): number {
+  const high = Atomics.load(words, at + 1);
+  return high * TWO_32 + (Atomics.load(words, at) >>> 0);
+}
+
+/** What a ring's writer has counted; any thread may ask. */
+export function ringCounters(buffer: SharedArrayBuffer): RingCounters {
+  const words = new Int32Array(buffer, 0, HEADER_WORDS);
+  return {
+    written: loadWide(words, WRITTEN),
+    dropped: loadWide(words, DROPPED),
+    waits: Atomics.load(words, WAITS) >>> 0,
+  };
+}
+
+/**
+ * Writes events into a ring. One per worker, for all its actors. An inactive one (capacity 0) costs a field check and
+ * has the same hidden class, so that kernel code's call stays monomorphic.
+ */
+export class RingWriter implements EventWriter {
+  /** Records that may be written before the next look at the ring. */
+  #left = 0;
+  /** Where the next record goes, in records. */
+  #next = 0;
+  #sequence = 0;
+  /** Records written so far; its low 32 bits are the head. */
+  #written = 0;
+  #dropped = 0;
+  readonly #words: Int32Array;
+  readonly #records: Int32Array;
+  readonly #capacity: number;
+  readonly #mode: number;
+
+  /** @param recorder nobody will drain: newest replace oldest (`lossy` is then without meaning) */
+  constructor(buffer: SharedArrayBuffer, lossy: boolean, recorder = false) {
+    this.#words = new Int32Array(buffer, 0, HEADER_WORDS);
+    this.#records = recordsOf(buffer);
+    this.#capacity = this.#words[CAPACITY] as number;
+    this.#mode = recorder ? RING_RECORDER : lossy ? RING_LOSSY : RING_LOSSLESS;
+    this.#words[MODE] = this.#mode;
+    this.#written = loadWide(this.#words, WRITTEN);
+    this.#dropped = loadWide(this.#words, DROPPED);
+    this.#sequence = this.#written + this.#dropped;
+    this.#next = this.#capacity === 0 ? 0 : this.#written % this.#capacity;
+  }
+
+  write(type: number, actor: number, time: number, a: number, b: number, c: number, d: number): void {
+    if (this.#left === 0 && !this.#refill()) return;
+    this.#left--;
+    putRecord(this.#records, this.#next, type, actor, time, a, b, c, d, this.#sequence);
+    this.#sequence = (this.#sequence + 1) | 0;
+    this.#next = (this.#next + 1) & (this.#capacity - 1);
+    this.#written++;
+  }
+
+  /** Whether events go anywhere. */
+  get active(): boolean {
+    return this.#capacity !== 0;
+  }
+
+  /** Records written since the ring was made, and records dropped for want of room. */
+  get written(): number {
+    return this.#written;
+  }
+
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Records that fit before a lossless writer would wait: a host looks here before it runs a slice. */
+  room(): number {
+    if (this.#capacity === 0 || this.#mode === RING_RECORDER) return Number.MAX_SAFE_INTEGER;
+    return this.#capacity - ((this.#written - Atomics.load(this.#words, TAIL)) | 0);
+  }
+
+  /**
+   * Publishes what was written. To be called at each slice's end.
+   * @param lowerBoundTime no later event of this worker has a smaller time: the smallest clock of its actors. With 0
+   *   nothing is said about it.
+   */
+  publish(lowerBoundTime: number): void {
+    if (this.#capacity === 0) return;
+    this.#publishHead();
+    if (lowerBoundTime > 0) storeWide(this.#words, BOUND, lowerBoundTime);
+  }
+
+  /** Publishes before the worker sleeps; its bound holds up nobody until {@link wake}. */
+  sleep(): void {
+    if (this.#capacity === 0) return;
+    this.#publishHead();
+    Atomics.store(this.#words, STATE, RING_ASLEEP);
+  }
+
+  /**
+   * After a sleep, before any actor runs.
+   * @returns the time that each of the worker's actors' clocks must be raised to where it is smaller; often 0
+   */
+  wake(): number {
+    if (this.#capacity === 0) return 0;
+    const words = this.#words;
+    Atomics.store(words, STATE, RING_RUNNING);
+    const settled = Atomics.load(words, FLOOR + 2);
+    const low = Atomics.load(words, FLOOR + 1) >>> 0;
+    const high = Atomics.load(words, FLOOR);
+    return high * TWO_32 + (high === settled ? low : 0);
+  }
+
+  /** No more events will come: publishes the last ones. */
+  close(): void {
+    if (this.#capacity === 0) return;
+    this.#publishHead();
+    Atomics.store(this.#words, STATE, RING_CLOSED);
+  }
+
+  #publishHead(): void {
+    const words = this.#words;
+    storeWide(words, WRITTEN, this.#written);
+    storeWide(words, DROPPED, this.#dropped);
+    Atomics.store(words, HEAD, this.#written | 0);
+  }
+
+  /** Publishes, and sees how many records fit now. False: this one is dropped. */
+  #refill(): boolean {
+    if (this.#capacity === 0) return false;
+    this.#publishHead();
+    let room = this.room();
+    if (room <= 0) {
+      if (this.#mode === RING_LOSSY || !this.#waitForRoom()) {
+        this.#dropped++;
+        this.#sequence = (this.#sequence + 1) | 0;
+        return false;
+      }
+      room = this.room();
+    }
+    this.#left = Math.min(room, PUBLISH_EVERY);
+    return true;
+  }
+
+  /** Blocks the worker until the reader has taken something. The reader needs no lock of the simulation. */
+  #waitForRoom(): boolean {
+    const words = this.#words;
+    Atomics.add(words, WAITS, 1);
+    for (;;) {
+      const tail = Atomics.load(words, TAIL);
+      if (this.room() > 0) return true;
+      if (Atomics.load(words, DETACHED) !== 0) return false;
+      Atomics.wait(words, TAIL, tail, WAIT_MS);
+    }
+  }
+}
+
+/** An inactive writer: events off. */
+export const NO_EVENTS: EventWriter = new RingWriter(ringBuffer(0), true);
+
+/** Takes events out of a ring. */
+export class RingReader {
+  readonly buffer: SharedArrayBuffer;
+  readonly #words: Int32Array;
+  readonly #records: Int32Array;
+  readonly #capacity: number;
+  /** Records taken so far. */
+  #taken = 0;
+
+  constructor(buffer: SharedArrayBuffer) {
+    this.buffer = buffer;
+    this.#words = new Int32Array(buffer, 0, HEADER_WORDS);
+    this.#records = recordsOf(buffer);
+    this.#capacity = this.#words[CAPACITY] as number;
+    this.#taken = Atomics.load(this.#words, TAIL);
+  }
+
+  /**
+   * Hands out what is published as one or two views (two where the ring wraps), then gives the room back.
+   * @param visit is given the ring's records and a range [first, first + count) of them; they are overwritten once
+   *   this call has returned, so what shall stay is copied
+   * @param max records to take at most
+   * @returns records handed out
+   */
+  drain(visit: (records: Int32Array, first: number, count: number) => void, max = Number.MAX_SAFE_INTEGER): number {
+    const tail = this.#taken | 0;
+    const count = Math.min((Atomics.load(this.#words, HEAD) - tail) | 0, max);
+    if (count <= 0) return 0;
+    const first = (tail >>> 0) & (this.#capacity - 1);
+    const straight = Math.min(count, this.#capacity - first);
+    visit(this.#records, first, straight);
+    if (straight < count) visit(this.#records, 0, count - straight);
+    this.#taken += count;
+    Atomics.store(this.#words, TAIL, this.#taken | 0);
+    Atomics.notify(this.#words, TAIL);
+    return count;
+  }
+
+  /** Records taken out of this ring. */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  get counters(): RingCounters {
+    return ringCounters(this.buffer);
+  }
+
+  get closed(): boolean {
+    return Atomics.load(this.#words, STATE) === RING_CLOSED;
+  }
+
+  /**
+   * No record that a following `drain` does not hand out has a smaller time than this; Infinity once the writer has
+   * closed the ring.
+   * @param floor a time the merger wishes to reach; sleeping writers promise it
+   */
+  lowerBound(floor: number): number {
+    const words = this.#words;
+    if (this.#capacity === 0) return Infinity;
+    const high = Math.floor(floor / TWO_32);
+    Atomics.store(words, FLOOR, high);
+    Atomics.store(words, FLOOR + 1, floor | 0);
+    Atomics.store(words, FLOOR + 2, high);
+    const state = Atomics.load(words, STATE);
+    if (state === RING_CLOSED) return Infinity;
+    const bound = loadWide(words, BOUND);
+    return state === RING_ASLEEP ? Math.max(bound, floor) : bound;
+  }
+
+  /** Nobody reads any more: a lossless writer drops (and counts) from now on instead of waiting. */
+  detach(): void {
+    Atomics.store(this.#words, DETACHED, 1);
+    Atomics.notify(this.#words, TAIL);
+  }
+}
+
+/**
+ * Copies the last records that stand in a ring, oldest first, read or not, published or not: for reports of a run that
+ * has stopped, also by a worker's death.
+ */
+export function lastRecords(buffer: SharedArrayBuffer, count: number): Int32Array {
+  const words = new Int32Array(buffer, 0, HEADER_WORDS);
+  const capacity = words[CAPACITY] as number;
+  if (capacity === 0) return new Int32Array(0);
+  const records = recordsOf(buffer);
+  let end = loadWide(words, WRITTEN);
+  const at = (n: number): number => n % capacity;
+  // the up to 31 records that a dead worker wrote and did not publish: their sequence goes on, that of old ones does not
+  let last = end === 0 ? -1 : recordSequence(records, at(end - 1));
+  for (let more = 0; more < PUBLISH_EVERY && more < capacity; more++) {
+    const step = (recordSequence(records, at(end)) - last) | 0;
+    const fresh = (records[at(end) * RECORD_WORDS + 2] as number) !== 0;
+    if (!fresh || step <= 0 || step > 1 << 20) break;
+    last = recordSequence(records, at(end));
+    end++;
+  }
+  const first = Math.max(0, end - Math.min(count, capacity));
+  const out = new Int32Array((end - first) * RECORD_WORDS);
+  for (let n = first; n < end; n++) {
+    const from = at(n) * RECORD_WORDS;
+    out.set(records.subarray(from, from + RECORD_WORDS), (n - first) * RECORD_WORDS);
+  }
+  return out;
+}
