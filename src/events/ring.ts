@@ -111,8 +111,9 @@ export class RingWriter implements EventWriter {
   /** Where the next record goes, in records. */
   #next = 0;
   #sequence = 0;
-  /** Records written so far; its low 32 bits are the head. */
-  #written = 0;
+  /** Records written when `#left` was last set to `#batch`; its low 32 bits are the head. */
+  #settled = 0;
+  #batch = 0;
   #dropped = 0;
   readonly #words: Int32Array;
   readonly #records: Int32Array;
@@ -126,10 +127,10 @@ export class RingWriter implements EventWriter {
     this.#capacity = this.#words[CAPACITY] as number;
     this.#mode = recorder ? RING_RECORDER : lossy ? RING_LOSSY : RING_LOSSLESS;
     this.#words[MODE] = this.#mode;
-    this.#written = loadWide(this.#words, WRITTEN);
+    this.#settled = loadWide(this.#words, WRITTEN);
     this.#dropped = loadWide(this.#words, DROPPED);
-    this.#sequence = this.#written + this.#dropped;
-    this.#next = this.#capacity === 0 ? 0 : this.#written % this.#capacity;
+    this.#sequence = (this.#settled + this.#dropped) | 0;
+    this.#next = this.#capacity === 0 ? 0 : this.#settled % this.#capacity;
   }
 
   write(type: number, actor: number, time: number, a: number, b: number, c: number, d: number): void {
@@ -138,7 +139,6 @@ export class RingWriter implements EventWriter {
     putRecord(this.#records, this.#next, type, actor, time, a, b, c, d, this.#sequence);
     this.#sequence = (this.#sequence + 1) | 0;
     this.#next = (this.#next + 1) & (this.#capacity - 1);
-    this.#written++;
   }
 
   /** Whether events go anywhere. */
@@ -148,7 +148,7 @@ export class RingWriter implements EventWriter {
 
   /** Records written since the ring was made, and records dropped for want of room. */
   get written(): number {
-    return this.#written;
+    return this.#settled + this.#batch - this.#left;
   }
 
   get dropped(): number {
@@ -158,7 +158,7 @@ export class RingWriter implements EventWriter {
   /** Records that fit before a lossless writer would wait: a host looks here before it runs a slice. */
   room(): number {
     if (this.#capacity === 0 || this.#mode === RING_RECORDER) return Number.MAX_SAFE_INTEGER;
-    return this.#capacity - ((this.#written - Atomics.load(this.#words, TAIL)) | 0);
+    return this.#capacity - ((this.written - Atomics.load(this.#words, TAIL)) | 0);
   }
 
   /**
@@ -202,9 +202,12 @@ export class RingWriter implements EventWriter {
 
   #publishHead(): void {
     const words = this.#words;
-    storeWide(words, WRITTEN, this.#written);
+    const written = this.written;
+    this.#settled = written;
+    this.#batch = this.#left;
+    storeWide(words, WRITTEN, written);
     storeWide(words, DROPPED, this.#dropped);
-    Atomics.store(words, HEAD, this.#written | 0);
+    Atomics.store(words, HEAD, written | 0);
   }
 
   /** Publishes, and sees how many records fit now. False: this one is dropped. */
@@ -220,7 +223,9 @@ export class RingWriter implements EventWriter {
       }
       room = this.room();
     }
-    this.#left = Math.min(room, PUBLISH_EVERY);
+    // unpublished records never lap the published ones of a small recorder: lastRecords could not tell them apart
+    this.#batch = Math.min(room, PUBLISH_EVERY, Math.max(1, this.#capacity >> 1));
+    this.#left = this.#batch;
     return true;
   }
 
