@@ -7,7 +7,7 @@
  *   globals               global locks               16 a lock          lock code                  itself
  *   workers               doorbells                  16 a worker        who rings                  marked accesses
  *   waitTable             registered sleepers        1024               worker hosts               marked accesses
- *   actors                what each actor does       128 an actor       that actor's worker        none (its own)
+ *   actors                what each actor does       1280 an actor      that actor's worker        none (its own)
  *   stats                 counters, histograms       2048 an actor      that actor's worker        none (its own)
  *   cpus                  pcp, LRU batch, mailbox    256 a CPU          that CPU                   see CPU_*
  *   tlbs                  TLB entries                2 an entry         that CPU; any by cmpxchg   the in-use word
@@ -138,8 +138,9 @@ export const ACTOR_RETRIES = 11;
 export const ACTOR_PREEMPT_COUNT = 12;
 /** Held locks: pairs of (lock word, class << 4 | mode). */
 export const ACTOR_HELD = 16;
-export const HELD_MAX = 48;
-export const ACTOR_WORDS = 128;
+/** A collapse holds the folio locks of a whole THP's pages. */
+export const HELD_MAX = 600;
+export const ACTOR_WORDS = 1280;
 
 /* ---- statistics ---- */
 export const STATS_WORDS = 2048;
@@ -375,6 +376,9 @@ export const VCPU_HYP_MC_COUNT = 3;
 export const VCPU_LOADED = 4;
 /** Host page-table memcache (classic): tables reserved. */
 export const VCPU_MMU_CACHE = 5;
+/** Replay of a recorded stream (actors/replay.ts): position of the next record, laps included; REPLAY_* state. Marked. */
+export const VCPU_REPLAY_POSITION = 8;
+export const VCPU_REPLAY_STATE = 9;
 export const VCPU_WORDS = 16;
 export const VCPUS_MAX = 8;
 const VM_FIXED_WORDS = VM_VCPUS + VCPU_WORDS * VCPUS_MAX;
@@ -445,6 +449,8 @@ export class Machine {
   /** Offsets within a struct kvm: the stage-2 root entries, and kvm_pinned_page by gfn (pfn + 1). */
   readonly vmRoot: number;
   readonly vmPinned: number;
+  /** A replayed guest's pages: the marks that each page's content has followed. Marked. */
+  readonly vmGenerations: number;
   readonly s2TablesAt: number;
   readonly s2Tables: number;
   readonly s2TableWords: number;
@@ -522,7 +528,8 @@ export class Machine {
 
     this.vmRoot = VM_FIXED_WORDS;
     this.vmPinned = roundUp(VM_FIXED_WORDS + this.vmBlocks, LINE);
-    this.vmWords = roundUp(this.vmPinned + this.vmPages, LINE);
+    this.vmGenerations = roundUp(this.vmPinned + this.vmPages, LINE);
+    this.vmWords = roundUp(this.vmGenerations + this.vmPages, LINE);
     this.vmsAt = place(this.vms * this.vmWords);
     this.s2Tables = this.vms * (this.vmBlocks + this.cpus * 2) + 1;
     this.s2TableWords = this.tableWords;
@@ -591,3 +598,6 @@ export const s2PteWord = (m: Machine, table: number, gfn: number): number =>
 /** kvm_pinned_page of `gfn`: pfn + 1, or 0. Under mmu_lock. */
 export const pinnedPageWord = (m: Machine, vm: number, gfn: number): number =>
   m.vmsAt + vm * m.vmWords + m.vmPinned + gfn;
+/** The marks of a recording that the content of `gfn` has followed so far. */
+export const generationWord = (m: Machine, vm: number, gfn: number): number =>
+  m.vmsAt + vm * m.vmWords + m.vmGenerations + gfn;

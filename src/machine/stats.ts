@@ -57,3 +57,69 @@ export function countMechanism(m: Machine, actor: number, mechanism: number, cou
   const at = statsBase(m, actor) + STATS_MECHANISMS_AT + mechanism * MECHANISM_COUNTERS + counter;
   m.words[at] = (m.words[at] as number) + by;
 }
+
+/** LATENCY.pin and so on: the histogram's number. */
+export const LATENCY = Object.freeze(
+  Object.fromEntries(LATENCIES.map((name, index) => [name, index])),
+) as Readonly<Record<(typeof LATENCIES)[number], number>>;
+
+/** The longest of each, in nanoseconds, behind the histograms. */
+export const STATS_LATENCY_MAX_AT = STATS_LATENCIES_AT + 16 * LATENCY_BUCKETS;
+/** Buckets count eighths of a microsecond: the first four one each, then four buckets to each doubling; the last is open (16 ms). */
+const UNITS_PER_MICRO = 8;
+
+function latencyBucket(units: number): number {
+  if (units < 4) return units;
+  const octave = 31 - Math.clz32(units);
+  return Math.min(LATENCY_BUCKETS - 1, (octave - 1) * 4 + ((units >>> (octave - 2)) & 3));
+}
+
+/** The upper edge of a bucket, in microseconds. */
+function bucketEnd(bucket: number): number {
+  if (bucket < 4) return (bucket + 1) / UNITS_PER_MICRO;
+  const octave = (bucket >> 2) + 1;
+  return ((5 + (bucket & 3)) << (octave - 2)) / UNITS_PER_MICRO;
+}
+
+/** Adds one duration to histogram LATENCY.<name> of `actor`. */
+export function recordLatency(m: Machine, actor: number, latency: number, micros: number): void {
+  const units = Math.min(0x3fffffff, Math.max(0, Math.floor(micros * UNITS_PER_MICRO)));
+  const at = statsBase(m, actor) + STATS_LATENCIES_AT + latency * LATENCY_BUCKETS + latencyBucket(units);
+  m.words[at] = (m.words[at] as number) + 1;
+  const nanos = Math.min(0x7fffffff, Math.floor(micros * 1000));
+  const max = statsBase(m, actor) + STATS_LATENCY_MAX_AT + latency;
+  if (nanos > (m.words[max] as number)) m.words[max] = nanos;
+}
+
+/** What is known of one kind of operation over all actors; microseconds. */
+export interface LatencySummary {
+  readonly count: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+/** Reads histogram LATENCY.<name> of all actors. p50 and p99 are upper edges of their buckets, at most the maximum. */
+export function readLatency(m: Machine, latency: number): LatencySummary {
+  const buckets = new Array<number>(LATENCY_BUCKETS).fill(0);
+  let count = 0;
+  let max = 0;
+  for (let actor = 0; actor < m.cpus; actor++) {
+    const at = statsBase(m, actor) + STATS_LATENCIES_AT + latency * LATENCY_BUCKETS;
+    for (let bucket = 0; bucket < LATENCY_BUCKETS; bucket++) {
+      const n = (m.words[at + bucket] as number) >>> 0;
+      buckets[bucket] = (buckets[bucket] as number) + n;
+      count += n;
+    }
+    max = Math.max(max, (m.words[statsBase(m, actor) + STATS_LATENCY_MAX_AT + latency] as number) / 1000);
+  }
+  const percentile = (share: number): number => {
+    let left = Math.ceil(count * share);
+    for (let bucket = 0; bucket < LATENCY_BUCKETS - 1; bucket++) {
+      left -= buckets[bucket] as number;
+      if (left <= 0) return Math.min(max, bucketEnd(bucket));
+    }
+    return max;
+  };
+  return count === 0 ? { count: 0, p50: 0, p99: 0, max: 0 } : { count, p50: percentile(0.5), p99: percentile(0.99), max };
+}
