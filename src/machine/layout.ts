@@ -105,14 +105,16 @@ export const HYP_POOL_COUNT = 72;
 export const WORKERS_MAX = 64;
 /** Rung by whoever changes a word that the worker waits for; the worker sleeps only on this. */
 export const WORKER_DOORBELL = 0;
-/** 1 while the worker is parked by a freeze. */
+/** Not 0 while the worker touches no memory before it has looked at HDR_PHASE again (values: engine/phase.ts). */
 export const WORKER_PARKED = 1;
-/** Actors of this worker that stand at an idle point of a drain. */
+/** The drain or finish command (HDR_PHASE's value) for which all its actors stand still. */
 export const WORKER_DRAINED = 2;
 /** The actor running now + 1, or 0. */
 export const WORKER_CURRENT = 3;
 /** Slices run; the watchdog's and the control plane's sign of life. */
 export const WORKER_SLICES = 4;
+/** The newest Lamport time of its actors, low 32 bits, as of its last slice: workers keep their clocks together by it. */
+export const WORKER_TIME = 5;
 export const WORKER_WORDS = LINE;
 
 export const WAIT_TABLE_WORDS = 1024;
