@@ -72,6 +72,8 @@ export class Probe {
   /** A stage-2 leaf for `gfn` was installed, or removed (`pages` = 1 or a whole block). */
   onStage2Map(_ctx: Context, _vm: number, _gfn: number, _pfn: number, _pages: number, _writable: boolean): void {}
   onStage2Unmap(_ctx: Context, _vm: number, _gfn: number, _pfn: number, _pages: number): void {}
+  /** An installed stage-2 leaf became writable (a permission fault) or read-only (dirty logging). */
+  onStage2Perm(_ctx: Context, _vm: number, _gfn: number, _pfn: number, _pages: number, _writable: boolean): void {}
   /** pin + map of pkvm_mem_abort has returned / the page was given up: the mapping's own pin (I-PINNED-S2). */
   onStage2Pinned(_ctx: Context, _vm: number, _gfn: number, _pfn: number): void {}
   onStage2Unpinned(_ctx: Context, _vm: number, _gfn: number, _pfn: number): void {}
@@ -172,12 +174,28 @@ export interface Kernel {
   mmuInvalidateRetry(ctx: Context, vm: number, seq: number): boolean;
   /** The VM's stage-2 fault handler: userMemAbort or pkvmMemAbort. */
   stage2Fault(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine;
-  kvmUnmapGfnRange(ctx: Context, vm: number, start: number, end: number): Coroutine<void>;
+  /** kvm_pgtable_stage2_map() of one page, or of the block around it; 0, -EAGAIN or -ENOMEM. mmu_lock held. */
+  stage2Map(
+    ctx: Context, vm: number, vcpu: number, gfn: number, pfn: number, block: boolean, writable: boolean,
+  ): Coroutine;
+  /** mmu_lock held for writing; dropped and retaken between chunks if `mayBlock`. */
+  kvmUnmapGfnRange(ctx: Context, vm: number, start: number, end: number, mayBlock: boolean): Coroutine<void>;
+  /** Waits for mn_active_invalidate_count == 0, then makes the other set of memslots the active one. */
+  kvmSwapActiveMemslots(ctx: Context, vm: number): Coroutine<void>;
+  /** What a vCPU's actor does before its first guest access, and after its last. 0 or -errno. */
+  vcpuLoad(ctx: Context, vm: number, vcpu: number): Coroutine;
+  vcpuPut(ctx: Context, vm: number, vcpu: number): Coroutine;
   kvmDestroyVm(ctx: Context, vm: number): Coroutine<void>;
   /* EL2: called by the EL2 actor with the request's arguments */
   hostDonateGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): Coroutine;
   hostShareGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): Coroutine;
   hostReclaimPage(ctx: Context, vm: number, pfn: number, gfn: number): Coroutine;
+  hostDonateHyp(ctx: Context, pfn: number, pages: number): Coroutine;
+  pkvmRefillMemcache(ctx: Context, vm: number, vcpu: number): Coroutine;
+  handleHostMemAbort(ctx: Context, pfn: number): Coroutine;
+  /** TLBI by IPA or by host page, with the DSB: returns when no CPU can use an old translation. */
+  tlbFlushGuest(ctx: Context, vm: number, start: number, end: number): Coroutine<void>;
+  tlbFlushHost(ctx: Context, pfn: number): Coroutine<void>;
 }
 
 /** The choices that the kernel model names by version; the defaults are v6.18's. */
@@ -198,6 +216,8 @@ export interface KernelRules {
   readonly seqAfterUnlock: boolean;
   /** 3.30: A14's teardown, or the one posted in 2022. */
   readonly pkvmTeardown: 'A14' | 'v2022';
+  /** is_protected_kvm_enabled(): EL2 owns stage 2 of every VM, the host's too. */
+  readonly protectedKvm: boolean;
 }
 
 /** v6.18. */
@@ -210,6 +230,7 @@ export const RULES_V6_18: KernelRules = {
   ksmChecksumFirst: true,
   seqAfterUnlock: false,
   pkvmTeardown: 'A14',
+  protectedKvm: false,
 };
 
 /**
@@ -259,6 +280,10 @@ export class Context {
   mechanism = 0;
   /** A fatal signal is pending. */
   fatalSignal = false;
+  /** The thread was sent SIGBUS (poisoned guest memory): its run loop ends. */
+  sigbus = false;
+  /** The syndrome of a stage-2 abort: a permission fault rather than a translation fault. */
+  abortPermission = false;
   /** Fault injection: the n-th allocation from now fails (1 = the next); 0 = never. */
   failAllocation = 0;
   /** VM and vCPU loaded on this CPU, or -1 (messages to EL2 carry them). */
@@ -274,6 +299,10 @@ export class Context {
   accessValue = 0;
   /** Results beside a coroutine's own: the pfn that a GUP call returned, and whether it may be mapped writable. */
   gupPfn = 0;
+  /** The page that ksmd's cursor has found, with a reference. */
+  ksmPfn = 0;
+  /** The PTE that write_protect_page left, for replace_page. */
+  ksmOrigEntry = 0;
   /** Where the rmap cursor stands (mm/rmap.ts): copy before calling anything that may walk too. */
   rmapVma = 0;
   rmapVpn = 0;

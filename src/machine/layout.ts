@@ -161,6 +161,8 @@ export const CPU_PCP_HEAD = 80;
 export const CPU_PCP_COUNT = 88;
 /** Seqcounts and small words of the CPU's task. */
 export const CPU_NODE = 96;
+/** The CPU of the EL2 instance that serves this one, + 1; 0 = hypercalls run in place. Constant while actors run. */
+export const CPU_EL2 = 97;
 /** The request slot for hypercalls: see mailbox.ts. */
 export const CPU_MAILBOX = 112;
 export const CPU_WORDS = 256;
@@ -356,7 +358,7 @@ export const VM_HANDLE = 85;
 export const VM_USERS = 86;
 /** CPUs that may hold TLB entries of this VMID, 32 a word. */
 export const VM_CPUMASK = 88;
-/** Memslots: count, then base_gfn, npages, userspace vpn, flags. */
+/** Which of the two memslot sets is active: swapped under mn_invalidate_lock, read marked under kvm->srcu. */
 export const VM_MEMSLOTS = 96;
 export const MEMSLOTS_MAX = 3;
 /** EL2's pkvm_hyp_vm: lock, state, pool, teardown memcache, loaded vCPUs. */
@@ -368,6 +370,15 @@ export const VM_HYP_TEARDOWN_HEAD = 117;
 export const VM_HYP_TEARDOWN_COUNT = 118;
 export const VM_HYP_LOADED = 119;
 export const VM_HYP_USERS = 120;
+/** Free table records of a VM whose stage 2 EL2 owns: head + 1, linked as the pool is. hyp_vm.lock. */
+export const VM_HYP_TABLES = 121;
+/** The page donated for EL2's metadata of the VM, or 0. vm_table_lock. */
+export const VM_HYP_META = 122;
+/** Policy pinned-notifiers: the gfns that stay pinned (the SPE buffer). Constant while actors run. */
+export const VM_PIN_BASE = 123;
+export const VM_PIN_PAGES = 124;
+/** Tables that a block has replaced: head + 1, pushed by shared walkers, freed under mmu_lock write. Marked. */
+export const VM_S2_DEFERRED = 125;
 /** Per vCPU: 16 words, VCPUS_MAX of them. */
 export const VM_VCPUS = 128;
 export const VCPU_HOST_MC_HEAD = 0;
@@ -376,14 +387,16 @@ export const VCPU_HYP_MC_HEAD = 2;
 export const VCPU_HYP_MC_COUNT = 3;
 /** The CPU it is loaded on at EL2, + 1. */
 export const VCPU_LOADED = 4;
-/** Host page-table memcache (classic): tables reserved. */
+/** Host page-table memcache (classic): one table reserved, + 1; 0 = none. The vCPU's own. */
 export const VCPU_MMU_CACHE = 5;
 /** Replay of a recorded stream (actors/replay.ts): position of the next record, laps included; REPLAY_* state. Marked. */
 export const VCPU_REPLAY_POSITION = 8;
 export const VCPU_REPLAY_STATE = 9;
 export const VCPU_WORDS = 16;
 export const VCPUS_MAX = 8;
-const VM_FIXED_WORDS = VM_VCPUS + VCPU_WORDS * VCPUS_MAX;
+/** Two sets of memslots, LINE words each: count, then base_gfn, npages, userspace vpn, flags | id << 16 for each. */
+export const VM_MEMSLOT_SETS = VM_VCPUS + VCPU_WORDS * VCPUS_MAX;
+const VM_FIXED_WORDS = VM_MEMSLOT_SETS + 2 * LINE;
 
 const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
 const powerOfTwoAbove = (value: number): number => 2 ** Math.ceil(Math.log2(Math.max(2, value)));
@@ -453,6 +466,8 @@ export class Machine {
   readonly vmPinned: number;
   /** A replayed guest's pages: the marks that each page's content has followed. Marked. */
   readonly vmGenerations: number;
+  /** Offset of the dirty bitmap within a struct kvm, 32 pages a word. Atomic bit operations. */
+  readonly vmDirty: number;
   readonly s2TablesAt: number;
   readonly s2Tables: number;
   readonly s2TableWords: number;
@@ -531,7 +546,8 @@ export class Machine {
     this.vmRoot = VM_FIXED_WORDS;
     this.vmPinned = roundUp(VM_FIXED_WORDS + this.vmBlocks, LINE);
     this.vmGenerations = roundUp(this.vmPinned + this.vmPages, LINE);
-    this.vmWords = roundUp(this.vmGenerations + this.vmPages, LINE);
+    this.vmDirty = roundUp(this.vmGenerations + this.vmPages, LINE);
+    this.vmWords = roundUp(this.vmDirty + (this.vmPages >> 5) + 1, LINE);
     this.vmsAt = place(this.vms * this.vmWords);
     this.s2Tables = this.vms * (this.vmBlocks + this.cpus * 2) + 1;
     this.s2TableWords = this.tableWords;
@@ -603,3 +619,6 @@ export const pinnedPageWord = (m: Machine, vm: number, gfn: number): number =>
 /** The marks of a recording that the content of `gfn` has followed so far. */
 export const generationWord = (m: Machine, vm: number, gfn: number): number =>
   m.vmsAt + vm * m.vmWords + m.vmGenerations + gfn;
+/** The word of the dirty bitmap that holds the bit of `gfn`. */
+export const dirtyWord = (m: Machine, vm: number, gfn: number): number =>
+  m.vmsAt + vm * m.vmWords + m.vmDirty + (gfn >> 5);

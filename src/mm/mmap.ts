@@ -1,0 +1,47 @@
+/** mmap() of anonymous memory (mm/vma.c __mmap_region, v6.18). */
+import { EEXIST, EINVAL, ENOMEM, VM_HUGEPAGE, VM_MERGEABLE } from '../machine/abi.js';
+import type { Context, Coroutine } from '../machine/context.js';
+import { writes } from '../machine/effects.js';
+import { MM_KHUGEPAGED_SLOT, MM_KSM_SLOT, MM_USERS, mmWord } from '../machine/layout.js';
+import { emit } from '../events/emit.js';
+import { EVENT } from '../events/table.js';
+import { mmapWriteLock, mmapWriteUnlock } from '../locks/vma-lock.js';
+import { get, writeOnce } from '#words';
+import { findVmaFrom, insertVma, vmaMerge, vmaStart } from './vma.js';
+
+/**
+ * Maps `pages` anonymous pages at `start` with VM_* `flags`. VM_MERGEABLE and VM_HUGEPAGE also enter the mm into ksmd's and
+ * khugepaged's lists, as the madvise calls would.
+ * @returns 0; -EINVAL (range), -EEXIST (MAP_FIXED_NOREPLACE: something is mapped there), -ENOMEM (no VMA left)
+ */
+export function* mmapRegion(ctx: Context, mm: number, start: number, pages: number, flags: number): Coroutine {
+  if (start < 0 || pages <= 0 || start + pages > ctx.m.mmPages) return -EINVAL;
+  yield* mmapWriteLock(ctx, mm);
+  const next = findVmaFrom(ctx, mm, start);
+  let result = next >= 0 && vmaStart(ctx, next) < start + pages ? -EEXIST : 0;
+  if (result === 0) {
+    const vma = yield* insertVma(ctx, mm, start, start + pages, flags);
+    if (vma < 0) {
+      result = -ENOMEM;
+    } else {
+      yield* vmaMerge(ctx, mm, vma);
+      if ((flags & VM_MERGEABLE) !== 0) yield* enterSlot(ctx, mm, MM_KSM_SLOT);
+      if ((flags & VM_HUGEPAGE) !== 0) yield* enterSlot(ctx, mm, MM_KHUGEPAGED_SLOT);
+      if (get(ctx.words, mmWord(ctx.m, mm, MM_USERS)) === 0) {
+        const users = mmWord(ctx.m, mm, MM_USERS);
+        if (--ctx.quantum < 0) yield writes(users);
+        writeOnce(ctx.words, users, 1);
+      }
+      emit(ctx, EVENT.mmap, mm, start, start + pages, flags);
+    }
+  }
+  yield* mmapWriteUnlock(ctx, mm);
+  return result;
+}
+
+/** __ksm_enter(), __khugepaged_enter(): the daemons look at mms whose slot is set. */
+export function* enterSlot(ctx: Context, mm: number, slot: number): Coroutine<void> {
+  const at = mmWord(ctx.m, mm, slot);
+  if (--ctx.quantum < 0) yield writes(at);
+  writeOnce(ctx.words, at, 1);
+}
