@@ -16,6 +16,7 @@ export const STATS = [
   'ksm_broken', 'khugepaged_scans', 'khugepaged_refused', 'migrate_failures', 'alloc_failures', 'page_allocs',
   'page_frees', 'divergences', 'lost_records', 'passes', 'sigbus', 'enomem', 'host_stage2_faults', 'thp_faults',
   'thp_split_page_failed', 'waits', 'sleeps', 'guest_reads', 'guest_writes', 'zero_pages_merged', 'thp_split_pages',
+  'guest_exits',
 ] as const;
 export type StatName = (typeof STATS)[number];
 
