@@ -1,0 +1,150 @@
+/**
+ * The report object of runs on real threads (schema pinfall.report/1), read from the machine's counters. Field names are the
+ * public interface: scripts and the acceptance checks read them.
+ */
+import type { EventCounters } from '../trace/source.js';
+import { MECHANISMS } from '../machine/abi.js';
+import { type Machine, statsBase } from '../machine/layout.js';
+import {
+  LATENCIES, LATENCY, type LatencySummary, MC_BACKED_OUT, MC_NOTIFIER_STARTS, MC_PAGES_MOVED, MC_PINNED_HIT,
+  MC_STAGE2_UNMAPS, MC_STAGE2_UNMAPS_PINNED, MECHANISM_COUNTERS, STAT, STATS, STATS_MECHANISMS_AT, type StatName,
+  readLatency,
+} from '../machine/stats.js';
+import type { Plan } from '../engine/plan.js';
+
+export const REPORT_SCHEMA = 'pinfall.report/1';
+
+/** One mechanism that sends notifiers. Counts; pages are of 4 KiB. */
+export interface MechanismRow {
+  readonly name: string;
+  readonly notifier_starts: number;
+  /** Pages in notified ranges that looked pinned as the notifier was sent. */
+  readonly pinned_hit: number;
+  readonly stage2_unmaps: number;
+  readonly stage2_unmaps_pinned: number;
+  readonly pages_moved: number;
+  readonly backed_out: number;
+}
+
+/** A violation as reports carry it: the oracle's data, with what led to it. */
+export interface ReportViolation {
+  readonly invariant: string;
+  readonly what: string;
+  readonly diagram?: string;
+  readonly schedule?: string;
+  readonly [detail: string]: unknown;
+}
+
+/** A worker: its thread, and the actors it hosted at the end. */
+export interface ThreadRow {
+  readonly threadId: number;
+  readonly actors: readonly string[];
+}
+
+/** How a run ended: finished, interrupted, worker-died, hang, drain-timeout; with what there is to say about it. */
+export interface EndRow {
+  readonly kind: string;
+  readonly detail?: string;
+}
+
+export interface Report {
+  readonly schema: typeof REPORT_SCHEMA;
+  readonly command: string;
+  readonly scenario: string;
+  readonly policy: string;
+  readonly seed: number;
+  readonly workers: number;
+  readonly threads: readonly ThreadRow[];
+  readonly duration_s: number;
+  readonly teardown_s: number;
+  readonly ops: Readonly<Record<StatName, number>>;
+  /** Pins taken and given back, by who took them. */
+  readonly pins: { readonly kvm: number; readonly dma: number };
+  readonly mechanisms: readonly MechanismRow[];
+  readonly latency_us: Readonly<Record<string, LatencySummary>>;
+  readonly events: EventCounters;
+  readonly violations: readonly ReportViolation[];
+  /** All violations seen; `violations` holds the first ones. */
+  readonly violation_count: number;
+  /** Sizes of the simulated machine. */
+  readonly memory: { readonly frames: number; readonly bytes: number };
+  readonly end: EndRow;
+  readonly ok: boolean;
+}
+
+/** What a run knows of itself beside the machine's counters. */
+export interface RunFacts {
+  readonly command: string;
+  readonly plan: Plan;
+  readonly threads: readonly ThreadRow[];
+  readonly duration_s: number;
+  readonly teardown_s: number;
+  readonly events: EventCounters;
+  readonly violations: readonly ReportViolation[];
+  readonly violation_count: number;
+  readonly end: EndRow;
+}
+
+/** The sum of one counter over all actors. Counters are 32-bit words that may have wrapped once: read as unsigned. */
+export function sumStat(m: Machine, stat: number): number {
+  let sum = 0;
+  for (let actor = 0; actor < m.cpus; actor++) sum += (m.words[statsBase(m, actor) + stat] as number) >>> 0;
+  return sum;
+}
+
+/** The `ops` object: every counter by name. */
+export function readOps(m: Machine): Record<StatName, number> {
+  return Object.fromEntries(STATS.map((name) => [name, sumStat(m, STAT[name])])) as Record<StatName, number>;
+}
+
+/** The mechanism table: a row for each, also those that did nothing. */
+export function readMechanisms(m: Machine): MechanismRow[] {
+  return MECHANISMS.flatMap((name, mechanism) => {
+    const counter = (which: number): number => sumStat(m, STATS_MECHANISMS_AT + mechanism * MECHANISM_COUNTERS + which);
+    const row = {
+      name,
+      notifier_starts: counter(MC_NOTIFIER_STARTS),
+      pinned_hit: counter(MC_PINNED_HIT),
+      stage2_unmaps: counter(MC_STAGE2_UNMAPS),
+      stage2_unmaps_pinned: counter(MC_STAGE2_UNMAPS_PINNED),
+      pages_moved: counter(MC_PAGES_MOVED),
+      backed_out: counter(MC_BACKED_OUT),
+    };
+    // `none` is what nobody has claimed: a row only when a mechanism forgot to
+    return name === 'none' && row.notifier_starts + row.stage2_unmaps === 0 ? [] : [row];
+  });
+}
+
+const isKvm = (kind: string): boolean => kind === 'vcpu';
+
+/** Builds the report of a run that has ended (or is being interrupted: counters may then lag a little). */
+export function buildReport(m: Machine, facts: RunFacts): Report {
+  const { plan } = facts;
+  const pinsOf = (kvm: boolean): number =>
+    plan.actors.reduce(
+      (sum, actor, index) =>
+        isKvm(actor.kind) === kvm ? sum + ((m.words[statsBase(m, index) + STAT.pins] as number) >>> 0) : sum,
+      0,
+    );
+  return {
+    schema: REPORT_SCHEMA,
+    command: facts.command,
+    scenario: plan.scenario,
+    policy: plan.kernel,
+    seed: plan.seed,
+    workers: facts.threads.length,
+    threads: facts.threads,
+    duration_s: facts.duration_s,
+    teardown_s: facts.teardown_s,
+    ops: readOps(m),
+    pins: { kvm: pinsOf(true), dma: pinsOf(false) },
+    mechanisms: readMechanisms(m),
+    latency_us: Object.fromEntries(LATENCIES.map((name) => [name, readLatency(m, LATENCY[name])])),
+    events: facts.events,
+    violations: facts.violations,
+    violation_count: facts.violation_count,
+    memory: { frames: m.frames, bytes: m.totalWords * 4 },
+    end: facts.end,
+    ok: facts.violation_count === 0 && (facts.end.kind === 'finished' || facts.end.kind === 'interrupted'),
+  };
+}
