@@ -200,6 +200,22 @@ export class RingWriter implements EventWriter {
     Atomics.store(this.#words, STATE, RING_CLOSED);
   }
 
+  /**
+   * For a host whose next resume may need room for `records`: publishes, and sleeps until the reader has taken something,
+   * `ms` at most. Between resumes a worker can be frozen; inside `write` it could not.
+   * @param count whether a wait begins here (counted in `waits`) or goes on
+   * @returns false when nobody reads any more: room will not come
+   */
+  waitForReader(records: number, ms: number, count: boolean): boolean {
+    const words = this.#words;
+    if (count) Atomics.add(words, WAITS, 1);
+    this.#publishHead();
+    const tail = Atomics.load(words, TAIL);
+    if (this.room() >= records) return true;
+    if (Atomics.load(words, DETACHED) === 0) Atomics.wait(words, TAIL, tail, ms);
+    return Atomics.load(words, DETACHED) === 0;
+  }
+
   #publishHead(): void {
     const words = this.#words;
     const written = this.written;
@@ -240,6 +256,22 @@ export class RingWriter implements EventWriter {
       Atomics.wait(words, TAIL, tail, WAIT_MS);
     }
   }
+}
+
+/**
+ * At a slice's end: levels the clocks of the worker's actors and publishes with that time as the bound. A Lamport clock
+ * may always jump ahead; without this, one actor that idles with an old clock would hold up merging for everybody.
+ */
+export function publishSlice(ring: RingWriter, actors: readonly { time: number }[]): void {
+  let time = 0;
+  for (const actor of actors) if (actor.time > time) time = actor.time;
+  raiseClocks(actors, time);
+  ring.publish(time);
+}
+
+/** Raises every clock to at least `time`: after a sleep, with what {@link RingWriter.wake} returned. */
+export function raiseClocks(actors: readonly { time: number }[], time: number): void {
+  for (const actor of actors) if (actor.time < time) actor.time = time;
 }
 
 /** An inactive writer: events off. */
@@ -286,6 +318,11 @@ export class RingReader {
   /** Records taken out of this ring. */
   get taken(): number {
     return this.#taken;
+  }
+
+  /** Whether a lossless writer may soon have to wait. */
+  get halfFull(): boolean {
+    return ((Atomics.load(this.#words, HEAD) - (this.#taken | 0)) | 0) * 2 > this.#capacity;
   }
 
   get counters(): RingCounters {

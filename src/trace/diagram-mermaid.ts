@@ -1,0 +1,24 @@
+/** A race diagram as a Mermaid sequence diagram, for pages that render it. */
+import type { Diagram } from './diagram.js';
+
+/** Mermaid takes `;` for a line's end and `#` for an entity's start. */
+const escape = (text: string): string => text.replace(/[;#]/g, ',').replace(/</g, '&lt;').replace(/>/g, '&gt;');
+
+/** The diagram's columns as participants, its steps as notes over them. */
+export function formatMermaid(diagram: Diagram): string {
+  const out = ['sequenceDiagram'];
+  for (const { actor, title } of diagram.actors) out.push(`  participant a${actor} as ${escape(title)}`);
+  for (const row of diagram.rows) {
+    for (const cell of row.cells) {
+      const lines = cell.lines.map(({ indent, text, note }) => {
+        const remark = note === '' ? '' : ` (${escape(note)})`;
+        return `${'&nbsp;'.repeat(2 * indent)}${escape(text)}${remark}`;
+      });
+      out.push(`  Note over a${cell.actor}: ${lines.join('<br/>')}`);
+    }
+  }
+  const over = diagram.actors.map(({ actor }) => `a${actor}`);
+  const span = over.length < 2 ? over[0] : `${over[0] ?? ''},${over.at(-1) ?? ''}`;
+  if (diagram.verdict !== '' && span !== undefined) out.push(`  Note over ${span}: ${escape(diagram.verdict)}`);
+  return `${out.join('\n')}\n`;
+}

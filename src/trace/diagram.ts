@@ -1,0 +1,220 @@
+/**
+ * The race diagram: a column per actor, time downwards, only the steps that matter, in the words of kernel commit messages.
+ *
+ *     cpu0 (vcpu0)                                numa-balancer
+ *     ------------                                -------------
+ *     pin_user_pages(0x12): pins pfn 0x4d
+ *     stage2_map(gfn 0x12): pfn 0x4d RW
+ *                                                 change_prot_numa()
+ *                                                   invalidate_range_start(0x10-0x20)
+ *                                                     stage2_unmap(gfn 0x12)   <-- pinned page unmapped
+ *                                                   change_pte_range(0x12): pfn 0x4d pinned, skipped
+ *                                                   invalidate_range_end(0x10-0x20)
+ *
+ * Events of different actors with the same time are concurrent and share a row. This file chooses the rows;
+ * `diagram-text.ts` and `diagram-mermaid.ts` print them.
+ */
+import { RECORD_ARGS, RECORD_WORDS, recordActor, recordTime, recordType } from '../events/record.js';
+import { EVENT } from '../events/table.js';
+import { formatDiagram } from './diagram-text.js';
+import { mechanismName } from './event.js';
+import { type DiagramFocus, Relevance } from './focus.js';
+import { MECHANISM_FUNCTIONS, phraseOf } from './text.js';
+
+/** One line of an actor's column. */
+export interface DiagramLine {
+  /** Depth of nesting, 0 = outermost. */
+  readonly indent: number;
+  readonly text: string;
+  /** Printed behind `<--`; often empty. */
+  readonly note: string;
+}
+
+/** What one actor did at one time. */
+export interface DiagramCell {
+  readonly actor: number;
+  readonly lines: readonly DiagramLine[];
+}
+
+/** Steps at one time: of one actor, or concurrent ones of several. */
+export interface DiagramRow {
+  readonly time: number;
+  readonly cells: readonly DiagramCell[];
+}
+
+export interface Diagram {
+  /** The columns. */
+  readonly actors: readonly { readonly actor: number; readonly title: string }[];
+  readonly rows: readonly DiagramRow[];
+  /** Steps that mattered and were left out, since there were too many before the first row. */
+  readonly earlier: number;
+  /** Actors left out, since there is no room for their columns. */
+  readonly otherActors: readonly string[];
+  /** The last line: what went wrong. Empty when nothing did. */
+  readonly verdict: string;
+}
+
+/** What a diagram leads up to; a violation of the oracles fits. */
+export interface DiagramViolation extends DiagramFocus {
+  /** I-STALE and so on. */
+  readonly invariant: string;
+  /** What broke, in a few words. */
+  readonly what: string;
+  readonly actor?: number | undefined;
+  readonly time?: number | undefined;
+}
+
+export interface DiagramOptions {
+  /** The page in question; the violation's by default. Without one, all but noise is shown. */
+  readonly focus?: DiagramFocus | undefined;
+  readonly violation?: DiagramViolation | undefined;
+  /** Steps shown at most: the last ones. */
+  readonly maxRows?: number | undefined;
+  /** Columns of text at most. */
+  readonly width?: number | undefined;
+}
+
+const COLUMNS_MAX = 4;
+const ROWS_MAX = 32;
+
+/** Work that KVM does inside a notifier's start callback stands below it, what mm does in the window beside it. */
+const IN_CALLBACK: ReadonlySet<number> = new Set([EVENT.kvm_unmap, EVENT.stage2_unmap]);
+
+/** `cpu0 (vcpu0)` for tasks that run on a CPU of their own, the plain name for kernel threads. */
+function titleOf(actor: number, names: readonly string[]): string {
+  const name = names[actor];
+  if (name === undefined) return `cpu${actor}`;
+  return /^(ksmd|khugepaged|kswapd|kcompactd|numa)/.test(name) ? name : `cpu${actor} (${name})`;
+}
+
+/** A step that was chosen, with its lines. */
+interface Step {
+  readonly index: number;
+  readonly time: number;
+  readonly actor: number;
+  readonly lines: readonly DiagramLine[];
+}
+
+/** Turns chosen records into lines, following each actor's nesting. */
+class Indenter {
+  /** Open notifier windows by actor: whether each has a function's line above it. */
+  readonly #open = new Map<number, boolean[]>();
+
+  lines(records: Int32Array, index: number): DiagramLine[] {
+    const actor = recordActor(records, index);
+    const type = recordType(records, index);
+    const { text, note, nest } = phraseOf(records, index);
+    let open = this.#open.get(actor);
+    if (open === undefined) this.#open.set(actor, (open = []));
+    const depth = open.length + open.filter((titled) => titled).length;
+    if (nest > 0) {
+      const title = MECHANISM_FUNCTIONS[mechanismName(records[index * RECORD_WORDS + RECORD_ARGS + 3] ?? 0)];
+      open.push(title !== undefined);
+      if (title === undefined) return [{ indent: depth, text, note }];
+      return [{ indent: depth, text: title, note: '' }, { indent: depth + 1, text, note }];
+    }
+    if (nest < 0) {
+      const titled = open.pop();
+      return [{ indent: titled === undefined ? 0 : depth - 1, text, note }];
+    }
+    if (open.length === 0) return [{ indent: 0, text, note }];
+    return [{ indent: IN_CALLBACK.has(type) ? depth : depth - 1, text, note }];
+  }
+}
+
+/** The same words again from the same actor become one line with a count. */
+function foldRepeats(steps: readonly Step[]): Step[] {
+  const folded: Step[] = [];
+  let times = 1;
+  let base: Step | undefined;
+  for (const step of steps) {
+    const same =
+      base !== undefined && base.actor === step.actor && base.lines.length === 1 && step.lines.length === 1 &&
+      base.lines[0]?.text === step.lines[0]?.text && base.lines[0]?.note === step.lines[0]?.note;
+    if (!same) {
+      base = step;
+      times = 1;
+      folded.push(step);
+      continue;
+    }
+    times++;
+    const line = base?.lines[0] as DiagramLine;
+    folded[folded.length - 1] = { ...step, lines: [{ ...line, text: `${line.text} (x${times})` }] };
+  }
+  return folded;
+}
+
+/** The actors whose columns fit: the violation's, then whoever acted last. */
+function chooseActors(steps: readonly Step[], first: number | undefined): Set<number> {
+  const chosen = new Set<number>(first === undefined ? [] : [first]);
+  for (let i = steps.length - 1; i >= 0 && chosen.size < COLUMNS_MAX; i--) chosen.add((steps[i] as Step).actor);
+  return chosen;
+}
+
+/** Concurrent steps, of different actors at one time, share a row. */
+function toRows(steps: readonly Step[]): DiagramRow[] {
+  const rows: { time: number; cells: DiagramCell[] }[] = [];
+  for (const { time, actor, lines } of steps) {
+    const last = rows.at(-1);
+    if (last !== undefined && last.time === time && !last.cells.some((cell) => cell.actor === actor)) {
+      last.cells.push({ actor, lines });
+    } else {
+      rows.push({ time, cells: [{ actor, lines }] });
+    }
+  }
+  return rows;
+}
+
+function verdictOf(violation: DiagramViolation | undefined, names: readonly string[]): string {
+  if (violation === undefined) return '';
+  const who = violation.actor === undefined ? '' : (names[violation.actor] ?? `cpu${violation.actor}`);
+  const when = violation.time === undefined ? '' : `time ${violation.time}`;
+  const where = [who, when].filter((part) => part !== '').join(', ');
+  return `${violation.invariant}: ${violation.what}${where === '' ? '' : ` (${where})`}`;
+}
+
+/**
+ * Chooses what matters: the events that touch the focused page, its frame and its guest page, the notifier windows
+ * that cover it, the last `maxRows` of them up to the violation.
+ * @param records records in merged order
+ */
+export function chooseRows(records: Int32Array, actorNames: readonly string[], options: DiagramOptions = {}): Diagram {
+  const { violation } = options;
+  const total = Math.floor(records.length / RECORD_WORDS);
+  let end = total;
+  const last = violation?.time;
+  if (last !== undefined) while (end > 0 && recordTime(records, end - 1) > last) end--;
+  if (end === 0) end = total;
+
+  const relevance = new Relevance(records, end, options.focus ?? violation ?? {});
+  const indenter = new Indenter();
+  const all: Step[] = [];
+  for (let index = 0; index < end; index++) {
+    if (!relevance.matters(records, index)) continue;
+    const lines = indenter.lines(records, index);
+    all.push({ index, time: recordTime(records, index), actor: recordActor(records, index), lines });
+  }
+  const folded = foldRepeats(all);
+  const chosen = chooseActors(folded, violation?.actor);
+  const shown = folded.filter((step) => chosen.has(step.actor));
+  const steps = shown.slice(-(options.maxRows ?? ROWS_MAX));
+
+  const columns = [...new Set(steps.map((step) => step.actor))].sort((x, y) => x - y);
+  const left = new Set(folded.filter((step) => !chosen.has(step.actor)).map((step) => step.actor));
+  return {
+    actors: columns.map((actor) => ({ actor, title: titleOf(actor, actorNames) })),
+    rows: toRows(steps),
+    earlier: shown.length - steps.length,
+    otherActors: [...left].sort((x, y) => x - y).map((actor) => titleOf(actor, actorNames)),
+    verdict: verdictOf(violation, actorNames),
+  };
+}
+
+/**
+ * The race diagram of some records, ready to paste: at most 100 columns, no trailing spaces, ends with a newline.
+ * Prints what there is: records that are cut off, unknown or none at all are no error.
+ * @param records records in merged order (events/record.ts)
+ */
+export function raceDiagram(records: Int32Array, actorNames: readonly string[], options: DiagramOptions = {}): string {
+  return formatDiagram(chooseRows(records, actorNames, options), options.width);
+}

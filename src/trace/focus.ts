@@ -1,0 +1,125 @@
+/**
+ * What a race diagram is about: some frames, the user pages and guest pages that name them, and which events touch them.
+ */
+import { RECORD_ARGS, RECORD_WORDS, recordType } from '../events/record.js';
+import { EVENT, type EventName } from '../events/table.js';
+import { EVENT_TYPES, type EventTypeInfo } from './event.js';
+
+/** A page, named in any of its three ways. vpn goes with mm, gfn with vm; each defaults to 0. */
+export interface DiagramFocus {
+  readonly pfn?: number | undefined;
+  readonly vm?: number | undefined;
+  readonly gfn?: number | undefined;
+  readonly mm?: number | undefined;
+  readonly vpn?: number | undefined;
+}
+
+/** Events that say little about a race unless they touch the page in question. */
+const NOISE: readonly EventName[] = [
+  'sched_operation', 'access', 'lock_wait', 'khugepaged_scan', 'ksm_scan', 'memcache', 'mark', 'page_alloc', 'mmap',
+  'account_locked_vm', 'hypercall', 'ipi_sync', 'tlb_flush',
+];
+/** Never shown: they say who runs, not what happens to a page. */
+const HIDDEN: readonly EventName[] = ['sched_operation', 'lock_wait', 'mark'];
+/** Shown whatever they are about. */
+const ALWAYS: readonly EventName[] = ['warn'];
+
+const setOf = (names: readonly EventName[]): ReadonlySet<number> => new Set(names.map((name) => EVENT[name]));
+const noise = setOf(NOISE);
+const hidden = setOf(HIDDEN);
+const always = setOf(ALWAYS);
+
+/** The names that are followed from one to the other: at most so many of each. */
+const NAMES_MAX = 6;
+
+/** What one record names: frames, and one space with a page range in it. */
+interface Named {
+  readonly pfns: readonly number[];
+  /** 'mm' or 'vm', its number, [start, end); none when `kind` is undefined. */
+  readonly kind: 'mm' | 'vm' | undefined;
+  readonly space: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+function namedBy(records: Int32Array, index: number, info: EventTypeInfo): Named {
+  const at = index * RECORD_WORDS + RECORD_ARGS;
+  const pfns: number[] = [];
+  let kind: 'mm' | 'vm' | undefined;
+  let space = 0;
+  let start = -1;
+  let end = -1;
+  info.args.forEach((argument, n) => {
+    const word = records[at + n] ?? 0;
+    if (argument.kind === 'pfn') {
+      if (word > 0) pfns.push(word);
+    } else if (argument.kind === 'mm' || argument.kind === 'vm') {
+      kind = argument.kind;
+      space = word;
+    } else if (argument.name === 'guest') kind = word !== 0 ? 'vm' : 'mm';
+    else if (argument.name === 'space') space = word;
+    else if (argument.kind === 'vpn' || argument.kind === 'gfn') {
+      if (argument.name === 'end') end = word;
+      else [start, end] = [word, word + 1];
+    }
+  });
+  return { pfns, kind: start < 0 ? undefined : kind, space, start, end };
+}
+
+/** Answers which events matter for a focus. */
+export class Relevance {
+  readonly #pfns = new Set<number>();
+  readonly #pages: { kind: 'mm' | 'vm'; space: number; page: number }[] = [];
+
+  /** @param end records before this one are looked through, from the last on, for the page's other names */
+  constructor(records: Int32Array, end: number, focus: DiagramFocus) {
+    if (focus.pfn !== undefined) this.#pfns.add(focus.pfn);
+    if (focus.gfn !== undefined) this.#addPage('vm', focus.vm ?? 0, focus.gfn);
+    if (focus.vpn !== undefined) this.#addPage('mm', focus.mm ?? 0, focus.vpn);
+    if (this.anything) return;
+    // twice: from a guest page to its frame, and from there to the user page
+    for (let round = 0; round < 2; round++) {
+      for (let i = end - 1; i >= 0; i--) this.#follow(records, i);
+    }
+  }
+
+  /** No focus: whatever is not noise matters. */
+  get anything(): boolean {
+    return this.#pfns.size === 0 && this.#pages.length === 0;
+  }
+
+  /** Whether record `index` matters. */
+  matters(records: Int32Array, index: number): boolean {
+    const type = recordType(records, index);
+    const info = EVENT_TYPES[type];
+    if (info === undefined || hidden.has(type)) return false;
+    if (always.has(type)) return true;
+    if (this.anything) return !noise.has(type);
+    const named = namedBy(records, index, info);
+    return named.pfns.some((pfn) => this.#pfns.has(pfn)) || this.#covers(named);
+  }
+
+  #covers(named: Named): boolean {
+    return this.#pages.some(
+      ({ kind, space, page }) =>
+        kind === named.kind && space === named.space && page >= named.start && page < named.end,
+    );
+  }
+
+  /** A record that gives one page a frame and a page number links the two names. */
+  #follow(records: Int32Array, index: number): void {
+    const info = EVENT_TYPES[recordType(records, index)];
+    if (info === undefined) return;
+    const named = namedBy(records, index, info);
+    if (named.kind === undefined || named.pfns.length === 0 || named.end - named.start !== 1) return;
+    if (this.#covers(named)) {
+      for (const pfn of named.pfns) if (this.#pfns.size < NAMES_MAX) this.#pfns.add(pfn);
+    } else if (named.pfns.some((pfn) => this.#pfns.has(pfn))) {
+      this.#addPage(named.kind, named.space, named.start);
+    }
+  }
+
+  #addPage(kind: 'mm' | 'vm', space: number, page: number): void {
+    if (this.#pages.length < NAMES_MAX) this.#pages.push({ kind, space, page });
+  }
+}
