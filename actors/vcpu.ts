@@ -1,0 +1,197 @@
+/**
+ * A vCPU thread: the guest's loads and stores, one after the other. An access that hits the TLB is a single step; any other
+ * walks stage 2 and faults until it is done. It replays its stream of a recorded guest, or runs a synthetic workload.
+ *
+ *   vm, vcpu             which vCPU this is
+ *   vcpus                vCPUs of the guest (boot storms share pages out among them; default 1)
+ *   replay               1 = replay the recording's stream of this vCPU; 0 = synthetic
+ *   window_records       replay: records it may be ahead of the slowest other vCPU; 0 = any number (default 1000)
+ *   workload             synthetic: WORKLOAD_* (default uniform)
+ *   first_gfn, pages     synthetic: the guest pages touched
+ *   write_percent        synthetic: accesses that are writes (default 30)
+ *   duplicate_percent    synthetic: writes of a content that others may hold too, out of `duplicate_kinds` (default 0, 64)
+ *   burst_accesses       accesses between two pauses; 0 = never pauses (default 0)
+ *   pause_us             microseconds of a pause (default 100)
+ *   ops                  ends after so many accesses; 0 = runs on (default 0)
+ */
+import { accessHit } from '../src/machine/access.js';
+import { type Context, type Coroutine } from '../src/machine/context.js';
+import { IDLE_SLEEP, IDLE_TOP, updates } from '../src/machine/effects.js';
+import { CPU_IN_USE, VCPU_REPLAY_POSITION, vcpuWord } from '../src/machine/layout.js';
+import { LATENCY, STAT, countStat } from '../src/machine/stats.js';
+import { idleWhile } from '../src/machine/wait.js';
+import { vcpuAccess } from '../src/kvm/mmu.js';
+import { peek } from '#words';
+import { someContent, writeToken } from './content.js';
+import { noteLatency } from './latency.js';
+import { RECORD_GFN, RECORD_WRITE } from './recording-view.js';
+import { Replay } from './replay.js';
+import { type ActorParams, param } from './types.js';
+import { Workload } from './workload.js';
+
+/** Hits between two updates of the counters and signs of progress. */
+const FLUSH_ACCESSES = 64;
+/** An access that KVM cannot complete (-EFAULT: the VMM has to act first) is tried so often before the guest goes on without it. */
+const EXIT_TRIES = 16;
+const EXIT_PAUSE_US = 100;
+
+/** The vCPU thread's loop. */
+export function* vcpu(ctx: Context, params: ActorParams, recording: SharedArrayBuffer | null): Coroutine<void> {
+  const thread = new VcpuThread(ctx, params);
+  ctx.loadedVm = thread.vm;
+  ctx.loadedVcpu = thread.vcpu;
+  if (param(params, 'replay', 0) === 0) {
+    yield* runSynthetic(ctx, thread, params);
+  } else if (recording === null) {
+    throw new TypeError(`vcpu ${thread.vcpu} of VM ${thread.vm} shall replay a recording, but the plan has none`);
+  } else {
+    const replay = new Replay(recording, thread.vm, thread.vcpu, param(params, 'window_records', 1000));
+    yield* replay.enter(ctx);
+    yield* runReplay(ctx, thread, replay);
+    yield* replay.leave(ctx);
+  }
+  thread.flush(ctx);
+  ctx.loadedVm = -1;
+  ctx.loadedVcpu = -1;
+}
+
+/** What both loops keep: who this is, its limits, and counters that are written out once in a while. */
+class VcpuThread {
+  readonly vm: number;
+  readonly vcpu: number;
+  readonly ops: number;
+  readonly burst: number;
+  readonly pauseMicros: number;
+  /** Accesses not yet counted, and how many of them missed the TLB. */
+  pending = 0;
+  misses = 0;
+  /** All accesses so far. */
+  done = 0;
+  private untilPause: number;
+
+  constructor(ctx: Context, params: ActorParams) {
+    this.vm = param(params, 'vm', 0);
+    this.vcpu = param(params, 'vcpu', 0);
+    this.ops = param(params, 'ops', 0);
+    this.burst = param(params, 'burst_accesses', 0);
+    this.pauseMicros = param(params, 'pause_us', 100);
+    this.untilPause = this.burst;
+    ctx.sleepMicros = this.pauseMicros;
+  }
+
+  /** Writes the counters out and shows progress. */
+  flush(ctx: Context): void {
+    const { m, actor } = ctx;
+    if (this.pending === 0) return;
+    countStat(m, actor, STAT.accesses, this.pending);
+    countStat(m, actor, STAT.tlb_hits, this.pending - this.misses);
+    this.untilPause -= this.pending;
+    this.done += this.pending;
+    this.pending = 0;
+    this.misses = 0;
+    ctx.probe.onProgress(ctx);
+  }
+
+  /** Whether a pause is due; begins the next burst. */
+  pauses(ctx: Context): boolean {
+    if (this.burst === 0 || this.untilPause > 0) return false;
+    this.untilPause = this.burst;
+    ctx.sleepMicros = this.pauseMicros;
+    return true;
+  }
+}
+
+/** One access that missed the TLB: translated, faulting where it must, until it is done. */
+function* miss(ctx: Context, thread: VcpuThread, gfn: number, write: boolean, value: number): Coroutine<void> {
+  thread.misses++;
+  const faultsAt = ctx.statsAt + STAT.stage2_faults;
+  for (let tries = 0; tries < EXIT_TRIES; tries++) {
+    const faults = ctx.words[faultsAt];
+    const started = ctx.clock();
+    const result = yield* vcpuAccess(ctx, thread.vm, thread.vcpu, gfn, write, value);
+    if (ctx.words[faultsAt] !== faults) noteLatency(ctx, LATENCY.stage2_fault, started);
+    if (result === 0) return;
+    countStat(ctx.m, ctx.actor, STAT.guest_exits, 1);
+    if (ctx.finish) return;
+    ctx.sleepMicros = EXIT_PAUSE_US;
+    yield IDLE_SLEEP;
+  }
+}
+
+function* runReplay(ctx: Context, thread: VcpuThread, replay: Replay): Coroutine<void> {
+  const { stream, streamAt } = replay;
+  const { vm, ops } = thread;
+  const inUse = ctx.cpuAt + CPU_IN_USE;
+  for (;;) {
+    if (ctx.finish || (ops > 0 && thread.done + thread.pending >= ops)) return;
+    if (ctx.drain) {
+      thread.flush(ctx);
+      yield IDLE_TOP;
+      continue;
+    }
+    if (replay.index === replay.nextStop) {
+      if (replay.passStop(ctx)) continue;
+      thread.flush(ctx);
+      yield* stayQuiet(ctx, thread, replay);
+      return;
+    }
+    const at = streamAt + 2 * replay.index;
+    const position = ((stream[at + 1] as number) + replay.offset) | 0;
+    if (((position - replay.nextCheck) | 0) >= 0) {
+      const wait = yield* replay.pace(ctx, position);
+      if (wait !== 0) {
+        thread.flush(ctx);
+        yield wait;
+        continue;
+      }
+    }
+    const record = stream[at] as number;
+    const gfn = record & RECORD_GFN;
+    const write = (record & RECORD_WRITE) !== 0;
+    let value = 0;
+    if (write) value = replay.isCurrent(ctx, gfn) ? writeToken(ctx) : yield* replay.contentFor(ctx, gfn);
+    replay.index++;
+    if (--ctx.quantum < 0) yield updates(inUse);
+    if (!accessHit(ctx, true, vm, gfn, write, value)) yield* miss(ctx, thread, gfn, write, value);
+    if (++thread.pending >= FLUSH_ACCESSES) {
+      thread.flush(ctx);
+      if (thread.pauses(ctx)) yield IDLE_SLEEP;
+    }
+  }
+}
+
+/** A vCPU without records in the recording's loop has come to its end; it idles, and nobody waits for it. */
+function* stayQuiet(ctx: Context, thread: VcpuThread, replay: Replay): Coroutine<void> {
+  yield* replay.leave(ctx);
+  const own = vcpuWord(ctx.m, thread.vm, thread.vcpu, VCPU_REPLAY_POSITION);
+  while (!ctx.finish) yield idleWhile(ctx, own, peek(ctx.words, own));
+}
+
+function* runSynthetic(ctx: Context, thread: VcpuThread, params: ActorParams): Coroutine<void> {
+  const { vm, ops } = thread;
+  const workload = new Workload(
+    param(params, 'workload', 0), param(params, 'first_gfn', 0), param(params, 'pages', ctx.m.vmPages),
+    param(params, 'write_percent', 30), thread.vcpu, param(params, 'vcpus', 1),
+  );
+  const duplicatePercent = param(params, 'duplicate_percent', 0);
+  const duplicateKinds = param(params, 'duplicate_kinds', 64);
+  const inUse = ctx.cpuAt + CPU_IN_USE;
+  for (;;) {
+    if (ctx.finish || (ops > 0 && thread.done + thread.pending >= ops)) return;
+    if (ctx.drain) {
+      thread.flush(ctx);
+      yield IDLE_TOP;
+      continue;
+    }
+    const access = workload.next(ctx);
+    const gfn = access >> 1;
+    const write = (access & 1) !== 0;
+    const value = write ? someContent(ctx, duplicatePercent, duplicateKinds) : 0;
+    if (--ctx.quantum < 0) yield updates(inUse);
+    if (!accessHit(ctx, true, vm, gfn, write, value)) yield* miss(ctx, thread, gfn, write, value);
+    if (++thread.pending >= FLUSH_ACCESSES) {
+      thread.flush(ctx);
+      if (thread.pauses(ctx)) yield IDLE_SLEEP;
+    }
+  }
+}
