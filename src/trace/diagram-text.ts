@@ -8,18 +8,17 @@ const GAP = 2;
 const COLUMN_MIN = 18;
 const ARROW = '<-- ';
 
-type Notes = 'beside' | 'below';
-
-/** One cell's lines as text of at most `width` columns. */
-function layOut(lines: readonly DiagramLine[], width: number, notes: Notes): string[] {
+/** One cell's lines as text of at most `width` columns; a note stands beside its step where there is room. */
+function layOut(lines: readonly DiagramLine[], width: number, notesBeside = true): string[] {
   const out: string[] = [];
   for (const { indent, text, note } of lines) {
     const lead = '  '.repeat(indent);
-    if (note !== '' && notes === 'beside') {
-      out.push(...wrap(`${lead}${text}   ${ARROW}${note}`, width, lead.length + 4));
+    const whole = note === '' ? lead + text : `${lead}${text}   ${ARROW}${note}`;
+    if (note === '' || (notesBeside && whole.length <= width)) {
+      out.push(...wrap(whole, width, lead.length + 4));
     } else {
       out.push(...wrap(lead + text, width, lead.length + 4));
-      if (note !== '') out.push(...wrap(`${lead}  ${ARROW}${note}`, width, lead.length + 6));
+      out.push(...wrap(`${lead}  ${ARROW}${note}`, width, lead.length + 6));
     }
   }
   return out;
@@ -43,13 +42,13 @@ function wrap(line: string, width: number, hanging: number): string[] {
 }
 
 /** The width that each column would like. */
-function wishes(diagram: Diagram, notes: Notes): number[] {
+function wishes(diagram: Diagram, notesBeside: boolean): number[] {
   return diagram.actors.map(({ actor, title }) => {
     let widest = title.length;
     for (const row of diagram.rows) {
       for (const cell of row.cells) {
         if (cell.actor !== actor) continue;
-        for (const line of layOut(cell.lines, Infinity, notes)) widest = Math.max(widest, line.length);
+        for (const line of layOut(cell.lines, Infinity, notesBeside)) widest = Math.max(widest, line.length);
       }
     }
     return widest;
@@ -74,12 +73,12 @@ function squeeze(widths: readonly number[], room: number): number[] {
 export function formatDiagram(diagram: Diagram, width = WIDTH): string {
   const { actors, rows } = diagram;
   const room = width - MARGIN.length - GAP * Math.max(0, actors.length - 1);
-  const fits = (wish: readonly number[]): boolean => wish.reduce((sum, one) => sum + one, 0) <= room;
-  let notes: Notes = 'beside';
-  let widths = wishes(diagram, notes);
-  if (!fits(widths)) {
-    notes = 'below';
-    widths = squeeze(wishes(diagram, notes), room);
+  const sum = (wish: readonly number[]): number => wish.reduce((total, one) => total + one, 0);
+  let widths = wishes(diagram, true);
+  if (sum(widths) > room) {
+    widths = squeeze(wishes(diagram, false), room);
+    const last = widths.length - 1;
+    widths[last] = (widths[last] ?? 0) + Math.max(0, room - sum(widths));
   }
 
   const out: string[] = [];
@@ -101,7 +100,7 @@ export function formatDiagram(diagram: Diagram, width = WIDTH): string {
   for (const row of rows) {
     const cells = actors.map(({ actor }, column) => {
       const lines = row.cells.filter((cell) => cell.actor === actor).flatMap((cell) => cell.lines);
-      return layOut(lines, widths[column] ?? WIDTH, notes);
+      return layOut(lines, widths[column] ?? WIDTH);
     });
     const height = Math.max(0, ...cells.map((lines) => lines.length));
     for (let line = 0; line < height; line++) print(cells.map((lines) => lines[line]));

@@ -1,15 +1,15 @@
 /**
  * The race diagram: a column per actor, time downwards, only the steps that matter, in the words of kernel commit messages.
  *
- *     cpu0 (vcpu0)                                numa-balancer
- *     ------------                                -------------
- *     pin_user_pages(0x12): pins pfn 0x4d
+ *     cpu0 (vcpu0)                              numa-balancer
+ *     ------------                              -------------
+ *     pin_user_pages(0x12, LONGTERM): pfn 0x4d
  *     stage2_map(gfn 0x12): pfn 0x4d RW
- *                                                 change_prot_numa()
- *                                                   invalidate_range_start(0x10-0x20)
- *                                                     stage2_unmap(gfn 0x12)   <-- pinned page unmapped
- *                                                   change_pte_range(0x12): pfn 0x4d pinned, skipped
- *                                                   invalidate_range_end(0x10-0x20)
+ *                                               change_prot_numa()
+ *                                                 invalidate_range_start(0x10-0x20)
+ *                                                   stage2_unmap(gfn 0x12)   <-- pinned page unmapped
+ *                                                 PTE(0x12): page pinned, skipped
+ *                                                 invalidate_range_end(0x10-0x20)
  *
  * Events of different actors with the same time are concurrent and share a row. This file chooses the rows;
  * `diagram-text.ts` and `diagram-mermaid.ts` print them.

@@ -75,7 +75,7 @@ export function faultText(result: number): string {
 const gup = (flags: number): string =>
   `${(flags & FOLL_PIN) !== 0 ? 'pin' : 'get'}_user_pages${(flags & FOLL_FAST_ONLY) !== 0 ? '_fast_only' : ''}`;
 const gupFlags = (flags: number): string =>
-  `${(flags & FOLL_LONGTERM) !== 0 ? ', FOLL_LONGTERM' : ''}${(flags & FOLL_WRITE) !== 0 ? ', write' : ''}`;
+  (flags & FOLL_LONGTERM) !== 0 ? ', LONGTERM' : (flags & FOLL_WRITE) !== 0 ? ', write' : '';
 
 type Words = (a: number, b: number, c: number, d: number) => string;
 
@@ -92,7 +92,7 @@ const WORDS: Partial<Record<EventName, Words>> = {
   pte_change: (_mm, vpn, old, now) => `PTE(${hex(vpn)}): ${entryText(old)} -> ${entryText(now)}`,
   pmd_change: (_mm, vpn, old, now) => `PMD(${hex(vpn)}): ${entryText(old)} -> ${entryText(now)}`,
   page_pin: (_mm, vpn, pfn, flags) =>
-    `${gup(flags)}(${hex(vpn)}${gupFlags(flags)}): ${(flags & FOLL_PIN) !== 0 ? 'pins' : 'gets'} pfn ${hex(pfn)}`,
+    `${gup(flags)}(${hex(vpn)}${gupFlags(flags)}): pfn ${hex(pfn)}`,
   page_unpin: (pfn) => `unpin_user_page(pfn ${hex(pfn)})`,
   gup_failed: (_mm, vpn, flags, result) => `${gup(flags)}(${hex(vpn)}${gupFlags(flags)})${outcome(result)}`,
   page_alloc: (pfn, order, node) => `alloc_pages(order ${order}, node ${node}): pfn ${hex(pfn)}`,
@@ -114,8 +114,8 @@ const WORDS: Partial<Record<EventName, Words>> = {
   split_folio: (pfn, result, refs, expected) =>
     `split_huge_page(pfn ${hex(pfn)})${result < 0 ? `${outcome(result)}: refs ${refs}, expected ${expected}` : ': split'}`,
   numa_protect: (_mm, vpn, pfn, huge) =>
-    `change_${huge !== 0 ? 'huge_pmd' : 'pte_range'}(${hex(vpn)}): pfn ${hex(pfn)} := PROT_NONE`,
-  numa_skip_pinned: (_mm, vpn, pfn) => `change_pte_range(${hex(vpn)}): pfn ${hex(pfn)} pinned, skipped`,
+    `${huge !== 0 ? 'PMD' : 'PTE'}(${hex(vpn)}): pfn ${hex(pfn)} -> PROT_NONE`,
+  numa_skip_pinned: (_mm, vpn) => `PTE(${hex(vpn)}): page pinned, skipped`,
   numa_hint_fault: (_mm, vpn, pfn, node) => `do_numa_page(${hex(vpn)}): pfn ${hex(pfn)}, node ${node}`,
   migrate: (src, dst, result) =>
     `migrate_folio(pfn ${hex(src)})${result === 0 ? `: moved to pfn ${hex(dst)}` : `${outcome(result)}: stays`}`,

@@ -1,0 +1,157 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { EventLog, RECORD_WORDS } from '#src/events/record.js';
+import { EVENT } from '#src/events/table.js';
+import {
+  FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, MECH_KSM, MECH_NONE, MECH_NUMA_SCAN, MECH_ZAP,
+} from '#src/machine/abi.js';
+import { PTE_PRESENT, PTE_WRITE, mkEntry } from '#src/machine/entries.js';
+import { chooseRows, raceDiagram } from '#src/trace/diagram.js';
+import { formatMermaid } from '#src/trace/diagram-mermaid.js';
+import { eventText } from '#src/trace/text.js';
+
+const PIN = FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE;
+
+/** Writes events at the times given; returns the records. */
+function story(...events: [time: number, actor: number, type: number, ...args: number[]][]): Int32Array {
+  const log = new EventLog();
+  for (const [time, actor, type, a = 0, b = 0, c = 0, d = 0] of events) log.write(type, actor, time, a, b, c, d);
+  return log.view();
+}
+
+/** Policy (b): a scan unmaps a pinned page although nothing moves (kernel-model section 5). */
+const spe = story(
+  [1, 2, EVENT.sched_operation, 3, 1],
+  [2, 0, EVENT.page_pin, 0, 0x12, 0x4d, PIN],
+  [4, 0, EVENT.stage2_map, 0, 0x12, 0x4d, 1],
+  [5, 2, EVENT.page_alloc, 0x99, 0, 1],
+  [9, 2, EVENT.notifier_start, 0, 0x10, 0x20, MECH_NUMA_SCAN],
+  [10, 2, EVENT.stage2_unmap, 0, 0x11, 0x4c, 0],
+  [11, 2, EVENT.stage2_unmap, 0, 0x12, 0x4d, 1],
+  [12, 2, EVENT.numa_skip_pinned, 0, 0x12, 0x4d],
+  [14, 2, EVENT.notifier_end, 0, 0x10, 0x20, MECH_NUMA_SCAN],
+  [20, 0, EVENT.lost_record, 0, 0x12],
+);
+
+describe('the race diagram', () => {
+  it('reads like the model: a pinned page loses its stage-2 entry to a scan', () => {
+    const text = raceDiagram(spe, ['vcpu0', 'vmm', 'numa-balancer'], {
+      violation: { invariant: 'I-PINNED-S2', what: 'pinned page unmapped at stage 2', actor: 2, time: 20, pfn: 0x4d },
+    });
+    expect(text).toBe(
+      [
+        '  cpu0 (vcpu0)                              numa-balancer',
+        '  ------------                              -------------',
+        '  pin_user_pages(0x12, LONGTERM): pfn 0x4d',
+        '  stage2_map(gfn 0x12): pfn 0x4d RW',
+        '                                            change_prot_numa()',
+        '                                              invalidate_range_start(0x10-0x20)',
+        '                                                stage2_unmap(gfn 0x12)   <-- pinned page unmapped',
+        '                                              PTE(0x12): page pinned, skipped',
+        '                                              invalidate_range_end(0x10-0x20)',
+        '  device write to gfn 0x12 faults',
+        '    <-- record dropped',
+        '',
+        '  *** I-PINNED-S2: pinned page unmapped at stage 2 (numa-balancer, time 20)',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('puts concurrent steps side by side and keeps columns within 100', () => {
+    const text = raceDiagram(
+      story(
+        [3, 0, EVENT.fault, 0, 5, 1, 0],
+        [3, 1, EVENT.zap, 0, 5, 6, 1],
+        [4, 1, EVENT.pte_change, 0, 5, mkEntry(0x21, PTE_PRESENT | PTE_WRITE), 0],
+      ),
+      ['vcpu0', 'vmm'],
+    );
+    expect(text).toBe(
+      [
+        '  cpu0 (vcpu0)                 cpu1 (vmm)',
+        '  ------------                 ----------',
+        '  handle_mm_fault(0x5, write)  zap_page_range(0x5): 1 page',
+        '                               PTE(0x5): pfn 0x21 RW -> none',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('follows a guest page to its frame and its user page, and leaves other pages out', () => {
+    const diagram = chooseRows(
+      story(
+        [1, 0, EVENT.anon_map, 0, 0x30, 0x77, 0],
+        [2, 1, EVENT.anon_map, 0, 0x31, 0x78, 0],
+        [3, 0, EVENT.stage2_map, 1, 0x8, 0x77, 1],
+        [4, 1, EVENT.notifier_start, 0, 0x31, 0x32, MECH_KSM],
+        [5, 1, EVENT.notifier_end, 0, 0x31, 0x32, MECH_KSM],
+        [6, 1, EVENT.notifier_start, 0, 0x30, 0x31, MECH_ZAP],
+        [7, 1, EVENT.notifier_end, 0, 0x30, 0x31, MECH_ZAP],
+      ),
+      ['vcpu0', 'vmm'],
+      { focus: { vm: 1, gfn: 0x8 } },
+    );
+    expect(diagram.rows.map((row) => row.time)).toEqual([1, 3, 6, 7]);
+  });
+
+  it('keeps the last steps, folds repeats and says what it left out', () => {
+    const events: [number, number, number, ...number[]][] = [];
+    for (let i = 0; i < 50; i++) events.push([i, 0, EVENT.stage2_retry, 0, 7, 3, 1]);
+    for (let i = 0; i < 50; i++) events.push([60 + i, i % 6, EVENT.page_unpin, 0x40 + i, 1]);
+    const diagram = chooseRows(story(...events), ['a', 'b', 'c', 'd', 'e', 'f'], { maxRows: 10 });
+    expect(diagram.rows.length).toBe(10);
+    expect(diagram.actors.length).toBe(4);
+    expect(diagram.otherActors.length).toBe(2);
+    expect(diagram.earlier).toBeGreaterThan(0);
+    const folded = raceDiagram(story(...events.slice(0, 50)), ['a']);
+    expect(folded).toContain('mmu_invalidate_retry(gfn 0x7): in progress, put, retry (x50)');
+  });
+
+  it('has nothing to say about nothing, and says so', () => {
+    expect(raceDiagram(new Int32Array(0), [])).toBe('  (no events)\n');
+    expect(raceDiagram(new Int32Array(0), [], { violation: { invariant: 'I-REF', what: 'refs is 2, ledger says 1' } }))
+      .toBe('  (no events)\n\n  *** I-REF: refs is 2, ledger says 1\n');
+  });
+
+  it('exports to Mermaid', () => {
+    const mermaid = formatMermaid(chooseRows(spe, ['vcpu0', 'vmm', 'numa-balancer'], { focus: { pfn: 0x4d } }));
+    expect(mermaid).toContain('participant a2 as numa-balancer');
+    expect(mermaid).toContain('Note over a2: &nbsp;&nbsp;&nbsp;&nbsp;stage2_unmap(gfn 0x12) (pinned page unmapped)');
+  });
+
+  // Records that a dead worker left, or a newer table's: whatever stands there, something is printed, within 100 columns.
+  it('never throws and never exceeds its width, whatever the records hold', () => {
+    const word = fc.oneof(fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }), fc.integer({ min: -2, max: 70 }));
+    fc.assert(
+      fc.property(
+        fc.array(word, { maxLength: 40 * RECORD_WORDS }),
+        fc.array(fc.string({ maxLength: 60 }), { maxLength: 8 }),
+        fc.option(fc.record({ pfn: fc.nat(70), gfn: fc.nat(70), vpn: fc.nat(70) }, { requiredKeys: [] })),
+        fc.option(fc.nat(5000)),
+        (words, names, focus, time) => {
+          const violation = time === null ? undefined : { invariant: 'I-X', what: 'x'.repeat(150), actor: time, time };
+          const text = raceDiagram(Int32Array.from(words), names, { focus: focus ?? undefined, violation });
+          for (const line of text.split('\n')) {
+            expect(line.length).toBeLessThanOrEqual(100);
+            expect(line).toBe(line.trimEnd());
+          }
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe('the text of an event', () => {
+  it('is in kernel words', () => {
+    const names = ['vcpu0', 'vmm', 'numa-balancer'];
+    const lines = Array.from({ length: spe.length / RECORD_WORDS }, (_, i) => eventText(spe, i, names));
+    expect(lines[1]).toBe('2 vcpu0: pin_user_pages(0x12, LONGTERM): pfn 0x4d');
+    expect(lines[4]).toBe('9 numa-balancer: invalidate_range_start(0x10-0x20) for numa_scan');
+    expect(lines[6]).toBe('11 numa-balancer: stage2_unmap(gfn 0x12)  <-- pinned page unmapped');
+    expect(eventText(story([1, 0, EVENT.notifier_start, 0, 3, 4, MECH_NONE]), 0, [])).toBe(
+      '1 actor0: invalidate_range_start(0x3) for none',
+    );
+  });
+});
