@@ -35,6 +35,8 @@ export const FAULT_FLAG_UNSHARE = 1 << 1;
 export const FAULT_FLAG_REMOTE = 1 << 2;
 /** Allocate only where FOLL_LONGTERM may pin (memalloc_pin_save). */
 export const FAULT_FLAG_PIN_ALLOC = 1 << 3;
+/** The caller holds the VMA lock rather than mmap_lock; on VM_FAULT_RETRY the handler has released it. */
+export const FAULT_FLAG_VMA_LOCK = 1 << 4;
 export const VM_FAULT_OOM = 1;
 export const VM_FAULT_SIGBUS = 2;
 export const VM_FAULT_HWPOISON = 0x10;

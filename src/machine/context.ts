@@ -233,6 +233,9 @@ export const RULES_V6_18: KernelRules = {
   protectedKvm: false,
 };
 
+/** MAX_GATHER_BATCH: folios that an mmu_gather holds before it must flush and free them. */
+export const GATHER_FOLIOS = 510;
+
 /**
  * What one actor's coroutines run in: the kernel's `current` and `smp_processor_id()`, plus what the engine lends.
  * One object shape for all actors; every field is set in the constructor.
@@ -293,6 +296,14 @@ export class Context {
   randomState: number;
   /** Writes so far: contents are unique per write (actor, counter). */
   writeCounter = 0;
+  /** mmu_gather of the zap under way (mm/zap.ts): folio heads with a REF_GATHER each, and how many. */
+  readonly gatherFolios = new Int32Array(GATHER_FOLIOS);
+  gatherCount = 0;
+  /** The range whose entries it cleared and has not flushed yet (empty when from >= to), and the range asked for. */
+  gatherFrom = 0;
+  gatherTo = 0;
+  gatherStart = 0;
+  gatherEnd = 0;
   /** Sequence of translated accesses: what CPU_IN_USE holds while inside one. */
   accessSequence = 0;
   /** Content read or replaced by the last translated access. */
