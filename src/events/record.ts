@@ -44,8 +44,16 @@ export const recordSequence = (records: Int32Array, index: number): number =>
 
 /** Stores one record at record `index`. */
 export function putRecord(
-  records: Int32Array, index: number, type: number, actor: number, time: number, a: number, b: number, c: number,
-  d: number, sequence: number,
+  records: Int32Array,
+  index: number,
+  type: number,
+  actor: number,
+  time: number,
+  a: number,
+  b: number,
+  c: number,
+  d: number,
+  sequence: number,
 ): void {
   const at = index * RECORD_WORDS;
   records[at] = time | 0;

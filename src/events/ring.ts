@@ -258,22 +258,6 @@ export class RingWriter implements EventWriter {
   }
 }
 
-/**
- * At a slice's end: levels the clocks of the worker's actors and publishes with that time as the bound. A Lamport clock
- * may always jump ahead; without this, one actor that idles with an old clock would hold up merging for everybody.
- */
-export function publishSlice(ring: RingWriter, actors: readonly { time: number }[]): void {
-  let time = 0;
-  for (const actor of actors) if (actor.time > time) time = actor.time;
-  raiseClocks(actors, time);
-  ring.publish(time);
-}
-
-/** Raises every clock to at least `time`: after a sleep, with what {@link RingWriter.wake} returned. */
-export function raiseClocks(actors: readonly { time: number }[], time: number): void {
-  for (const actor of actors) if (actor.time < time) actor.time = time;
-}
-
 /** An inactive writer: events off. */
 export const NO_EVENTS: EventWriter = new RingWriter(ringBuffer(0), true);
 

@@ -55,13 +55,14 @@ function wishes(diagram: Diagram, notesBeside: boolean): number[] {
   });
 }
 
+const sum = (widths: readonly number[]): number => widths.reduce((total, width) => total + width, 0);
+
 /** Takes from the widest columns until all fit. */
 function squeeze(widths: readonly number[], room: number): number[] {
   const squeezed = [...widths];
   for (;;) {
-    const sum = squeezed.reduce((total, width) => total + width, 0);
     const widest = Math.max(...squeezed);
-    if (sum <= room || widest <= COLUMN_MIN) return squeezed;
+    if (sum(squeezed) <= room || widest <= COLUMN_MIN) return squeezed;
     squeezed[squeezed.indexOf(widest)] = widest - 1;
   }
 }
@@ -73,7 +74,6 @@ function squeeze(widths: readonly number[], room: number): number[] {
 export function formatDiagram(diagram: Diagram, width = WIDTH): string {
   const { actors, rows } = diagram;
   const room = width - MARGIN.length - GAP * Math.max(0, actors.length - 1);
-  const sum = (wish: readonly number[]): number => wish.reduce((total, one) => total + one, 0);
   let widths = wishes(diagram, true);
   if (sum(widths) > room) {
     widths = squeeze(wishes(diagram, false), room);

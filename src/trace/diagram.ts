@@ -111,7 +111,10 @@ class Indenter {
       const title = MECHANISM_FUNCTIONS[mechanismName(records[index * RECORD_WORDS + RECORD_ARGS + 3] ?? 0)];
       open.push(title !== undefined);
       if (title === undefined) return [{ indent: depth, text, note }];
-      return [{ indent: depth, text: title, note: '' }, { indent: depth + 1, text, note }];
+      return [
+        { indent: depth, text: title, note: '' },
+        { indent: depth + 1, text, note },
+      ];
     }
     if (nest < 0) {
       const titled = open.pop();
@@ -129,8 +132,12 @@ function foldRepeats(steps: readonly Step[]): Step[] {
   let base: Step | undefined;
   for (const step of steps) {
     const same =
-      base !== undefined && base.actor === step.actor && base.lines.length === 1 && step.lines.length === 1 &&
-      base.lines[0]?.text === step.lines[0]?.text && base.lines[0]?.note === step.lines[0]?.note;
+      base !== undefined &&
+      base.actor === step.actor &&
+      base.lines.length === 1 &&
+      step.lines.length === 1 &&
+      base.lines[0]?.text === step.lines[0]?.text &&
+      base.lines[0]?.note === step.lines[0]?.note;
     if (!same) {
       base = step;
       times = 1;
@@ -199,13 +206,13 @@ export function chooseRows(records: Int32Array, actorNames: readonly string[], o
   const shown = folded.filter((step) => chosen.has(step.actor));
   const steps = shown.slice(-(options.maxRows ?? ROWS_MAX));
 
-  const columns = [...new Set(steps.map((step) => step.actor))].sort((x, y) => x - y);
+  const columns = [...new Set(steps.map((step) => step.actor))].toSorted((x, y) => x - y);
   const left = new Set(folded.filter((step) => !chosen.has(step.actor)).map((step) => step.actor));
   return {
     actors: columns.map((actor) => ({ actor, title: titleOf(actor, actorNames) })),
     rows: toRows(steps),
     earlier: shown.length - steps.length,
-    otherActors: [...left].sort((x, y) => x - y).map((actor) => titleOf(actor, actorNames)),
+    otherActors: [...left].toSorted((x, y) => x - y).map((actor) => titleOf(actor, actorNames)),
     verdict: verdictOf(violation, actorNames),
   };
 }

@@ -16,8 +16,19 @@ export interface DiagramFocus {
 
 /** Events that say little about a race unless they touch the page in question. */
 const NOISE: readonly EventName[] = [
-  'sched_operation', 'access', 'lock_wait', 'khugepaged_scan', 'ksm_scan', 'memcache', 'mark', 'page_alloc', 'mmap',
-  'account_locked_vm', 'hypercall', 'ipi_sync', 'tlb_flush',
+  'sched_operation',
+  'access',
+  'lock_wait',
+  'khugepaged_scan',
+  'ksm_scan',
+  'memcache',
+  'mark',
+  'page_alloc',
+  'mmap',
+  'account_locked_vm',
+  'hypercall',
+  'ipi_sync',
+  'tlb_flush',
 ];
 /** Never shown: they say who runs, not what happens to a page. */
 const HIDDEN: readonly EventName[] = ['sched_operation', 'lock_wait', 'mark'];

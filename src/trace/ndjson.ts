@@ -130,6 +130,6 @@ export class NdjsonFile {
   /** All of it: one write to a pipe or a full disk may take less. */
   #writeAll(text: string): void {
     const bytes = Buffer.from(text, 'utf8');
-    for (let done = 0; done < bytes.length; ) done += writeSync(this.#fd, bytes, done);
+    for (let done = 0; done < bytes.length;) done += writeSync(this.#fd, bytes, done);
   }
 }

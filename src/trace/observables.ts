@@ -4,7 +4,13 @@
  *     simulation.events$.pipe(byActor('vcpu0'), ofType('stage2_unmap')).subscribe((e) => console.log(e.gfn, e.pinned));
  *     simulation.events$.pipe(ratePerSecond()).subscribe(console.log);
  */
-import { type MonoTypeOperatorFunction, Observable, type OperatorFunction, type SchedulerLike, asyncScheduler } from 'rxjs';
+import {
+  type MonoTypeOperatorFunction,
+  Observable,
+  type OperatorFunction,
+  type SchedulerLike,
+  asyncScheduler,
+} from 'rxjs';
 import { EVENT, type EventName } from '../events/table.js';
 import { RECORD_WORDS } from '../events/record.js';
 import { EventBatch } from './batch.js';
@@ -58,7 +64,8 @@ export function byActor(...actors: (string | number)[]): MonoTypeOperatorFunctio
 
 /** Per interval: events per second, of batches or of single events. Emits at each interval's end, also when none came. */
 export function ratePerSecond(
-  intervalMs = 1000, scheduler: SchedulerLike = asyncScheduler,
+  intervalMs = 1000,
+  scheduler: SchedulerLike = asyncScheduler,
 ): OperatorFunction<EventBatch | PinfallEvent, number> {
   return (source) =>
     new Observable((subscriber) => {
@@ -87,7 +94,7 @@ export function ratePerSecond(
 }
 
 function wantedTypes(names: readonly EventName[]): boolean[] {
-  const wanted: boolean[] = new Array<boolean>(256).fill(names.length === 0);
+  const wanted = Array.from({ length: 256 }, () => names.length === 0);
   for (const name of names) {
     const type: number | undefined = EVENT[name];
     if (type === undefined) throw new RangeError(`events: no type is called ${name}`);

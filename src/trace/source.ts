@@ -81,7 +81,10 @@ export class EventSource {
       waits += counters.waits;
     }
     return {
-      written, dropped, waits, delivered: this.#delivered,
+      written,
+      dropped,
+      waits,
+      delivered: this.#delivered,
       unobserved: this.#recorder ? written : this.#unobserved,
       late: this.#late + (this.#merger?.late ?? 0),
     };

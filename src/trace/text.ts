@@ -3,11 +3,31 @@
  * with the remark `pinned page unmapped`. The race diagram and the lists in reports are made of these.
  */
 import {
-  FAULT_FLAG_UNSHARE, FAULT_FLAG_WRITE, FOLL_FAST_ONLY, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, VM_FAULT_FALLBACK,
-  VM_FAULT_HWPOISON, VM_FAULT_OOM, VM_FAULT_RETRY, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV, errnoName,
+  FAULT_FLAG_UNSHARE,
+  FAULT_FLAG_WRITE,
+  FOLL_FAST_ONLY,
+  FOLL_LONGTERM,
+  FOLL_PIN,
+  FOLL_WRITE,
+  VM_FAULT_FALLBACK,
+  VM_FAULT_HWPOISON,
+  VM_FAULT_OOM,
+  VM_FAULT_RETRY,
+  VM_FAULT_SIGBUS,
+  VM_FAULT_SIGSEGV,
+  errnoName,
 } from '../machine/abi.js';
 import {
-  entryPfn, isHuge, isHwpoisonEntry, isMigrationEntry, isNone, isPresent, isProtnone, isSpecial, isTable, isWritable,
+  entryPfn,
+  isHuge,
+  isHwpoisonEntry,
+  isMigrationEntry,
+  isNone,
+  isPresent,
+  isProtnone,
+  isSpecial,
+  isTable,
+  isWritable,
 } from '../machine/entries.js';
 import { RECORD_ARGS, RECORD_WORDS, recordActor, recordTime, recordType } from '../events/record.js';
 import type { EventName } from '../events/table.js';
@@ -23,8 +43,7 @@ export interface Phrase {
 }
 
 export const hex = (value: number): string => `0x${(value >>> 0).toString(16)}`;
-const range = (start: number, end: number): string =>
-  end - start === 1 ? hex(start) : `${hex(start)}-${hex(end)}`;
+const range = (start: number, end: number): string => (end - start === 1 ? hex(start) : `${hex(start)}-${hex(end)}`);
 const count = (n: number, unit: string): string => `${n} ${unit}${n === 1 ? '' : 's'}`;
 const outcome = (result: number): string => (result < 0 ? ` -> ${errnoName(result)}` : '');
 
@@ -65,8 +84,12 @@ export function entryText(entry: number): string {
 export function faultText(result: number): string {
   if (result <= 0) return outcome(result);
   const names: [number, string][] = [
-    [VM_FAULT_OOM, 'OOM'], [VM_FAULT_SIGBUS, 'SIGBUS'], [VM_FAULT_HWPOISON, 'HWPOISON'], [VM_FAULT_SIGSEGV, 'SIGSEGV'],
-    [VM_FAULT_RETRY, 'RETRY'], [VM_FAULT_FALLBACK, 'FALLBACK'],
+    [VM_FAULT_OOM, 'OOM'],
+    [VM_FAULT_SIGBUS, 'SIGBUS'],
+    [VM_FAULT_HWPOISON, 'HWPOISON'],
+    [VM_FAULT_SIGSEGV, 'SIGSEGV'],
+    [VM_FAULT_RETRY, 'RETRY'],
+    [VM_FAULT_FALLBACK, 'FALLBACK'],
   ];
   const set = names.filter(([bit]) => (result & bit) !== 0).map(([, name]) => name);
   return set.length === 0 ? '' : ` -> VM_FAULT_${set.join('|')}`;
@@ -88,11 +111,11 @@ const WORDS: Partial<Record<EventName, Words>> = {
   anon_map: (_mm, vpn, pfn, order) =>
     `${order > 0 ? 'do_huge_pmd_anonymous_page' : 'do_anonymous_page'}(${hex(vpn)}): maps pfn ${hex(pfn)}`,
   wp_copy: (_mm, vpn, old, now) => `wp_page_copy(${hex(vpn)}): pfn ${hex(old)} -> ${hex(now)}`,
-  wp_reuse: (_mm, vpn, pfn, unshare) => `wp_page_reuse(${hex(vpn)}): pfn ${hex(pfn)}${unshare !== 0 ? ', unshare' : ''}`,
+  wp_reuse: (_mm, vpn, pfn, unshare) =>
+    `wp_page_reuse(${hex(vpn)}): pfn ${hex(pfn)}${unshare !== 0 ? ', unshare' : ''}`,
   pte_change: (_mm, vpn, old, now) => `PTE(${hex(vpn)}): ${entryText(old)} -> ${entryText(now)}`,
   pmd_change: (_mm, vpn, old, now) => `PMD(${hex(vpn)}): ${entryText(old)} -> ${entryText(now)}`,
-  page_pin: (_mm, vpn, pfn, flags) =>
-    `${gup(flags)}(${hex(vpn)}${gupFlags(flags)}): pfn ${hex(pfn)}`,
+  page_pin: (_mm, vpn, pfn, flags) => `${gup(flags)}(${hex(vpn)}${gupFlags(flags)}): pfn ${hex(pfn)}`,
   page_unpin: (pfn) => `unpin_user_page(pfn ${hex(pfn)})`,
   gup_failed: (_mm, vpn, flags, result) => `${gup(flags)}(${hex(vpn)}${gupFlags(flags)})${outcome(result)}`,
   page_alloc: (pfn, order, node) => `alloc_pages(order ${order}, node ${node}): pfn ${hex(pfn)}`,
@@ -101,7 +124,8 @@ const WORDS: Partial<Record<EventName, Words>> = {
   notifier_end: (_mm, start, end) => `invalidate_range_end(${range(start, end)})`,
   kvm_unmap: (_vm, start, end, unmapped) =>
     `kvm_unmap_gfn_range(${range(start, end)}): ${unmapped === 0 ? 'nothing mapped' : count(unmapped, 'page')}`,
-  stage2_map: (_vm, gfn, pfn, writable) => `stage2_map(gfn ${hex(gfn)}): pfn ${hex(pfn)} ${writable !== 0 ? 'RW' : 'RO'}`,
+  stage2_map: (_vm, gfn, pfn, writable) =>
+    `stage2_map(gfn ${hex(gfn)}): pfn ${hex(pfn)} ${writable !== 0 ? 'RW' : 'RO'}`,
   stage2_unmap: (_vm, gfn) => `stage2_unmap(gfn ${hex(gfn)})`,
   stage2_fault: (_vm, gfn, write, result) =>
     `stage-2 ${write !== 0 ? 'write' : 'read'} fault, gfn ${hex(gfn)}${outcome(result)}`,
@@ -113,8 +137,7 @@ const WORDS: Partial<Record<EventName, Words>> = {
     `__split_huge_pmd(${hex(vpn)}): pfn ${hex(pfn)}${freeze !== 0 ? ', freeze' : ''}`,
   split_folio: (pfn, result, refs, expected) =>
     `split_huge_page(pfn ${hex(pfn)})${result < 0 ? `${outcome(result)}: refs ${refs}, expected ${expected}` : ': split'}`,
-  numa_protect: (_mm, vpn, pfn, huge) =>
-    `${huge !== 0 ? 'PMD' : 'PTE'}(${hex(vpn)}): pfn ${hex(pfn)} -> PROT_NONE`,
+  numa_protect: (_mm, vpn, pfn, huge) => `${huge !== 0 ? 'PMD' : 'PTE'}(${hex(vpn)}): pfn ${hex(pfn)} -> PROT_NONE`,
   numa_skip_pinned: (_mm, vpn) => `PTE(${hex(vpn)}): page pinned, skipped`,
   numa_hint_fault: (_mm, vpn, pfn, node) => `do_numa_page(${hex(vpn)}): pfn ${hex(pfn)}, node ${node}`,
   migrate: (src, dst, result) =>
@@ -203,8 +226,10 @@ export function phraseOf(records: Int32Array, index: number): Phrase {
 export function eventText(records: Int32Array, index: number, actorNames: readonly string[]): string {
   const { text, note } = phraseOf(records, index);
   const actor = recordActor(records, index);
-  const mechanism = eventName(recordType(records, index)) === 'notifier_start'
-    ? ` for ${mechanismName(records[index * RECORD_WORDS + RECORD_ARGS + 3] ?? 0)}` : '';
+  const mechanism =
+    eventName(recordType(records, index)) === 'notifier_start'
+      ? ` for ${mechanismName(records[index * RECORD_WORDS + RECORD_ARGS + 3] ?? 0)}`
+      : '';
   const who = actorNames[actor] ?? `actor${actor}`;
   return `${recordTime(records, index)} ${who}: ${text}${mechanism}${note === '' ? '' : `  <-- ${note}`}`;
 }

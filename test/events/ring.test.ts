@@ -2,7 +2,13 @@ import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  EventLog, RECORD_WORDS, recordActor, recordArg, recordSequence, recordTime, recordType,
+  EventLog,
+  RECORD_WORDS,
+  recordActor,
+  recordArg,
+  recordSequence,
+  recordTime,
+  recordType,
 } from '#src/events/record.js';
 import { NO_EVENTS, RingReader, RingWriter, lastRecords, ringBuffer, ringCounters } from '#src/events/ring.js';
 
@@ -168,9 +174,7 @@ async function drainAll(buffer: SharedArrayBuffer, pauseEvery: number): Promise<
       seen += count;
     });
     if (got === 0 && closed) return { seen, disorder };
-    await new Promise<void>((resolve) =>
-      ++turns % pauseEvery === 0 ? setTimeout(resolve, 1) : setImmediate(resolve),
-    );
+    await new Promise<void>((resolve) => (++turns % pauseEvery === 0 ? setTimeout(resolve, 1) : setImmediate(resolve)));
   }
 }
 
@@ -186,7 +190,8 @@ describe('a ring between two threads', () => {
     const count = 200_000;
     const buffer = ringBuffer(64);
     const [result] = await Promise.all([
-      drainAll(buffer, 50), startWriter({ buffer, lossy: false, count, actor: 5, closes: true }),
+      drainAll(buffer, 50),
+      startWriter({ buffer, lossy: false, count, actor: 5, closes: true }),
     ]);
     expect(result).toEqual({ seen: count, disorder: 0 });
     const counters = ringCounters(buffer);
@@ -199,7 +204,8 @@ describe('a ring between two threads', () => {
     const count = 300_000;
     const buffer = ringBuffer(128);
     const [result] = await Promise.all([
-      drainAll(buffer, 10), startWriter({ buffer, lossy: true, count, actor: 5, closes: true }),
+      drainAll(buffer, 10),
+      startWriter({ buffer, lossy: true, count, actor: 5, closes: true }),
     ]);
     const counters = ringCounters(buffer);
     expect(result.disorder).toBe(0);

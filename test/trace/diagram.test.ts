@@ -3,7 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { EventLog, RECORD_WORDS } from '#src/events/record.js';
 import { EVENT } from '#src/events/table.js';
 import {
-  FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, MECH_KSM, MECH_NONE, MECH_NUMA_SCAN, MECH_ZAP,
+  FOLL_LONGTERM,
+  FOLL_PIN,
+  FOLL_WRITE,
+  MECH_KSM,
+  MECH_NONE,
+  MECH_NUMA_SCAN,
+  MECH_ZAP,
 } from '#src/machine/abi.js';
 import { PTE_PRESENT, PTE_WRITE, mkEntry } from '#src/machine/entries.js';
 import { chooseRows, raceDiagram } from '#src/trace/diagram.js';
@@ -110,8 +116,9 @@ describe('the race diagram', () => {
 
   it('has nothing to say about nothing, and says so', () => {
     expect(raceDiagram(new Int32Array(0), [])).toBe('  (no events)\n');
-    expect(raceDiagram(new Int32Array(0), [], { violation: { invariant: 'I-REF', what: 'refs is 2, ledger says 1' } }))
-      .toBe('  (no events)\n\n  *** I-REF: refs is 2, ledger says 1\n');
+    expect(
+      raceDiagram(new Int32Array(0), [], { violation: { invariant: 'I-REF', what: 'refs is 2, ledger says 1' } }),
+    ).toBe('  (no events)\n\n  *** I-REF: refs is 2, ledger says 1\n');
   });
 
   it('exports to Mermaid', () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EventLog, RECORD_WORDS, recordActor, recordArg, recordTime } from '#src/events/record.js';
-import { RingReader, RingWriter, publishSlice, raiseClocks, ringBuffer } from '#src/events/ring.js';
+import { RingReader, RingWriter, ringBuffer } from '#src/events/ring.js';
 import { Merger, mergeRecords } from '#src/trace/merge.js';
 
 /** A worker's ring with the clocks of its actors, as a host drives it. */
@@ -17,7 +17,7 @@ class Host {
   }
 
   write(which: number, ticks: number): void {
-    if (this.asleep) raiseClocks(this.actors, this.writer.wake());
+    if (this.asleep) this.#raiseClocks(this.writer.wake());
     this.asleep = false;
     const actor = this.actors[which % this.actors.length] as (typeof this.actors)[number];
     actor.time += ticks;
@@ -25,10 +25,16 @@ class Host {
   }
 
   endSlice(sleeps: boolean): void {
-    publishSlice(this.writer, this.actors);
+    const newest = Math.max(...this.actors.map((actor) => actor.time));
+    this.#raiseClocks(newest);
+    this.writer.publish(newest);
     if (!sleeps) return;
     this.writer.sleep();
     this.asleep = true;
+  }
+
+  #raiseClocks(time: number): void {
+    for (const actor of this.actors) actor.time = Math.max(actor.time, time);
   }
 }
 
@@ -45,6 +51,12 @@ function collect(records: Int32Array, count: number, out: { time: number; actor:
   for (let i = 0; i < count; i++) {
     out.push({ time: recordTime(records, i), actor: recordActor(records, i), n: recordArg(records, i, 0) });
   }
+}
+
+function part(actor: number, times: readonly number[]): Int32Array {
+  const log = new EventLog();
+  for (const time of times) log.write(1, actor, time, 0, 0, 0, 0);
+  return log.view();
 }
 
 describe('merged order', () => {
@@ -77,7 +89,9 @@ describe('merged order', () => {
           expect(x.time < y.time || (x.time === y.time && x.actor <= y.actor)).toBe(true);
         }
         for (const { actor, written } of hosts.flatMap((host) => host.actors)) {
-          expect(out.filter((e) => e.actor === actor).map((e) => e.n)).toEqual(Array.from({ length: written }, (_, n) => n));
+          expect(out.filter((e) => e.actor === actor).map((e) => e.n)).toEqual(
+            Array.from({ length: written }, (_, n) => n),
+          );
         }
       }),
       { numRuns: 300 },
@@ -114,16 +128,18 @@ describe('merged order', () => {
   });
 
   it('merges the rings of a stopped run', () => {
-    const part = (actor: number, times: number[]): Int32Array => {
-      const log = new EventLog();
-      for (const time of times) log.write(1, actor, time, 0, 0, 0, 0);
-      return log.view();
-    };
     const merged = mergeRecords([part(1, [1, 5, 9]), part(0, [5, 6]), part(2, [])]);
     const order = Array.from({ length: merged.length / RECORD_WORDS }, (_, i) => [
-      recordTime(merged, i), recordActor(merged, i),
+      recordTime(merged, i),
+      recordActor(merged, i),
     ]);
-    expect(order).toEqual([[1, 1], [5, 0], [5, 1], [6, 0], [9, 1]]);
+    expect(order).toEqual([
+      [1, 1],
+      [5, 0],
+      [5, 1],
+      [6, 0],
+      [9, 1],
+    ]);
     expect(mergeRecords([]).length).toBe(0);
   });
 });
