@@ -159,7 +159,8 @@ export interface Kernel {
   ): Coroutine;
   /* mm/migrate.c, mm/rmap.c */
   migratePages(ctx: Context, pfns: number[], node: number, mode: number): Coroutine;
-  tryToMigrateOne(ctx: Context, pfn: number, vma: number, vpn: number, batch: boolean): Coroutine;
+  /** `flags` are TTU_* of mm/migrate-ptes.ts. 1, or 0 to stop the walk. */
+  tryToMigrateOne(ctx: Context, pfn: number, vma: number, vpn: number, flags: number): Coroutine;
   migrateFolioMove(ctx: Context, src: number, dst: number): Coroutine;
   /* mm/ksm.c */
   writeProtectPage(ctx: Context, mm: number, vma: number, vpn: number, pfn: number): Coroutine;
@@ -304,6 +305,10 @@ export class Context {
   gatherTo = 0;
   gatherStart = 0;
   gatherEnd = 0;
+  /** tlb_ubc: mms (one bit each) with unmaps whose CPU flush is deferred, and the pages they span. */
+  tlbUbcMms = 0;
+  tlbUbcStart = 0;
+  tlbUbcEnd = 0;
   /** Sequence of translated accesses: what CPU_IN_USE holds while inside one. */
   accessSequence = 0;
   /** Content read or replaced by the last translated access. */

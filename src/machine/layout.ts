@@ -248,6 +248,10 @@ export const MM_NUMA_SCAN_OFFSET = 39;
 export const MM_VMA_COUNT = 40;
 /** Even = stable, odd = the VMA list is being changed (stands for RCU on the maple tree). */
 export const MM_VMA_SEQ = 41;
+/** numa_next_scan: the number of the next NUMA scan; who moves it on by cmpxchg does that scan. */
+export const MM_NUMA_NEXT_SCAN = 42;
+/** tlb_flush_batched: batched unmaps whose CPU flush is still to come (low half), of which flushed (high half). Atomic. */
+export const MM_TLB_FLUSH_BATCHED = 43;
 /** Notifier subscriptions: count, then (kind << 8 | id) each. Written under mmap_lock write. */
 export const MM_SUBSCRIPTIONS = 48;
 export const SUBSCRIPTIONS_MAX = 4;

@@ -14,7 +14,7 @@ import { contended } from '../machine/wait.js';
 import { LOCK_ANON_VMA, LOCK_POOL } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
 import { downRead, downWrite, upRead, upWrite } from '../locks/rw.js';
-import { cmpxchg, get, readOnce, set } from '#words';
+import { cmpxchg, fetchAdd, get, readOnce, set } from '#words';
 
 /** Takes an anon_vma and a chain element out of the pools; returns anonVma << 16 | avc + 1, or 0. */
 function* takePair(ctx: Context, wantAnonVma: boolean): Coroutine {
@@ -45,8 +45,10 @@ function* giveBack(ctx: Context, anonVma: number, avc: number): Coroutine<void> 
     set(words, anonVmaWord(m, anonVma, ANON_VMA_POOL_NEXT), get(words, globalWord(m, ANON_VMA_POOL_HEAD)));
     set(words, globalWord(m, ANON_VMA_POOL_HEAD), anonVma + 1);
   }
-  set(words, avcWord(m, avc, AVC_NEXT), get(words, globalWord(m, AVC_POOL_HEAD)));
-  set(words, globalWord(m, AVC_POOL_HEAD), avc + 1);
+  if (avc >= 0) {
+    set(words, avcWord(m, avc, AVC_NEXT), get(words, globalWord(m, AVC_POOL_HEAD)));
+    set(words, globalWord(m, AVC_POOL_HEAD), avc + 1);
+  }
   if (--ctx.quantum < 0) yield releases(lock);
   spinUnlock(ctx, lock, LOCK_POOL);
 }
@@ -138,4 +140,31 @@ export function* unlinkAnonVmas(ctx: Context, vma: number): Coroutine<void> {
   set(words, vmaWord(m, vma, VMA_AVC), 0);
   yield* anonVmaUnlockWrite(ctx, anonVma);
   yield* giveBack(ctx, refs === 0 ? anonVma : 0, avc);
+}
+
+/**
+ * folio_get_anon_vma(): keeps `anonVma` from being freed while a folio of it is unmapped. Links change the count under the
+ * rwsem for writing, so a reader's atomic increment does not meet them.
+ * @returns false: its last VMA has gone
+ */
+export function* getAnonVma(ctx: Context, anonVma: number): Coroutine<boolean> {
+  const at = anonVmaWord(ctx.m, anonVma, ANON_VMA_REFS);
+  yield* anonVmaLockRead(ctx, anonVma);
+  let got = false;
+  if (--ctx.quantum < 0) yield updates(at);
+  for (let refs = readOnce(ctx.words, at); refs !== 0 && !got; refs = readOnce(ctx.words, at)) {
+    got = cmpxchg(ctx.words, at, refs, refs + 1) === refs;
+  }
+  yield* anonVmaUnlockRead(ctx, anonVma);
+  return got;
+}
+
+/** put_anon_vma(): frees it when its VMAs have gone meanwhile. */
+export function* putAnonVma(ctx: Context, anonVma: number): Coroutine<void> {
+  const at = anonVmaWord(ctx.m, anonVma, ANON_VMA_REFS);
+  yield* anonVmaLockRead(ctx, anonVma);
+  if (--ctx.quantum < 0) yield updates(at);
+  const last = fetchAdd(ctx.words, at, -1) === 1;
+  yield* anonVmaUnlockRead(ctx, anonVma);
+  if (last) yield* giveBack(ctx, anonVma, -1);
 }

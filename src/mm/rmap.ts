@@ -25,6 +25,8 @@ import { folioTestLarge, initAnonMapping, mappingId, mappingIsKsm } from './foli
 
 /** Cursor values: 0 = no more; START = before the first; anonymous: avc + 1; KSM: item + 1. */
 const START = -1;
+/** The cursor to start with when the caller holds the anon_vma's rwsem already (RMP_LOCKED, TTU_RMAP_LOCKED). */
+export const RMAP_WALK_LOCKED = START;
 
 /** Begins a walk over the mappings of a folio with this (stable) mapping word. */
 export function* rmapWalkStart(ctx: Context, mapping: number): Coroutine {
