@@ -344,7 +344,7 @@ export class RingReader {
 
 /**
  * Copies the last records that stand in a ring, oldest first, read or not, published or not: for reports of a run that
- * has stopped, also by a worker's death.
+ * has stopped, also by a worker's death. While the writer still runs, the oldest ones may be missing or half new.
  */
 export function lastRecords(buffer: SharedArrayBuffer, count: number): Int32Array {
   const words = new Int32Array(buffer, 0, HEADER_WORDS);
@@ -362,7 +362,12 @@ export function lastRecords(buffer: SharedArrayBuffer, count: number): Int32Arra
     last = recordSequence(records, at(end));
     end++;
   }
-  const first = Math.max(0, end - Math.min(count, capacity));
+  let first = Math.max(0, end - Math.min(count, capacity));
+  // a writer that still runs overwrites the oldest while they are copied: keep what follows one another
+  for (let n = end - 1; n > first; n--) {
+    const step = (recordSequence(records, at(n)) - recordSequence(records, at(n - 1))) | 0;
+    if (step <= 0 || step > 1 << 20) first = n;
+  }
   const out = new Int32Array((end - first) * RECORD_WORDS);
   for (let n = first; n < end; n++) {
     const from = at(n) * RECORD_WORDS;

@@ -29,6 +29,8 @@ import {
   isTable,
   isWritable,
 } from '../machine/entries.js';
+import { HYPERCALLS } from '../hyp/hypercalls.js';
+import * as khugepaged from '../mm/khugepaged.js';
 import { RECORD_ARGS, RECORD_WORDS, recordActor, recordTime, recordType } from '../events/record.js';
 import type { EventName } from '../events/table.js';
 import { EVENT_TYPES, eventName, mechanismName } from './event.js';
@@ -149,14 +151,14 @@ const WORDS: Partial<Record<EventName, Words>> = {
     `write_protect_page(${hex(vpn)}): pfn ${hex(pfn)} ${result < 0 ? `backs out${outcome(result)}` : 'read-only'}`,
   ksm_merge: (_mm, vpn, pfn, kpage) => `replace_page(${hex(vpn)}): pfn ${hex(pfn)} -> KSM page ${hex(kpage)}`,
   ksm_break: (_mm, vpn, kpage, pfn) => `break_ksm(${hex(vpn)}): KSM page ${hex(kpage)} -> pfn ${hex(pfn)}`,
-  khugepaged_scan: (_mm, vpn, status) => `hpage_collapse_scan_pmd(${hex(vpn)}): status ${status}`,
-  collapse: (_mm, vpn, pfn, status) => `collapse_huge_page(${hex(vpn)}): pfn ${hex(pfn)}, status ${status}`,
+  khugepaged_scan: (_mm, vpn, status) => `hpage_collapse_scan_pmd(${hex(vpn)}): ${scanResult(status)}`,
+  collapse: (_mm, vpn, pfn, status) => `collapse_huge_page(${hex(vpn)}): ${pfn > 0 ? `pfn ${hex(pfn)}, ` : ''}${scanResult(status)}`,
   zap: (_mm, start, end, pages) => `zap_page_range(${range(start, end)}): ${count(pages, 'page')}`,
   mprotect: (_mm, start, end, flags) => `mprotect(${range(start, end)}, flags ${hex(flags)})`,
   mmap: (_mm, start, end, flags) => `mmap(${range(start, end)}, flags ${hex(flags)})`,
   account_locked_vm: (_mm, delta, lockedVm, result) =>
     `account_locked_vm(${delta > 0 ? '+' : ''}${delta}): locked_vm ${lockedVm}${outcome(result)}`,
-  hypercall: (id, a, b, result) => `hypercall ${id}(${hex(a)}, ${hex(b)})${outcome(result)}`,
+  hypercall: (id, a, b, result) => `${HYPERCALLS[id] ?? `hypercall ${id}`}(${hex(a)}, ${hex(b)})${outcome(result)}`,
   ownership: (pfn, hostState, hypState, gfn) =>
     `EL2: pfn ${hex(pfn)}: host ${ownership(hostState)}, hyp ${ownership(hypState)}${gfn >= 0 ? `, gfn ${hex(gfn)}` : ''}`,
   host_stage2_fault: (pfn, result) => `host stage-2 fault, pfn ${hex(pfn)}${outcome(result)}`,
@@ -173,6 +175,12 @@ const WORDS: Partial<Record<EventName, Words>> = {
   vm_destroy: (vm, pages) => `kvm_destroy_vm(${vm}): ${count(pages, 'page')} given back`,
   mark: (mark) => `recording passes mark ${mark}`,
 };
+
+/** enum scan_result by number. */
+const SCAN_NAMES = new Map<unknown, string>(
+  Object.entries(khugepaged).flatMap(([name, value]) => (name.startsWith('SCAN_') ? [[value, name]] : [])),
+);
+const scanResult = (status: number): string => SCAN_NAMES.get(status) ?? `status ${status}`;
 
 const OWNERSHIP = ['OWNED', 'SHARED_OWNED', 'SHARED_BORROWED', 'NOPAGE'];
 const ownership = (state: number): string => OWNERSHIP[state] ?? String(state);
