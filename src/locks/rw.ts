@@ -52,7 +52,10 @@ function takeWrite(ctx: Context, lock: number, lockClass: number, spins: boolean
   for (;;) {
     const value = readOnce(ctx.words, lock);
     if ((value & (RW_WRITER | RW_READERS)) !== 0) {
-      if (trylock || (value & RW_PENDING) !== 0) return false;
+      if (trylock) return false;
+      // its holders may be gone before `contended` looks: PENDING alone is nothing for a writer to wait for
+      ctx.freeValue = RW_PENDING;
+      if ((value & RW_PENDING) !== 0) return false;
       if (cmpxchg(ctx.words, lock, value, value | RW_PENDING) === value) return false;
       continue;
     }
@@ -60,6 +63,7 @@ function takeWrite(ctx: Context, lock: number, lockClass: number, spins: boolean
     const mine = (value & WAITERS) | ((ctx.actor + 1) << WRITER_SHIFT);
     if (cmpxchg(ctx.words, lock, value, mine) === value) break;
   }
+  ctx.freeValue = 0;
   lamportAcquire(ctx, lock);
   pushHeld(ctx, lock, lockClass, LOCK_WRITE, spins);
   ctx.probe.onAcquire(ctx, lock, lockClass, LOCK_WRITE, trylock);

@@ -265,6 +265,8 @@ export class Context {
   tick = 1;
   /** What the actor waits for, beside the yielded WAIT_*: the value the word held. */
   waitValue = 0;
+  /** Beside 0, the value of the contended lock word that is free for this actor: PENDING alone, for a writer (locks/rw.ts). */
+  freeValue = 0;
   /** Microseconds of an IDLE_SLEEP. */
   sleepMicros = 0;
   /** Set by the host at a drain: actors stop at the top of their loops. */

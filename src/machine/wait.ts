@@ -51,7 +51,9 @@ export function wake(m: Machine, word: number): void {
  */
 export function contended(ctx: Context, lock: number): number {
   const value = lockValue(Atomics.load(ctx.words, lock));
-  if (value === 0) return LOCAL;
+  const free = ctx.freeValue;
+  ctx.freeValue = 0;
+  if (value === 0 || value === free) return LOCAL;
   ctx.waitValue = value;
   return (lock << 4) | WAIT_LOCK;
 }
