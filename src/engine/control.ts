@@ -1,0 +1,154 @@
+/**
+ * The control plane between the main thread and its hosts: what a host is given, what it offers over Comlink, what it
+ * tells unasked. Time-critical commands do not go this way: they are words in shared memory (phase.ts).
+ */
+import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
+import * as Comlink from 'comlink';
+import type { MessagePort } from 'node:worker_threads';
+import {
+  HDR_CONTROL_SEQ, KHUGEPAGED_MAX_PTES_NONE, KHUGEPAGED_MAX_PTES_SHARED, KHUGEPAGED_MAX_PTES_SWAP, KSM_RUN,
+  KSM_SMART_SCAN, KSM_USE_ZERO_PAGES, type Machine, THP_ENABLED, THP_USE_ZERO_PAGE, globalWord,
+} from '../machine/layout.js';
+import { ringDoorbell, wake } from '../machine/wait.js';
+import type { Context, Coroutine, Kernel, Probe } from '../machine/context.js';
+import type { ActorSpec, Plan } from './plan.js';
+
+/** How a host runs its actors; every number has its default in {@link HOST_DEFAULTS}. */
+export interface HostOptions {
+  /** Schedule points that an actor passes before the next one of its worker has its turn. */
+  readonly quantum: number;
+  /** How long a host runs before it looks at its messages, microseconds. */
+  readonly sliceMicros: number;
+  /** Looks at the words its actors wait for before it sleeps. */
+  readonly spinTurns: number;
+  /** Sleepers look up every 20 ms, so that a lost wake-up would cost time only. Nothing needs it. */
+  readonly timeouts: boolean;
+}
+
+export const HOST_DEFAULTS: HostOptions = { quantum: 64, sliceMicros: 500, spinTurns: 200, timeouts: true };
+
+/** Where a host finds the rooms above the engine; URLs, so that tests can bring their own. */
+export interface HostModules {
+  readonly kernel: string;
+  readonly probe: string;
+  readonly actors: string;
+}
+
+/** A violation as the oracle's probe makes it: plain data that crosses threads. */
+export type RunViolation = object;
+
+export interface KernelModule {
+  readonly resolveKernel: (id: string) => Kernel;
+}
+export interface ProbeModule {
+  readonly createProbe: (
+    m: Machine, plan: Plan, mode: 'threads' | 'one', ledgers: SharedArrayBuffer | null,
+  ) => Probe & { readonly violations: readonly RunViolation[] };
+}
+export interface ActorsModule {
+  readonly ACTOR_KINDS: Readonly<Record<string, (ctx: Context, spec: ActorSpec, plan: Plan) => Coroutine<void>>>;
+}
+
+/** What a worker's task is given. */
+export interface HostTask {
+  readonly plan: Plan;
+  readonly machine: SharedArrayBuffer;
+  readonly worker: number;
+  /** How many workers there are. */
+  readonly workers: number;
+  readonly actors: readonly number[];
+  readonly ring: SharedArrayBuffer;
+  readonly lossy: boolean;
+  /** Nobody drains the ring; it keeps the newest events for reports. */
+  readonly recorder: boolean;
+  readonly ledgers: SharedArrayBuffer | null;
+  readonly options: HostOptions;
+  readonly modules: HostModules;
+  /** Comlink's port, and the one for {@link Notice}s. */
+  readonly control: MessagePort;
+  readonly notices: MessagePort;
+}
+
+/** What a host tells unasked. */
+export type Notice =
+  | { readonly type: 'violation'; readonly worker: number; readonly index: number; readonly violation: RunViolation }
+  | { readonly type: 'returned'; readonly worker: number; readonly actor: number }
+  | { readonly type: 'threw'; readonly worker: number; readonly actor: number; readonly error: string };
+
+/** What a host's task returns when it ends well. */
+export interface HostResult {
+  readonly violations: readonly RunViolation[];
+  readonly stats: HostStats;
+}
+
+/** A host's own counters. */
+export interface HostStats {
+  readonly worker: number;
+  readonly threadId: number;
+  readonly actors: readonly number[];
+  readonly slices: number;
+  /** Resumes of all its actors. */
+  readonly resumes: number;
+  readonly sleeps: number;
+  /** Times a full ring held it up. */
+  readonly ringWaits: number;
+}
+
+/** What an actor takes along when it moves to another worker. */
+export interface ActorLuggage {
+  readonly time: number;
+  readonly randomState: number;
+  readonly writeCounter: number;
+  readonly accessSequence: number;
+}
+
+/** What a host offers to the main thread. */
+export interface HostApi {
+  /** Resolves when all its actors stand at their start; they run as soon as the phase is RUN. */
+  start(): { readonly threadId: number };
+  /** Stops this host alone, as a freeze does all. */
+  pause(): void;
+  resume(): void;
+  /** `quantum`, `slice_us`, `spin_turns`, or `<actor>.<param>`. False: no such knob here. */
+  setKnob(name: string, value: number): boolean;
+  stats(): HostStats;
+  /** Starts actor `actor` of the plan here, with what it brought from elsewhere. */
+  spawn(actor: number, luggage: ActorLuggage | null): void;
+  /** Lets an actor of this host return at the top of its loop; resolves with its luggage. */
+  retire(actor: number): Promise<ActorLuggage>;
+}
+
+/** The kernel's own knobs: words of the machine, written marked. */
+export const MACHINE_KNOBS: Readonly<Record<string, number>> = {
+  ksm_run: KSM_RUN,
+  ksm_smart_scan: KSM_SMART_SCAN,
+  ksm_use_zero_pages: KSM_USE_ZERO_PAGES,
+  khugepaged_max_ptes_none: KHUGEPAGED_MAX_PTES_NONE,
+  khugepaged_max_ptes_shared: KHUGEPAGED_MAX_PTES_SHARED,
+  khugepaged_max_ptes_swap: KHUGEPAGED_MAX_PTES_SWAP,
+  thp_enabled: THP_ENABLED,
+  thp_use_zero_page: THP_USE_ZERO_PAGE,
+};
+
+/** Sets a knob of the kernel. False: there is none of that name. */
+export function setMachineKnob(m: Machine, name: string, value: number): boolean {
+  const knob = Object.hasOwn(MACHINE_KNOBS, name) ? MACHINE_KNOBS[name] : undefined;
+  if (knob === undefined) return false;
+  const word = globalWord(m, knob);
+  Atomics.store(m.words, word, value);
+  wake(m, word);
+  Atomics.add(m.words, HDR_CONTROL_SEQ, 1);
+  return true;
+}
+
+/**
+ * After a message was posted to `worker`: makes it turn to its event loop. The worker samples its doorbell before it
+ * looks at HDR_CONTROL_SEQ and sleeps only while the doorbell is unchanged, so no message is slept over.
+ */
+export function beckon(m: Machine, worker: number): void {
+  Atomics.add(m.words, HDR_CONTROL_SEQ, 1);
+  ringDoorbell(m, worker);
+}
+
+export const wrapHost = (port: MessagePort): Comlink.Remote<HostApi> => Comlink.wrap<HostApi>(nodeEndpoint(port));
+export const exposeHost = (api: HostApi, port: MessagePort): void => Comlink.expose(api, nodeEndpoint(port));

@@ -1,0 +1,430 @@
+/**
+ * The loop that runs the actors of one worker: round robin, each for a quantum of schedule points, in slices of about
+ * half a millisecond. Between slices the host turns to its event loop (worker.ts).
+ *
+ * It is hot: a resume allocates nothing, and an actor that waits costs one plain load a round. Plain loads are enough to
+ * see a change some time (the calls between them keep the compiler from keeping a value); nothing rests on them: before
+ * the worker sleeps it looks through Atomics, and resumed kernel code reads the word again as the kernel would.
+ */
+import {
+  FIRST_IDLE, FIRST_WAIT, IDLE_SLEEP, IDLE_TOP, IDLE_WORD, WAIT_LOCK,
+} from '../machine/effects.js';
+import {
+  ACTOR_EFFECT, ACTOR_STATE, ACTOR_STEPS, ACTOR_WAIT_KIND, ACTOR_WAIT_VALUE, ACTOR_WAIT_WORD, ACTOR_WORKER, HDR_ABORT,
+  HDR_CONTROL_SEQ, HDR_PHASE, type Machine, WORKER_CURRENT, WORKER_DOORBELL, WORKER_DRAINED, WORKER_PARKED,
+  WORKER_SLICES, WORKER_TIME, workerWord,
+} from '../machine/layout.js';
+import { STAT, countStat } from '../machine/stats.js';
+import { WAITERS, lockValue, registerSleeper } from '../machine/wait.js';
+import type { RingWriter } from '../events/ring.js';
+import type { HostOptions } from './control.js';
+import {
+  type HostedActor, MODE_ON_LOCK, MODE_ON_TIMER, MODE_ON_WORD, MODE_RETURNED, MODE_RUNNABLE, MODE_STOPPED,
+} from './hosted-actor.js';
+import {
+  ACTOR_ASLEEP, ACTOR_BLOCKED, ACTOR_IDLE, ACTOR_RETURNED, ACTOR_RUNNABLE, NOT_PARKED, PARKED_ASLEEP, PARKED_RING_FULL,
+  PHASE_END, PHASE_FREEZE, isDrain, isFinish, phaseKind, phaseTier,
+} from './phase.js';
+
+/** Why a slice ended. */
+export const SLICE_SPENT = 0;
+/** Somebody wants the event loop. */
+export const SLICE_CONTROL = 1;
+export const SLICE_FREEZE = 2;
+export const SLICE_END = 3;
+export const SLICE_ABORT = 4;
+
+/** Resumes between two looks at the phase and the clock: about 30 microseconds. */
+const RESUMES_PER_LOOK = 16;
+/** Sleepers look up this often when `timeouts` is on. */
+const SLEEP_MS_MAX = 20;
+/** How long the event loop waits while the worker waits for the reader of its ring. */
+const READER_MS_MAX = 5;
+/** Resumes out of an idle point after which an actor that ought to return is left to wait again. */
+const NUDGES_MAX = 1000;
+
+/** What the host does at moments that the loop finds. */
+export interface HostHooks {
+  /** Before the worker tells that its actors stand still. */
+  readonly beforeDrained: () => void;
+  readonly returned: (actor: HostedActor) => void;
+}
+
+export class HostLoop {
+  /** The actor that runs, or ran last: what a thrown error belongs to. */
+  current: HostedActor | null = null;
+  /** HDR_CONTROL_SEQ before the last turn of the event loop. */
+  controlSeen = 0;
+  quantum: number;
+  sliceMicros: number;
+  spinTurns: number;
+  resumes = 0;
+  sleeps = 0;
+  ringWaits = 0;
+
+  readonly #m: Machine;
+  readonly #words: Int32Array;
+  readonly #worker: number;
+  readonly #workers: number;
+  readonly #ring: RingWriter;
+  /** The ring has room for no more than so many records: wait for the reader. 0 = never look. */
+  readonly #ringReserve: number;
+  readonly #clock: () => number;
+  readonly #timeouts: boolean;
+  readonly #hooks: HostHooks;
+  readonly #doorbellAt: number;
+  readonly #parkedAt: number;
+  readonly #currentAt: number;
+  readonly #actors: HostedActor[] = [];
+  #phase: number;
+  /** Actors that the DRAIN or FINISH still waits for. */
+  #pending = 0;
+  /** The earliest of the timers, host clock; Infinity when there is none. */
+  #nextTimer = Infinity;
+  /** The newest time that any of its actors had. */
+  #newest = 0;
+  #ringFull = false;
+
+  /** @param ringReserve records that one resume may write; 0 when the ring never holds a worker up */
+  constructor(
+    m: Machine, worker: number, workers: number, ring: RingWriter, ringReserve: number, options: HostOptions,
+    clock: () => number, hooks: HostHooks,
+  ) {
+    this.#m = m;
+    this.#words = m.words;
+    this.#worker = worker;
+    this.#workers = workers;
+    this.#ring = ring;
+    this.#ringReserve = ringReserve;
+    this.#clock = clock;
+    this.#timeouts = options.timeouts;
+    this.#hooks = hooks;
+    this.quantum = options.quantum;
+    this.sliceMicros = options.sliceMicros;
+    this.spinTurns = options.spinTurns;
+    this.#doorbellAt = workerWord(m, worker, WORKER_DOORBELL);
+    this.#parkedAt = workerWord(m, worker, WORKER_PARKED);
+    this.#currentAt = workerWord(m, worker, WORKER_CURRENT);
+    this.#phase = 0;
+  }
+
+  /** Whether this worker's actors stand in the phase that was commanded last. */
+  get phaseSeen(): boolean {
+    return Atomics.load(this.#words, HDR_PHASE) === this.#phase;
+  }
+
+  get actors(): readonly HostedActor[] {
+    return this.#actors;
+  }
+
+  /** Takes an actor in, at the top of its loop. */
+  add(a: HostedActor): void {
+    this.#words[a.ctx.recordAt + ACTOR_WORKER] = this.#worker;
+    this.#words[a.ctx.recordAt + ACTOR_STATE] = ACTOR_RUNNABLE;
+    this.#actors.push(a);
+    this.applyPhase();
+  }
+
+  /** Forgets an actor that has returned. */
+  remove(a: HostedActor): void {
+    this.#actors.splice(this.#actors.indexOf(a), 1);
+  }
+
+  /** Lets an actor return at the top of its loop. */
+  retire(a: HostedActor): void {
+    a.retiring = true;
+    a.ctx.finish = true;
+    if (a.kind >= FIRST_IDLE && a.mode !== MODE_STOPPED && a.mode !== MODE_RETURNED) this.#enable(a);
+  }
+
+  /** Runs actors until the slice is spent, or something else wants the worker. Throws what an actor throws. */
+  slice(): number {
+    const words = this.#words;
+    const actors = this.#actors;
+    const deadline = this.#clock() + this.sliceMicros;
+    let first = true;
+    let left = 0;
+    const at = workerWord(this.#m, this.#worker, WORKER_SLICES);
+    words[at] = ((words[at] as number) + 1) | 0;
+    for (;;) {
+      if (left <= 0) {
+        left = RESUMES_PER_LOOK;
+        if (Atomics.load(words, HDR_ABORT) !== 0) return SLICE_ABORT;
+        const phase = Atomics.load(words, HDR_PHASE);
+        if (phase !== this.#phase) this.applyPhase();
+        if (phaseKind(phase) === PHASE_FREEZE) return SLICE_FREEZE;
+        if (phaseKind(phase) === PHASE_END) return SLICE_END;
+        const now = this.#clock();
+        if (now >= this.#nextTimer) this.#fireTimers(now);
+        if (now >= deadline && !first) return SLICE_SPENT;
+        first = false;
+      }
+      let ran = false;
+      for (let i = 0; i < actors.length; i++) {
+        const a = actors[i] as HostedActor;
+        if (a.mode !== MODE_RUNNABLE && !this.#ready(a)) continue;
+        if (this.#ringReserve !== 0 && this.#ring.room() < this.#ringReserve && !this.#awaitReader(a)) {
+          return SLICE_CONTROL;
+        }
+        this.#resume(a);
+        ran = true;
+        left--;
+      }
+      if (ran || this.#spin()) continue;
+      if (!this.#sleep()) return SLICE_CONTROL;
+      left = 0;
+    }
+  }
+
+  /** Brings the actors' orders in line with HDR_PHASE. */
+  applyPhase(): void {
+    const phase = Atomics.load(this.#words, HDR_PHASE);
+    this.#phase = phase;
+    const tier = phaseTier(phase);
+    this.#pending = 0;
+    for (const a of this.#actors) {
+      if (a.mode === MODE_RETURNED) continue;
+      const concerned = a.tier <= tier;
+      a.ctx.drain = concerned && isDrain(phase);
+      a.ctx.finish = a.retiring || (concerned && isFinish(phase));
+      if (a.ctx.drain) {
+        if (a.mode === MODE_STOPPED) continue;
+        if (a.kind >= FIRST_IDLE) this.#stop(a);
+        else this.#pending++;
+        continue;
+      }
+      if (a.mode === MODE_STOPPED) {
+        a.mode = a.modeBeforeStop;
+        if (a.mode === MODE_RUNNABLE) this.#enable(a);
+      }
+      if (!a.ctx.finish) continue;
+      if (concerned) this.#pending++;
+      if (a.kind >= FIRST_IDLE) this.#enable(a);
+    }
+    if (tier >= 0 && this.#pending === 0) this.#tellDrained();
+  }
+
+  /**
+   * Brings the clocks of this worker's actors up to the newest of all workers, and publishes that as the bound below
+   * which no event of this worker will come. A Lamport clock may jump ahead at any time; without this an actor that
+   * seldom meets others would hold up merging.
+   */
+  publish(): void {
+    if (!this.#ring.active) return;
+    const words = this.#words;
+    let newest = this.#newest;
+    for (const a of this.#actors) if (a.ctx.time > newest) newest = a.ctx.time;
+    for (let worker = 0; worker < this.#workers; worker++) {
+      const ahead = ((words[workerWord(this.#m, worker, WORKER_TIME)] as number) - newest) | 0;
+      if (ahead > 0) newest += ahead;
+    }
+    this.#newest = newest;
+    words[workerWord(this.#m, this.#worker, WORKER_TIME)] = newest | 0;
+    this.#raiseClocks(newest);
+    this.#ring.publish(newest);
+  }
+
+  /**
+   * Parks until the doorbell differs from `sample`, as `parked` (PARKED_*). Whoever calls this has looked at everything
+   * that rings since the sample was taken.
+   */
+  waitForDoorbell(sample: number, parked: number, timeoutMs: number): void {
+    const words = this.#words;
+    this.#ring.sleep();
+    words[this.#currentAt] = 0;
+    Atomics.store(words, this.#parkedAt, parked);
+    Atomics.wait(words, this.#doorbellAt, sample, timeoutMs);
+    Atomics.store(words, this.#parkedAt, NOT_PARKED);
+    this.#raiseClocks(this.#ring.wake());
+  }
+
+  /** The longest sleep when nothing is timed. */
+  get sleepMsMax(): number {
+    return this.#timeouts ? SLEEP_MS_MAX : Infinity;
+  }
+
+  sampleDoorbell(): number {
+    return Atomics.load(this.#words, this.#doorbellAt);
+  }
+
+  /** Whether the actor's wait is over, by a plain load. */
+  #ready(a: HostedActor): boolean {
+    const now = this.#words[a.word] as number;
+    if (a.mode === MODE_ON_LOCK) {
+      if ((now & ~WAITERS) === a.value) return false;
+    } else if (a.mode === MODE_ON_WORD) {
+      if (now === a.value) return false;
+    } else {
+      return false;
+    }
+    this.#enable(a);
+    return true;
+  }
+
+  #enable(a: HostedActor): void {
+    a.mode = MODE_RUNNABLE;
+    this.#words[a.ctx.recordAt + ACTOR_STATE] = ACTOR_RUNNABLE;
+  }
+
+  /** Runs the actor until it yields. */
+  #resume(a: HostedActor): void {
+    const words = this.#words;
+    const ctx = a.ctx;
+    this.current = a;
+    words[this.#currentAt] = a.actor + 1;
+    ctx.quantum = this.quantum;
+    this.resumes++;
+    const step = a.coroutine.next();
+    const record = ctx.recordAt;
+    words[record + ACTOR_STEPS] = ((words[record + ACTOR_STEPS] as number) + 1) | 0;
+    if (step.done === true) {
+      this.#returned(a);
+      return;
+    }
+    const effect = step.value;
+    const kind = effect & 15;
+    words[record + ACTOR_EFFECT] = effect;
+    a.kind = kind;
+    if (kind >= FIRST_WAIT) this.#block(a, kind, effect >>> 4);
+  }
+
+  #block(a: HostedActor, kind: number, word: number): void {
+    const ctx = a.ctx;
+    a.word = word;
+    a.value = ctx.waitValue;
+    if (kind < FIRST_IDLE) {
+      a.mode = kind === WAIT_LOCK ? MODE_ON_LOCK : MODE_ON_WORD;
+      this.#record(a, ACTOR_BLOCKED);
+      return;
+    }
+    if (kind === IDLE_WORD) {
+      a.mode = MODE_ON_WORD;
+      this.#record(a, ACTOR_IDLE);
+    } else if (kind === IDLE_SLEEP) {
+      a.mode = MODE_ON_TIMER;
+      a.wakeAt = this.#clock() + ctx.sleepMicros;
+      if (a.wakeAt < this.#nextTimer) this.#nextTimer = a.wakeAt;
+      this.#record(a, ACTOR_ASLEEP);
+    }
+    if (ctx.finish) {
+      if (a.nudges++ < NUDGES_MAX || kind === IDLE_TOP) this.#enable(a);
+    } else if (ctx.drain) {
+      this.#stop(a);
+      if (--this.#pending === 0) this.#tellDrained();
+    }
+  }
+
+  #record(a: HostedActor, state: number): void {
+    const words = this.#words;
+    const record = a.ctx.recordAt;
+    words[record + ACTOR_WAIT_KIND] = a.kind;
+    words[record + ACTOR_WAIT_WORD] = a.word;
+    words[record + ACTOR_WAIT_VALUE] = a.value;
+    words[record + ACTOR_STATE] = state;
+  }
+
+  #stop(a: HostedActor): void {
+    a.modeBeforeStop = a.mode;
+    if (a.mode === MODE_RUNNABLE) this.#record(a, ACTOR_IDLE);
+    a.mode = MODE_STOPPED;
+  }
+
+  #returned(a: HostedActor): void {
+    a.mode = MODE_RETURNED;
+    this.#words[a.ctx.recordAt + ACTOR_STATE] = ACTOR_RETURNED;
+    this.#hooks.returned(a);
+    if (a.tier <= phaseTier(this.#phase) && --this.#pending === 0) this.#tellDrained();
+  }
+
+  #tellDrained(): void {
+    this.#hooks.beforeDrained();
+    this.publish();
+    Atomics.store(this.#words, workerWord(this.#m, this.#worker, WORKER_DRAINED), this.#phase);
+  }
+
+  #fireTimers(now: number): void {
+    this.#nextTimer = Infinity;
+    for (const a of this.#actors) {
+      if (a.mode !== MODE_ON_TIMER) continue;
+      if (a.wakeAt <= now) this.#enable(a);
+      else if (a.wakeAt < this.#nextTimer) this.#nextTimer = a.wakeAt;
+    }
+  }
+
+  /** All actors wait: looks again some turns, since a sleep costs as much as a thousand looks. */
+  #spin(): boolean {
+    const actors = this.#actors;
+    for (let turn = 0; turn < this.spinTurns; turn++) {
+      Atomics.load(this.#words, this.#doorbellAt);
+      let waiting = false;
+      for (let i = 0; i < actors.length; i++) {
+        const a = actors[i] as HostedActor;
+        if (a.mode !== MODE_ON_LOCK && a.mode !== MODE_ON_WORD) continue;
+        if (this.#ready(a)) return true;
+        waiting = true;
+      }
+      if (!waiting) return false;
+    }
+    return false;
+  }
+
+  /**
+   * Sleeps until the doorbell rings or a timer is due, by the protocol of machine/wait.ts.
+   * @returns false when the event loop is wanted instead
+   */
+  #sleep(): boolean {
+    const words = this.#words;
+    const sample = Atomics.load(words, this.#doorbellAt);
+    if (Atomics.load(words, HDR_CONTROL_SEQ) !== this.controlSeen) return false;
+    if (Atomics.load(words, HDR_PHASE) !== this.#phase || Atomics.load(words, HDR_ABORT) !== 0) return true;
+    let sleeper: HostedActor | null = null;
+    for (const a of this.#actors) {
+      if (a.mode !== MODE_ON_LOCK && a.mode !== MODE_ON_WORD) continue;
+      sleeper ??= a;
+      if (!this.#register(a)) {
+        this.#enable(a);
+        return true;
+      }
+    }
+    this.publish();
+    const due = (this.#nextTimer - this.#clock()) / 1000;
+    if (due <= 0) return true;
+    this.sleeps++;
+    if (sleeper !== null) countStat(this.#m, sleeper.actor, STAT.sleeps, 1);
+    this.waitForDoorbell(sample, PARKED_ASLEEP, Math.min(due, this.sleepMsMax));
+    return true;
+  }
+
+  /** Registers the worker for what the actor waits for. False: the wait is over. */
+  #register(a: HostedActor): boolean {
+    const words = this.#words;
+    registerSleeper(this.#m, a.word, this.#worker);
+    if (a.mode === MODE_ON_WORD) return Atomics.load(words, a.word) === a.value;
+    return lockValue(Atomics.compareExchange(words, a.word, a.value, a.value | WAITERS)) === a.value;
+  }
+
+  /**
+   * A lossless ring is full. Its reader is not part of the machine and rings no doorbell; it notifies the ring.
+   * @returns false when the event loop is wanted meanwhile
+   */
+  #awaitReader(a: HostedActor): boolean {
+    const words = this.#words;
+    const begins = !this.#ringFull;
+    if (begins) {
+      this.#ringFull = true;
+      this.ringWaits++;
+      countStat(this.#m, a.actor, STAT.waits, 1);
+    }
+    Atomics.store(words, this.#parkedAt, PARKED_RING_FULL);
+    const read = this.#ring.waitForReader(this.#ringReserve, READER_MS_MAX, begins);
+    Atomics.store(words, this.#parkedAt, NOT_PARKED);
+    if (read && this.#ring.room() < this.#ringReserve) return false;
+    this.#ringFull = false;
+    // a freeze may have begun meanwhile
+    return this.phaseSeen && Atomics.load(words, HDR_CONTROL_SEQ) === this.controlSeen;
+  }
+
+  #raiseClocks(time: number): void {
+    for (const a of this.#actors) if (a.ctx.time < time) a.ctx.time = time;
+  }
+}

@@ -1,0 +1,44 @@
+/** One actor as its host sees it: its coroutine, and what it waits for. */
+import type { Context, Coroutine } from '../machine/context.js';
+import { IDLE_TOP } from '../machine/effects.js';
+
+/** The coroutine may be resumed. */
+export const MODE_RUNNABLE = 0;
+/** Disabled while the lock word, its WAITERS bit apart, holds `value`. */
+export const MODE_ON_LOCK = 1;
+/** Disabled while the word holds `value`. */
+export const MODE_ON_WORD = 2;
+/** Disabled until `wakeAt`. */
+export const MODE_ON_TIMER = 3;
+/** A drain holds it at an idle point. */
+export const MODE_STOPPED = 4;
+export const MODE_RETURNED = 5;
+
+/** All actors of a host have this one shape, so that the loop over them stays monomorphic. */
+export class HostedActor {
+  readonly actor: number;
+  /** 0 client, 1 daemon, 2 server. */
+  readonly tier: number;
+  readonly ctx: Context;
+  readonly coroutine: Coroutine<void>;
+  mode = MODE_RUNNABLE;
+  /** The kind of what it yielded last. One that has not started yet stands at the top of its loop. */
+  kind = IDLE_TOP;
+  word = 0;
+  value = 0;
+  /** Host clock, microseconds. */
+  wakeAt = 0;
+  /** What it goes back to when the drain is over. */
+  modeBeforeStop = MODE_RUNNABLE;
+  /** To return by itself, whatever the others do. */
+  retiring = false;
+  /** Resumes out of an idle point since it was told to return. */
+  nudges = 0;
+
+  constructor(actor: number, tier: number, ctx: Context, coroutine: Coroutine<void>) {
+    this.actor = actor;
+    this.tier = tier;
+    this.ctx = ctx;
+    this.coroutine = coroutine;
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * The engine on real threads: a plan's actors on worker threads of a Piscina pool, conducted from the main thread.
+ *
+ *     const run = await startThreads(plan, machine, { workers: 4 });
+ *     run.onViolation((violation) => console.log(violation));
+ *     await run.drain();               // all actors at rest; the audit runs
+ *     const end = await run.finish();  // 'finished', 'hang', 'worker-died' or 'aborted'
+ *
+ * The main thread and the workers share the machine; time-critical commands are words in it (phase.ts), the rest goes over
+ * Comlink (control.ts).
+ */
+import type { Machine } from '../machine/layout.js';
+import type { ActorReport } from './report-state.js';
+import {
+  HOST_DEFAULTS, type HostModules, type HostOptions, type HostStats, type RunViolation,
+} from './control.js';
+import type { Plan } from './plan.js';
+import { ThreadedRun } from './thread-run.js';
+import { WATCHDOG_DEFAULTS, type Hang, type WatchdogOptions } from './watchdog.js';
+
+export interface ThreadOptions extends Partial<HostOptions> {
+  /** Worker threads; 0 = one per actor. Cut down to the number of actors (and 64). */
+  readonly workers?: number;
+  /** The worker of each actor, instead of `workers` and the automatic placement. */
+  readonly placement?: readonly number[];
+  /**
+   * What a full ring does: `lossless` waits for the reader of {@link ThreadRun.rings}, `lossy` drops. `recorder`: nobody
+   * reads, the newest events stay for reports. `off`: no events.
+   */
+  readonly events?: 'off' | 'recorder' | 'lossless' | 'lossy';
+  /** Records per ring: a power of two. */
+  readonly ringRecords?: number;
+  readonly ledgers?: SharedArrayBuffer | null;
+  /** Where workers find kernel, probe and actors; the real rooms by default. */
+  readonly modules?: Partial<HostModules>;
+  /** Looks at the whole machine while all actors stand still. Returns what it finds. */
+  readonly audit?: (m: Machine, plan: Plan, where: 'drain' | 'end') => readonly RunViolation[];
+  readonly watchdog?: Partial<WatchdogOptions> | false;
+  /** How long a rendezvous may take without any actor's moving, milliseconds. */
+  readonly rendezvousMs?: number;
+  /** Heap limit of each worker, megabytes; 0 = Node's. */
+  readonly workerMemoryMb?: number;
+}
+
+/** A row of the report's `threads`. */
+export interface ThreadInfo {
+  readonly worker: number;
+  readonly threadId: number;
+  readonly actors: readonly string[];
+}
+
+/** Which actor ran when its worker died, what it held, and why. */
+export interface Death {
+  readonly worker: number;
+  readonly threadId: number;
+  /** The record of the actor that ran; null when none did. */
+  readonly actor: ActorReport | null;
+  readonly error: string;
+}
+
+/** How a run ended. */
+export interface EndState {
+  /** `aborted`: HDR_ABORT was set by a probe, or `abort` was called. */
+  readonly kind: 'finished' | 'hang' | 'worker-died' | 'aborted';
+  /** One line. */
+  readonly text: string;
+  readonly hang: Hang | null;
+  readonly death: Death | null;
+  /** All violations, those of the last audit included. */
+  readonly violations: readonly RunViolation[];
+  /** What each actor was doing at the end (all `returned` when finished). */
+  readonly actors: readonly ActorReport[];
+  readonly threads: readonly ThreadInfo[];
+  /** By host, as far as they could still tell. */
+  readonly hosts: readonly HostStats[];
+  /** From the first step until the end was asked for or came, seconds. */
+  readonly durationSeconds: number;
+  /** How long it then took to come to rest, seconds. */
+  readonly finishSeconds: number;
+}
+
+/** A run under way. */
+export interface ThreadRun {
+  readonly machine: Machine;
+  readonly plan: Plan;
+  /** One event ring per worker. */
+  readonly rings: readonly SharedArrayBuffer[];
+  readonly threads: readonly ThreadInfo[];
+  readonly violations: readonly RunViolation[];
+  /** Resolves when the run is over, whatever ended it. Never rejects. */
+  readonly ended: Promise<EndState>;
+  /** Resolves when every client has returned by itself, or the run is over. */
+  readonly clientsDone: Promise<void>;
+  /** Milliseconds since the first step. */
+  readonly elapsedMs: number;
+  /** Called for each violation found from now on. Returns how to stop that. */
+  onViolation(listener: (violation: RunViolation) => void): () => void;
+  /** Parks all workers where they are; resolves when they are. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** A knob of the kernel (MACHINE_KNOBS), of the hosts, or `<actor>.<param>`. False: nobody knows it. */
+  setKnob(name: string, value: number): Promise<boolean>;
+  /** Brings all actors to rest, audits (or calls `during`), and lets them go on. Returns what the audit found. */
+  drain(during?: (m: Machine) => readonly RunViolation[]): Promise<readonly RunViolation[]>;
+  stats(): Promise<readonly HostStats[]>;
+  /** Moves an actor to another worker: it returns there and starts afresh here, its record stays. */
+  move(actor: number, worker: number): Promise<void>;
+  /** Lets an actor return for good, or starts one that has returned. */
+  retire(actor: number): Promise<void>;
+  spawn(actor: number, worker: number): Promise<void>;
+  /** Lets all actors return, audits, and ends the workers. */
+  finish(): Promise<EndState>;
+  /** Ends the run at once, without audit. */
+  abort(why: string): Promise<EndState>;
+}
+
+/** {@link ThreadOptions} with every default filled in. */
+export interface ResolvedOptions {
+  readonly host: HostOptions;
+  readonly workers: number;
+  readonly placement: readonly number[] | null;
+  readonly events: 'off' | 'recorder' | 'lossless' | 'lossy';
+  readonly ringRecords: number;
+  readonly ledgers: SharedArrayBuffer | null;
+  readonly modules: HostModules;
+  readonly audit: NonNullable<ThreadOptions['audit']>;
+  readonly watchdog: WatchdogOptions | null;
+  readonly rendezvousMs: number;
+  readonly workerMemoryMb: number;
+}
+
+const url = (path: string): string => new URL(path, import.meta.url).href;
+
+/** Where a host finds the rooms, unless a caller says otherwise. */
+export const DEFAULT_MODULES: HostModules = {
+  kernel: url('./kernel.js'),
+  probe: url('../oracle/index.js'),
+  actors: url('../../actors/index.js'),
+};
+
+function resolveOptions(options: ThreadOptions): ResolvedOptions {
+  const { quantum, sliceMicros, spinTurns, timeouts } = { ...HOST_DEFAULTS, ...options };
+  if (!(quantum >= 1) || !(sliceMicros >= 10) || !(spinTurns >= 0)) {
+    throw new RangeError(`expected quantum >= 1, sliceMicros >= 10, spinTurns >= 0; got ${quantum}, ${sliceMicros}, ${spinTurns}`);
+  }
+  return {
+    host: { quantum, sliceMicros, spinTurns, timeouts },
+    workers: options.workers ?? 0,
+    placement: options.placement ?? null,
+    events: options.events ?? 'recorder',
+    ringRecords: options.ringRecords ?? (options.events === 'lossless' || options.events === 'lossy' ? 1 << 16 : 1 << 10),
+    ledgers: options.ledgers ?? null,
+    modules: { ...DEFAULT_MODULES, ...options.modules },
+    audit: options.audit ?? (() => []),
+    watchdog: options.watchdog === false ? null : { ...WATCHDOG_DEFAULTS, ...options.watchdog },
+    rendezvousMs: options.rendezvousMs ?? 10_000,
+    workerMemoryMb: options.workerMemoryMb ?? 0,
+  };
+}
+
+/**
+ * Starts the actors of `plan` on worker threads over `machine`, which is laid out, booted and set up already.
+ * @throws what a worker throws while it sets up (an unknown kernel or actor kind), and RangeError for bad options
+ */
+export async function startThreads(plan: Plan, machine: Machine, options: ThreadOptions = {}): Promise<ThreadRun> {
+  const run = new ThreadedRun(plan, machine, resolveOptions(options));
+  await run.start();
+  return run;
+}

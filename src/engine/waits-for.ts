@@ -1,0 +1,98 @@
+/**
+ * The waits-for graph: who waits for which word, who holds it, and whether that closes a circle. Both engines make their
+ * deadlock reports with it; it reads the actors' records and held locks in shared memory.
+ */
+import { IDLE_WORD, WAIT_LOCK } from '../machine/effects.js';
+import type { Machine } from '../machine/layout.js';
+import { conditionChanged } from '../machine/wait.js';
+import { describeWord } from './describe-word.js';
+import { type Wait, heldLocks, waitOf } from './report-state.js';
+import type { Plan } from './plan.js';
+
+export interface WaitingActor extends Wait {
+  readonly actor: number;
+}
+
+export interface WaitsForEdge {
+  readonly actor: number;
+  readonly name: string;
+  readonly word: number;
+  /** `PTL of table 3`. */
+  readonly what: string;
+  readonly lock: boolean;
+  /** Between two operations: it waits for work, and holds nothing. */
+  readonly idle: boolean;
+  /** Actors that hold the lock, with their mode. */
+  readonly holders: readonly { readonly actor: number; readonly name: string; readonly mode: 'read' | 'write' }[];
+}
+
+export interface WaitsForGraph {
+  readonly edges: readonly WaitsForEdge[];
+  /** Actors that wait for each other in a circle, each for the next; empty when there is none. */
+  readonly cycle: readonly number[];
+  readonly lines: readonly string[];
+}
+
+/** The actors of the plan whose records say that they wait for a word that still holds the value they saw. */
+export function waitingActors(m: Machine, plan: Plan): WaitingActor[] {
+  return plan.actors.flatMap((_, actor) => {
+    const wait = waitOf(m, actor);
+    return wait !== null && !conditionChanged(m.words, wait.kind, wait.word, wait.value) ? [{ ...wait, actor }] : [];
+  });
+}
+
+/**
+ * Builds the graph.
+ * @param waiting who waits for what; by default what the records say
+ */
+export function waitsFor(m: Machine, plan: Plan, waiting: readonly WaitingActor[] = waitingActors(m, plan)): WaitsForGraph {
+  const nameOf = (actor: number): string => plan.actors[actor]?.name ?? `actor ${actor}`;
+  const held = plan.actors.map((_, actor) => heldLocks(m, actor));
+  const edges = waiting.map((wait): WaitsForEdge => {
+    const holders = held.flatMap((locks, actor) => {
+      const lock = locks.find((candidate) => candidate.word === wait.word);
+      return lock === undefined ? [] : [{ actor, name: nameOf(actor), mode: lock.mode }];
+    });
+    const { actor, word } = wait;
+    return {
+      actor, name: nameOf(actor), word, what: describeWord(m, word), lock: wait.kind === WAIT_LOCK,
+      idle: wait.kind === IDLE_WORD, holders,
+    };
+  });
+  const cycle = findCycle(edges);
+  const lines = edges.map(describeEdge);
+  if (cycle.length > 0) lines.push(`circle: ${[...cycle, cycle[0] as number].map(nameOf).join(' -> ')}`);
+  return { edges, cycle, lines };
+}
+
+function describeEdge(edge: WaitsForEdge): string {
+  const wish = edge.idle ? 'is idle until a change of' : edge.lock ? 'waits for' : 'waits for a change of';
+  const holders = edge.holders.map((holder) => (holder.mode === 'read' ? `${holder.name} (read)` : holder.name));
+  const by = holders.length > 0 ? `held by ${holders.join(', ')}` : edge.lock ? 'held by nobody' : '';
+  return `${edge.name} ${wish} ${edge.what}${by === '' ? '' : `, ${by}`}`;
+}
+
+/** A circle in the graph: every waiter needs all holders of its word to go on, so one path is enough. */
+function findCycle(edges: readonly WaitsForEdge[]): number[] {
+  const next = new Map(edges.map((edge) => [edge.actor, edge.holders.map((holder) => holder.actor)]));
+  const done = new Set<number>();
+  const path: number[] = [];
+  const visit = (actor: number): number[] | null => {
+    const at = path.indexOf(actor);
+    if (at >= 0) return path.slice(at);
+    if (done.has(actor)) return null;
+    path.push(actor);
+    for (const holder of next.get(actor) ?? []) {
+      const found = visit(holder);
+      if (found !== null) return found;
+    }
+    path.pop();
+    done.add(actor);
+    return null;
+  };
+  for (const edge of edges) {
+    const found = visit(edge.actor);
+    if (found !== null) return found;
+  }
+  return [];
+}

@@ -1,0 +1,235 @@
+/**
+ * The entry file of a worker thread: a long-lived Piscina task that hosts actors until the run ends.
+ *
+ * It builds the worker's view of the machine, its one kernel and its one probe (so that calls through them stay
+ * monomorphic), a context and a coroutine per actor, and then alternates between slices of the loop (host-loop.ts) and
+ * turns of the event loop, in which Comlink calls are answered.
+ */
+import { threadId } from 'node:worker_threads';
+import {
+  ACTOR_STATE, HDR_ABORT, HDR_CONTROL_SEQ, HDR_PHASE, Machine,
+} from '../machine/layout.js';
+import { ringDoorbell } from '../machine/wait.js';
+import { Context, type Kernel } from '../machine/context.js';
+import { RingWriter } from '../events/ring.js';
+import {
+  type ActorLuggage, type ActorsModule, type HostApi, type HostResult, type HostStats, type HostTask, type KernelModule,
+  type Notice, type ProbeModule, exposeHost,
+} from './control.js';
+import { HostLoop, SLICE_ABORT, SLICE_END, SLICE_FREEZE } from './host-loop.js';
+import { HostedActor, MODE_RETURNED } from './hosted-actor.js';
+import { ACTOR_THREW, PARKED_FROZEN, PHASE_FREEZE, PHASE_RUN, phaseKind, tierOf } from './phase.js';
+
+/** Events that one schedule point may write, counted generously: what a resume may need of a lossless ring. */
+const EVENTS_PER_POINT = 2;
+
+const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
+/** Microseconds of this worker's clock. */
+const clock = (): number => performance.now() * 1000;
+
+class Host implements HostApi {
+  readonly #task: HostTask;
+  readonly #m: Machine;
+  readonly #kernel: Kernel;
+  readonly #probe: ReturnType<ProbeModule['createProbe']>;
+  readonly #kinds: ActorsModule['ACTOR_KINDS'];
+  readonly #ring: RingWriter;
+  readonly #loop: HostLoop;
+  readonly #retiring = new Map<number, (luggage: ActorLuggage) => void>();
+  #violationsTold = 0;
+  #slices = 0;
+  #paused = false;
+
+  constructor(task: HostTask, kernels: KernelModule, probes: ProbeModule, actors: ActorsModule) {
+    this.#task = task;
+    this.#m = new Machine(task.plan.machine, task.machine);
+    this.#kernel = kernels.resolveKernel(task.plan.kernel);
+    this.#probe = probes.createProbe(this.#m, task.plan, 'threads', task.ledgers);
+    this.#kinds = actors.ACTOR_KINDS;
+    this.#ring = new RingWriter(task.ring, task.lossy, task.recorder);
+    const lossless = this.#ring.active && !task.lossy && !task.recorder;
+    const reserve = lossless ? Math.max(1, Math.min(EVENTS_PER_POINT * task.options.quantum, this.#ring.room() >> 1)) : 0;
+    this.#loop = new HostLoop(this.#m, task.worker, task.workers, this.#ring, reserve, task.options, clock, {
+      beforeDrained: () => this.#tellViolations(),
+      returned: (actor) => this.#returned(actor),
+    });
+    for (const actor of task.actors) this.#admit(actor, null);
+    exposeHost(this, task.control);
+  }
+
+  start(): { readonly threadId: number } {
+    return { threadId };
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+  }
+
+  setKnob(name: string, value: number): boolean {
+    if (name === 'quantum') this.#loop.quantum = value;
+    else if (name === 'slice_us') this.#loop.sliceMicros = value;
+    else if (name === 'spin_turns') this.#loop.spinTurns = value;
+    else {
+      const dot = name.lastIndexOf('.');
+      const spec = this.#task.plan.actors.find((candidate) => candidate.name === name.slice(0, Math.max(0, dot)));
+      const param = name.slice(dot + 1);
+      if (spec === undefined || !Object.hasOwn(spec.params, param)) return false;
+      // this worker's own copy of the plan: actors read their rates at the top of their loops
+      (spec.params as Record<string, number>)[param] = value;
+    }
+    return true;
+  }
+
+  stats(): HostStats {
+    return {
+      worker: this.#task.worker,
+      threadId,
+      actors: this.#loop.actors.map((a) => a.actor),
+      slices: this.#slices,
+      resumes: this.#loop.resumes,
+      sleeps: this.#loop.sleeps,
+      ringWaits: this.#loop.ringWaits,
+    };
+  }
+
+  spawn(actor: number, luggage: ActorLuggage | null): void {
+    if (this.#loop.actors.some((a) => a.actor === actor)) throw new Error(`actor ${actor} is here already`);
+    this.#admit(actor, luggage);
+  }
+
+  retire(actor: number): Promise<ActorLuggage> {
+    const hosted = this.#loop.actors.find((a) => a.actor === actor);
+    if (hosted === undefined) return Promise.reject(new Error(`actor ${actor} is not on worker ${this.#task.worker}`));
+    if (hosted.mode === MODE_RETURNED) {
+      this.#loop.remove(hosted);
+      return Promise.resolve(luggageOf(hosted.ctx));
+    }
+    return new Promise((resolve) => {
+      this.#retiring.set(actor, resolve);
+      this.#loop.retire(hosted);
+    });
+  }
+
+  /** Runs until the end of the run. Throws what an actor throws. */
+  async run(): Promise<HostResult> {
+    for (;;) {
+      await this.#park(() => this.#paused && phaseKind(this.#phaseWord()) === PHASE_RUN);
+      const why = this.#loop.slice();
+      this.#slices++;
+      if (why === SLICE_END || why === SLICE_ABORT) break;
+      this.#loop.publish();
+      this.#tellViolations();
+      await this.#turn();
+      if (why === SLICE_FREEZE) await this.#park(() => phaseKind(this.#phaseWord()) === PHASE_FREEZE);
+    }
+    this.#ring.close();
+    return { violations: this.#probe.violations, stats: this.stats() };
+  }
+
+  /** After an actor has thrown: leaves its mark and stops everybody, since its locks stay held. */
+  threw(error: unknown): void {
+    const hosted = this.#loop.current;
+    this.#ring.close();
+    if (hosted !== null) {
+      this.#m.words[hosted.ctx.recordAt + ACTOR_STATE] = ACTOR_THREW;
+      this.#tell({
+        type: 'threw', worker: this.#task.worker, actor: hosted.actor,
+        error: error instanceof Error ? (error.stack ?? String(error)) : String(error),
+      });
+    }
+    Atomics.store(this.#m.words, HDR_ABORT, 1);
+    for (let worker = 0; worker < this.#task.workers; worker++) ringDoorbell(this.#m, worker);
+  }
+
+  /** Gives the actor its context and coroutine. */
+  #admit(actor: number, luggage: ActorLuggage | null): void {
+    const { plan } = this.#task;
+    const spec = plan.actors[actor];
+    if (spec === undefined) throw new RangeError(`actor ${actor}: the plan has ${plan.actors.length}`);
+    const kind = Object.hasOwn(this.#kinds, spec.kind) ? this.#kinds[spec.kind] : undefined;
+    if (kind === undefined) throw new RangeError(`actor ${spec.name}: unknown kind ${JSON.stringify(spec.kind)}`);
+    const ctx = new Context(this.#m, this.#kernel, this.#probe, this.#ring, actor, spec.node, plan.seed, clock);
+    if (luggage !== null) Object.assign(ctx, luggage);
+    this.#loop.add(new HostedActor(actor, tierOf(spec), ctx, kind(ctx, spec, plan)));
+  }
+
+  #returned(hosted: HostedActor): void {
+    const retired = this.#retiring.get(hosted.actor);
+    if (retired === undefined) {
+      this.#tell({ type: 'returned', worker: this.#task.worker, actor: hosted.actor });
+      return;
+    }
+    this.#retiring.delete(hosted.actor);
+    // not from inside the loop over the actors
+    setImmediate(() => {
+      this.#loop.remove(hosted);
+      retired(luggageOf(hosted.ctx));
+    });
+  }
+
+  #tellViolations(): void {
+    const { violations } = this.#probe;
+    for (; this.#violationsTold < violations.length; this.#violationsTold++) {
+      const violation = violations[this.#violationsTold] as object;
+      this.#tell({ type: 'violation', worker: this.#task.worker, index: this.#violationsTold, violation });
+    }
+  }
+
+  #tell(notice: Notice): void {
+    this.#task.notices.postMessage(notice);
+  }
+
+  #phaseWord(): number {
+    return Atomics.load(this.#m.words, HDR_PHASE);
+  }
+
+  /** One turn of the event loop: control calls are answered, violations leave. */
+  async #turn(): Promise<void> {
+    this.#loop.controlSeen = Atomics.load(this.#m.words, HDR_CONTROL_SEQ);
+    await turn();
+  }
+
+  /** Stands still while `frozen()`; control calls are answered. */
+  async #park(frozen: () => boolean): Promise<void> {
+    for (;;) {
+      const sample = this.#loop.sampleDoorbell();
+      if (!frozen() || Atomics.load(this.#m.words, HDR_ABORT) !== 0) return;
+      if (Atomics.load(this.#m.words, HDR_CONTROL_SEQ) === this.#loop.controlSeen) {
+        this.#loop.waitForDoorbell(sample, PARKED_FROZEN, this.#loop.sleepMsMax);
+      }
+      await this.#turn();
+    }
+  }
+}
+
+const luggageOf = (ctx: Context): ActorLuggage => ({
+  time: ctx.time,
+  randomState: ctx.randomState,
+  writeCounter: ctx.writeCounter,
+  accessSequence: ctx.accessSequence,
+});
+
+/** Piscina's task. */
+export default async function host(task: HostTask): Promise<HostResult> {
+  const { modules } = task;
+  const [kernels, probes, actors] = await Promise.all([
+    import(modules.kernel) as Promise<KernelModule>,
+    import(modules.probe) as Promise<ProbeModule>,
+    import(modules.actors) as Promise<ActorsModule>,
+  ]);
+  const hosted = new Host(task, kernels, probes, actors);
+  try {
+    return await hosted.run();
+  } catch (error) {
+    hosted.threw(error);
+    throw error;
+  } finally {
+    task.control.close();
+    task.notices.close();
+  }
+}
