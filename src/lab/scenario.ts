@@ -1,0 +1,114 @@
+/**
+ * Scenario files: found by name (the shipped ones) or by path, read, checked against the schema, with the place of every
+ * error in the file. What they say is in scenario-schema.ts; how one becomes a plan, in scenario-plan.ts.
+ */
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Document, LineCounter, type ParsedNode, isMap, isNode, isScalar, parseDocument } from 'yaml';
+import { InputError, fileProblem } from './input-error.js';
+import { describeIssue, pathName } from './issue.js';
+import { SCENARIO, type ScenarioFile } from './scenario-schema.js';
+
+const SHIPPED = fileURLToPath(new URL('../../../src/lab/scenarios/', import.meta.url));
+const BYTES_MAX = 1 << 20;
+
+/** A checked scenario. */
+export class Scenario {
+  /** Of a shipped one; else the file's path as it was given. */
+  readonly name: string;
+  readonly file: ScenarioFile;
+  /** The file's folder: its recording may stand beside it. */
+  readonly folder: string;
+  private readonly locate: (path: readonly PropertyKey[]) => string;
+
+  constructor(name: string, folder: string, file: ScenarioFile, locate: (path: readonly PropertyKey[]) => string) {
+    this.name = name;
+    this.folder = folder;
+    this.file = file;
+    this.locate = locate;
+  }
+
+  /** Refuses what stands at `path`: file, line and column, the key, what was expected. */
+  refuse(path: readonly PropertyKey[], message: string): never {
+    throw new InputError(`${this.locate(path)}: ${pathName(path)}: ${message}`);
+  }
+}
+
+/** The names and titles of the shipped scenarios. */
+export function listScenarios(): { readonly name: string; readonly description: string }[] {
+  return shippedNames().map((name) => ({ name, description: loadScenario(name).file.title }));
+}
+
+function shippedNames(): string[] {
+  return readdirSync(SHIPPED).filter((file) => file.endsWith('.yaml')).map((file) => file.slice(0, -5)).sort();
+}
+
+/**
+ * Loads a scenario.
+ * @param nameOrPath a shipped scenario's name, or a YAML or JSON file (a relative path from `base`)
+ * @throws InputError with file, line and column, and what was expected
+ */
+export function loadScenario(nameOrPath: string, base: string = process.cwd()): Scenario {
+  const names = shippedNames();
+  if (names.includes(nameOrPath)) return readScenario(nameOrPath, join(SHIPPED, `${nameOrPath}.yaml`), `${nameOrPath}.yaml`);
+  const path = resolve(base, nameOrPath);
+  if (!/[/\\.]/.test(nameOrPath) && !existsSync(path)) {
+    throw new InputError(`no scenario ${nameOrPath}; expected one of ${names.join(', ')}, or the path of a file`);
+  }
+  return readScenario(nameOrPath, path, nameOrPath);
+}
+
+function readScenario(name: string, path: string, shown: string): Scenario {
+  let text: string;
+  try {
+    const { size } = statSync(path);
+    if (size > BYTES_MAX) throw new InputError(`${shown}: ${size} bytes; expected a scenario file of at most ${BYTES_MAX}`);
+    text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    if (error instanceof TypeError) throw new InputError(`${shown}: not a text file; expected a scenario in YAML or JSON`);
+    throw new InputError(`${shown}: ${fileProblem(error)}`);
+  }
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const place = (offset: number): string => {
+    const { line, col } = lines.linePos(offset);
+    return `${shown}:${line}:${col}`;
+  };
+  const broken = document.errors[0];
+  if (broken !== undefined) throw new InputError(`${place(broken.pos[0])}: ${broken.message.split('\n')[0] ?? 'not YAML'}`);
+  let data: unknown;
+  try {
+    data = document.toJS();
+  } catch (error) {
+    throw new InputError(`${shown}: ${error instanceof Error ? error.message : 'not YAML'}`);
+  }
+  const locate = (at: readonly PropertyKey[]): string => place(offsetOf(document, at));
+  const parsed = SCENARIO.safeParse(data);
+  if (parsed.success) return new Scenario(name, dirname(path), parsed.data, locate);
+  const issue = parsed.error.issues[0];
+  if (issue === undefined) throw new InputError(`${shown}: not a scenario`);
+  const at = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] as string] : issue.path;
+  throw new InputError(`${locate(at)}: ${describeIssue(issue, data)}`);
+}
+
+/** Where the key or entry at `path` stands in the file; where it is missing, what should hold it. */
+function offsetOf(document: Document.Parsed, path: readonly PropertyKey[]): number {
+  let node: ParsedNode | null = document.contents;
+  let offset = node?.range[0] ?? 0;
+  for (const key of path) {
+    if (isMap<ParsedNode, ParsedNode | null>(node)) {
+      const pair = node.items.find((item) => isScalar(item.key) && item.key.value === key);
+      if (pair === undefined) return offset;
+      offset = pair.key.range[0];
+      node = pair.value;
+    } else {
+      const next: unknown = isNode(node) && 'get' in node && typeof key === 'number' ? node.get(key, true) : undefined;
+      if (!isNode(next)) return offset;
+      node = next as ParsedNode;
+      offset = node.range[0];
+    }
+  }
+  return offset;
+}
