@@ -15,8 +15,6 @@ import { type ActorParams, param } from './types.js';
 
 /** khugepaged's loop. */
 export function* khugepaged(ctx: Context, params: ActorParams): Coroutine<void> {
-  const pages = param(params, 'pages_to_scan', 8 * ctx.m.thpPages);
-  const sleepMicros = param(params, 'sleep_us', 10_000_000);
   const ops = param(params, 'ops', 0);
   const movedAt = ctx.statsAt + STATS_MECHANISMS_AT + MECH_KHUGEPAGED * MECHANISM_COUNTERS + MC_PAGES_MOVED;
   for (let done = 0; ops === 0 || done < ops; ) {
@@ -27,11 +25,11 @@ export function* khugepaged(ctx: Context, params: ActorParams): Coroutine<void> 
     }
     const moved = ctx.words[movedAt];
     const started = ctx.clock();
-    yield* khugepagedScan(ctx, pages);
+    yield* khugepagedScan(ctx, param(params, 'pages_to_scan', 8 * ctx.m.thpPages));
     if (ctx.words[movedAt] !== moved) noteLatency(ctx, LATENCY.collapse, started);
     ctx.probe.onProgress(ctx);
     done++;
-    ctx.sleepMicros = sleepMicros;
+    ctx.sleepMicros = param(params, 'sleep_us', 10_000_000);
     yield IDLE_SLEEP;
   }
 }

@@ -17,8 +17,6 @@ import { type ActorParams, param } from './types.js';
 
 /** ksmd's loop. */
 export function* ksmd(ctx: Context, params: ActorParams): Coroutine<void> {
-  const pages = param(params, 'pages_to_scan', 100);
-  const sleepMicros = param(params, 'sleep_us', 20_000);
   const ops = param(params, 'ops', 0);
   const run = globalWord(ctx.m, KSM_RUN);
   const scannedAt = ctx.statsAt + STAT.ksm_pages_scanned;
@@ -35,13 +33,13 @@ export function* ksmd(ctx: Context, params: ActorParams): Coroutine<void> {
     }
     const scanned = ctx.words[scannedAt] as number;
     const started = ctx.clock();
-    yield* ksmDoScan(ctx, pages);
+    yield* ksmDoScan(ctx, param(params, 'pages_to_scan', 100));
     // the time of one page, on average over the batch
     const batch = (ctx.words[scannedAt] as number) - scanned;
     if (batch > 0) noteLatency(ctx, LATENCY.ksm_page, started, batch);
     ctx.probe.onProgress(ctx);
     done++;
-    ctx.sleepMicros = sleepMicros;
+    ctx.sleepMicros = param(params, 'sleep_us', 20_000);
     yield IDLE_SLEEP;
   }
 }

@@ -16,7 +16,6 @@ import { type ActorParams, param } from './types.js';
 /** The balancer's loop. */
 export function* numaBalancer(ctx: Context, params: ActorParams): Coroutine<void> {
   const mm = param(params, 'mm', 0);
-  const periodMicros = param(params, 'period_us', 1_000_000);
   const ops = param(params, 'ops', 0);
   for (let done = 0; ops === 0 || done < ops; ) {
     if (ctx.finish) return;
@@ -29,7 +28,7 @@ export function* numaBalancer(ctx: Context, params: ActorParams): Coroutine<void
     noteLatency(ctx, LATENCY.numa_scan, started);
     ctx.probe.onProgress(ctx);
     done++;
-    ctx.sleepMicros = periodMicros;
+    ctx.sleepMicros = param(params, 'period_us', 1_000_000);
     yield IDLE_SLEEP;
   }
 }

@@ -10,10 +10,11 @@
  *   first_gfn, pages     synthetic: the guest pages touched
  *   write_percent        synthetic: accesses that are writes (default 30)
  *   duplicate_percent    synthetic: writes of a content that others may hold too, out of `duplicate_kinds` (default 0, 64)
- *   burst_accesses       accesses between two pauses; 0 = never pauses (default 0)
+ *   burst_accesses       accesses between two pauses, to within 64; 0 = never pauses (default 0)
  *   pause_us             microseconds of a pause (default 100)
  *   ops                  ends after so many accesses; 0 = runs on (default 0)
  */
+import { EINTR } from '../src/machine/abi.js';
 import { accessHit } from '../src/machine/access.js';
 import { type Context, type Coroutine } from '../src/machine/context.js';
 import { IDLE_SLEEP, IDLE_TOP, updates } from '../src/machine/effects.js';
@@ -37,9 +38,7 @@ const EXIT_PAUSE_US = 100;
 
 /** The vCPU thread's loop. */
 export function* vcpu(ctx: Context, params: ActorParams, recording: SharedArrayBuffer | null): Coroutine<void> {
-  const thread = new VcpuThread(ctx, params);
-  ctx.loadedVm = thread.vm;
-  ctx.loadedVcpu = thread.vcpu;
+  const thread = new VcpuThread(params);
   if (param(params, 'replay', 0) === 0) {
     yield* runSynthetic(ctx, thread, params);
   } else if (recording === null) {
@@ -51,8 +50,7 @@ export function* vcpu(ctx: Context, params: ActorParams, recording: SharedArrayB
     yield* replay.leave(ctx);
   }
   thread.flush(ctx);
-  ctx.loadedVm = -1;
-  ctx.loadedVcpu = -1;
+  yield* ctx.kernel.vcpuPut(ctx, thread.vm, thread.vcpu);
 }
 
 /** What both loops keep: who this is, its limits, and counters that are written out once in a while. */
@@ -60,23 +58,19 @@ class VcpuThread {
   readonly vm: number;
   readonly vcpu: number;
   readonly ops: number;
-  readonly burst: number;
-  readonly pauseMicros: number;
   /** Accesses not yet counted, and how many of them missed the TLB. */
   pending = 0;
   misses = 0;
   /** All accesses so far. */
   done = 0;
-  private untilPause: number;
+  private readonly params: ActorParams;
+  private sincePause = 0;
 
-  constructor(ctx: Context, params: ActorParams) {
+  constructor(params: ActorParams) {
+    this.params = params;
     this.vm = param(params, 'vm', 0);
     this.vcpu = param(params, 'vcpu', 0);
     this.ops = param(params, 'ops', 0);
-    this.burst = param(params, 'burst_accesses', 0);
-    this.pauseMicros = param(params, 'pause_us', 100);
-    this.untilPause = this.burst;
-    ctx.sleepMicros = this.pauseMicros;
   }
 
   /** Writes the counters out and shows progress. */
@@ -85,7 +79,7 @@ class VcpuThread {
     if (this.pending === 0) return;
     countStat(m, actor, STAT.accesses, this.pending);
     countStat(m, actor, STAT.tlb_hits, this.pending - this.misses);
-    this.untilPause -= this.pending;
+    this.sincePause += this.pending;
     this.done += this.pending;
     this.pending = 0;
     this.misses = 0;
@@ -94,9 +88,10 @@ class VcpuThread {
 
   /** Whether a pause is due; begins the next burst. */
   pauses(ctx: Context): boolean {
-    if (this.burst === 0 || this.untilPause > 0) return false;
-    this.untilPause = this.burst;
-    ctx.sleepMicros = this.pauseMicros;
+    const burst = param(this.params, 'burst_accesses', 0);
+    if (burst === 0 || this.sincePause < burst) return false;
+    this.sincePause = 0;
+    ctx.sleepMicros = param(this.params, 'pause_us', 100);
     return true;
   }
 }
@@ -112,7 +107,7 @@ function* miss(ctx: Context, thread: VcpuThread, gfn: number, write: boolean, va
     if (ctx.words[faultsAt] !== faults) noteLatency(ctx, LATENCY.stage2_fault, started);
     if (result === 0) return;
     countStat(ctx.m, ctx.actor, STAT.guest_exits, 1);
-    if (ctx.finish) return;
+    if (ctx.finish || result === -EINTR) return;
     ctx.sleepMicros = EXIT_PAUSE_US;
     yield IDLE_SLEEP;
   }

@@ -35,12 +35,6 @@ export function* vmm(ctx: Context, params: ActorParams): Coroutine<void> {
   const mm = param(params, 'mm', 0);
   const first = param(params, 'first_vpn', 0);
   const pages = param(params, 'pages', ctx.m.mmPages);
-  const touchWeight = param(params, 'touch_weight', 94);
-  const balloonWeight = param(params, 'balloon_weight', 3);
-  const mprotectWeight = param(params, 'mprotect_weight', 3);
-  const collapseWeight = param(params, 'collapse_weight', 0);
-  const weights = Math.max(1, touchWeight + balloonWeight + mprotectWeight + collapseWeight);
-  const pauseMicros = param(params, 'pause_us', 1000);
   const ops = param(params, 'ops', 0);
   for (let done = 0; ops === 0 || done < ops; ) {
     if (ctx.finish) return;
@@ -48,7 +42,11 @@ export function* vmm(ctx: Context, params: ActorParams): Coroutine<void> {
       yield IDLE_TOP;
       continue;
     }
-    const draw = randomBelow(ctx, weights);
+    const touchWeight = param(params, 'touch_weight', 94);
+    const balloonWeight = param(params, 'balloon_weight', 3);
+    const mprotectWeight = param(params, 'mprotect_weight', 3);
+    const collapseWeight = param(params, 'collapse_weight', 0);
+    const draw = randomBelow(ctx, Math.max(1, touchWeight + balloonWeight + mprotectWeight + collapseWeight));
     if (draw < touchWeight) {
       yield* touchPages(ctx, mm, first, pages, params);
     } else if (draw < touchWeight + balloonWeight) {
@@ -65,7 +63,7 @@ export function* vmm(ctx: Context, params: ActorParams): Coroutine<void> {
     }
     ctx.probe.onProgress(ctx);
     done++;
-    ctx.sleepMicros = pauseMicros;
+    ctx.sleepMicros = param(params, 'pause_us', 1000);
     yield IDLE_SLEEP;
   }
 }

@@ -1,0 +1,122 @@
+/**
+ * A DMA user: a driver that pins user pages for long (FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE, as VFIO, RDMA and io_uring buffers
+ * do) and whose device writes through the pins, knowing nothing of page tables. It holds a queue of short-lived batches and one
+ * of long-lived ones; a new batch that finds its queue full releases the oldest.
+ *
+ *   mm                   the process whose pages it pins
+ *   first_vpn, pages     where
+ *   batch_pages          consecutive pages pinned at once (default 8)
+ *   hold_batches         batches of the short queue: with pause_us, how long a pin lives (default 16)
+ *   long_every           every n-th batch goes to the long queue; 0 = none (default 8)
+ *   long_batches         batches of the long queue (default 64)
+ *   write_percent        operations in which the device writes its newest batch (default 50)
+ *   duplicate_percent    writes of a content that others may hold too, out of `duplicate_kinds` (default 30, 64)
+ *   pause_us             microseconds between two operations (default 1000)
+ *   ops                  ends after so many operations; 0 = runs on (default 0)
+ */
+import { FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from '../src/machine/abi.js';
+import { type Context, type Coroutine, randomBelow } from '../src/machine/context.js';
+import { IDLE_SLEEP, IDLE_TOP, writes } from '../src/machine/effects.js';
+import { PAGE_CONTENT, pageWord } from '../src/machine/layout.js';
+import { LATENCY } from '../src/machine/stats.js';
+import { pinUserPagesFast } from '../src/mm/gup.js';
+import { ZERO_PFN } from '../src/mm/folio.js';
+import { xchg } from '#words';
+import { someContent } from './content.js';
+import { noteLatency } from './latency.js';
+import { type ActorParams, param } from './types.js';
+
+/** Pins held, in batches of equal room: pfns, oldest batch first, in a ring. */
+class PinQueue {
+  readonly pfns: Int32Array;
+  readonly room: number;
+  readonly batches: number;
+  /** Pages of each batch. */
+  readonly lengths: Int32Array;
+  head = 0;
+  count = 0;
+
+  constructor(batches: number, room: number) {
+    this.batches = batches;
+    this.room = room;
+    this.pfns = new Int32Array(batches * room);
+    this.lengths = new Int32Array(batches);
+  }
+
+  /** The batch `age` places behind the oldest. */
+  at(age: number): number {
+    return (this.head + age) % this.batches;
+  }
+}
+
+/** The DMA user's loop. At its end it releases what it still holds. */
+export function* dma(ctx: Context, params: ActorParams): Coroutine<void> {
+  const mm = param(params, 'mm', 0);
+  const first = param(params, 'first_vpn', 0);
+  const pages = param(params, 'pages', ctx.m.mmPages);
+  const batchPages = Math.min(pages, param(params, 'batch_pages', 8));
+  const longEvery = param(params, 'long_every', 8);
+  const ops = param(params, 'ops', 0);
+  const short = new PinQueue(param(params, 'hold_batches', 16), batchPages);
+  const long = new PinQueue(longEvery === 0 ? 1 : param(params, 'long_batches', 64), batchPages);
+  for (let done = 0; ops === 0 || done < ops; ) {
+    if (ctx.finish) break;
+    if (ctx.drain) {
+      yield IDLE_TOP;
+      continue;
+    }
+    const queue = longEvery > 0 && done % longEvery === longEvery - 1 ? long : short;
+    if (queue.count === queue.batches) yield* unpinOldest(ctx, queue);
+    yield* pinBatch(ctx, queue, mm, first + randomBelow(ctx, pages - batchPages + 1), batchPages);
+    if (randomBelow(ctx, 100) < param(params, 'write_percent', 50)) yield* deviceWrites(ctx, queue, params);
+    ctx.probe.onProgress(ctx);
+    done++;
+    ctx.sleepMicros = param(params, 'pause_us', 1000);
+    yield IDLE_SLEEP;
+  }
+  while (short.count > 0) yield* unpinOldest(ctx, short);
+  while (long.count > 0) yield* unpinOldest(ctx, long);
+}
+
+/** Pins [start, start + length) as a new batch; a batch is short when a page cannot be pinned. */
+function* pinBatch(ctx: Context, queue: PinQueue, mm: number, start: number, length: number): Coroutine<void> {
+  const batch = queue.at(queue.count++);
+  const at = batch * queue.room;
+  queue.lengths[batch] = 0;
+  for (let i = 0; i < length; i++) {
+    const started = ctx.clock();
+    const result = yield* pinUserPagesFast(ctx, mm, start + i, FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE);
+    noteLatency(ctx, LATENCY.pin, started);
+    if (result !== 1) return;
+    queue.pfns[at + i] = ctx.gupPfn;
+    queue.lengths[batch] = i + 1;
+  }
+}
+
+/** The device writes every page of the newest batch. It is not translated, and no page table is marked dirty. */
+function* deviceWrites(ctx: Context, queue: PinQueue, params: ActorParams): Coroutine<void> {
+  const batch = queue.at(queue.count - 1);
+  const length = queue.lengths[batch] as number;
+  for (let i = 0; i < length; i++) {
+    const pfn = queue.pfns[batch * queue.room + i] as number;
+    if (pfn === ZERO_PFN) continue;
+    const content = someContent(ctx, param(params, 'duplicate_percent', 30), param(params, 'duplicate_kinds', 64));
+    const word = pageWord(ctx.m, pfn, PAGE_CONTENT);
+    if (--ctx.quantum < 0) yield writes(word);
+    xchg(ctx.words, word, content);
+    ctx.probe.onDeviceWrite(ctx, pfn, content);
+  }
+}
+
+/** unpin_user_pages_dirty_lock() of the oldest batch. */
+function* unpinOldest(ctx: Context, queue: PinQueue): Coroutine<void> {
+  const batch = queue.at(0);
+  const length = queue.lengths[batch] as number;
+  for (let i = 0; i < length; i++) {
+    const started = ctx.clock();
+    yield* ctx.kernel.unpinUserPage(ctx, queue.pfns[batch * queue.room + i] as number, true);
+    noteLatency(ctx, LATENCY.unpin, started);
+  }
+  queue.head = queue.at(1);
+  queue.count--;
+}
