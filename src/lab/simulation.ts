@@ -1,0 +1,295 @@
+/**
+ * A simulation on real threads, for programs: `import { Simulation } from 'pinfall'`.
+ *
+ *     const simulation = await Simulation.start({ scenario: 'redis-guest', policy: 'pinned-notifiers', seed: 7 });
+ *     simulation.events$.pipe(ofType('stage2_unmap')).subscribe((e) => console.log(e.actor, e.gfn, e.pinned));
+ *     simulation.metrics$.subscribe((m) => console.log(Math.round(m.rates.accesses), 'accesses/s'));
+ *     simulation.violations$.subscribe((v) => console.log(v.invariant, v.diagram));
+ *     setTimeout(async () => console.log(await simulation.stop()), 10_000);
+ *
+ * Whoever subscribes right after `start` sees the run from its first event.
+ */
+import { Observable, ReplaySubject, Subject, interval, map, share, takeUntil } from 'rxjs';
+import { type EndState, type ThreadOptions, type ThreadRun, startThreads } from '../engine/threads.js';
+import type { Plan } from '../engine/plan.js';
+import { prepareMachine } from '../engine/setup.js';
+import type { Machine } from '../machine/layout.js';
+import { lastRecords, ringCounters } from '../events/ring.js';
+import type { EventBatch } from '../trace/batch.js';
+import { type DiagramViolation, raceDiagram } from '../trace/diagram.js';
+import { mergeRecords } from '../trace/merge.js';
+import { type EventCounters, EventSource } from '../trace/source.js';
+import { InputError } from './input-error.js';
+import { Meter, type MeterReading, type Metrics } from './metrics.js';
+import { type EndRow, type Report, type ReportViolation, buildReport } from './report.js';
+import { type PlanOptions, makePlan } from './scenario-plan.js';
+import { loadScenario } from './scenario.js';
+
+/** How a plan is run. */
+export interface RunOptions extends ThreadOptions {
+  /** The report's `command`. */
+  readonly command?: string;
+  /** Milliseconds between two values of `metrics$`. */
+  readonly metricsMs?: number;
+  /** Seconds between two rendezvous of all actors at which the whole machine is audited; 0 = only at the end. */
+  readonly auditSeconds?: number;
+}
+
+/** What to simulate, and how. Everything has a default. */
+export interface SimulationOptions extends RunOptions, Omit<PlanOptions, 'seed'> {
+  /** A shipped scenario's name, or a scenario file (relative to `base`, by default the working directory). */
+  readonly scenario?: string;
+  /** Fixes the workload and the daemons' choices; not the interleaving, which is the hardware's. Default: a new one. */
+  readonly seed?: number;
+}
+
+const DEFAULT_SCENARIO = 'redis-guest';
+
+/** Violations kept with their diagrams; more are counted. */
+const VIOLATIONS_KEPT = 50;
+/** Rings that only record keep this many events of each worker for diagrams. */
+const RECORDER_RECORDS = 1 << 13;
+
+/** The actors' names are the public face of actor numbers. */
+const namesOf = (plan: Plan): readonly string[] => plan.actors.map(({ name }) => name);
+
+/** What a violation's object may tell beside its invariant; the oracles decide. */
+function violationOf(found: object): DiagramViolation & Record<string, unknown> {
+  const fields = found as Readonly<Record<string, unknown>>;
+  const number = (key: string): number | undefined => {
+    const value = fields[key];
+    return typeof value === 'number' ? value : undefined;
+  };
+  const { actors } = fields;
+  const first: unknown = Array.isArray(actors) ? actors[0] : undefined;
+  return {
+    ...fields,
+    invariant: String(fields['invariant'] ?? 'unknown'),
+    what: String(fields['what'] ?? ''),
+    actor: number('actor') ?? (typeof first === 'number' ? first : undefined),
+    time: number('time'),
+    pfn: number('pfn'),
+    vm: number('vm'),
+    gfn: number('gfn'),
+    mm: number('mm'),
+    vpn: number('vpn'),
+  };
+}
+
+export class Simulation {
+  readonly plan: Plan;
+  /** Names by actor number. */
+  readonly actorNames: readonly string[];
+  /** Batches of events, each of one worker in that worker's order. Valid until the subscriber returns. */
+  readonly events$: Observable<EventBatch>;
+  /** Batches of all workers' events by (time, actor). */
+  readonly merged$: Observable<EventBatch>;
+  /** One value per interval (`metricsMs`). */
+  readonly metrics$: Observable<Metrics>;
+  /** Violations with their race diagrams, from the first on, also for those who subscribe late. */
+  readonly violations$: Observable<ReportViolation>;
+  /** Resolves when the run is over, also by itself: a worker died, a hang. `stop` gives the report. */
+  readonly ended: Promise<void>;
+  readonly #run: ThreadRun;
+  readonly #source: EventSource;
+  readonly #command: string;
+  readonly #violations = new ReplaySubject<ReportViolation>(VIOLATIONS_KEPT);
+  readonly #over = new Subject<void>();
+  readonly #kept: ReportViolation[] = [];
+  #violationCount = 0;
+  #completed = false;
+  #auditTimer: NodeJS.Timeout | undefined;
+  #report: Promise<Report> | undefined;
+
+  private constructor(run: ThreadRun, options: RunOptions) {
+    this.#run = run;
+    this.plan = run.plan;
+    this.actorNames = namesOf(run.plan);
+    this.#command = options.command ?? 'simulation';
+    this.#source = new EventSource({
+      rings: run.rings,
+      actorNames: this.actorNames,
+      recorder: options.events === 'recorder' || options.events === 'off',
+    });
+    this.events$ = this.#source.events$;
+    this.merged$ = this.#source.merged$;
+    this.violations$ = this.#violations.asObservable();
+    this.metrics$ = this.#metrics(options.metricsMs ?? 1000);
+    for (const violation of run.violations) this.#violation(violation);
+    run.onViolation((violation) => this.#violation(violation));
+    this.ended = run.ended.then(() => this.#complete());
+    this.#auditEvery(options.auditSeconds ?? 0);
+  }
+
+  /**
+   * Loads a scenario, sets its machine up, and starts its actors on worker threads.
+   * @throws InputError for a scenario, policy or recording that cannot be used
+   */
+  static async start(options: SimulationOptions = {}): Promise<Simulation> {
+    const scenario = loadScenario(options.scenario ?? DEFAULT_SCENARIO, options.base);
+    const plan = makePlan(scenario, { ...options, seed: options.seed ?? Math.floor(Math.random() * 2 ** 32) });
+    return Simulation.run(plan, machineOf(plan), options);
+  }
+
+  /** Runs a plan on a machine that is set up for it. */
+  static async run(plan: Plan, machine: Machine, options: RunOptions = {}): Promise<Simulation> {
+    const events = options.events ?? 'lossless';
+    const resolved: RunOptions = {
+      ...options,
+      events,
+      ...(events === 'recorder' && { ringRecords: options.ringRecords ?? RECORDER_RECORDS }),
+    };
+    return new Simulation(await startThreads(plan, machine, resolved), resolved);
+  }
+
+  get machine(): Machine {
+    return this.#run.machine;
+  }
+
+  /** Seconds since the first step. */
+  get elapsedSeconds(): number {
+    return this.#run.elapsedMs / 1000;
+  }
+
+  /** What became of the events so far. */
+  get eventCounters(): EventCounters {
+    return this.#source.counters;
+  }
+
+  /** Violations so far. */
+  get violationCount(): number {
+    return this.#violationCount;
+  }
+
+  /**
+   * Changes a knob while the simulation runs: one of the kernel (`ksm_run`, `thp_enabled`, ...), of the hosts (`quantum`,
+   * `slice_us`), or a parameter of an actor (`ksmd.sleep_us`). @throws InputError when nobody knows it
+   */
+  async setKnob(name: string, value: number): Promise<void> {
+    if (!(await this.#run.setKnob(name, value)))
+      throw new InputError(`no knob ${name}; expected one such as ksm_run or ksmd.sleep_us`);
+  }
+
+  /** Every worker stands still between two steps when this resolves; metrics go on with rates of 0. */
+  pause(): Promise<void> {
+    return this.#run.pause();
+  }
+
+  resume(): Promise<void> {
+    return this.#run.resume();
+  }
+
+  /** Brings all actors to rest, audits the whole machine, and lets them go on. Resolves with the violations found. */
+  async audit(): Promise<number> {
+    return (await this.#run.drain()).length;
+  }
+
+  /**
+   * Ends the run: actors finish what they do and tear down, the last audit runs. Resolves with the report, also of a run
+   * that ended by itself; the same one each time. Completes all observables.
+   * @param interrupted the report's `end` says so
+   */
+  stop(interrupted = false): Promise<Report> {
+    this.#report ??= this.#stop(interrupted);
+    return this.#report;
+  }
+
+  /** The report as of now: of a run under way. */
+  reportSoFar(): Report {
+    return this.#buildReport(this.elapsedSeconds, 0, { kind: 'interrupted', detail: 'still running' });
+  }
+
+  async #stop(interrupted: boolean): Promise<Report> {
+    clearTimeout(this.#auditTimer);
+    const end = await this.#run.finish();
+    await this.ended;
+    return this.#buildReport(end.durationSeconds, end.finishSeconds, endRow(end, interrupted));
+  }
+
+  /** No more events will come: subscribers get the last ones, and are told. */
+  #complete(): void {
+    this.#completed = true;
+    clearTimeout(this.#auditTimer);
+    this.#over.next();
+    this.#over.complete();
+    this.#source.close();
+    this.#violations.complete();
+  }
+
+  #buildReport(duration_s: number, teardown_s: number, end: EndRow): Report {
+    return buildReport(this.machine, {
+      command: this.#command,
+      plan: this.plan,
+      threads: this.#run.threads.map(({ threadId, actors }) => ({ threadId, actors })),
+      duration_s,
+      teardown_s,
+      events: this.#source.counters,
+      violations: this.#kept,
+      violation_count: this.#violationCount,
+      end,
+    });
+  }
+
+  #violation(found: object): void {
+    this.#violationCount++;
+    if (this.#kept.length >= VIOLATIONS_KEPT) return;
+    const violation = violationOf(found);
+    // at once: a ring that records goes on, and forgets
+    const records = mergeRecords(this.#run.rings.map((ring) => lastRecords(ring, RECORDER_RECORDS)));
+    const diagram = raceDiagram(records, this.actorNames, { violation });
+    const reported: ReportViolation = { ...found, invariant: violation.invariant, what: violation.what, diagram };
+    this.#kept.push(reported);
+    this.#violations.next(reported);
+  }
+
+  #reading(): MeterReading {
+    return {
+      elapsed_s: this.elapsedSeconds,
+      eventsWritten: this.#run.rings.reduce((sum, ring) => sum + ringCounters(ring).written, 0),
+      violations: this.#violationCount,
+    };
+  }
+
+  #metrics(everyMs: number): Observable<Metrics> {
+    return new Observable<Metrics>((subscriber) => {
+      const meter = new Meter(this.machine, this.#reading());
+      return interval(everyMs)
+        .pipe(
+          takeUntil(this.#over),
+          map(() => meter.read(this.#reading())),
+        )
+        .subscribe(subscriber);
+    }).pipe(share());
+  }
+
+  #auditEvery(seconds: number): void {
+    if (seconds <= 0) return;
+    this.#auditTimer = setTimeout(() => {
+      if (this.#completed || this.#report !== undefined) return;
+      this.audit().then(
+        () => {
+          if (!this.#completed) this.#auditEvery(seconds);
+        },
+        () => {},
+      );
+    }, seconds * 1000);
+  }
+}
+
+/** The machine of a plan, ready to run. @throws InputError when the kernel refuses what the plan asks for */
+function machineOf(plan: Plan): Machine {
+  try {
+    return prepareMachine(plan);
+  } catch (error) {
+    if (error instanceof RangeError) throw new InputError(`scenario ${plan.scenario}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** How a run's end reads in a report. */
+function endRow(end: EndState, interrupted: boolean): EndRow {
+  if (end.kind === 'finished') return { kind: interrupted ? 'interrupted' : 'finished' };
+  const lines = end.hang?.graph.lines ?? [];
+  const kind = end.hang?.reason === 'time limit' ? 'drain-timeout' : end.kind;
+  return { kind, detail: [end.text, ...lines].join('\n') };
+}
