@@ -1,0 +1,56 @@
+/** The end of an mm: mmput() and exit_mmap() (kernel/fork.c, mm/mmap.c, v6.18; kernel-model 3.18). */
+import { MECH_RELEASE, MECH_TEARDOWN } from '../machine/abi.js';
+import type { Context, Coroutine } from '../machine/context.js';
+import { updates, writes } from '../machine/effects.js';
+import { MMF_EXITING, MM_FLAGS, MM_KHUGEPAGED_SLOT, MM_USERS, mmWord } from '../machine/layout.js';
+import { mmapReadLock, mmapReadUnlock, mmapWriteLock, mmapWriteUnlock } from '../locks/vma-lock.js';
+import { fetchOr, readOnce, writeOnce } from '#words';
+import { ksmExit } from './ksm.js';
+import { mmuNotifierRelease } from './mmu-notifier.js';
+import { freeVmas, unmapVmas } from './munmap.js';
+import { tlbFinishMmu, tlbFlushPendingWord, tlbGatherMmu } from './zap.js';
+
+/**
+ * The last user of `mm` is gone: ksmd and khugepaged leave it, secondary MMUs are released, everything is unmapped, and
+ * tables and VMAs are freed. No thread of the process may run any more. Pinned pages survive by their pins.
+ */
+export function* exitMmap(ctx: Context, mm: number): Coroutine<void> {
+  const { m, words } = ctx;
+  const outer = ctx.mechanism;
+  const users = mmWord(m, mm, MM_USERS);
+  if (--ctx.quantum < 0) yield writes(users);
+  writeOnce(words, users, 0);
+  const flags = mmWord(m, mm, MM_FLAGS);
+  if (--ctx.quantum < 0) yield updates(flags);
+  fetchOr(words, flags, MMF_EXITING);
+
+  ctx.mechanism = MECH_TEARDOWN;
+  yield* ksmExit(ctx, mm);
+  yield* khugepagedExit(ctx, mm);
+  ctx.mechanism = MECH_RELEASE;
+  yield* mmuNotifierRelease(ctx, mm);
+  ctx.mechanism = MECH_TEARDOWN;
+  if (--ctx.quantum < 0) yield updates(tlbFlushPendingWord(ctx, mm));
+  tlbGatherMmu(ctx, mm, 0, m.mmPages);
+  yield* mmapReadLock(ctx, mm);
+  yield* unmapVmas(ctx, mm, 0, m.mmPages);
+  yield* mmapReadUnlock(ctx, mm);
+  yield* mmapWriteLock(ctx, mm);
+  yield* freeVmas(ctx, mm, 0, m.mmPages);
+  yield* tlbFinishMmu(ctx, mm);
+  yield* mmapWriteUnlock(ctx, mm);
+  ctx.mechanism = outer;
+}
+
+/**
+ * __khugepaged_exit(): off the list; a khugepaged that is inside holds mmap_lock and tests MMF_EXITING when it takes it
+ * again, so having held it for writing once is enough.
+ */
+function* khugepagedExit(ctx: Context, mm: number): Coroutine<void> {
+  const slot = mmWord(ctx.m, mm, MM_KHUGEPAGED_SLOT);
+  if (--ctx.quantum < 0) yield updates(slot);
+  if (readOnce(ctx.words, slot) === 0) return;
+  writeOnce(ctx.words, slot, 0);
+  yield* mmapWriteLock(ctx, mm);
+  yield* mmapWriteUnlock(ctx, mm);
+}

@@ -1,0 +1,256 @@
+/**
+ * Write-protect and unshare faults (mm/memory.c do_wp_page, wp_can_reuse_anon_folio, wp_page_copy, v6.18; kernel-model
+ * 3.3): reuse the page in place, or copy it. The reuse rule is `ctx.kernel.rules.wpReuse`, since its history is the history
+ * of pins that copy-on-write took away (Z07, Z08, Z12).
+ */
+import {
+  FAULT_FLAG_UNSHARE, MAPPING_ANON, MECH_WP_FAULT, MMU_NOTIFY_CLEAR, PG_ANON_EXCLUSIVE, PG_HWPOISON, PG_LRU,
+  PG_MAYBE_SHARED, PG_UPTODATE, VM_FAULT_HWPOISON, VM_FAULT_OOM, VM_SHARED, VM_WRITE,
+} from '../machine/abi.js';
+import { type Context, type Coroutine, REF_ALLOC, REF_MAP, REF_TEMP } from '../machine/context.js';
+import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
+import { PTE_DIRTY, PTE_PRESENT, PTE_WRITE, PTE_YOUNG, entryPfn, isSpecial, mkEntry } from '../machine/entries.js';
+import {
+  KSM_ZERO_PAGES, PAGE_CONTENT, PAGE_FLAGS, PAGE_LARGE_MAPS, PAGE_MAPPING, PAGE_MAPS, globalWord, pageWord, pteWord, ptlOf,
+} from '../machine/layout.js';
+import { STAT, countStat } from '../machine/stats.js';
+import { emit } from '../events/emit.js';
+import { EVENT } from '../events/table.js';
+import { LOCK_PTL } from '../locks/classes.js';
+import { folioLockWord, folioTrylock, folioUnlock, spinUnlock } from '../locks/exclusive.js';
+import { fetchAdd, fetchOr, get, readOnce, set, writeOnce, xchg } from '#words';
+import {
+  ZERO_PFN, flagsWord, folioMapping, folioOf, folioPut, folioRefs, folioTestLarge, mappingIsKsm, pageAnonExclusive, refAdd,
+  refsWord, setFlag, testFlag,
+} from './folio.js';
+import { faultGfp, vmfAnonPrepare } from './memory-anon.js';
+import { allocPages } from './page-alloc.js';
+import { pteOffsetMapLock } from './pgtable.js';
+import { folioAddNewAnonRmap, folioChangeRmapPte } from './rmap.js';
+import { folioAddLru, lruAddDrain } from './swap.js';
+import { flushTlbRange } from './tlb-flush.js';
+import { vmaAnonVma, vmaFlags } from './vma.js';
+
+/**
+ * do_wp_page(): a write to, or an unsharing of, a present PTE that is not writable.
+ * Entered with the PTL of `table` held and the PTE equal to `orig`; returns with it released.
+ * @returns 0, VM_FAULT_OOM, _HWPOISON or _RETRY (see vmfAnonPrepare)
+ */
+export function* doWpPage(
+  ctx: Context, mm: number, vma: number, vpn: number, flags: number, table: number, orig: number,
+): Coroutine {
+  const { m } = ctx;
+  const unshare = (flags & FAULT_FLAG_UNSHARE) !== 0;
+  const ptl = ptlOf(m, table);
+  const pteAt = pteWord(m, table, vpn);
+  const pfn = entryPfn(orig);
+  // wp_page_shared(): a shared mapping is never copied
+  let reuse = (vmaFlags(ctx, vma) & VM_SHARED) !== 0;
+  const anon = !reuse && !isSpecial(orig);
+  if (anon) {
+    let exclusive = false;
+    if (ctx.kernel.rules.wpReuse === 'v5.19') {
+      if (--ctx.quantum < 0) yield reads(flagsWord(ctx, pfn));
+      exclusive = pageAnonExclusive(ctx, pfn);
+    }
+    reuse = exclusive || (yield* ctx.kernel.wpCanReuseAnonFolio(ctx, vma, pfn)) === 1;
+    if (reuse && !exclusive) {
+      if (--ctx.quantum < 0) yield updates(flagsWord(ctx, pfn));
+      setFlag(ctx, pfn, PG_ANON_EXCLUSIVE);
+    }
+    if (!reuse) {
+      const head = folioOf(ctx, pfn);
+      if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
+      refAdd(ctx, head, 1, REF_TEMP);
+    }
+  }
+  if (reuse) {
+    // unsharing only makes it exclusive: the PTE stays read-only
+    if (!unshare) yield* wpPageReuse(ctx, mm, vma, vpn, pteAt, orig);
+    emit(ctx, EVENT.wp_reuse, mm, vpn, pfn, unshare ? 1 : 0);
+    countStat(m, ctx.actor, STAT.wp_reuses, 1);
+  }
+  if (--ctx.quantum < 0) yield releases(ptl);
+  spinUnlock(ctx, ptl, LOCK_PTL);
+  return reuse ? 0 : yield* wpPageCopy(ctx, mm, vma, vpn, flags, orig);
+}
+
+/** wp_page_reuse(): a permission gain, so neither notifier nor flush. Under the PTL. */
+function* wpPageReuse(
+  ctx: Context, mm: number, vma: number, vpn: number, pteAt: number, orig: number,
+): Coroutine<void> {
+  const bits = PTE_YOUNG | PTE_DIRTY | ((vmaFlags(ctx, vma) & VM_WRITE) !== 0 ? PTE_WRITE : 0);
+  if (--ctx.quantum < 0) yield updates(pteAt);
+  fetchOr(ctx.words, pteAt, bits);
+  ctx.probe.onEntry(ctx, mm, vpn, pteAt, orig, orig | bits);
+}
+
+/**
+ * wp_can_reuse_anon_folio(): may this page, which is not anon_exclusive, be written in place? PTL held.
+ * The swapcache terms of the kernel's rules are 0 here: there is no swap.
+ * @returns 1 or 0
+ */
+export function* wpCanReuseAnonFolio(ctx: Context, vma: number, pfn: number): Coroutine {
+  const head = folioOf(ctx, pfn);
+  const rule = ctx.kernel.rules.wpReuse;
+  if (rule === 'v5.19' && folioTestLarge(ctx, head)) return yield* reuseLarge(ctx, head);
+  const mappingAt = pageWord(ctx.m, head, PAGE_MAPPING);
+  if (--ctx.quantum < 0) yield reads(mappingAt);
+  if (mappingIsKsm(folioMapping(ctx, head))) return 0;
+  if (rule !== 'v5.8') {
+    if (--ctx.quantum < 0) yield reads(refsWord(ctx, head));
+    const refs = folioRefs(ctx, head);
+    if (refs > (rule === 'v5.19' ? 3 : 1)) return 0;
+  }
+  if (rule === 'v5.19') {
+    if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
+    // our own batch may hold the one reference too many
+    if (!testFlag(ctx, head, PG_LRU)) yield* lruAddDrain(ctx);
+    if (--ctx.quantum < 0) yield reads(refsWord(ctx, head));
+    if (folioRefs(ctx, head) > 1) return 0;
+  }
+  const lock = folioLockWord(ctx, head);
+  if (--ctx.quantum < 0) yield acquires(lock);
+  if (!folioTrylock(ctx, head)) return 0;
+  const reuse = yield* soleUser(ctx, head, pfn);
+  if (reuse === 1) {
+    // folio_move_anon_rmap()
+    if (--ctx.quantum < 0) yield writes(mappingAt);
+    writeOnce(ctx.words, mappingAt, (vmaAnonVma(ctx, vma) << 2) | MAPPING_ANON);
+  }
+  if (--ctx.quantum < 0) yield releases(lock);
+  folioUnlock(ctx, head);
+  return reuse;
+}
+
+/** The tests under the folio lock: by references (v5.9+), by mappings (up to v5.17). */
+function* soleUser(ctx: Context, head: number, pfn: number): Coroutine {
+  const rule = ctx.kernel.rules.wpReuse;
+  if (--ctx.quantum < 0) yield reads(pageWord(ctx.m, head, PAGE_MAPPING));
+  if (mappingIsKsm(folioMapping(ctx, head))) return 0;
+  if (rule !== 'v5.19') {
+    const mapsAt = pageWord(ctx.m, pfn, PAGE_MAPS);
+    if (--ctx.quantum < 0) yield reads(mapsAt);
+    if (readOnce(ctx.words, mapsAt) !== 1) return 0;
+  }
+  if (rule === 'v5.8') return 1;
+  if (--ctx.quantum < 0) yield reads(refsWord(ctx, head));
+  return folioRefs(ctx, head) === 1 ? 1 : 0;
+}
+
+/** __wp_can_reuse_large_anon_folio() (v6.15+): more than one page mapped, by this mm only, and nobody else's reference. */
+function* reuseLarge(ctx: Context, head: number): Coroutine {
+  const mapsAt = pageWord(ctx.m, head, PAGE_LARGE_MAPS);
+  if (--ctx.quantum < 0) yield reads(mapsAt);
+  const maps = readOnce(ctx.words, mapsAt);
+  // the last page of a large folio is copied, so that the folio can be freed
+  if (maps <= 1) return 0;
+  if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
+  if (testFlag(ctx, head, PG_MAYBE_SHARED)) return 0;
+  // an anonymous folio is mapped by one mm here, through the tables whose lock we hold: its maps cannot change
+  if (--ctx.quantum < 0) yield reads(refsWord(ctx, head));
+  return folioRefs(ctx, head) === maps ? 1 : 0;
+}
+
+/**
+ * wp_page_copy(): a copy of the page, mapped in its place. Entered without locks but the caller's, with a REF_TEMP
+ * reference to the old folio unless it is the zero page.
+ */
+function* wpPageCopy(ctx: Context, mm: number, vma: number, vpn: number, flags: number, orig: number): Coroutine {
+  const { m, words } = ctx;
+  const old = entryPfn(orig);
+  const oldHead = isSpecial(orig) ? ZERO_PFN : folioOf(ctx, old);
+  let result = yield* vmfAnonPrepare(ctx, mm, vma, flags);
+  let copy = -1;
+  if (result === 0) {
+    copy = yield* allocPages(ctx, 0, ctx.node, faultGfp(flags));
+    result = copy < 0 ? VM_FAULT_OOM : yield* copyUserPage(ctx, old, copy);
+  }
+  if (result !== 0) {
+    if (copy >= 0) yield* folioPut(ctx, copy, REF_ALLOC);
+    if (oldHead !== ZERO_PFN) yield* folioPut(ctx, oldHead, REF_TEMP);
+    return result;
+  }
+  const outer = ctx.mechanism;
+  ctx.mechanism = MECH_WP_FAULT;
+  yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, vpn, vpn + 1, MMU_NOTIFY_CLEAR, true);
+  const table = yield* pteOffsetMapLock(ctx, mm, vpn);
+  let copied = false;
+  if (table >= 0) {
+    const pteAt = pteWord(m, table, vpn);
+    if (--ctx.quantum < 0) yield updates(pteAt);
+    copied = readOnce(words, pteAt) === orig;
+    if (copied) {
+      // ptep_clear_flush() before the new page is mapped: no two CPUs may see two pages
+      const before = xchg(words, pteAt, 0);
+      ctx.probe.onEntry(ctx, mm, vpn, pteAt, before, 0);
+      yield* flushTlbRange(ctx, false, mm, vpn, vpn + 1);
+      yield* mapCopy(ctx, mm, vma, vpn, flags, pteAt, copy);
+      if (oldHead !== ZERO_PFN) {
+        if (--ctx.quantum < 0) yield reads(pageWord(m, oldHead, PAGE_MAPPING));
+        const ksm = mappingIsKsm(folioMapping(ctx, oldHead));
+        // only now: until the flush somebody may still use the old page through a TLB
+        yield* folioChangeRmapPte(ctx, oldHead, old, mm, vpn, -1);
+        if (ksm) {
+          countStat(m, ctx.actor, STAT.ksm_broken, 1);
+          emit(ctx, EVENT.ksm_break, mm, vpn, old, copy);
+        }
+      } else {
+        yield* ksmMightUnmapZeroPage(ctx, before);
+      }
+      countStat(m, ctx.actor, STAT.wp_copies, 1);
+      emit(ctx, EVENT.wp_copy, mm, vpn, old, copy);
+    }
+    const ptl = ptlOf(m, table);
+    if (--ctx.quantum < 0) yield releases(ptl);
+    spinUnlock(ctx, ptl, LOCK_PTL);
+  }
+  yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, vpn, vpn + 1);
+  ctx.mechanism = outer;
+  if (!copied) yield* folioPut(ctx, copy, REF_ALLOC);
+  if (oldHead !== ZERO_PFN) {
+    if (copied) yield* folioPut(ctx, oldHead, REF_MAP);
+    yield* folioPut(ctx, oldHead, REF_TEMP);
+  }
+  return 0;
+}
+
+/** __wp_page_copy_user(): may race with writers through pins or other mappings, which is what read-only is for. */
+function* copyUserPage(ctx: Context, from: number, to: number): Coroutine {
+  const { m, words } = ctx;
+  if (from !== ZERO_PFN) {
+    if (--ctx.quantum < 0) yield reads(flagsWord(ctx, from));
+    // copy_mc_user_highpage() takes the machine check
+    if (testFlag(ctx, from, PG_HWPOISON)) return VM_FAULT_HWPOISON;
+  }
+  const contentAt = pageWord(m, from, PAGE_CONTENT);
+  if (--ctx.quantum < 0) yield reads(contentAt);
+  set(words, pageWord(m, to, PAGE_CONTENT), readOnce(words, contentAt));
+  set(words, pageWord(m, to, PAGE_FLAGS), get(words, pageWord(m, to, PAGE_FLAGS)) | PG_UPTODATE);
+  ctx.probe.onCopy(ctx, from, to);
+  return 0;
+}
+
+/** Maps the copy: writable and dirty for a write, exclusive and read-only for unsharing. Under the PTL. */
+function* mapCopy(
+  ctx: Context, mm: number, vma: number, vpn: number, flags: number, pteAt: number, copy: number,
+): Coroutine<void> {
+  folioAddNewAnonRmap(ctx, copy, vmaAnonVma(ctx, vma), mm, vpn);
+  yield* folioAddLru(ctx, copy);
+  let bits = PTE_PRESENT | PTE_YOUNG;
+  if ((flags & FAULT_FLAG_UNSHARE) === 0) {
+    bits |= PTE_DIRTY | ((vmaFlags(ctx, vma) & VM_WRITE) !== 0 ? PTE_WRITE : 0);
+  }
+  const entry = mkEntry(copy, bits);
+  if (--ctx.quantum < 0) yield writes(pteAt);
+  writeOnce(ctx.words, pteAt, entry);
+  ctx.probe.onEntry(ctx, mm, vpn, pteAt, 0, entry);
+}
+
+/** ksm_might_unmap_zero_page(): a zero page that KSM placed (special and dirty, v6.6+) is mapped no more. */
+export function* ksmMightUnmapZeroPage(ctx: Context, entry: number): Coroutine<void> {
+  if (!isSpecial(entry) || (entry & PTE_DIRTY) === 0) return;
+  const zeroPages = globalWord(ctx.m, KSM_ZERO_PAGES);
+  if (--ctx.quantum < 0) yield updates(zeroPages);
+  fetchAdd(ctx.words, zeroPages, -1);
+}
