@@ -236,7 +236,7 @@ export class Simulation {
     const violation = violationOf(found);
     // at once: a ring that records goes on, and forgets
     const records = mergeRecords(this.#run.rings.map((ring) => lastRecords(ring, RECORDER_RECORDS)));
-    const diagram = raceDiagram(records, this.actorNames, { violation });
+    const diagram = raceDiagram(records, this.actorNames, { violation, thpOrder: this.plan.machine.thpOrder });
     const reported: ReportViolation = { ...found, invariant: violation.invariant, what: violation.what, diagram };
     this.#kept.push(reported);
     this.#violations.next(reported);

@@ -70,6 +70,8 @@ export interface DiagramOptions {
   readonly violation?: DiagramViolation | undefined;
   /** Steps shown at most: the last ones. */
   readonly maxRows?: number | undefined;
+  /** log2 of the pages of a huge page, so that events of a whole one count for each of its pages. */
+  readonly thpOrder?: number | undefined;
   /** Columns of text at most. */
   readonly width?: number | undefined;
 }
@@ -193,7 +195,7 @@ export function chooseRows(records: Int32Array, actorNames: readonly string[], o
   if (last !== undefined) while (end > 0 && recordTime(records, end - 1) > last) end--;
   if (end === 0) end = total;
 
-  const relevance = new Relevance(records, end, options.focus ?? violation ?? {});
+  const relevance = new Relevance(records, end, options.focus ?? violation ?? {}, options.thpOrder);
   const indenter = new Indenter();
   const all: Step[] = [];
   for (let index = 0; index < end; index++) {

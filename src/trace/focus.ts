@@ -35,17 +35,26 @@ const HIDDEN: readonly EventName[] = ['sched_operation', 'lock_wait', 'mark'];
 /** Shown whatever they are about. */
 const ALWAYS: readonly EventName[] = ['warn'];
 
+/** Events about a whole huge page, named by its first pages. */
+const HUGE: readonly EventName[] = ['pmd_change', 'split_huge_pmd', 'split_folio', 'collapse', 'khugepaged_scan'];
+
 const setOf = (names: readonly EventName[]): ReadonlySet<number> => new Set(names.map((name) => EVENT[name]));
 const noise = setOf(NOISE);
 const hidden = setOf(HIDDEN);
 const always = setOf(ALWAYS);
+const huge = setOf(HUGE);
 
 /** The names that are followed from one to the other: at most so many of each. */
 const NAMES_MAX = 6;
 
+/** The largest order of a folio. */
+const ORDER_MAX = 9;
+
 /** What one record names: frames, and one space with a page range in it. */
 interface Named {
+  /** The first of `pages` frames each. */
   readonly pfns: readonly number[];
+  readonly pages: number;
   /** 'mm' or 'vm', its number, [start, end); none when `kind` is undefined. */
   readonly kind: 'mm' | 'vm' | undefined;
   readonly space: number;
@@ -53,13 +62,29 @@ interface Named {
   readonly end: number;
 }
 
-function namedBy(records: Int32Array, index: number, info: EventTypeInfo): Named {
+/** Pages that a single page number of this record stands for. */
+function pagesOf(records: Int32Array, index: number, info: EventTypeInfo, thpOrder: number): number {
+  const type = recordType(records, index);
+  const at = index * RECORD_WORDS + RECORD_ARGS;
+  const order = info.args.findIndex(({ name }) => name === 'order');
+  if (order >= 0) return 1 << Math.min(Math.max(records[at + order] ?? 0, 0), ORDER_MAX);
+  if (huge.has(type)) return 1 << thpOrder;
+  const flag = info.args.findIndex(({ name }) => name === 'huge');
+  if (flag >= 0) return records[at + flag] === 0 ? 1 : 1 << thpOrder;
+  if (type !== EVENT.stage2_map && type !== EVENT.stage2_unmap) return 1;
+  // whether it was a block is not said; a block's page numbers are aligned, and few others of both kinds are
+  const aligned = (((records[at + 1] ?? 1) | (records[at + 2] ?? 1)) & ((1 << thpOrder) - 1)) === 0;
+  return aligned ? 1 << thpOrder : 1;
+}
+
+function namedBy(records: Int32Array, index: number, info: EventTypeInfo, thpOrder: number): Named {
   const at = index * RECORD_WORDS + RECORD_ARGS;
   const pfns: number[] = [];
   let kind: 'mm' | 'vm' | undefined;
   let space = 0;
   let start = -1;
   let end = -1;
+  const pages = pagesOf(records, index, info, thpOrder);
   info.args.forEach((argument, n) => {
     const word = records[at + n] ?? 0;
     if (argument.kind === 'pfn') {
@@ -71,10 +96,10 @@ function namedBy(records: Int32Array, index: number, info: EventTypeInfo): Named
     else if (argument.name === 'space') space = word;
     else if (argument.kind === 'vpn' || argument.kind === 'gfn') {
       if (argument.name === 'end') end = word;
-      else [start, end] = [word, word + 1];
+      else [start, end] = [word, word + pages];
     }
   });
-  return { pfns, kind: start < 0 ? undefined : kind, space, start, end };
+  return { pfns, pages, kind: start < 0 ? undefined : kind, space, start, end };
 }
 
 /** Answers which events matter for a focus. */
@@ -82,8 +107,14 @@ export class Relevance {
   readonly #pfns = new Set<number>();
   readonly #pages: { kind: 'mm' | 'vm'; space: number; page: number }[] = [];
 
-  /** @param end records before this one are looked through, from the last on, for the page's other names */
-  constructor(records: Int32Array, end: number, focus: DiagramFocus) {
+  readonly #thpOrder: number;
+
+  /**
+   * @param end records before this one are looked through, from the last on, for the page's other names
+   * @param thpOrder log2 of the pages of a huge page
+   */
+  constructor(records: Int32Array, end: number, focus: DiagramFocus, thpOrder = 0) {
+    this.#thpOrder = thpOrder;
     if (focus.pfn !== undefined) this.#pfns.add(focus.pfn);
     if (focus.gfn !== undefined) this.#addPage('vm', focus.vm ?? 0, focus.gfn);
     if (focus.vpn !== undefined) this.#addPage('mm', focus.mm ?? 0, focus.vpn);
@@ -106,8 +137,16 @@ export class Relevance {
     if (info === undefined || hidden.has(type)) return false;
     if (always.has(type)) return true;
     if (this.anything) return !noise.has(type);
-    const named = namedBy(records, index, info);
-    return named.pfns.some((pfn) => this.#pfns.has(pfn)) || this.#covers(named);
+    const named = namedBy(records, index, info, this.#thpOrder);
+    return this.#touches(named) || this.#covers(named);
+  }
+
+  #touches({ pfns, pages }: Named): boolean {
+    return pfns.some((first) => {
+      if (pages === 1) return this.#pfns.has(first);
+      for (const pfn of this.#pfns) if (pfn >= first && pfn < first + pages) return true;
+      return false;
+    });
   }
 
   #covers(named: Named): boolean {
@@ -121,12 +160,22 @@ export class Relevance {
   #follow(records: Int32Array, index: number): void {
     const info = EVENT_TYPES[recordType(records, index)];
     if (info === undefined) return;
-    const named = namedBy(records, index, info);
-    if (named.kind === undefined || named.pfns.length === 0 || named.end - named.start !== 1) return;
+    const named = namedBy(records, index, info, this.#thpOrder);
+    if (named.kind === undefined || named.pfns.length === 0 || named.end - named.start !== named.pages) return;
     if (this.#covers(named)) {
-      for (const pfn of named.pfns) if (this.#pfns.size < NAMES_MAX) this.#pfns.add(pfn);
-    } else if (named.pfns.some((pfn) => this.#pfns.has(pfn))) {
-      this.#addPage(named.kind, named.space, named.start);
+      const page = this.#pages.find(
+        (known) =>
+          known.kind === named.kind &&
+          known.space === named.space &&
+          known.page >= named.start &&
+          known.page < named.end,
+      );
+      const within = (page?.page ?? named.start) - named.start;
+      for (const pfn of named.pfns) if (this.#pfns.size < NAMES_MAX) this.#pfns.add(pfn + within);
+    } else if (this.#touches(named)) {
+      const first = named.pfns[0] ?? 0;
+      const pfn = [...this.#pfns].find((known) => known >= first && known < first + named.pages) ?? first;
+      this.#addPage(named.kind, named.space, named.start + pfn - first);
     }
   }
 

@@ -152,7 +152,8 @@ const WORDS: Partial<Record<EventName, Words>> = {
   ksm_merge: (_mm, vpn, pfn, kpage) => `replace_page(${hex(vpn)}): pfn ${hex(pfn)} -> KSM page ${hex(kpage)}`,
   ksm_break: (_mm, vpn, kpage, pfn) => `break_ksm(${hex(vpn)}): KSM page ${hex(kpage)} -> pfn ${hex(pfn)}`,
   khugepaged_scan: (_mm, vpn, status) => `hpage_collapse_scan_pmd(${hex(vpn)}): ${scanResult(status)}`,
-  collapse: (_mm, vpn, pfn, status) => `collapse_huge_page(${hex(vpn)}): ${pfn > 0 ? `pfn ${hex(pfn)}, ` : ''}${scanResult(status)}`,
+  collapse: (_mm, vpn, pfn, status) =>
+    `collapse_huge_page(${hex(vpn)}): ${pfn > 0 ? `pfn ${hex(pfn)}, ` : ''}${scanResult(status)}`,
   zap: (_mm, start, end, pages) => `zap_page_range(${range(start, end)}): ${count(pages, 'page')}`,
   mprotect: (_mm, start, end, flags) => `mprotect(${range(start, end)}, flags ${hex(flags)})`,
   mmap: (_mm, start, end, flags) => `mmap(${range(start, end)}, flags ${hex(flags)})`,

@@ -13,6 +13,7 @@ import {
 } from '#src/machine/abi.js';
 import { PTE_PRESENT, PTE_WRITE, mkEntry } from '#src/machine/entries.js';
 import { chooseRows, raceDiagram } from '#src/trace/diagram.js';
+import type { DiagramFocus } from '#src/trace/focus.js';
 import { formatMermaid } from '#src/trace/diagram-mermaid.js';
 import { eventText } from '#src/trace/text.js';
 
@@ -99,6 +100,22 @@ describe('the race diagram', () => {
       { focus: { vm: 1, gfn: 0x8 } },
     );
     expect(diagram.rows.map((row) => row.time)).toEqual([1, 3, 6, 7]);
+  });
+
+  it('counts an event of a whole huge page for each of its pages', () => {
+    const records = story(
+      [1, 0, EVENT.anon_map, 0, 0x10, 0x40, 3],
+      [2, 0, EVENT.stage2_map, 0, 0x20, 0x40, 1],
+      [3, 1, EVENT.split_huge_pmd, 0, 0x10, 0x40, 0],
+      [4, 1, EVENT.split_huge_pmd, 0, 0x18, 0x48, 0],
+      [5, 0, EVENT.stage2_map, 0, 0x23, 0x43, 1],
+      [6, 0, EVENT.page_pin, 0, 0x14, 0x44, PIN],
+    );
+    const times = (focus: DiagramFocus, thpOrder: number): number[] =>
+      chooseRows(records, [], { focus, thpOrder }).rows.map((row) => row.time);
+    expect(times({ vpn: 0x13 }, 3)).toEqual([1, 2, 3, 5]);
+    expect(times({ gfn: 0x24 }, 3)).toEqual([1, 2, 3, 6]);
+    expect(times({ pfn: 0x43 }, 0)).toEqual([1, 5]);
   });
 
   it('keeps the last steps, folds repeats and says what it left out', () => {
