@@ -1,0 +1,77 @@
+/**
+ * EL2's front door (arch/arm64/kvm/hyp/nvhe/hyp-main.c): hypercalls by number, and the host's own stage-2 aborts, which enter
+ * EL2 the same way. Arguments come from the host and are believed only after they have been checked.
+ */
+import { EINVAL, ENOENT } from '../machine/abi.js';
+import type { Context, Coroutine } from '../machine/context.js';
+import { VM_PROTECTED, vmWord } from '../machine/layout.js';
+import { emit } from '../events/emit.js';
+import { EVENT } from '../events/table.js';
+import { get } from '#words';
+import { finalizeTeardown, initVm, isLoaded, loadVcpu, putVcpu, startTeardown, vmOfHandle } from './vm.js';
+
+/** Hypercalls, in the order of {@link HYPERCALLS}. */
+export const HYP_INIT_VM = 1;
+export const HYP_VCPU_LOAD = 2;
+export const HYP_VCPU_PUT = 3;
+export const HYP_MAP_GUEST = 4;
+export const HYP_START_TEARDOWN = 5;
+export const HYP_RECLAIM_PAGE = 6;
+export const HYP_FINALIZE_TEARDOWN = 7;
+export const HYP_HOST_MEM_ABORT = 8;
+export const HYPERCALLS = [
+  'none', '__pkvm_init_vm', '__pkvm_vcpu_load', '__pkvm_vcpu_put', '__pkvm_host_map_guest', '__pkvm_start_teardown_vm',
+  '__pkvm_reclaim_dying_guest_page', '__pkvm_finalize_teardown_vm', 'handle_host_mem_abort',
+] as const;
+
+/**
+ * Runs one hypercall to its end: never preempted, never sleeping.
+ * @param cpu the CPU that called; `loaded` is vm << 8 | vcpu of the vCPU that it has loaded, or -1
+ * @param fn HYP_*; what a to d mean stands with each case
+ */
+export function* handleHostHcall(
+  ctx: Context, cpu: number, loaded: number, fn: number, a: number, b: number, c: number, d: number,
+): Coroutine {
+  const result = yield* dispatch(ctx, cpu, loaded, fn, a, b, c, d);
+  emit(ctx, EVENT.hypercall, fn, a, b, result);
+  return result;
+}
+
+function* dispatch(
+  ctx: Context, cpu: number, loaded: number, fn: number, a: number, b: number, c: number, _d: number,
+): Coroutine {
+  if (fn === HYP_MAP_GUEST) return yield* hostMapGuest(ctx, cpu, loaded, a, b);
+  if (fn === HYP_HOST_MEM_ABORT) return yield* ctx.kernel.handleHostMemAbort(ctx, a);
+  // all others name a VM by its handle
+  const vm = vmOfHandle(ctx, a);
+  if (vm < 0) return -ENOENT;
+  switch (fn) {
+    case HYP_INIT_VM:
+      return yield* initVm(ctx, vm, b);
+    case HYP_VCPU_LOAD:
+      return yield* loadVcpu(ctx, vm, b, cpu);
+    case HYP_VCPU_PUT:
+      return yield* putVcpu(ctx, vm, b, cpu);
+    case HYP_START_TEARDOWN:
+      return yield* startTeardown(ctx, vm);
+    case HYP_RECLAIM_PAGE:
+      return yield* ctx.kernel.hostReclaimPage(ctx, vm, b, c);
+    case HYP_FINALIZE_TEARDOWN:
+      return yield* finalizeTeardown(ctx, vm);
+    default:
+      return -EINVAL;
+  }
+}
+
+/** handle___pkvm_host_map_guest(pfn, gfn): for the vCPU loaded on the calling CPU; donates or shares by the VM's kind. */
+function* hostMapGuest(ctx: Context, cpu: number, loaded: number, pfn: number, gfn: number): Coroutine {
+  const vm = loaded >> 8;
+  const vcpu = loaded & 255;
+  if (loaded < 0 || !isLoaded(ctx, vm, vcpu, cpu)) return -EINVAL;
+  const refilled = yield* ctx.kernel.pkvmRefillMemcache(ctx, vm, vcpu);
+  if (refilled !== 0) return refilled;
+  const isProtected = get(ctx.words, vmWord(ctx.m, vm, VM_PROTECTED)) !== 0;
+  return yield* isProtected
+    ? ctx.kernel.hostDonateGuest(ctx, vm, vcpu, pfn, gfn)
+    : ctx.kernel.hostShareGuest(ctx, vm, vcpu, pfn, gfn);
+}

@@ -1,0 +1,82 @@
+/**
+ * From a page of the VMM to a frame (virt/kvm/kvm_main.c __kvm_faultin_pfn, hva_to_pfn; v6.18): a reference for the duration
+ * of the fault, never a pin.
+ */
+import { FOLL_FAST_ONLY, FOLL_GET, FOLL_HONOR_NUMA_FAULT, FOLL_HWPOISON, FOLL_WRITE, PG_DIRTY, PG_REFERENCED } from '../machine/abi.js';
+import { type Context, type Coroutine, REF_TEMP } from '../machine/context.js';
+import { reads, updates } from '../machine/effects.js';
+import { entryPfn, isHardwareValid, isHuge, isTable } from '../machine/entries.js';
+import { pmdWord, pteWord } from '../machine/layout.js';
+import { flagsWord, folioOf, folioPut, isZeroPfn } from '../mm/folio.js';
+import { getUserPagesUnlocked } from '../mm/gup.js';
+import { fetchOr, readOnce } from '#words';
+
+/**
+ * hva_to_pfn(): the writable fast path first, for read faults too; then the slow one, which faults the page in.
+ * @param mapWritable whether the slot lets a read fault map writable
+ * @returns 1 with ctx.gupPfn and ctx.gupWritable set, or -errno as GUP gave it
+ */
+export function* hvaToPfn(ctx: Context, mm: number, vpn: number, write: boolean, mapWritable: boolean): Coroutine {
+  if (write || mapWritable) {
+    if ((yield* ctx.kernel.gupFast(ctx, mm, vpn, FOLL_GET | FOLL_WRITE | FOLL_FAST_ONLY)) === 1) {
+      ctx.gupWritable = true;
+      return 1;
+    }
+  }
+  const flags = FOLL_GET | FOLL_HWPOISON | FOLL_HONOR_NUMA_FAULT | (write ? FOLL_WRITE : 0);
+  const got = yield* getUserPagesUnlocked(ctx, mm, vpn, flags);
+  if (got !== 1) return got;
+  const pfn = ctx.gupPfn;
+  let mapped = pfn;
+  let writable = write;
+  if (!write && mapWritable && (yield* ctx.kernel.gupFast(ctx, mm, vpn, FOLL_GET | FOLL_WRITE | FOLL_FAST_ONLY)) === 1) {
+    mapped = ctx.gupPfn;
+    writable = true;
+    yield* putPage(ctx, pfn);
+  }
+  ctx.gupPfn = mapped;
+  ctx.gupWritable = writable;
+  return 1;
+}
+
+/** put_page() of a GUP reference. The zero page has none. */
+export function* putPage(ctx: Context, pfn: number): Coroutine<void> {
+  if (!isZeroPfn(pfn)) yield* folioPut(ctx, folioOf(ctx, pfn), REF_TEMP);
+}
+
+/** kvm_release_faultin_page(), under mmu_lock: accessed, dirty if it was mapped writable, then the reference goes. */
+export function* releaseFaultinPage(ctx: Context, pfn: number, unused: boolean, dirty: boolean): Coroutine<void> {
+  if (isZeroPfn(pfn)) return;
+  const head = folioOf(ctx, pfn);
+  if (!unused) {
+    const flags = PG_REFERENCED | (dirty ? PG_DIRTY : 0);
+    const at = flagsWord(ctx, head);
+    if (--ctx.quantum < 0) yield updates(at);
+    if ((readOnce(ctx.words, at) & flags) !== flags) fetchOr(ctx.words, at, flags);
+  }
+  yield* folioPut(ctx, head, REF_TEMP);
+}
+
+/** What get_user_mapping_size() found. */
+export const MAPPING_NONE = 0;
+export const MAPPING_PAGE = 1;
+export const MAPPING_HUGE = 2;
+
+/**
+ * get_user_mapping_size(): how large the VMM's own mapping of `vpn` is, without a lock: a change would have been announced,
+ * which the sequence check has excluded, and cannot be announced while we hold mmu_lock. The huge zero page counts as pages.
+ */
+export function* userMappingSize(ctx: Context, mm: number, vpn: number): Coroutine {
+  const { m, words } = ctx;
+  const pmdAt = pmdWord(m, mm, vpn);
+  if (--ctx.quantum < 0) yield reads(pmdAt);
+  const pmd = readOnce(words, pmdAt);
+  if (isHuge(pmd)) {
+    if (!isHardwareValid(pmd)) return MAPPING_NONE;
+    return isZeroPfn(entryPfn(pmd)) ? MAPPING_PAGE : MAPPING_HUGE;
+  }
+  if (!isTable(pmd)) return MAPPING_NONE;
+  const pteAt = pteWord(m, entryPfn(pmd), vpn);
+  if (--ctx.quantum < 0) yield reads(pteAt);
+  return isHardwareValid(readOnce(words, pteAt)) ? MAPPING_PAGE : MAPPING_NONE;
+}

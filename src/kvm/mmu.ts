@@ -1,0 +1,195 @@
+/**
+ * The stage-2 fault of a VM whose tables the host owns, and what notifiers do to them (arch/arm64/kvm/mmu.c, v6.18;
+ * kernel-model 3.21, 3.22). The page is looked up without any lock of KVM's; that nothing happened to it before it is mapped
+ * is what the invalidation sequence proves. After the fault KVM holds no reference: only notifiers keep the mapping honest.
+ */
+import { EAGAIN, EFAULT, EHWPOISON } from '../machine/abi.js';
+import type { Context, Coroutine } from '../machine/context.js';
+import { acquires, reads, releases, updates } from '../machine/effects.js';
+import {
+  VM_HAS_PGT, VM_INVALIDATE_IN_PROGRESS, VM_INVALIDATE_SEQ, VM_MM, VM_MMU_LOCK, dirtyWord, s2RootWord, vmWord,
+} from '../machine/layout.js';
+import { STAT, countStat } from '../machine/stats.js';
+import { contended } from '../machine/wait.js';
+import { emit } from '../events/emit.js';
+import { EVENT } from '../events/table.js';
+import { LOCK_MMU } from '../locks/classes.js';
+import { readLock, readUnlock, writeLock, writeUnlock } from '../locks/rw.js';
+import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
+import { findVma } from '../mm/vma.js';
+import { fetchOr, get, readOnce } from '#words';
+import { MAPPING_HUGE, MAPPING_NONE, hvaToPfn, releaseFaultinPage, userMappingSize } from './faultin.js';
+import {
+  activeSet, activeSetWord, gfnToSlot, gfnToVpn, slotBase, slotInvalid, slotLogging, slotPages, slotReadonly,
+} from './memslots.js';
+import { freeDeferredTables, topupMmuCache } from './s2-tables.js';
+import { GRANULE_BLOCK, GRANULE_NONE, faultGranule, stage2RelaxPerms, stage2Unmap } from './stage2.js';
+
+export { vcpuAccess } from './vcpu.js';
+
+/** Blocks that one hold of mmu_lock unmaps when the range may block (stage2_apply_range, cond_resched_rwlock_write). */
+export const UNMAP_CHUNK_BLOCKS = 4;
+
+/**
+ * user_mem_abort(). kvm->srcu is held; `ctx.abortPermission` says how the access failed.
+ * @returns 0 (mapped, or to be tried again: the guest re-executes; `ctx.sigbus` if the page is poisoned), -EFAULT (no slot, or
+ *   the VMM has no page there: an exit to user space), -ENOMEM
+ */
+export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
+  const { m, words } = ctx;
+  const permission = ctx.abortPermission;
+  if (--ctx.quantum < 0) yield reads(activeSetWord(ctx, vm));
+  const slot = gfnToSlot(ctx, activeSet(ctx, vm), gfn);
+  if (slot < 0 || slotInvalid(ctx, slot) || (write && slotReadonly(ctx, slot))) return -EFAULT;
+  const logging = slotLogging(ctx, slot);
+  if (!permission || (logging && write)) {
+    const filled = yield* topupMmuCache(ctx, vm, vcpu);
+    if (filled !== 0) return filled;
+  }
+  const mm = get(words, vmWord(m, vm, VM_MM));
+  const vpn = gfnToVpn(ctx, slot, gfn);
+  const seqAt = vmWord(m, vm, VM_INVALIDATE_SEQ);
+  let seq = 0;
+  yield* mmapReadLock(ctx, mm);
+  const vma = findVma(ctx, mm, vpn);
+  if (vma >= 0 && !ctx.kernel.rules.seqAfterUnlock) {
+    // before the unlock, which supplies the read barrier (v6.3, 13ec9308a857)
+    if (--ctx.quantum < 0) yield reads(seqAt);
+    seq = readOnce(words, seqAt);
+  }
+  yield* mmapReadUnlock(ctx, mm);
+  if (vma < 0) return -EFAULT;
+  if (ctx.kernel.rules.seqAfterUnlock) {
+    if (--ctx.quantum < 0) yield reads(seqAt);
+    seq = readOnce(words, seqAt);
+  }
+  const got = yield* hvaToPfn(ctx, mm, vpn, write, !slotReadonly(ctx, slot));
+  if (got === -EHWPOISON) {
+    ctx.sigbus = true;
+    countStat(m, ctx.actor, STAT.sigbus, 1);
+    return 0;
+  }
+  if (got !== 1) return -EFAULT;
+  const pfn = ctx.gupPfn;
+  const writable = ctx.gupWritable && (!logging || write);
+  yield* kvmFaultLock(ctx, vm);
+  let result = -EAGAIN;
+  if (ctx.kernel.mmuInvalidateRetry(ctx, vm, seq)) {
+    emit(ctx, EVENT.stage2_retry, vm, gfn, seq, get(words, vmWord(m, vm, VM_INVALIDATE_IN_PROGRESS)));
+  } else {
+    result = yield* mapFault(ctx, vm, vcpu, slot, gfn, vpn, pfn, permission, writable, logging);
+  }
+  yield* releaseFaultinPage(ctx, pfn, result !== 0, writable);
+  yield* kvmFaultUnlock(ctx, vm);
+  if (writable && logging && result === 0) yield* markPageDirty(ctx, vm, gfn);
+  return result === -EAGAIN ? 0 : result;
+}
+
+/** Steps 11 and 12: which size, and whether an entry of that size only needs more permissions. mmu_lock held. */
+function* mapFault(
+  ctx: Context, vm: number, vcpu: number, slot: number, gfn: number, vpn: number, pfn: number, permission: boolean,
+  writable: boolean, forcePte: boolean,
+): Coroutine {
+  // the mm is going, and with it the table (kvm_uninit_stage2_mmu)
+  if (get(ctx.words, vmWord(ctx.m, vm, VM_HAS_PGT)) === 0) return -EFAULT;
+  let granule = GRANULE_NONE;
+  if (permission) {
+    const root = s2RootWord(ctx.m, vm, gfn);
+    if (--ctx.quantum < 0) yield reads(root);
+    granule = faultGranule(ctx, vm, gfn);
+    if (granule === GRANULE_NONE) return -EAGAIN;
+  }
+  let block = false;
+  if (!forcePte) {
+    if (granule === GRANULE_BLOCK) {
+      block = true;
+    } else if (supportsHugeMapping(ctx, slot, gfn, vpn)) {
+      const size = yield* userMappingSize(ctx, get(ctx.words, vmWord(ctx.m, vm, VM_MM)), vpn);
+      if (size === MAPPING_NONE) return -EAGAIN;
+      block = size === MAPPING_HUGE;
+    }
+  }
+  if (granule !== GRANULE_NONE && block === (granule === GRANULE_BLOCK)) {
+    return writable ? yield* stage2RelaxPerms(ctx, vm, gfn) : 0;
+  }
+  return yield* ctx.kernel.stage2Map(ctx, vm, vcpu, gfn, pfn, block, writable);
+}
+
+/** fault_supports_stage2_huge_mapping(): the block lies in the slot, and guest and VMM addresses agree within it. */
+export function supportsHugeMapping(ctx: Context, slot: number, gfn: number, vpn: number): boolean {
+  const mask = ctx.m.thpPages - 1;
+  const first = gfn & ~mask;
+  const base = slotBase(ctx, slot);
+  return ((gfn ^ vpn) & mask) === 0 && first >= base && first + mask < base + slotPages(ctx, slot);
+}
+
+/** kvm_fault_lock(): mmu_lock for reading, so that faults run in parallel; for writing when the host runs protected KVM. */
+export function* kvmFaultLock(ctx: Context, vm: number): Coroutine<void> {
+  const lock = vmWord(ctx.m, vm, VM_MMU_LOCK);
+  if (--ctx.quantum < 0) yield acquires(lock);
+  if (ctx.kernel.rules.protectedKvm) while (!writeLock(ctx, lock, LOCK_MMU)) yield contended(ctx, lock);
+  else while (!readLock(ctx, lock, LOCK_MMU)) yield contended(ctx, lock);
+}
+
+/** kvm_fault_unlock(). */
+export function* kvmFaultUnlock(ctx: Context, vm: number): Coroutine<void> {
+  const lock = vmWord(ctx.m, vm, VM_MMU_LOCK);
+  if (--ctx.quantum < 0) yield releases(lock);
+  if (ctx.kernel.rules.protectedKvm) writeUnlock(ctx, lock, LOCK_MMU);
+  else readUnlock(ctx, lock, LOCK_MMU);
+}
+
+/** KVM_MMU_LOCK(): for writing. */
+export function* mmuLock(ctx: Context, vm: number): Coroutine<void> {
+  const lock = vmWord(ctx.m, vm, VM_MMU_LOCK);
+  if (--ctx.quantum < 0) yield acquires(lock);
+  while (!writeLock(ctx, lock, LOCK_MMU)) yield contended(ctx, lock);
+}
+
+/** KVM_MMU_UNLOCK(). */
+export function* mmuUnlock(ctx: Context, vm: number): Coroutine<void> {
+  const lock = vmWord(ctx.m, vm, VM_MMU_LOCK);
+  if (--ctx.quantum < 0) yield releases(lock);
+  writeUnlock(ctx, lock, LOCK_MMU);
+}
+
+/**
+ * mmu_invalidate_retry(), the form without a range that arm64 uses: an invalidation is under way anywhere in the VM, or one
+ * has ended since `seq` was read. mmu_lock held, under which neither changes.
+ */
+export function mmuInvalidateRetry(ctx: Context, vm: number, seq: number): boolean {
+  if (get(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_IN_PROGRESS)) !== 0) return true;
+  return get(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_SEQ)) !== seq;
+}
+
+/** mark_page_dirty_in_slot(): one bit of the slot's bitmap. */
+function* markPageDirty(ctx: Context, vm: number, gfn: number): Coroutine<void> {
+  const at = dirtyWord(ctx.m, vm, gfn);
+  if (--ctx.quantum < 0) yield updates(at);
+  fetchOr(ctx.words, at, 1 << (gfn & 31));
+}
+
+/**
+ * kvm_unmap_gfn_range(): removes [start, end) from stage 2, chunk by chunk; TLBs are clean when it returns. mmu_lock is held
+ * for writing. If the caller may block it is dropped between two chunks: in_progress is raised already, so that faults which
+ * get in meanwhile retry. A VM without a table of the host's (pKVM) has nothing to unmap.
+ */
+export function* kvmUnmapGfnRange(
+  ctx: Context, vm: number, start: number, end: number, mayBlock: boolean,
+): Coroutine<void> {
+  const { m, words } = ctx;
+  const hasTable = vmWord(m, vm, VM_HAS_PGT);
+  const chunk = UNMAP_CHUNK_BLOCKS << m.thpOrder;
+  let removed = 0;
+  for (let from = start; from < end && get(words, hasTable) !== 0; ) {
+    const to = Math.min(end, (from & ~(chunk - 1)) + chunk);
+    removed += yield* stage2Unmap(ctx, vm, from, to);
+    yield* freeDeferredTables(ctx, vm);
+    if (mayBlock && to !== end) {
+      yield* mmuUnlock(ctx, vm);
+      yield* mmuLock(ctx, vm);
+    }
+    from = to;
+  }
+  emit(ctx, EVENT.kvm_unmap, vm, start, end, removed);
+}

@@ -1,0 +1,131 @@
+/**
+ * KVM as a subscriber of MMU notifiers (virt/kvm/kvm_main.c, v6.18; kernel-model 3.22). Between start and end faults are held
+ * off by mmu_invalidate_in_progress, after it by mmu_invalidate_seq; mn_active_invalidate_count keeps memslots from changing,
+ * so that end finds a slot exactly if start did.
+ */
+import type { Context, Coroutine, SubscriberOps } from '../machine/context.js';
+import { acquires, reads, releases, writes } from '../machine/effects.js';
+import {
+  VM_INVALIDATE_END, VM_INVALIDATE_IN_PROGRESS, VM_INVALIDATE_SEQ, VM_INVALIDATE_START, VM_MN_ACTIVE_INVALIDATE_COUNT,
+  VM_MN_INVALIDATE_LOCK, VM_SRCU, vmWord,
+} from '../machine/layout.js';
+import { contended, wake } from '../machine/wait.js';
+import { LOCK_MN_INVALIDATE } from '../locks/classes.js';
+import { spinLock, spinUnlock } from '../locks/exclusive.js';
+import { srcuReadLock, srcuReadUnlock } from '../locks/srcu.js';
+import { get, peek, set, writeOnce } from '#words';
+import { activeSet, activeSetWord, slotAt, slotBase, slotCount, slotPages, slotVpn } from './memslots.js';
+import { mmuLock, mmuUnlock } from './mmu.js';
+import { kvmFlushShadowAll } from './shadow.js';
+
+/** kvm_mmu_notifier_ops. */
+export const KVM_SUBSCRIBER: SubscriberOps = {
+  invalidateRangeStart: kvmMmuNotifierInvalidateRangeStart,
+  invalidateRangeEnd: kvmMmuNotifierInvalidateRangeEnd,
+  release: kvmFlushShadowAll,
+};
+
+/** kvm_mmu_notifier_invalidate_range_start(): never fails; [start, end) of the VMM is in no stage 2 when it returns. */
+export function* kvmMmuNotifierInvalidateRangeStart(
+  ctx: Context, vm: number, start: number, end: number, _event: number, blockable: boolean,
+): Coroutine {
+  yield* changeActiveCount(ctx, vm, 1);
+  const srcu = vmWord(ctx.m, vm, VM_SRCU);
+  const side = yield* srcuReadLock(ctx, srcu);
+  if (--ctx.quantum < 0) yield reads(activeSetWord(ctx, vm));
+  const slots = activeSet(ctx, vm);
+  let locked = false;
+  for (let i = 0; i < slotCount(ctx, slots); i++) {
+    const slot = slotAt(slots, i);
+    const offset = slotBase(ctx, slot) - slotVpn(ctx, slot);
+    const first = Math.max(start, slotVpn(ctx, slot));
+    const last = Math.min(end, slotVpn(ctx, slot) + slotPages(ctx, slot));
+    if (first >= last) continue;
+    if (!locked) {
+      // only a range that has guest pages takes mmu_lock at all (071064f14d87)
+      locked = true;
+      yield* mmuLock(ctx, vm);
+      yield* kvmMmuInvalidateBegin(ctx, vm);
+    }
+    kvmMmuInvalidateRangeAdd(ctx, vm, first + offset, last + offset);
+    yield* ctx.kernel.kvmUnmapGfnRange(ctx, vm, first + offset, last + offset, blockable);
+  }
+  if (locked) yield* mmuUnlock(ctx, vm);
+  yield* srcuReadUnlock(ctx, srcu, side);
+  return 0;
+}
+
+/** kvm_mmu_notifier_invalidate_range_end(). */
+export function* kvmMmuNotifierInvalidateRangeEnd(ctx: Context, vm: number, start: number, end: number): Coroutine<void> {
+  const srcu = vmWord(ctx.m, vm, VM_SRCU);
+  const side = yield* srcuReadLock(ctx, srcu);
+  if (--ctx.quantum < 0) yield reads(activeSetWord(ctx, vm));
+  if (overlapsSlot(ctx, activeSet(ctx, vm), start, end)) {
+    yield* mmuLock(ctx, vm);
+    yield* kvmMmuInvalidateEnd(ctx, vm);
+    yield* mmuUnlock(ctx, vm);
+  }
+  yield* srcuReadUnlock(ctx, srcu, side);
+  yield* changeActiveCount(ctx, vm, -1);
+}
+
+function overlapsSlot(ctx: Context, slots: number, start: number, end: number): boolean {
+  for (let i = 0; i < slotCount(ctx, slots); i++) {
+    const slot = slotAt(slots, i);
+    if (start < slotVpn(ctx, slot) + slotPages(ctx, slot) && end > slotVpn(ctx, slot)) return true;
+  }
+  return false;
+}
+
+/** mn_active_invalidate_count, under mn_invalidate_lock; the memslot updater waits for it to be 0. */
+function* changeActiveCount(ctx: Context, vm: number, delta: number): Coroutine<void> {
+  const lock = vmWord(ctx.m, vm, VM_MN_INVALIDATE_LOCK);
+  const at = vmWord(ctx.m, vm, VM_MN_ACTIVE_INVALIDATE_COUNT);
+  if (--ctx.quantum < 0) yield acquires(lock);
+  while (!spinLock(ctx, lock, LOCK_MN_INVALIDATE)) yield contended(ctx, lock);
+  const active = get(ctx.words, at) + delta;
+  writeOnce(ctx.words, at, active);
+  wake(ctx.m, at);
+  ctx.probe.onInvalidateCount(ctx, vm, peek(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_IN_PROGRESS)), active);
+  if (--ctx.quantum < 0) yield releases(lock);
+  spinUnlock(ctx, lock, LOCK_MN_INVALIDATE);
+}
+
+/** kvm_mmu_invalidate_begin(): faults retry from here on. mmu_lock held for writing. */
+export function* kvmMmuInvalidateBegin(ctx: Context, vm: number): Coroutine<void> {
+  const at = vmWord(ctx.m, vm, VM_INVALIDATE_IN_PROGRESS);
+  if (--ctx.quantum < 0) yield writes(at);
+  const inProgress = get(ctx.words, at) + 1;
+  writeOnce(ctx.words, at, inProgress);
+  if (inProgress === 1) {
+    set(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_START), -1);
+    set(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_END), -1);
+  }
+  tellCounts(ctx, vm, inProgress);
+}
+
+/** kvm_mmu_invalidate_range_add(): one merged interval, for the retry test that looks at a range. */
+export function kvmMmuInvalidateRangeAdd(ctx: Context, vm: number, start: number, end: number): void {
+  const startAt = vmWord(ctx.m, vm, VM_INVALIDATE_START);
+  const endAt = vmWord(ctx.m, vm, VM_INVALIDATE_END);
+  const low = get(ctx.words, startAt);
+  set(ctx.words, startAt, low < 0 ? start : Math.min(low, start));
+  set(ctx.words, endAt, Math.max(get(ctx.words, endAt), end));
+}
+
+/** kvm_mmu_invalidate_end(): the sequence first, so that a fault which sees the count drop sees it too. mmu_lock held. */
+export function* kvmMmuInvalidateEnd(ctx: Context, vm: number): Coroutine<void> {
+  const seqAt = vmWord(ctx.m, vm, VM_INVALIDATE_SEQ);
+  if (--ctx.quantum < 0) yield writes(seqAt);
+  writeOnce(ctx.words, seqAt, (get(ctx.words, seqAt) + 1) | 0);
+  const at = vmWord(ctx.m, vm, VM_INVALIDATE_IN_PROGRESS);
+  if (--ctx.quantum < 0) yield writes(at);
+  const inProgress = get(ctx.words, at) - 1;
+  writeOnce(ctx.words, at, inProgress);
+  if (inProgress < 0) ctx.probe.onWarn(ctx, 'I-BAL', 'mmu_invalidate_in_progress went below zero', -1);
+  tellCounts(ctx, vm, inProgress);
+}
+
+function tellCounts(ctx: Context, vm: number, inProgress: number): void {
+  ctx.probe.onInvalidateCount(ctx, vm, inProgress, peek(ctx.words, vmWord(ctx.m, vm, VM_MN_ACTIVE_INVALIDATE_COUNT)));
+}

@@ -1,0 +1,135 @@
+/**
+ * The stage-2 fault under protected KVM as posted in May 2022 (arch/arm64/kvm/mmu.c pkvm_mem_abort, patch 24/89; A14's exits;
+ * kernel-model 3.26): EL2 owns the guest's table, so the host pins the page for good, charges it, and asks EL2 to map it.
+ * Notifiers reach nothing: the VM has no table of the host's. There is no mmu_invalidate_retry.
+ */
+import {
+  EAGAIN, EFAULT, EHWPOISON, EIO, ENOMEM, EPERM, FOLL_HWPOISON, FOLL_LONGTERM, FOLL_WRITE, PG_SWAPBACKED,
+} from '../machine/abi.js';
+import { type Context, type Coroutine, REF_ALLOC } from '../machine/context.js';
+import { reads, writes } from '../machine/effects.js';
+import {
+  PAGE_CONTENT, VCPU_HOST_MC_COUNT, VCPU_HOST_MC_HEAD, VM_MM, pageWord, pinnedPageWord, vcpuWord, vmWord,
+} from '../machine/layout.js';
+import { STAT, countStat } from '../machine/stats.js';
+import { HYP_MAP_GUEST } from '../hyp/hypercalls.js';
+import { MC_PLACE_HOST, MC_PLACE_HOST_MC, moved } from '../hyp/memcache.js';
+import { mightSleep } from '../locks/held.js';
+import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
+import { flagsWord, folioOf, folioPut, testFlag } from '../mm/folio.js';
+import { allocPages } from '../mm/page-alloc.js';
+import { accountLockedVm } from '../mm/util.js';
+import { get, readOnce, set, writeOnce } from '#words';
+import { kvmCallHyp } from './call-hyp.js';
+import { activeSet, activeSetWord, gfnToSlot, gfnToVpn, slotInvalid, slotReadonly } from './memslots.js';
+import { kvmFaultLock, kvmFaultUnlock } from './mmu.js';
+
+export { assignEl2, hostStage2Abort as hostMemAbort, kvmCallHyp } from './call-hyp.js';
+
+/** kvm_mmu_cache_min_pages(): what one map can need, a table page. */
+const MEMCACHE_MIN_PAGES = 1;
+
+/** pin_user_pages() of pkvm_mem_abort: for writing even on a guest's read, so that zero, KSM and shared pages are broken. */
+export const PKVM_GUP_FLAGS = FOLL_HWPOISON | FOLL_LONGTERM | FOLL_WRITE;
+
+/**
+ * pkvm_mem_abort(). kvm->srcu is held, the vCPU is loaded on this CPU.
+ * @returns 0 (mapped, or another vCPU was first, or `ctx.sigbus`), -EFAULT, -ENOMEM (no memory, or over RLIMIT_MEMLOCK), -EIO (a
+ *   page cache page), or another error of EL2's
+ */
+export function* pkvmMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
+  if (--ctx.quantum < 0) yield reads(activeSetWord(ctx, vm));
+  const slot = gfnToSlot(ctx, activeSet(ctx, vm), gfn);
+  if (slot < 0 || slotInvalid(ctx, slot) || (write && slotReadonly(ctx, slot))) return -EFAULT;
+  const mm = get(ctx.words, vmWord(ctx.m, vm, VM_MM));
+  const filled = yield* topupHypMemcache(ctx, vm, vcpu);
+  if (filled !== 0) return filled;
+  if (allocPinnedPage(ctx) !== 0) return -ENOMEM;
+  const charged = yield* accountLockedVm(ctx, mm, 1, true);
+  if (charged !== 0) return charged;
+
+  const result = yield* pinAndMap(ctx, vm, mm, gfn, gfnToVpn(ctx, slot, gfn));
+  if (result !== 0) yield* accountLockedVm(ctx, mm, 1, false);
+  if (result === -EHWPOISON) {
+    ctx.sigbus = true;
+    countStat(ctx.m, ctx.actor, STAT.sigbus, 1);
+    return 0;
+  }
+  return result === -EAGAIN ? 0 : result;
+}
+
+/** Steps 4 to 9, with the pin undone when they fail. -EAGAIN: another vCPU has mapped the page, or so it looks. */
+export function* pinAndMap(ctx: Context, vm: number, mm: number, gfn: number, vpn: number): Coroutine {
+  yield* mmapReadLock(ctx, mm);
+  const pinned = yield* ctx.kernel.pinUserPages(ctx, mm, vpn, PKVM_GUP_FLAGS);
+  const pfn = ctx.gupPfn;
+  yield* mmapReadUnlock(ctx, mm);
+  if (pinned !== 1) return pinned === -EHWPOISON ? pinned : -EFAULT;
+  const head = folioOf(ctx, pfn);
+  if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
+  if (!testFlag(ctx, head, PG_SWAPBACKED)) {
+    // writeback and page_mkclean cannot see this mapping; posted v1 and A13 forgot the pin here (Z30)
+    yield* ctx.kernel.unpinUserPage(ctx, pfn, false);
+    return -EIO;
+  }
+  yield* kvmFaultLock(ctx, vm);
+  let result = yield* kvmCallHyp(ctx, HYP_MAP_GUEST, pfn, gfn, 0, 0);
+  // EL2's answer does not say whether the guest's page is mapped already or the host's is not the host's to give (Z45)
+  if (result === -EPERM) result = -EAGAIN;
+  if (result === 0) insertPinnedPage(ctx, vm, gfn, pfn);
+  yield* kvmFaultUnlock(ctx, vm);
+  if (result !== 0) yield* ctx.kernel.unpinUserPage(ctx, pfn, false);
+  return result;
+}
+
+/** kzalloc(struct kvm_pinned_page): the slot in the machine is there; only the allocation can fail. */
+function allocPinnedPage(ctx: Context): number {
+  mightSleep(ctx, 'kzalloc');
+  return ctx.failAllocation > 0 && --ctx.failAllocation === 0 ? -ENOMEM : 0;
+}
+
+/** Enters the page into the VM's pinned pages, by gfn. mmu_lock held for writing. */
+function insertPinnedPage(ctx: Context, vm: number, gfn: number, pfn: number): void {
+  const at = pinnedPageWord(ctx.m, vm, gfn);
+  if (get(ctx.words, at) !== 0) ctx.probe.onWarn(ctx, 'I-ACCT', 'pinned page inserted twice', pfn);
+  set(ctx.words, at, pfn + 1);
+  ctx.probe.onStage2Pinned(ctx, vm, gfn, pfn);
+}
+
+/** topup_hyp_memcache(): fills the host's memcache of the vCPU. May sleep. 0 or -ENOMEM. */
+export function* topupHypMemcache(ctx: Context, vm: number, vcpu: number): Coroutine {
+  mightSleep(ctx, 'topup_hyp_memcache');
+  const { m, words } = ctx;
+  const head = vcpuWord(m, vm, vcpu, VCPU_HOST_MC_HEAD);
+  const count = vcpuWord(m, vm, vcpu, VCPU_HOST_MC_COUNT);
+  if (--ctx.quantum < 0) yield reads(count);
+  while (readOnce(words, count) < MEMCACHE_MIN_PAGES) {
+    const pfn = yield* allocPages(ctx, 0, ctx.node, 0);
+    if (pfn < 0) return -ENOMEM;
+    const link = pageWord(m, pfn, PAGE_CONTENT);
+    if (--ctx.quantum < 0) yield reads(head);
+    const next = readOnce(words, head);
+    if (--ctx.quantum < 0) yield writes(link);
+    writeOnce(words, link, next);
+    if (--ctx.quantum < 0) yield writes(head);
+    writeOnce(words, head, pfn);
+    moved(ctx, pfn, MC_PLACE_HOST, MC_PLACE_HOST_MC);
+    if (--ctx.quantum < 0) yield writes(count);
+    writeOnce(words, count, readOnce(words, count) + 1);
+  }
+  return 0;
+}
+
+/** free_hyp_memcache(): frees the pages of a list that the host owns again; `place` is where they stood. */
+export function* freeHypMemcache(ctx: Context, headAt: number, place: number): Coroutine<void> {
+  const { m, words } = ctx;
+  while (get(words, headAt + 1) > 0) {
+    const pfn = get(words, headAt);
+    const link = pageWord(m, pfn, PAGE_CONTENT);
+    if (--ctx.quantum < 0) yield reads(link);
+    set(words, headAt, readOnce(words, link));
+    set(words, headAt + 1, get(words, headAt + 1) - 1);
+    moved(ctx, pfn, place, MC_PLACE_HOST);
+    yield* folioPut(ctx, pfn, REF_ALLOC);
+  }
+}

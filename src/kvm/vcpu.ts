@@ -1,0 +1,90 @@
+/**
+ * A vCPU's run loop, the part that matters here (arch/arm64/kvm/arm.c, mmu.c kvm_handle_guest_abort, v6.18): a guest access
+ * is tried by the hardware, and every stage-2 abort is handled until it is done.
+ *
+ * An access that hits the TLB needs none of this: `accessHit` of machine/access.ts, a plain function.
+ */
+import { EHWPOISON, EINTR } from '../machine/abi.js';
+import { ACCESS_DONE, ACCESS_PERMISSION, guestAccess } from '../machine/access.js';
+import type { Context, Coroutine } from '../machine/context.js';
+import { VCPU_ENTERED, VM_HANDLE, VM_SRCU, vcpuWord, vmWord } from '../machine/layout.js';
+import { STAT, countStat } from '../machine/stats.js';
+import { emit } from '../events/emit.js';
+import { EVENT } from '../events/table.js';
+import { srcuReadLock, srcuReadUnlock } from '../locks/srcu.js';
+import { HYP_VCPU_LOAD, HYP_VCPU_PUT } from '../hyp/hypercalls.js';
+import { get, set } from '#words';
+import { kvmCallHyp } from './call-hyp.js';
+
+/**
+ * One load (`write` false) or store of `value` by the guest at `gfn`; `ctx.accessValue` holds what was read or replaced.
+ * @returns 0; -EHWPOISON (SIGBUS: the page is poisoned); -EINTR (a fatal signal); or what the fault handler exits to user
+ *   space with: -EFAULT, -ENOMEM, -EIO
+ */
+export function* vcpuAccess(
+  ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean, value: number,
+): Coroutine {
+  const entered = vcpuWord(ctx.m, vm, vcpu, VCPU_ENTERED);
+  for (let tries = 0; ; tries++) {
+    const access = yield* guestAccess(ctx, vm, gfn, write, value);
+    if (access === ACCESS_DONE) return 0;
+    if (ctx.fatalSignal) return -EINTR;
+    if (get(ctx.words, entered) !== ctx.actor + 1) {
+      const loaded = yield* ctx.kernel.vcpuLoad(ctx, vm, vcpu);
+      if (loaded !== 0) return loaded;
+    }
+    if (tries > 0) {
+      countStat(ctx.m, ctx.actor, STAT.stage2_retries, 1);
+      ctx.probe.onRetry(ctx, vm, gfn);
+    }
+    ctx.abortPermission = access === ACCESS_PERMISSION;
+    const result = yield* kvmHandleGuestAbort(ctx, vm, vcpu, gfn, write);
+    if (result !== 0) return result;
+    if (ctx.sigbus) {
+      ctx.sigbus = false;
+      return -EHWPOISON;
+    }
+  }
+}
+
+/** kvm_handle_guest_abort(): the VM's fault handler, under kvm->srcu. */
+export function* kvmHandleGuestAbort(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
+  countStat(ctx.m, ctx.actor, STAT.stage2_faults, 1);
+  const srcu = vmWord(ctx.m, vm, VM_SRCU);
+  const side = yield* srcuReadLock(ctx, srcu);
+  const result = yield* ctx.kernel.stage2Fault(ctx, vm, vcpu, gfn, write);
+  emit(ctx, EVENT.stage2_fault, vm, gfn, write ? 1 : 0, result);
+  yield* srcuReadUnlock(ctx, srcu, side);
+  return result;
+}
+
+/**
+ * vcpu_load(): this CPU runs that vCPU from now on; under protected KVM it is loaded at EL2 too.
+ * @returns 0, or EL2's -ENOENT, -EINVAL (the VM is dying), -EBUSY (loaded elsewhere)
+ */
+export function* vcpuLoad(ctx: Context, vm: number, vcpu: number): Coroutine {
+  if (ctx.kernel.rules.protectedKvm) {
+    const handle = get(ctx.words, vmWord(ctx.m, vm, VM_HANDLE));
+    const loaded = yield* kvmCallHyp(ctx, HYP_VCPU_LOAD, handle, vcpu, 0, 0);
+    if (loaded !== 0) return loaded;
+  }
+  ctx.loadedVm = vm;
+  ctx.loadedVcpu = vcpu;
+  set(ctx.words, vcpuWord(ctx.m, vm, vcpu, VCPU_ENTERED), ctx.actor + 1);
+  return 0;
+}
+
+/** vcpu_put(): before the actor ends. A vCPU that is still loaded keeps its VM from being torn down (-EBUSY at EL2). */
+export function* vcpuPut(ctx: Context, vm: number, vcpu: number): Coroutine {
+  const entered = vcpuWord(ctx.m, vm, vcpu, VCPU_ENTERED);
+  let result = 0;
+  if (get(ctx.words, entered) === ctx.actor + 1) {
+    set(ctx.words, entered, 0);
+    if (ctx.kernel.rules.protectedKvm) {
+      result = yield* kvmCallHyp(ctx, HYP_VCPU_PUT, get(ctx.words, vmWord(ctx.m, vm, VM_HANDLE)), vcpu, 0, 0);
+    }
+  }
+  ctx.loadedVm = -1;
+  ctx.loadedVcpu = -1;
+  return result;
+}
