@@ -60,13 +60,15 @@ function violationOf(found: object): DiagramViolation & Record<string, unknown> 
     const value = fields[key];
     return typeof value === 'number' ? value : undefined;
   };
-  const { actors } = fields;
-  const first: unknown = Array.isArray(actors) ? actors[0] : undefined;
+  const actors = Array.isArray(fields['actors'])
+    ? fields['actors'].filter((actor): actor is number => typeof actor === 'number')
+    : [];
   return {
     ...fields,
     invariant: String(fields['invariant'] ?? 'unknown'),
     what: String(fields['what'] ?? ''),
-    actor: number('actor') ?? (typeof first === 'number' ? first : undefined),
+    actor: number('actor') ?? actors[0],
+    actors,
     time: number('time'),
     pfn: number('pfn'),
     vm: number('vm'),

@@ -60,7 +60,11 @@ export interface DiagramViolation extends DiagramFocus {
   readonly invariant: string;
   /** What broke, in a few words. */
   readonly what: string;
+  /** Who was found breaking it; -1 or absent: nobody in particular. */
   readonly actor?: number | undefined;
+  /** All who have to do with it: their columns come first. */
+  readonly actors?: readonly number[] | undefined;
+  /** 0 or absent: it was found later, by an audit. */
   readonly time?: number | undefined;
 }
 
@@ -154,8 +158,8 @@ function foldRepeats(steps: readonly Step[]): Step[] {
 }
 
 /** The actors whose columns fit: the violation's, then whoever acted last. */
-function chooseActors(steps: readonly Step[], first: number | undefined): Set<number> {
-  const chosen = new Set<number>(first === undefined ? [] : [first]);
+function chooseActors(steps: readonly Step[], first: readonly number[]): Set<number> {
+  const chosen = new Set<number>(first.slice(0, COLUMNS_MAX));
   for (let i = steps.length - 1; i >= 0 && chosen.size < COLUMNS_MAX; i--) chosen.add((steps[i] as Step).actor);
   return chosen;
 }
@@ -176,8 +180,9 @@ function toRows(steps: readonly Step[]): DiagramRow[] {
 
 function verdictOf(violation: DiagramViolation | undefined, names: readonly string[]): string {
   if (violation === undefined) return '';
-  const who = violation.actor === undefined ? '' : (names[violation.actor] ?? `cpu${violation.actor}`);
-  const when = violation.time === undefined ? '' : `time ${violation.time}`;
+  const who =
+    violation.actor === undefined || violation.actor < 0 ? '' : (names[violation.actor] ?? `cpu${violation.actor}`);
+  const when = (violation.time ?? 0) === 0 ? '' : `time ${violation.time}`;
   const where = [who, when].filter((part) => part !== '').join(', ');
   return `${violation.invariant}: ${violation.what}${where === '' ? '' : ` (${where})`}`;
 }
@@ -192,7 +197,7 @@ export function chooseRows(records: Int32Array, actorNames: readonly string[], o
   const total = Math.floor(records.length / RECORD_WORDS);
   let end = total;
   const last = violation?.time;
-  if (last !== undefined) while (end > 0 && recordTime(records, end - 1) > last) end--;
+  if (last !== undefined && last > 0) while (end > 0 && recordTime(records, end - 1) > last) end--;
   if (end === 0) end = total;
 
   const relevance = new Relevance(records, end, options.focus ?? violation ?? {}, options.thpOrder);
@@ -204,7 +209,8 @@ export function chooseRows(records: Int32Array, actorNames: readonly string[], o
     all.push({ index, time: recordTime(records, index), actor: recordActor(records, index), lines });
   }
   const folded = foldRepeats(all);
-  const chosen = chooseActors(folded, violation?.actor);
+  const involved = [violation?.actor ?? -1, ...(violation?.actors ?? [])].filter((actor) => actor >= 0);
+  const chosen = chooseActors(folded, involved);
   const shown = folded.filter((step) => chosen.has(step.actor));
   const steps = shown.slice(-(options.maxRows ?? ROWS_MAX));
 

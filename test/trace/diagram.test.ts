@@ -102,6 +102,14 @@ describe('the race diagram', () => {
     expect(diagram.rows.map((row) => row.time)).toEqual([1, 3, 6, 7]);
   });
 
+  it('draws what an audit found: nobody was caught, no time is known', () => {
+    const text = raceDiagram(spe, ['vcpu0', 'vmm', 'numa-balancer'], {
+      violation: { invariant: 'I-REF', what: 'refs differ from ledger', actor: -1, actors: [0], time: 0, pfn: 0x4c },
+    });
+    expect(text).toContain('stage2_unmap(gfn 0x11)');
+    expect(text).toContain('\n  *** I-REF: refs differ from ledger\n');
+  });
+
   it('counts an event of a whole huge page for each of its pages', () => {
     const records = story(
       [1, 0, EVENT.anon_map, 0, 0x10, 0x40, 3],
