@@ -43,6 +43,8 @@ export class Probe {
   onAlloc(_ctx: Context, _pfn: number, _order: number): void {}
   /** refs of the folio reached 0 and it goes back to the allocator (I-FREE is asserted here). */
   onFree(_ctx: Context, _pfn: number, _order: number): void {}
+  /** The large folio with head `pfn` has become small folios of one page each, its tails with one REF_TEMP reference. */
+  onSplit(_ctx: Context, _pfn: number): void {}
   /** refs of the folio with head `pfn` changed by `delta` on behalf of a holder kind REF_*. */
   onRef(_ctx: Context, _pfn: number, _delta: number, _holder: number): void {}
   /** refs of the folio were frozen (`frozen` > 0: their count before) or unfrozen (`frozen` = minus the new count). */

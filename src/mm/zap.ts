@@ -11,7 +11,7 @@ import { type Context, type Coroutine, GATHER_FOLIOS, REF_GATHER, REF_MAP } from
 import { acquires, reads, releases, updates } from '../machine/effects.js';
 import { entryPfn, isHuge, isPresent, isSpecial, isTable } from '../machine/entries.js';
 import {
-  CPU_LRU_COUNT, MM_TLB_FLUSH_PENDING, PAGE_MAPS, mmWord, pageWord, pmdLockOf, pmdWord, pteWord, ptlOf,
+  CPU_LRU_COUNT, MM_TLB_FLUSH_BATCHED, MM_TLB_FLUSH_PENDING, PAGE_MAPS, mmWord, pageWord, pmdLockOf, pmdWord, pteWord, ptlOf,
 } from '../machine/layout.js';
 import { contended } from '../machine/wait.js';
 import { emit } from '../events/emit.js';
@@ -21,6 +21,7 @@ import { spinLock, spinUnlock } from '../locks/exclusive.js';
 import { fetchAdd, peek, readOnce, xchg } from '#words';
 import { ZERO_PFN, folioOf, folioTestLarge, refSubAndTest, refsWord } from './folio.js';
 import { ksmMightUnmapZeroPage } from './memory-wp.js';
+import { flushTlbBatchedPending } from './migrate-flush.js';
 import { freeFolio } from './page-alloc.js';
 import { pgtableWithdraw, pteFree } from './pgtable.js';
 import { folioChangeRmapPmd, folioChangeRmapPte } from './rmap.js';
@@ -137,6 +138,8 @@ function* zapPteRange(ctx: Context, mm: number, from: number, end: number): Coro
   const ptl = ptlOf(m, table);
   if (--ctx.quantum < 0) yield acquires(ptl);
   while (!spinLock(ctx, ptl, LOCK_PTL)) yield contended(ctx, ptl);
+  // what a batched unmap has cleared here may not be flushed yet (Z19)
+  if (peek(words, mmWord(m, mm, MM_TLB_FLUSH_BATCHED)) !== 0) yield* flushTlbBatchedPending(ctx, mm);
   let vpn = from;
   for (; vpn < end && ctx.gatherCount < GATHER_FOLIOS; vpn++) {
     const pteAt = pteWord(m, table, vpn);
@@ -146,9 +149,8 @@ function* zapPteRange(ctx: Context, mm: number, from: number, end: number): Coro
     const entry = xchg(words, pteAt, 0);
     ctx.probe.onEntry(ctx, mm, vpn, pteAt, entry, 0);
     ctx.probe.onZapped(ctx, mm, vpn, vpn + 1);
-    // migration entries too: a batched unmap may not have flushed them yet (flush_tlb_batched_pending, Z19)
-    gatherRange(ctx, vpn, vpn + 1);
     if (!isPresent(entry)) continue;
+    gatherRange(ctx, vpn, vpn + 1);
     if (isSpecial(entry)) {
       yield* ksmMightUnmapZeroPage(ctx, entry);
       continue;
