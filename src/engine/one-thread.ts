@@ -1,0 +1,284 @@
+/**
+ * The one-thread engine: runs a program's coroutines one step at a time in the order that a strategy chooses. A step is one
+ * resume of one actor: it performs the effect that the actor yielded last and goes on to its next point.
+ *
+ *   reset the program, start every actor (up to its first point, which touches nothing shared)
+ *   until nobody can run:   who can run? -> strategy.pick -> record the choice -> resume -> a rule broken?
+ *
+ * An actor that waits for (word, value) cannot run while the word holds that value (of lock words, their WAITERS bit apart).
+ * Nobody can run: finished when all are done, else a deadlock. Every way to end is a named outcome, none is a hang.
+ *
+ * The loop runs tens of millions of steps a second, so it allocates nothing of its own and keeps everything in typed arrays
+ * and locals.
+ */
+import type { Coroutine } from '../machine/context.js';
+import { FIRST_WAIT, IDLE_WORD, LOCAL, WAIT_LOCK, WAIT_WORD } from '../machine/effects.js';
+import { type Breach, type Program, TIERS, type Waiting } from './program.js';
+import { ScheduleView, type Strategy } from './strategies/strategy.js';
+
+export const END_FINISHED = 0;
+export const END_DEADLOCK = 1;
+export const END_STEP_LIMIT = 2;
+export const END_VIOLATION = 3;
+export const END_EXCEPTION = 4;
+/** A recorded schedule named an actor that cannot run there. */
+export const END_MISMATCH = 5;
+export const END_NAMES = ['finished', 'deadlock', 'step-limit', 'violation', 'exception', 'mismatch'] as const;
+
+/** How an actor stands: in `waitWord`, beside the words it may wait for. */
+const RUNNABLE = -1;
+const DONE = -2;
+
+/** Sees each step of a schedule: traces, coverage, the check of declared effects. Slows the loop; usually null. */
+export interface StepObserver {
+  /** Step `step` (from 1; 0 = the start, up to the first point) of `actor` is about to perform `effect`. */
+  beforeStep(actor: number, effect: number, step: number): void;
+  /** It has, and the actor now stands before `effect`, or is done (-1). */
+  afterStep(actor: number, effect: number, step: number): void;
+}
+
+/** `gen.next()` without a look-up at a call site that sees a class of object per generator function. */
+const resume = Object.getPrototypeOf(function* () {}).prototype.next as (
+  this: Coroutine<void>,
+) => IteratorResult<number, void>;
+
+export class OneThread {
+  readonly program: Program;
+  readonly stepsMax: number;
+  /** Of the schedule that ran last: who ran in each of its `steps` steps. */
+  readonly choices: Uint8Array;
+  steps = 0;
+  end = END_FINISHED;
+  /** What was broken, when `end` is END_VIOLATION. */
+  breaches: readonly Breach[] = [];
+  /** What an actor threw, and who, when `end` is END_EXCEPTION. */
+  error: unknown = undefined;
+  errorActor = -1;
+  observer: StepObserver | null = null;
+  readonly view = new ScheduleView();
+
+  readonly #coroutines: Coroutine<void>[] = [];
+  readonly #waitWord: Int32Array;
+  readonly #waitValue: Int32Array;
+  readonly #waitMask: Int32Array;
+  /** By actor; and by tier, how many are not done. */
+  readonly #tier: Uint8Array;
+  readonly #left = new Int32Array(TIERS);
+  /** Tiers up to this one have been told to finish: their IDLE_WORD waits are over. */
+  #finishing = 0;
+  /** Actors not done; those of them that wait for a word. */
+  #live = 0;
+  #waiting = 0;
+
+  /** @param stepsMax a schedule that reaches this many steps ends there, as `step-limit` */
+  constructor(program: Program, stepsMax: number) {
+    const actors = program.actors.length;
+    if (actors < 1 || actors > 200) throw new RangeError(`${program.name}: 1 to 200 actors can run, not ${actors}`);
+    this.program = program;
+    this.stepsMax = stepsMax;
+    this.choices = new Uint8Array(stepsMax);
+    this.view.actors = actors;
+    this.#waitWord = new Int32Array(actors);
+    this.#waitValue = new Int32Array(actors);
+    this.#waitMask = new Int32Array(actors);
+    this.#tier = Uint8Array.from(program.actors, (_, actor) => program.tierOf(actor));
+  }
+
+  /**
+   * Runs one schedule from the program's start to its end.
+   * @param strategy has begun this schedule; it is told of the end
+   * @returns END_*
+   */
+  run(strategy: Strategy, variation: number): number {
+    const { program, view } = this;
+    this.steps = 0;
+    this.breaches = [];
+    this.error = undefined;
+    this.errorActor = -1;
+    view.step = 0;
+    view.last = -1;
+    program.reset(variation);
+    let end = this.#startAll();
+    if (end < 0) end = this.#schedule(strategy);
+    if (end === END_FINISHED) this.breaches = program.audit();
+    else if (end === END_VIOLATION) this.breaches = program.alarm.violations.slice();
+    if (this.breaches.length > 0) end = END_VIOLATION;
+    this.end = end;
+    strategy.end(this.steps);
+    return end;
+  }
+
+  /** How the schedule ended, in words: `finished`, `violation I-RO`, `deadlock`, ... */
+  get endText(): string {
+    const name = END_NAMES[this.end] as string;
+    const [first] = this.breaches;
+    return first === undefined ? name : `${name} ${first.invariant}`;
+  }
+
+  /** As {@link endText}; of a finished schedule, the program's final state. */
+  get outcome(): string {
+    return this.end === END_FINISHED ? this.program.observationName(this.program.observe()) : this.endText;
+  }
+
+  /** Whether `actor` has returned. */
+  isDone(actor: number): boolean {
+    return this.#waitWord[actor] === DONE;
+  }
+
+  /** Who stands waiting at the schedule's end, and for what. */
+  waiting(): Waiting[] {
+    return this.program.actors.flatMap((_, actor) => {
+      const word = this.#waitWord[actor] as number;
+      if (word < 0) return [];
+      const kind = (this.view.pending[actor] as number) & 15;
+      return [{ actor, kind, word, value: this.#waitValue[actor] as number }];
+    });
+  }
+
+  /** Every actor up to its first point. Returns the end when that is already one, else -1. */
+  #startAll(): number {
+    const { program, observer } = this;
+    const { clocks } = program;
+    const actors = program.actors.length;
+    const left = this.#left;
+    this.#finishing = 0;
+    this.#live = actors;
+    this.#waiting = 0;
+    this.#waitWord.fill(RUNNABLE);
+    for (let tier = 0; tier < TIERS; tier++) left[tier] = 0;
+    for (let actor = 0; actor < actors; actor++) {
+      const tier = this.#tier[actor] as number;
+      left[tier] = (left[tier] as number) + 1;
+    }
+    for (let actor = 0; actor < actors; actor++) {
+      const coroutine = program.start(actor);
+      this.#coroutines[actor] = coroutine;
+      if (clocks !== null) (clocks[actor] as { time: number }).time = 0;
+      if (observer !== null) observer.beforeStep(actor, LOCAL, 0);
+      try {
+        const { done, value } = resume.call(coroutine);
+        if (done === true) this.#leave(actor);
+        else this.#stand(actor, value);
+        if (observer !== null) observer.afterStep(actor, done === true ? -1 : value, 0);
+      } catch (error) {
+        return this.#threw(actor, error);
+      }
+      if (program.alarm.violations.length > 0) return END_VIOLATION;
+    }
+    this.#finishTiers();
+    return -1;
+  }
+
+  /** The loop. */
+  #schedule(strategy: Strategy): number {
+    const { program, view, stepsMax, choices, observer } = this;
+    const { clocks, alarm } = program;
+    const { pending } = view;
+    const coroutines = this.#coroutines;
+    const waitWord = this.#waitWord;
+    let step = 0;
+    let actor = -1;
+    this.#findEnabled();
+    try {
+      for (;;) {
+        if (view.enabledCount === 0) return this.#live === 0 ? END_FINISHED : END_DEADLOCK;
+        if (step === stepsMax) return END_STEP_LIMIT;
+        const picked = strategy.pick(view);
+        if (picked < 0) return END_MISMATCH;
+        actor = picked;
+        choices[step] = actor;
+        step++;
+        this.steps = step;
+        view.step = step;
+        view.last = actor;
+        if (clocks !== null) (clocks[actor] as { time: number }).time = step;
+        if (observer !== null) observer.beforeStep(actor, pending[actor] as number, step);
+        const waited = waitWord[actor] as number;
+        const result = resume.call(coroutines[actor] as Coroutine<void>);
+        let moved = true;
+        if (result.done === true) {
+          if (waited >= 0) this.#waiting--;
+          this.#leave(actor);
+        } else {
+          const effect = result.value;
+          if (waited < 0 && (effect & 15) < FIRST_WAIT) {
+            // the common case: nothing about who can run has changed, unless somebody waits
+            pending[actor] = effect;
+            moved = false;
+          } else {
+            if (waited >= 0) this.#waiting--;
+            this.#stand(actor, effect);
+          }
+        }
+        if (observer !== null) observer.afterStep(actor, result.done === true ? -1 : result.value, step);
+        if (alarm.violations.length !== 0) return END_VIOLATION;
+        if (moved || this.#waiting !== 0) this.#findEnabled();
+      }
+    } catch (error) {
+      return this.#threw(actor, error);
+    }
+  }
+
+  /** `actor` has yielded `effect`. */
+  #stand(actor: number, effect: number): void {
+    this.view.pending[actor] = effect;
+    const kind = effect & 15;
+    if (kind !== WAIT_LOCK && kind !== WAIT_WORD && kind !== IDLE_WORD) {
+      this.#waitWord[actor] = RUNNABLE;
+      return;
+    }
+    this.#waitWord[actor] = effect >>> 4;
+    this.#waitValue[actor] = this.program.waitValue(actor);
+    this.#waitMask[actor] = kind === WAIT_LOCK ? 0x7fffffff : -1;
+    this.#waiting++;
+  }
+
+  /** `actor` has returned. */
+  #leave(actor: number): void {
+    const tier = this.#tier[actor] as number;
+    this.#waitWord[actor] = DONE;
+    this.#live--;
+    this.#left[tier] = (this.#left[tier] as number) - 1;
+    if (this.#left[tier] === 0) this.#finishTiers();
+  }
+
+  /** Tells the next tier to finish, when all below it are done. */
+  #finishTiers(): void {
+    const left = this.#left;
+    while (this.#live > 0 && left[this.#finishing] === 0) this.program.finish(++this.#finishing);
+  }
+
+  /** Lists who can run: all but the done and those whose word still holds the value they saw. */
+  #findEnabled(): void {
+    const { view } = this;
+    const { words } = this.program;
+    const { enabled } = view;
+    const waitWord = this.#waitWord;
+    const waitValue = this.#waitValue;
+    const waitMask = this.#waitMask;
+    let count = 0;
+    for (let actor = 0, actors = view.actors; actor < actors; actor++) {
+      const word = waitWord[actor] as number;
+      const can =
+        word < 0
+          ? word === RUNNABLE
+          : ((words[word] as number) & (waitMask[actor] as number)) !== (waitValue[actor] as number) ||
+            (this.#finishing > 0 && this.#mayFinish(actor));
+      if (can) enabled[count++] = actor;
+    }
+    view.enabledCount = count;
+  }
+
+  /** Whether an idle `actor` has been told to finish. */
+  #mayFinish(actor: number): boolean {
+    return (
+      (this.#tier[actor] as number) <= this.#finishing && ((this.view.pending[actor] as number) & 15) === IDLE_WORD
+    );
+  }
+
+  #threw(actor: number, error: unknown): number {
+    this.error = error;
+    this.errorActor = actor;
+    return END_EXCEPTION;
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * A program: what the one-thread engine runs. Any set of coroutines over some words fits: the simulated kernel
+ * (one-thread-plan.ts), a small model in a file of its own (programs/), a litmus test.
+ *
+ * Between two schedule points a coroutine may touch only the one shared word that the point declared (effects.ts); what it
+ * runs before its first point touches nothing shared. The engine then sees every interleaving that matters.
+ */
+import type { Coroutine } from '../machine/context.js';
+
+/** A broken rule, as data. */
+export interface Breach {
+  /** The invariant's id: I-STALE, LK1, ...; or `deadlock`, `exception` for those ends. */
+  readonly invariant: string;
+  /** What happened, in a few words. */
+  readonly what: string;
+  /** Who was found breaking it; absent = nobody in particular (a final audit). */
+  readonly actor?: number | undefined;
+}
+
+/** Where a program announces a broken rule at once; the engine looks at the length after each step. */
+export interface Alarm {
+  readonly violations: readonly Breach[];
+}
+
+/** An alarm that never rings: programs that are only checked at their end. */
+export const SILENT: Alarm = { violations: [] };
+
+/** Whoever wants the step number during a step: kernel contexts, for event times. */
+export interface StepClock {
+  time: number;
+}
+
+/** An actor that cannot go on: what it yielded (WAIT_LOCK, WAIT_WORD or IDLE_WORD), and the value the word must leave. */
+export interface Waiting {
+  readonly actor: number;
+  readonly kind: number;
+  readonly word: number;
+  readonly value: number;
+}
+
+/** Actors of tier 0 end by themselves; those of tier n are told to when all of the tiers below have. */
+export const TIERS = 3;
+
+export interface Program {
+  readonly name: string;
+  /** Names; an actor's number is its index. At most 200. */
+  readonly actors: readonly string[];
+  /** Who ends by itself, and who when: 0 to TIERS - 1. */
+  tierOf(actor: number): number;
+  /** What waits are about: an actor that waits for (word, value) is disabled while `words[word]` holds value. */
+  readonly words: Int32Array;
+  /** One per actor, renewed by `reset`; null when nobody asks. */
+  readonly clocks: readonly StepClock[] | null;
+  readonly alarm: Alarm;
+
+  /**
+   * Back to the start.
+   * @param variation chooses among workloads where the program has several; 0 = the one that its seed names
+   */
+  reset(variation: number): void;
+  /** A fresh coroutine of `actor`, after a reset. */
+  start(actor: number): Coroutine<void>;
+  /** The value that goes with the WAIT_* or IDLE_WORD that `actor` has just yielded. */
+  waitValue(actor: number): number;
+  /** All actors of the tiers below are done: those of `tier` shall return at their next idle point. */
+  finish(tier: number): void;
+  /** What is broken in the final state; empty when nothing is. */
+  audit(): readonly Breach[];
+  /** Which of the program's final states this is: a small number for the outcome table. */
+  observe(): number;
+  observationName(observation: number): string;
+  /** What a word is, in a reader's words: `PTL`, `mmu_lock of vm 0`. */
+  describe(word: number): string;
+  /** Who waits for what, and who holds it: a line for each of `waiting`. */
+  explain(waiting: readonly Waiting[]): readonly string[];
+}
