@@ -1,0 +1,143 @@
+/**
+ * remove_migration_ptes: every migration entry of `src` becomes an ordinary entry of `dst`; with dst = src a migration, or the
+ * split of a huge page, is undone (mm/migrate.c, v6.18; kernel-model 3.11 step 10). No notifier: nothing was mapped.
+ */
+import { PG_ANON_EXCLUSIVE, PG_DIRTY, PG_MLOCKED, VM_LOCKED } from '../machine/abi.js';
+import { type Context, type Coroutine, REF_MAP } from '../machine/context.js';
+import { reads, releases, updates, writes } from '../machine/effects.js';
+import {
+  PTE_DIRTY, PTE_PRESENT, PTE_SOFT_DIRTY, PTE_SPECIAL, PTE_WRITE, PTE_YOUNG, SWP_DIRTY, SWP_MIGRATION_READ,
+  SWP_MIGRATION_WRITE, SWP_YOUNG, entryPfn, isHuge, isHugeMigration, isMigrationEntry, isNone, mkEntry, swapType,
+} from '../machine/entries.js';
+import { PAGE_CONTENT, PAGE_MAPPING, pageWord, pmdWord, pteWord, ptlOf } from '../machine/layout.js';
+import { emit } from '../events/emit.js';
+import { EVENT } from '../events/table.js';
+import { LOCK_PMD, LOCK_PTL } from '../locks/classes.js';
+import { spinUnlock } from '../locks/exclusive.js';
+import { readOnce, writeOnce } from '#words';
+import {
+  ZERO_PFN, flagsWord, folioIndex, folioMapping, folioPages, folioTestLarge, mappingIsAnon, refAdd, refsWord, setFlag,
+} from './folio.js';
+import { protBits, thpStart } from './huge-memory.js';
+import { removeMigrationPmd } from './migrate-huge.js';
+import { pmdLock, pteOffsetMapLock } from './pgtable.js';
+import { RMAP_WALK_LOCKED, folioChangeRmapPte, rmapWalkEnd, rmapWalkNext, rmapWalkStart } from './rmap.js';
+import { vmaEnd, vmaFlags, vmaMm } from './vma.js';
+
+/** The caller holds the anon_vma's rwsem. */
+export const RMP_LOCKED = 1 << 0;
+/** A page of zeros becomes the zero page instead (after a split, v6.13+). */
+export const RMP_USE_SHARED_ZEROPAGE = 1 << 1;
+
+/** remove_migration_ptes(). Both folios are locked (they may be one); `dst` has the mapping. */
+export function* removeMigrationPtes(ctx: Context, src: number, dst: number, flags = 0): Coroutine<void> {
+  const mappingAt = pageWord(ctx.m, dst, PAGE_MAPPING);
+  if (--ctx.quantum < 0) yield reads(mappingAt);
+  const mapping = folioMapping(ctx, dst);
+  if (!mappingIsAnon(mapping)) return;
+  const index = folioIndex(ctx, dst);
+  const pages = folioPages(ctx, dst);
+  const locked = (flags & RMP_LOCKED) !== 0;
+  let cursor = locked ? RMAP_WALK_LOCKED : yield* rmapWalkStart(ctx, mapping);
+  while ((cursor = yield* rmapWalkNext(ctx, mapping, cursor, index, pages)) !== 0) {
+    const vma = ctx.rmapVma;
+    const vpn = ctx.rmapVpn;
+    const end = pages === 1 ? vpn + 1 : Math.min(index + pages, vmaEnd(ctx, vma));
+    yield* removeMigrationPte(ctx, vma, vpn, end, src, dst, flags);
+  }
+  if (!locked) yield* rmapWalkEnd(ctx, mapping, cursor);
+}
+
+/** remove_migration_pte(): [vpn, end) of one VMA, looked at under the entries' locks (PVMW_SYNC). */
+function* removeMigrationPte(
+  ctx: Context, vma: number, vpn: number, end: number, src: number, dst: number, flags: number,
+): Coroutine<void> {
+  const { m, words } = ctx;
+  const mm = vmaMm(ctx, vma);
+  const pages = folioPages(ctx, dst);
+  const pmdAt = pmdWord(m, mm, vpn);
+  for (;;) {
+    if (--ctx.quantum < 0) yield reads(pmdAt);
+    const pmd = readOnce(words, pmdAt);
+    if (isNone(pmd)) return;
+    if (isHuge(pmd)) {
+      const lock = yield* pmdLock(ctx, mm, vpn);
+      if (--ctx.quantum < 0) yield reads(pmdAt);
+      const now = readOnce(words, pmdAt);
+      if (isHugeMigration(now) && entryPfn(now) === src) {
+        yield* removeMigrationPmd(ctx, mm, vmaFlags(ctx, vma), thpStart(ctx, vpn), dst, now);
+      }
+      if (--ctx.quantum < 0) yield releases(lock);
+      spinUnlock(ctx, lock, LOCK_PMD);
+      if (isHuge(now) || isNone(now)) return;
+    }
+    const table = yield* pteOffsetMapLock(ctx, mm, vpn);
+    if (table < 0) continue;
+    for (let page = vpn; page < end; page++) {
+      const pteAt = pteWord(m, table, page);
+      if (--ctx.quantum < 0) yield reads(pteAt);
+      const old = readOnce(words, pteAt);
+      const offset = entryPfn(old) - src;
+      if (!isMigrationEntry(old) || offset < 0 || offset >= pages) continue;
+      yield* restorePte(ctx, mm, vmaFlags(ctx, vma), page, dst, dst + offset, pteAt, old, flags);
+    }
+    const ptl = ptlOf(m, table);
+    if (--ctx.quantum < 0) yield releases(ptl);
+    spinUnlock(ctx, ptl, LOCK_PTL);
+    return;
+  }
+}
+
+/** One migration PTE becomes a PTE of subpage `pfn` of the folio `head`. Under the PTL. */
+function* restorePte(
+  ctx: Context, mm: number, vmFlags: number, vpn: number, head: number, pfn: number, pteAt: number, old: number,
+  flags: number,
+): Coroutine<void> {
+  if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
+  const headFlags = readOnce(ctx.words, flagsWord(ctx, head));
+  let entry = presentFromMigration(vmFlags, old, pfn, headFlags);
+  if ((flags & RMP_USE_SHARED_ZEROPAGE) !== 0 && (yield* isUnused(ctx, vmFlags, head, headFlags))) {
+    // try_to_map_unused_to_zeropage(): the page goes when the split drops its reference
+    entry = mkEntry(ZERO_PFN, PTE_SPECIAL | protBits(vmFlags));
+  } else {
+    if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
+    refAdd(ctx, head, 1, REF_MAP);
+    if (restoredExclusive(ctx, old)) {
+      if (--ctx.quantum < 0) yield updates(flagsWord(ctx, pfn));
+      setFlag(ctx, pfn, PG_ANON_EXCLUSIVE);
+    }
+    yield* folioChangeRmapPte(ctx, head, pfn, mm, vpn, 1);
+  }
+  if (--ctx.quantum < 0) yield writes(pteAt);
+  writeOnce(ctx.words, pteAt, entry);
+  ctx.probe.onEntry(ctx, mm, vpn, pteAt, old, entry);
+  emit(ctx, EVENT.migration_entry, mm, vpn, pfn, 0);
+}
+
+/** Whether a small page holds only zeros and may be given up for the zero page. */
+function* isUnused(ctx: Context, vmFlags: number, head: number, headFlags: number): Coroutine<boolean> {
+  if (folioTestLarge(ctx, head) || (headFlags & PG_MLOCKED) !== 0 || (vmFlags & VM_LOCKED) !== 0) return false;
+  const contentAt = pageWord(ctx.m, head, PAGE_CONTENT);
+  if (--ctx.quantum < 0) yield reads(contentAt);
+  return readOnce(ctx.words, contentAt) === 0;
+}
+
+/** The exclusive bit comes back unless the entry is the plain readable kind (5.19+). */
+export const restoredExclusive = (ctx: Context, old: number): boolean =>
+  ctx.kernel.rules.wpReuse === 'v5.19' && swapType(old) !== SWP_MIGRATION_READ;
+
+/**
+ * The entry that a migration entry becomes: mk_pte with the VMA's protection, so that a NUMA hint is gone; writable only if
+ * the entry was; dirty only if the folio is still dirty.
+ */
+export function presentFromMigration(vmFlags: number, old: number, pfn: number, headFlags: number): number {
+  const prot = protBits(vmFlags);
+  return mkEntry(
+    pfn,
+    prot |
+      (prot === PTE_PRESENT && swapType(old) === SWP_MIGRATION_WRITE ? PTE_WRITE : 0) |
+      ((old & SWP_YOUNG) !== 0 ? PTE_YOUNG : 0) |
+      ((old & SWP_DIRTY) !== 0 && (headFlags & PG_DIRTY) !== 0 ? PTE_DIRTY : 0) |
+      (old & PTE_SOFT_DIRTY),
+  );
+}
