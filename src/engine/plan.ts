@@ -39,6 +39,8 @@ export interface VmSpec {
   /** A protected pKVM guest (pages donated); only policies with an EL2 honour it. */
   readonly protected: boolean;
   readonly slots: readonly MemslotSpec[];
+  /** Guest pages that policy pinned-notifiers keeps pinned: first gfn and how many (a profiling buffer). */
+  readonly pinRange?: readonly [number, number];
 }
 
 /** Knobs set before the run: GLOBAL data words (layout.ts KSM_*, KHUGEPAGED_*, THP_*) by name. */

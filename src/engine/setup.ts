@@ -10,7 +10,7 @@ import {
 } from '../machine/layout.js';
 import { NO_EVENTS } from '../events/ring.js';
 import { assignEl2 } from '../kvm/call-hyp.js';
-import { kvmCreateVm, kvmSetMemslot } from '../kvm/vm.js';
+import { kvmCreateVm, kvmSetMemslot, kvmSetPinRange } from '../kvm/vm.js';
 import { mmapWriteLock, mmapWriteUnlock } from '../locks/vma-lock.js';
 import { bootMachine } from '../mm/boot.js';
 import { mmapRegion } from '../mm/mmap.js';
@@ -35,6 +35,7 @@ export function prepareMachine(plan: Plan): Machine {
   plan.vms.forEach((spec, vm) => {
     const isProtected = spec.protected && ctx.kernel.rules.protectedKvm;
     expectOk(`VM ${vm}`, toItsEnd(ctx, kvmCreateVm(ctx, vm, spec.mm, isProtected)));
+    if (spec.pinRange !== undefined) kvmSetPinRange(m, vm, ...spec.pinRange);
     spec.slots.forEach(({ baseGfn, pages, vpn, flags }, slot) => {
       expectOk(`slot ${slot} of VM ${vm}`, toItsEnd(ctx, kvmSetMemslot(ctx, vm, slot, baseGfn, pages, vpn, flags)));
     });

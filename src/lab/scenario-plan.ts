@@ -134,17 +134,18 @@ class PlanBuilder {
       if (guest.process >= file.processes.length) {
         this.refuse(['guests', i, 'process'], `no process ${guest.process}; there are ${file.processes.length}`);
       }
-      return {
-        mm: guest.process,
-        vcpus: this.vcpus(i),
-        protected: guest.protected,
-        slots: guest.slots.map((slot, j) => ({
-          baseGfn: slot.first_gfn,
-          pages: this.pages(slot.pages, ['guests', i, 'slots', j, 'pages']),
-          vpn: slot.first_vpn,
-          flags: slot.flags.reduce((flags, name) => flags | (SLOT_FLAGS[name] ?? 0), 0),
-        })),
-      };
+      const slots = guest.slots.map((slot, j) => ({
+        baseGfn: slot.first_gfn,
+        pages: this.pages(slot.pages, ['guests', i, 'slots', j, 'pages']),
+        vpn: slot.first_vpn,
+        flags: slot.flags.reduce((flags, name) => flags | (SLOT_FLAGS[name] ?? 0), 0),
+      }));
+      const spec = { mm: guest.process, vcpus: this.vcpus(i), protected: guest.protected, slots };
+      if (guest.pinned_range === undefined) return spec;
+      const end = Math.max(...slots.map((slot) => slot.baseGfn + slot.pages));
+      const { first_gfn: wished, pages } = guest.pinned_range;
+      const first = wished < end ? wished : 0;
+      return { ...spec, pinRange: [first, Math.min(pages, end - first)] as const };
     });
   }
 

@@ -64,6 +64,10 @@ const GUEST = z.strictObject({
   /** A protected pKVM guest, where the policy has an EL2. */
   protected: z.boolean().default(false),
   slots: z.array(SLOT).min(1).max(MEMSLOTS_MAX),
+  /** What policy pinned-notifiers keeps pinned (a profiling buffer), in whole huge pages; cut to the guest where it is smaller. */
+  pinned_range: z.strictObject({
+    first_gfn: whole(0, MACHINE_LIMITS.vmPages[1] - 1), pages: whole(1, MACHINE_LIMITS.vmPages[1]),
+  }).optional(),
 });
 
 /** What every actor has. */
