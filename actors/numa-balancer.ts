@@ -4,12 +4,13 @@
  *
  *   mm          the process
  *   period_us   microseconds between two scans (the kernel's numa_balancing_scan_period: 1,000,000 to 60,000,000)
+ *   scan_pages  pages that one scan may change (the kernel's numa_balancing_scan_size: 256 MiB, 65,536 pages)
  *   ops         ends after so many scans; 0 = runs on (default 0)
  */
 import type { Context, Coroutine } from '../src/machine/context.js';
 import { IDLE_SLEEP, IDLE_TOP } from '../src/machine/effects.js';
 import { LATENCY } from '../src/machine/stats.js';
-import { taskNumaWork } from '../src/mm/mempolicy.js';
+import { NUMA_SCAN_PAGES, taskNumaWork } from '../src/mm/mempolicy.js';
 import { noteLatency } from './latency.js';
 import { type ActorParams, param } from './types.js';
 
@@ -24,7 +25,7 @@ export function* numaBalancer(ctx: Context, params: ActorParams): Coroutine<void
       continue;
     }
     const started = ctx.clock();
-    yield* taskNumaWork(ctx, mm);
+    yield* taskNumaWork(ctx, mm, param(params, 'scan_pages', NUMA_SCAN_PAGES));
     noteLatency(ctx, LATENCY.numa_scan, started);
     ctx.probe.onProgress(ctx);
     done++;

@@ -11,7 +11,7 @@ import { MACHINE_LIMITS } from '../machine/config.js';
 import { Machine, VCPUS_MAX } from '../machine/layout.js';
 import type { ActorSpec, MappingSpec, Plan, VmSpec } from '../engine/plan.js';
 import { WORKLOADS } from '../../actors/workload.js';
-import { POLICIES } from '../policies/index.js';
+import { policyById } from '../policies/index.js';
 import { InputError } from './input-error.js';
 import { type Recording, loadRecording } from './recording.js';
 import type { Scenario } from './scenario.js';
@@ -54,7 +54,7 @@ const NO_PARAMETER = new Set(['kind', 'name', 'node', 'count', 'guest', 'process
 export function makePlan(scenario: Scenario, options: PlanOptions): Plan {
   const { file } = scenario;
   const kernel = options.policy ?? file.policy ?? DEFAULT_POLICY;
-  const policy = POLICIES.find((known) => known.id === kernel);
+  const policy = policyById(kernel);
   if (options.policy === undefined && policy === undefined) scenario.refuse(['policy'], `no policy ${kernel}`);
   const el2 = options.el2 ?? policy?.claims.el2 ?? false;
   const builder = new PlanBuilder(scenario, options);

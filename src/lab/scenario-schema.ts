@@ -153,6 +153,7 @@ const ACTOR = z.discriminatedUnion('kind', [
     ...SOME,
     process: RANGE.process,
     period_us: micros.default(1_000_000),
+    scan_pages: whole(1, 1 << 24).default(65_536),
   }),
 ], { error: (issue) => (issue.code === 'invalid_union' ? `expected one of ${ACTOR_KIND_NAMES.join(', ')}` : undefined) });
 
