@@ -45,7 +45,7 @@ const SHOWN_OPS = [
 ] as const;
 
 function operations(report: Report): string {
-  const rows = SHOWN_OPS.filter((name) => report.ops[name] > 0).map((name) => [
+  const rows: (string | number)[][] = SHOWN_OPS.filter((name) => report.ops[name] > 0).map((name) => [
     name, report.ops[name], Math.round(report.ops[name] / Math.max(report.duration_s, 0.001)),
   ]);
   rows.push(['pins taken by KVM', report.pins.kvm, Math.round(report.pins.kvm / Math.max(report.duration_s, 0.001))]);

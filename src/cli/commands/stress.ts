@@ -1,0 +1,97 @@
+/** `pinfall stress`: the main job. A guest raced on real threads for a time, watched, torn down and reported. */
+import { Command } from 'commander';
+import { InputError, fileProblem } from '../../lab/input-error.js';
+import { Simulation } from '../../lab/simulation.js';
+import { NdjsonFile } from '../../trace/ndjson.js';
+import { duration, freshSeed, policy, seed, userPath, wholeNumber } from '../options.js';
+import { EXIT_INTERNAL, EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport } from '../output.js';
+import { onInterrupt } from '../interrupt.js';
+import { renderStress } from '../render/stress.js';
+import { number } from '../render/table.js';
+
+export interface StressFlags {
+  policy?: string;
+  workers?: number;
+  cpus?: number;
+  duration: number;
+  seed?: number;
+  recording?: string;
+  events?: string;
+  json?: boolean;
+  report?: string;
+}
+
+export function stressCommand(): Command {
+  return new Command('stress')
+    .description('race a guest on real threads, check it, and say who unmapped what')
+    .argument('[scenario]', 'a shipped scenario (see list) or a scenario file', 'redis-guest')
+    .option('--policy <id>', 'what pins and notifiers mean (see list)', policy)
+    .option('--workers <n>', 'worker threads; default: one per actor', wholeNumber('--workers', 1, 64))
+    .option('--cpus <n>', 'vCPUs of the guest', wholeNumber('--cpus', 1, 8))
+    .option('--duration <time>', 'how long: 20s, 500ms, 2m', duration('--duration'), 20)
+    .option('--seed <n>', 'fixes workload and daemons, not the interleaving', seed)
+    .option('--recording <dir>', 'a recorded guest to replay')
+    .option('--events <file>', 'write every event, as NDJSON (a name that ends in .ndjson)')
+    .option('--json', 'one report object on standard output')
+    .option('--report <file>', 'the report object to a file')
+    .action(async (scenario: string, flags: StressFlags) => {
+      process.exitCode = await stress(scenario, flags);
+    });
+}
+
+async function stress(scenario: string, flags: StressFlags): Promise<number> {
+  if (flags.events !== undefined && !flags.events.endsWith('.ndjson')) {
+    throw new InputError(`--events: expected a file name that ends in .ndjson, got '${flags.events}'`);
+  }
+  const events = flags.events === undefined ? null : openEvents(userPath(flags.events));
+  const simulation = await Simulation.start({
+    command: 'stress',
+    scenario,
+    base: userPath('.'),
+    seed: flags.seed ?? freshSeed(),
+    events: events === null ? 'recorder' : 'lossless',
+    ...(flags.policy !== undefined && { policy: flags.policy }),
+    ...(flags.workers !== undefined && { workers: flags.workers }),
+    ...(flags.cpus !== undefined && { cpus: flags.cpus }),
+    ...(flags.recording !== undefined && { recording: userPath(flags.recording) }),
+  });
+  if (events !== null) simulation.merged$.subscribe((batch) => events.write(batch));
+  const progress = new ProgressLine();
+  const metrics = simulation.metrics$.subscribe((now) => {
+    progress.show(
+      `${now.elapsed_s.toFixed(0)} s  ${number(Math.round(now.rates.accesses))} accesses/s  ` +
+        `${number(Math.round(now.rates.stage2_faults))} stage-2 faults/s  ` +
+        `${number(Math.round(now.rates.notifier_starts))} notifiers/s  ${now.violations} violations`,
+    );
+  });
+  let interrupted = false;
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, flags.duration * 1000);
+    const stop = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
+    onInterrupt(() => {
+      interrupted = true;
+      stop();
+    });
+    // a run that ends by itself (a dead worker, a hang) need not be waited for
+    void simulation.ended.then(stop);
+  });
+  metrics.unsubscribe();
+  const report = await simulation.stop(interrupted);
+  progress.clear();
+  events?.close();
+  printReport(report, flags, renderStress);
+  if (report.end.kind !== 'finished' && report.end.kind !== 'interrupted') return EXIT_INTERNAL;
+  return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
+}
+
+/** Opened before the run starts, so that a file that cannot be written is refused at once. */
+function openEvents(path: string): NdjsonFile {
+  try {
+    return new NdjsonFile(path);
+  } catch (error) {
+    throw new InputError(`--events ${path}: cannot be written (${fileProblem(error)})`);
+  }
+}

@@ -1,0 +1,47 @@
+/** The reports of `explore` and `replay`, for people. */
+import pc from 'picocolors';
+import type { ExploreReport } from '../../lab/explore.js';
+import type { ReplayReport } from '../../lab/replay.js';
+import type { ReportViolation } from '../../lab/report.js';
+import { number, table } from './table.js';
+
+/** @param scheduleFile where the first violation's schedule was written, if it was */
+export function renderExplore(report: ExploreReport, scheduleFile: string | undefined): string {
+  const rate = report.elapsed_s > 0 ? `, ${number(Math.round(report.steps / report.elapsed_s))} steps/s` : '';
+  const parts = [
+    `${pc.bold('pinfall explore')}  ${report.scenario}, policy ${report.policy}, strategy ${report.strategy}, seed ${report.seed}\n` +
+      `${number(report.schedules)} schedules, ${number(report.steps)} steps, ${report.elapsed_s.toFixed(2)} s${rate}.`,
+    table(['outcome', 'schedules'], report.outcomes.map((row) => [row.state, row.count])),
+    ...report.violations.map(renderViolation),
+    report.violation_count === 0 ? pc.green('No violation.') + (report.guarantee === '' ? '' : ` ${report.guarantee}`) : '',
+    next(report, scheduleFile),
+  ];
+  return parts.filter((part) => part !== '').join('\n\n');
+}
+
+function renderViolation(violation: ReportViolation): string {
+  const head = `${pc.red(pc.bold(violation.invariant))} ${violation.what}`;
+  return violation.diagram === undefined ? head : `${head}\n\n${violation.diagram}`;
+}
+
+function next(report: ExploreReport, scheduleFile: string | undefined): string {
+  const start = 'npm start --silent --';
+  if (scheduleFile !== undefined) return `Next: ${start} replay ${scheduleFile}   # the same execution again`;
+  return report.strategy === 'random'
+    ? `Next: ${start} explore --strategy pct --policy ${report.policy}   # with a bound on what was missed`
+    : `Next: ${start} stress --policy ${report.policy}   # the same kernel on real threads`;
+}
+
+export function renderReplay(report: ReplayReport): string {
+  const matched = report.reproduced ? pc.green('the same end') : pc.red(`a different end: ${report.end.kind}`);
+  const plan = report.same_plan ? '' : ' The scenario has changed since.';
+  return [
+    `${pc.bold('pinfall replay')}  ${report.scenario}, policy ${report.policy}, seed ${report.seed}\n` +
+      `${number(report.steps)} of ${number(report.steps_recorded)} steps; recorded end: ${report.recorded_end}; ${matched}.${plan}`,
+    report.end.detail ?? '',
+    ...report.violations.map((violation) => `${pc.red(pc.bold(violation.invariant))} ${violation.what}`),
+    report.diagram,
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}

@@ -1,0 +1,63 @@
+/** The base kernel record, v6.18, made of the functions of the same names below; and kernels by id: policies and planted bugs. */
+import { SUBSCRIBER_DRIVER, SUBSCRIBER_KVM } from '../machine/abi.js';
+import { type Kernel, RULES_V6_18, type SubscriberOps } from '../machine/context.js';
+import { KVM_FUNCTIONS } from '../kvm/functions.js';
+import { KVM_SUBSCRIBER } from '../kvm/notifier.js';
+import { collapseHugePage } from '../mm/collapse.js';
+import { DRIVER_SUBSCRIBER } from '../mm/driver-subscriber.js';
+import { followPagePte } from '../mm/gup-follow.js';
+import { gupFast } from '../mm/gup-fast.js';
+import { unpinUserPage } from '../mm/gup-grab.js';
+import { pinUserPages } from '../mm/gup.js';
+import { doHugePmdNumaPage } from '../mm/huge-memory-numa.js';
+import { splitHugePmd } from '../mm/huge-memory-split.js';
+import { doHugePmdWpPage } from '../mm/huge-memory-wp.js';
+import { changeHugePmd, doHugePmdAnonymousPage } from '../mm/huge-memory.js';
+import { tlbRemoveTableSyncOne } from '../mm/khugepaged.js';
+import { replacePage, writeProtectPage } from '../mm/ksm-merge.js';
+import { doAnonymousPage } from '../mm/memory-anon.js';
+import { doNumaPage } from '../mm/memory-numa.js';
+import { doWpPage, wpCanReuseAnonFolio } from '../mm/memory-wp.js';
+import { handleMmFault } from '../mm/memory.js';
+import { migrateFolioMove } from '../mm/migrate-move.js';
+import { tryToMigrateOne } from '../mm/migrate-ptes.js';
+import { migratePages } from '../mm/migrate.js';
+import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from '../mm/mmu-notifier.js';
+import { changePteRange, changeProtection } from '../mm/mprotect.js';
+import { splitHugePage } from '../mm/split-huge-page.js';
+import { zapPageRange } from '../mm/zap.js';
+import { policyById } from '../policies/index.js';
+import type { Claims } from '../policies/policy.js';
+
+const SUBSCRIBERS: (SubscriberOps | undefined)[] = [];
+SUBSCRIBERS[SUBSCRIBER_KVM] = KVM_SUBSCRIBER;
+SUBSCRIBERS[SUBSCRIBER_DRIVER] = DRIVER_SUBSCRIBER;
+
+/** v6.18 as it is: nothing replaced. */
+export const BASE_KERNEL: Kernel = {
+  id: 'base',
+  rules: RULES_V6_18,
+  subscribers: SUBSCRIBERS,
+  handleMmFault, doAnonymousPage, doWpPage, wpCanReuseAnonFolio, doNumaPage, doHugePmdAnonymousPage, doHugePmdWpPage,
+  doHugePmdNumaPage, changeHugePmd, splitHugePmd, splitHugePage, gupFast, followPagePte, pinUserPages, unpinUserPage,
+  mmuNotifierInvalidateRangeStart, mmuNotifierInvalidateRangeEnd, changePteRange, changeProtection, migratePages,
+  tryToMigrateOne, migrateFolioMove, writeProtectPage, replacePage, collapseHugePage, tlbRemoveTableSyncOne, zapPageRange,
+  ...KVM_FUNCTIONS,
+};
+
+/**
+ * The kernel of a policy or planted bug: the base record with its functions replaced. One object shape for all of them.
+ * @throws RangeError when there is none of that id
+ */
+export function resolveKernel(id: string): Kernel {
+  const policy = policyById(id);
+  if (policy === undefined) throw new RangeError(`no kernel '${id}'`);
+  return { ...BASE_KERNEL, ...policy.replace, id };
+}
+
+/** What the kernel of this id promises: oracles judge it by that. */
+export function claimsOf(id: string): Claims {
+  const policy = policyById(id);
+  if (policy === undefined) throw new RangeError(`no kernel '${id}'`);
+  return policy.claims;
+}

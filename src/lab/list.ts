@@ -1,0 +1,20 @@
+/** What there is to run and to watch: the object of `pinfall list`. */
+import { EVENT_TABLE } from '../events/table.js';
+import { INVARIANTS } from '../oracle/table.js';
+import { POLICIES } from '../policies/index.js';
+import { listScenarios } from './scenario.js';
+import { listPrograms } from './subject.js';
+
+/** Everything `list` shows. `litmus` and `zoo` are there for those who read it by program: there are none yet. */
+export function listEverything() {
+  return {
+    schema: 'pinfall.list/1' as const,
+    scenarios: listScenarios(),
+    programs: listPrograms(),
+    policies: POLICIES.map(({ id, title, claims }) => ({ id, title, claims })),
+    invariants: INVARIANTS.map(({ id, sentence, when, checked }) => ({ id, sentence, when, checked })),
+    events: EVENT_TABLE.map(([name, ...args]) => ({ name, arguments: args.map((arg) => arg.split(':')[0] as string) })),
+    litmus: [] as string[],
+    zoo: [] as string[],
+  };
+}
