@@ -1,5 +1,5 @@
 /** mmap() of anonymous memory (mm/vma.c __mmap_region, v6.18). */
-import { EEXIST, EINVAL, ENOMEM, VM_HUGEPAGE, VM_MERGEABLE } from '../machine/abi.js';
+import { EEXIST, EINVAL, ENOMEM, VM_HUGEPAGE, VM_MAYWRITE, VM_MERGEABLE } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { writes } from '../machine/effects.js';
 import { MM_KHUGEPAGED_SLOT, MM_KSM_SLOT, MM_USERS, mmWord } from '../machine/layout.js';
@@ -20,7 +20,8 @@ export function* mmapRegion(ctx: Context, mm: number, start: number, pages: numb
   const next = findVmaFrom(ctx, mm, start);
   let result = next >= 0 && vmaStart(ctx, next) < start + pages ? -EEXIST : 0;
   if (result === 0) {
-    const vma = yield* insertVma(ctx, mm, start, start + pages, flags);
+    // do_mmap(): anonymous memory may always be made writable later
+    const vma = yield* insertVma(ctx, mm, start, start + pages, flags | VM_MAYWRITE);
     if (vma < 0) {
       result = -ENOMEM;
     } else {

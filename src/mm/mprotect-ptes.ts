@@ -46,7 +46,12 @@ export function* changePteRange(
     const pteAt = pteWord(m, table, vpn);
     if (--ctx.quantum < 0) yield reads(pteAt);
     const pte = readOnce(words, pteAt);
-    if (numa && isPresent(pte) && (yield* numaSkips(ctx, mm, vma, vpn, pte, local))) continue;
+    if (numa && isPresent(pte)) {
+      const decision = yield* numaDecision(ctx, mm, vma, vpn, pte, local);
+      // its range was announced all the same: stage 2 has lost it already
+      if (decision === NUMA_PINNED) countMechanism(m, ctx.actor, ctx.mechanism, MC_BACKED_OUT, 1);
+      if (decision !== NUMA_CHANGE) continue;
+    }
     if (yield* changePte(ctx, mm, vma, vpn, pteAt, pte, newFlags, numa)) pages++;
   }
   const ptl = ptlOf(m, table);
@@ -63,26 +68,33 @@ export function* localNode(ctx: Context, mm: number, vma: number): Coroutine {
   return readOnce(ctx.words, users) === 1 ? ctx.node : NUMA_NO_NODE;
 }
 
-/** Step 5: whether the scan skips the present entry `pte`. Under the PTL. */
-export function* numaSkips(
+/** What the scan does with an entry: makes it a hint; leaves it, because somebody holds the page; leaves it anyway. */
+export const NUMA_CHANGE = 0;
+export const NUMA_PINNED = 1;
+export const NUMA_LEAVE = 2;
+
+/** Step 5, for the present entry `pte` at `vpn`. Under the PTL. Returns NUMA_*. */
+export function* numaDecision(
   ctx: Context, mm: number, vma: number, vpn: number, pte: number, local: number,
-): Coroutine<boolean> {
+): Coroutine {
   // a hint already; the zero page (no normal folio)
-  if (isProtnone(pte) || isSpecial(pte)) return true;
+  if (isProtnone(pte) || isSpecial(pte)) return NUMA_LEAVE;
   const pfn = entryPfn(pte);
   const head = folioOf(ctx, pfn);
   if (--ctx.quantum < 0) yield reads(pageWord(ctx.m, head, PAGE_MAPPING));
-  if (mappingIsKsm(folioMapping(ctx, head))) return true;
-  if (yield* numaBusy(ctx, mm, vma, vpn, head, pfn)) return true;
-  return pageNode(ctx, pfn) === local;
+  if (mappingIsKsm(folioMapping(ctx, head))) return NUMA_LEAVE;
+  const busy = yield* numaBusy(ctx, vma, head, pfn);
+  if (busy === NUMA_PINNED) emit(ctx, EVENT.numa_skip_pinned, mm, vpn, pfn);
+  if (busy !== NUMA_CHANGE) return busy;
+  return pageNode(ctx, pfn) === local ? NUMA_LEAVE : NUMA_CHANGE;
 }
 
 /** The busy test, by version (kernel-model 3.17, table): which pages the scan leaves to somebody else. */
-function* numaBusy(ctx: Context, mm: number, vma: number, vpn: number, head: number, pfn: number): Coroutine<boolean> {
+function* numaBusy(ctx: Context, vma: number, head: number, pfn: number): Coroutine {
   const { m } = ctx;
   const rule = ctx.kernel.rules.numaBusy;
   const cow = isCowMapping(vmaFlags(ctx, vma));
-  if (!cow) return rule === 'v6.19' && (yield* looksPinned(ctx, mm, vpn, head, pfn));
+  if (!cow && rule !== 'v6.19') return NUMA_CHANGE;
   if (rule === 'v5.16') {
     // page_mapcount(): the subpage's own and, with it, the PMD's
     const maps = pageWord(m, pfn, PAGE_MAPS);
@@ -93,30 +105,16 @@ function* numaBusy(ctx: Context, mm: number, vma: number, vpn: number, head: num
       if (--ctx.quantum < 0) yield reads(entire);
       count += readOnce(ctx.words, entire);
     }
-    return count !== 1;
+    return count === 1 ? NUMA_CHANGE : NUMA_LEAVE;
   }
   if (rule === 'v5.17') {
-    // any reference at all, a pin's 1024 or a FOLL_GET's one
+    // any reference at all: a pin's 1024, or the one of a FOLL_GET
     if (--ctx.quantum < 0) yield reads(refsWord(ctx, head));
-    if (folioRefs(ctx, head) === 1) return false;
-    skippedPinned(ctx, mm, vpn, pfn);
-    return true;
+    return folioRefs(ctx, head) === 1 ? NUMA_CHANGE : NUMA_PINNED;
   }
-  return (yield* looksPinned(ctx, mm, vpn, head, pfn)) || (yield* maybeMappedShared(ctx, head));
-}
-
-/** folio_maybe_dma_pinned(), counted. */
-function* looksPinned(ctx: Context, mm: number, vpn: number, head: number, pfn: number): Coroutine<boolean> {
   if (--ctx.quantum < 0) yield reads(pinsWord(ctx, head));
-  if (!folioMaybeDmaPinned(ctx, head)) return false;
-  skippedPinned(ctx, mm, vpn, pfn);
-  return true;
-}
-
-/** A page that the scan gives up because of a reference, although its range was announced: stage 2 has lost it already. */
-function skippedPinned(ctx: Context, mm: number, vpn: number, pfn: number): void {
-  countMechanism(ctx.m, ctx.actor, ctx.mechanism, MC_BACKED_OUT, 1);
-  emit(ctx, EVENT.numa_skip_pinned, mm, vpn, pfn);
+  if (folioMaybeDmaPinned(ctx, head)) return NUMA_PINNED;
+  return cow && (yield* maybeMappedShared(ctx, head)) ? NUMA_LEAVE : NUMA_CHANGE;
 }
 
 /** folio_maybe_mapped_shared(). */

@@ -19,6 +19,9 @@ import { splitHugePmdIfNeeded } from './huge-memory-split.js';
 import { flushTlbRange } from './tlb-flush.js';
 import { findVma, vmaEnd, vmaFlags, vmaMerge, vmaModifyFlags } from './vma.js';
 
+/** The PTE half of the walk. */
+export { changePteRange } from './mprotect-ptes.js';
+
 const VM_ACCESS_FLAGS = VM_READ | VM_WRITE | VM_EXEC;
 
 /**
@@ -126,7 +129,7 @@ export function* mprotect(ctx: Context, mm: number, start: number, end: number, 
 function* mprotectFixup(ctx: Context, mm: number, vma: number, start: number, end: number, access: number): Coroutine {
   const old = vmaFlags(ctx, vma);
   const flags = (old & ~VM_ACCESS_FLAGS) | access;
-  if ((access & VM_WRITE) !== 0 && (old & (VM_MAYWRITE | VM_WRITE)) === 0) return -EACCES;
+  if ((access & VM_WRITE) !== 0 && (old & VM_MAYWRITE) === 0) return -EACCES;
   if (flags === old) return 0;
   // vma_adjust_trans_huge(): the cut goes through no huge PMD
   yield* splitHugePmdIfNeeded(ctx, mm, vma, start);
