@@ -35,6 +35,8 @@ export interface PlanOptions {
   readonly opsEach?: number;
 }
 
+/** Frames of a machine, all nodes together. */
+const FRAMES_MAX = 1 << 20;
 const DEFAULT_POLICY = 'pinned-notifiers';
 const MAPPING_FLAGS: Readonly<Record<string, number>> = {
   read: VM_READ, write: VM_WRITE, exec: VM_EXEC, mergeable: VM_MERGEABLE, hugepage: VM_HUGEPAGE,
@@ -246,7 +248,10 @@ class PlanBuilder {
           this.refuse([...path, 'process'], `no process ${entry.process}; there are ${file.processes.length}`);
         }
         params['mm'] = entry.process;
-        if ('first_vpn' in entry) this.checkRange(path, entry.process, entry.first_vpn, params['pages'] ?? 0, mappings);
+        if ('first_vpn' in entry) {
+          if (this.options.recording !== undefined) this.cutRange(entry.process, params, mappings);
+          this.checkRange(path, entry.process, params['first_vpn'] ?? 0, params['pages'] ?? 0, mappings);
+        }
       }
       const count = 'count' in entry ? entry.count : 1;
       for (let n = 0; n < count; n++) add(count === 1 ? name : `${name}${n}`, entry, path, { ...params });
@@ -284,10 +289,16 @@ class PlanBuilder {
 
   framesPerNode(): number {
     const said = this.scenario.file.machine.frames_per_node;
-    if (said !== 'recorded') return said;
+    const { nodes } = this.scenario.file.machine;
+    if (said !== 'recorded') {
+      if (said * nodes > FRAMES_MAX) {
+        this.refuse(['machine', 'frames_per_node'], `${said} on each of ${nodes} nodes; expected at most ${FRAMES_MAX} in all`);
+      }
+      return said;
+    }
     const frames = this.pages('recorded', ['machine', 'frames_per_node']);
     const some = Math.max(frames >> 4, 4 << this.scenario.file.machine.thp_order);
-    return Math.min(frames + some, MACHINE_LIMITS.framesPerNode[1]);
+    return Math.min(frames + some, Math.floor(FRAMES_MAX / nodes));
   }
 
   poisonedFrames(frames: number): readonly number[] {
@@ -318,6 +329,16 @@ class PlanBuilder {
   ): void {
     const covered = mappings.some((each) => each.mm === mm && each.start <= start && start + pages <= each.start + each.pages);
     if (!covered) this.refuse(path, `pages ${start} to ${start + pages - 1} are in no mapping of process ${mm}`);
+  }
+
+  /** Another recording than the file was written for (`--recording`) may be smaller: the range moves into its memory. */
+  private cutRange(mm: number, params: Record<string, number>, mappings: readonly MappingSpec[]): void {
+    const first = params['first_vpn'] ?? 0;
+    const own = mappings.filter((each) => each.mm === mm);
+    const into = own.find((each) => each.start <= first && first < each.start + each.pages);
+    const { start, pages } = into ?? own[0] ?? { start: 0, pages: 1 };
+    if (into === undefined) params['first_vpn'] = start;
+    params['pages'] = Math.min(params['pages'] ?? pages, start + pages - (params['first_vpn'] ?? 0));
   }
 
   private pages(said: number | 'recorded', path: readonly PropertyKey[]): number {
