@@ -6,8 +6,17 @@ import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
 import * as Comlink from 'comlink';
 import type { MessagePort } from 'node:worker_threads';
 import {
-  HDR_CONTROL_SEQ, KHUGEPAGED_MAX_PTES_NONE, KHUGEPAGED_MAX_PTES_SHARED, KHUGEPAGED_MAX_PTES_SWAP, KSM_RUN,
-  KSM_SMART_SCAN, KSM_USE_ZERO_PAGES, type Machine, THP_ENABLED, THP_USE_ZERO_PAGE, globalWord,
+  HDR_CONTROL_SEQ,
+  KHUGEPAGED_MAX_PTES_NONE,
+  KHUGEPAGED_MAX_PTES_SHARED,
+  KHUGEPAGED_MAX_PTES_SWAP,
+  KSM_RUN,
+  KSM_SMART_SCAN,
+  KSM_USE_ZERO_PAGES,
+  type Machine,
+  THP_ENABLED,
+  THP_USE_ZERO_PAGE,
+  globalWord,
 } from '../machine/layout.js';
 import { ringDoorbell, wake } from '../machine/wait.js';
 import type { Context, Coroutine, Kernel, Probe } from '../machine/context.js';
@@ -42,7 +51,10 @@ export interface KernelModule {
 }
 export interface ProbeModule {
   readonly createProbe: (
-    m: Machine, plan: Plan, mode: 'threads' | 'one', ledgers: SharedArrayBuffer | null,
+    m: Machine,
+    plan: Plan,
+    mode: 'threads' | 'one',
+    ledgers: SharedArrayBuffer | null,
   ) => Probe & { readonly violations: readonly RunViolation[] };
 }
 export interface ActorsModule {

@@ -6,24 +6,50 @@
  * see a change some time (the calls between them keep the compiler from keeping a value); nothing rests on them: before
  * the worker sleeps it looks through Atomics, and resumed kernel code reads the word again as the kernel would.
  */
+import { FIRST_IDLE, FIRST_WAIT, IDLE_SLEEP, IDLE_TOP, IDLE_WORD, WAIT_LOCK } from '../machine/effects.js';
 import {
-  FIRST_IDLE, FIRST_WAIT, IDLE_SLEEP, IDLE_TOP, IDLE_WORD, WAIT_LOCK,
-} from '../machine/effects.js';
-import {
-  ACTOR_EFFECT, ACTOR_STATE, ACTOR_STEPS, ACTOR_WAIT_KIND, ACTOR_WAIT_VALUE, ACTOR_WAIT_WORD, ACTOR_WORKER, HDR_ABORT,
-  HDR_CONTROL_SEQ, HDR_PHASE, type Machine, WORKER_CURRENT, WORKER_DOORBELL, WORKER_DRAINED, WORKER_PARKED,
-  WORKER_SLICES, WORKER_TIME, workerWord,
+  ACTOR_EFFECT,
+  ACTOR_STATE,
+  ACTOR_STEPS,
+  ACTOR_WORKER,
+  HDR_ABORT,
+  HDR_CONTROL_SEQ,
+  HDR_PHASE,
+  type Machine,
+  WORKER_CURRENT,
+  WORKER_DRAINED,
+  WORKER_SLICES,
+  workerWord,
 } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
-import { WAITERS, lockValue, registerSleeper } from '../machine/wait.js';
+import { WAITERS } from '../machine/wait.js';
 import type { RingWriter } from '../events/ring.js';
 import type { HostOptions } from './control.js';
+import { Doorbell } from './doorbell.js';
+import { EventClock } from './event-clock.js';
 import {
-  type HostedActor, MODE_ON_LOCK, MODE_ON_TIMER, MODE_ON_WORD, MODE_RETURNED, MODE_RUNNABLE, MODE_STOPPED,
+  type HostedActor,
+  MODE_ON_LOCK,
+  MODE_ON_TIMER,
+  MODE_ON_WORD,
+  MODE_RETURNED,
+  MODE_RUNNABLE,
+  MODE_STOPPED,
+  recordWait,
 } from './hosted-actor.js';
 import {
-  ACTOR_ASLEEP, ACTOR_BLOCKED, ACTOR_IDLE, ACTOR_RETURNED, ACTOR_RUNNABLE, NOT_PARKED, PARKED_ASLEEP, PARKED_RING_FULL,
-  PHASE_END, PHASE_FREEZE, isDrain, isFinish, phaseKind, phaseTier,
+  ACTOR_ASLEEP,
+  ACTOR_BLOCKED,
+  ACTOR_IDLE,
+  ACTOR_RETURNED,
+  ACTOR_RUNNABLE,
+  PARKED_ASLEEP,
+  PHASE_END,
+  PHASE_FREEZE,
+  isDrain,
+  isFinish,
+  phaseKind,
+  phaseTier,
 } from './phase.js';
 
 /** Why a slice ended. */
@@ -61,19 +87,18 @@ export class HostLoop {
   resumes = 0;
   sleeps = 0;
   ringWaits = 0;
+  readonly doorbell: Doorbell;
+  readonly clocks: EventClock;
 
   readonly #m: Machine;
   readonly #words: Int32Array;
   readonly #worker: number;
-  readonly #workers: number;
   readonly #ring: RingWriter;
   /** The ring has room for no more than so many records: wait for the reader. 0 = never look. */
   readonly #ringReserve: number;
   readonly #clock: () => number;
   readonly #timeouts: boolean;
   readonly #hooks: HostHooks;
-  readonly #doorbellAt: number;
-  readonly #parkedAt: number;
   readonly #currentAt: number;
   readonly #actors: HostedActor[] = [];
   #phase: number;
@@ -81,19 +106,22 @@ export class HostLoop {
   #pending = 0;
   /** The earliest of the timers, host clock; Infinity when there is none. */
   #nextTimer = Infinity;
-  /** The newest time that any of its actors had. */
-  #newest = 0;
   #ringFull = false;
 
   /** @param ringReserve records that one resume may write; 0 when the ring never holds a worker up */
   constructor(
-    m: Machine, worker: number, workers: number, ring: RingWriter, ringReserve: number, options: HostOptions,
-    clock: () => number, hooks: HostHooks,
+    m: Machine,
+    worker: number,
+    workers: number,
+    ring: RingWriter,
+    ringReserve: number,
+    options: HostOptions,
+    clock: () => number,
+    hooks: HostHooks,
   ) {
     this.#m = m;
     this.#words = m.words;
     this.#worker = worker;
-    this.#workers = workers;
     this.#ring = ring;
     this.#ringReserve = ringReserve;
     this.#clock = clock;
@@ -102,8 +130,8 @@ export class HostLoop {
     this.quantum = options.quantum;
     this.sliceMicros = options.sliceMicros;
     this.spinTurns = options.spinTurns;
-    this.#doorbellAt = workerWord(m, worker, WORKER_DOORBELL);
-    this.#parkedAt = workerWord(m, worker, WORKER_PARKED);
+    this.doorbell = new Doorbell(m, worker, ring);
+    this.clocks = new EventClock(m, worker, workers, ring, this.#actors);
     this.#currentAt = workerWord(m, worker, WORKER_CURRENT);
     this.#phase = 0;
   }
@@ -204,47 +232,10 @@ export class HostLoop {
     if (tier >= 0 && this.#pending === 0) this.#tellDrained();
   }
 
-  /**
-   * Brings the clocks of this worker's actors up to the newest of all workers, and publishes that as the bound below
-   * which no event of this worker will come. A Lamport clock may jump ahead at any time; without this an actor that
-   * seldom meets others would hold up merging.
-   */
-  publish(): void {
-    if (!this.#ring.active) return;
-    const words = this.#words;
-    let newest = this.#newest;
-    for (const a of this.#actors) if (a.ctx.time > newest) newest = a.ctx.time;
-    for (let worker = 0; worker < this.#workers; worker++) {
-      const ahead = ((words[workerWord(this.#m, worker, WORKER_TIME)] as number) - newest) | 0;
-      if (ahead > 0) newest += ahead;
-    }
-    this.#newest = newest;
-    words[workerWord(this.#m, this.#worker, WORKER_TIME)] = newest | 0;
-    this.#raiseClocks(newest);
-    this.#ring.publish(newest);
-  }
-
-  /**
-   * Parks until the doorbell differs from `sample`, as `parked` (PARKED_*). Whoever calls this has looked at everything
-   * that rings since the sample was taken.
-   */
-  waitForDoorbell(sample: number, parked: number, timeoutMs: number): void {
-    const words = this.#words;
-    this.#ring.sleep();
-    words[this.#currentAt] = 0;
-    Atomics.store(words, this.#parkedAt, parked);
-    Atomics.wait(words, this.#doorbellAt, sample, timeoutMs);
-    Atomics.store(words, this.#parkedAt, NOT_PARKED);
-    this.#raiseClocks(this.#ring.wake());
-  }
-
-  /** The longest sleep when nothing is timed. */
-  get sleepMsMax(): number {
-    return this.#timeouts ? SLEEP_MS_MAX : Infinity;
-  }
-
-  sampleDoorbell(): number {
-    return Atomics.load(this.#words, this.#doorbellAt);
+  /** Sleeps while the doorbell says `sample`, `ms` at most. */
+  park(sample: number, parked: number, ms: number): void {
+    const longest = this.#timeouts ? SLEEP_MS_MAX : Infinity;
+    this.clocks.raise(this.doorbell.wait(sample, parked, Math.min(ms, longest)));
   }
 
   /** Whether the actor's wait is over, by a plain load. */
@@ -294,17 +285,17 @@ export class HostLoop {
     a.value = ctx.waitValue;
     if (kind < FIRST_IDLE) {
       a.mode = kind === WAIT_LOCK ? MODE_ON_LOCK : MODE_ON_WORD;
-      this.#record(a, ACTOR_BLOCKED);
+      recordWait(a, ACTOR_BLOCKED);
       return;
     }
     if (kind === IDLE_WORD) {
       a.mode = MODE_ON_WORD;
-      this.#record(a, ACTOR_IDLE);
+      recordWait(a, ACTOR_IDLE);
     } else if (kind === IDLE_SLEEP) {
       a.mode = MODE_ON_TIMER;
       a.wakeAt = this.#clock() + ctx.sleepMicros;
       if (a.wakeAt < this.#nextTimer) this.#nextTimer = a.wakeAt;
-      this.#record(a, ACTOR_ASLEEP);
+      recordWait(a, ACTOR_ASLEEP);
     }
     if (ctx.finish) {
       if (a.nudges++ < NUDGES_MAX || kind === IDLE_TOP) this.#enable(a);
@@ -314,18 +305,9 @@ export class HostLoop {
     }
   }
 
-  #record(a: HostedActor, state: number): void {
-    const words = this.#words;
-    const record = a.ctx.recordAt;
-    words[record + ACTOR_WAIT_KIND] = a.kind;
-    words[record + ACTOR_WAIT_WORD] = a.word;
-    words[record + ACTOR_WAIT_VALUE] = a.value;
-    words[record + ACTOR_STATE] = state;
-  }
-
   #stop(a: HostedActor): void {
     a.modeBeforeStop = a.mode;
-    if (a.mode === MODE_RUNNABLE) this.#record(a, ACTOR_IDLE);
+    if (a.mode === MODE_RUNNABLE) recordWait(a, ACTOR_IDLE);
     a.mode = MODE_STOPPED;
   }
 
@@ -338,7 +320,7 @@ export class HostLoop {
 
   #tellDrained(): void {
     this.#hooks.beforeDrained();
-    this.publish();
+    this.clocks.publish();
     Atomics.store(this.#words, workerWord(this.#m, this.#worker, WORKER_DRAINED), this.#phase);
   }
 
@@ -355,7 +337,7 @@ export class HostLoop {
   #spin(): boolean {
     const actors = this.#actors;
     for (let turn = 0; turn < this.spinTurns; turn++) {
-      Atomics.load(this.#words, this.#doorbellAt);
+      this.doorbell.sample();
       let waiting = false;
       for (let i = 0; i < actors.length; i++) {
         const a = actors[i] as HostedActor;
@@ -374,57 +356,38 @@ export class HostLoop {
    */
   #sleep(): boolean {
     const words = this.#words;
-    const sample = Atomics.load(words, this.#doorbellAt);
+    const sample = this.doorbell.sample();
     if (Atomics.load(words, HDR_CONTROL_SEQ) !== this.controlSeen) return false;
     if (Atomics.load(words, HDR_PHASE) !== this.#phase || Atomics.load(words, HDR_ABORT) !== 0) return true;
     let sleeper: HostedActor | null = null;
     for (const a of this.#actors) {
       if (a.mode !== MODE_ON_LOCK && a.mode !== MODE_ON_WORD) continue;
       sleeper ??= a;
-      if (!this.#register(a)) {
+      if (!this.doorbell.register(a)) {
         this.#enable(a);
         return true;
       }
     }
-    this.publish();
+    this.clocks.publish();
     const due = (this.#nextTimer - this.#clock()) / 1000;
     if (due <= 0) return true;
     this.sleeps++;
     if (sleeper !== null) countStat(this.#m, sleeper.actor, STAT.sleeps, 1);
-    this.waitForDoorbell(sample, PARKED_ASLEEP, Math.min(due, this.sleepMsMax));
+    this.park(sample, PARKED_ASLEEP, due);
     return true;
   }
 
-  /** Registers the worker for what the actor waits for. False: the wait is over. */
-  #register(a: HostedActor): boolean {
-    const words = this.#words;
-    registerSleeper(this.#m, a.word, this.#worker);
-    if (a.mode === MODE_ON_WORD) return Atomics.load(words, a.word) === a.value;
-    return lockValue(Atomics.compareExchange(words, a.word, a.value, a.value | WAITERS)) === a.value;
-  }
-
-  /**
-   * A lossless ring is full. Its reader is not part of the machine and rings no doorbell; it notifies the ring.
-   * @returns false when the event loop is wanted meanwhile
-   */
+  /** A lossless ring is full. False: the event loop is wanted, or room is still missing. */
   #awaitReader(a: HostedActor): boolean {
-    const words = this.#words;
     const begins = !this.#ringFull;
     if (begins) {
       this.#ringFull = true;
       this.ringWaits++;
       countStat(this.#m, a.actor, STAT.waits, 1);
     }
-    Atomics.store(words, this.#parkedAt, PARKED_RING_FULL);
-    const read = this.#ring.waitForReader(this.#ringReserve, READER_MS_MAX, begins);
-    Atomics.store(words, this.#parkedAt, NOT_PARKED);
-    if (read && this.#ring.room() < this.#ringReserve) return false;
+    if (!this.doorbell.waitForReader(this.#ringReserve, READER_MS_MAX, begins)) return false;
     this.#ringFull = false;
     // a freeze may have begun meanwhile
-    return this.phaseSeen && Atomics.load(words, HDR_CONTROL_SEQ) === this.controlSeen;
-  }
-
-  #raiseClocks(time: number): void {
-    for (const a of this.#actors) if (a.ctx.time < time) a.ctx.time = time;
+    return this.phaseSeen && Atomics.load(this.#words, HDR_CONTROL_SEQ) === this.controlSeen;
   }
 }

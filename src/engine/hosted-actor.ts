@@ -1,6 +1,7 @@
 /** One actor as its host sees it: its coroutine, and what it waits for. */
 import type { Context, Coroutine } from '../machine/context.js';
 import { IDLE_TOP } from '../machine/effects.js';
+import { ACTOR_STATE, ACTOR_WAIT_KIND, ACTOR_WAIT_VALUE, ACTOR_WAIT_WORD } from '../machine/layout.js';
 
 /** The coroutine may be resumed. */
 export const MODE_RUNNABLE = 0;
@@ -41,4 +42,13 @@ export class HostedActor {
     this.ctx = ctx;
     this.coroutine = coroutine;
   }
+}
+
+/** Says in the actor's shared record what it waits for, as ACTOR_STATE `state`. */
+export function recordWait(a: HostedActor, state: number): void {
+  const { words, recordAt } = a.ctx;
+  words[recordAt + ACTOR_WAIT_KIND] = a.kind;
+  words[recordAt + ACTOR_WAIT_WORD] = a.word;
+  words[recordAt + ACTOR_WAIT_VALUE] = a.value;
+  words[recordAt + ACTOR_STATE] = state;
 }

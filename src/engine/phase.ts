@@ -11,7 +11,23 @@
  *   FINISH_t  actors of tier t and below return at the top of their loops
  *   END       hosts return
  */
-import { ACTOR_STATE, HDR_PHASE, type Machine, WORKER_DRAINED, WORKER_PARKED, actorWord, workerWord } from '../machine/layout.js';
+import {
+  ACTOR_EFFECT,
+  ACTOR_STATE,
+  ACTOR_STEPS,
+  ACTOR_WORKER,
+  HDR_ABORT,
+  HDR_PHASE,
+  type Machine,
+  WAIT_TABLE_WORDS,
+  WORKERS_MAX,
+  WORKER_CURRENT,
+  WORKER_DRAINED,
+  WORKER_PARKED,
+  WORKER_TIME,
+  actorWord,
+  workerWord,
+} from '../machine/layout.js';
 import { ringDoorbell } from '../machine/wait.js';
 import type { ActorSpec } from './plan.js';
 
@@ -57,7 +73,26 @@ export const ACTOR_THREW = 6;
 
 export const ACTOR_STATE_NAMES = ['absent', 'runnable', 'blocked', 'idle', 'asleep', 'returned', 'threw'] as const;
 
-export const actorState = (m: Machine, actor: number): number => Atomics.load(m.words, actorWord(m, actor, ACTOR_STATE));
+export const actorState = (m: Machine, actor: number): number =>
+  Atomics.load(m.words, actorWord(m, actor, ACTOR_STATE));
+
+/**
+ * Forgets what an earlier run on the same machine left in the engine's words.
+ * @param placement the worker of each actor
+ */
+export function resetWords(m: Machine, placement: readonly number[]): void {
+  Atomics.store(m.words, HDR_ABORT, 0);
+  m.words.fill(0, m.waitTableAt, m.waitTableAt + WAIT_TABLE_WORDS);
+  for (let worker = 0; worker < WORKERS_MAX; worker++) {
+    for (const field of [WORKER_PARKED, WORKER_DRAINED, WORKER_CURRENT, WORKER_TIME]) {
+      m.words[workerWord(m, worker, field)] = 0;
+    }
+  }
+  placement.forEach((worker, actor) => {
+    for (const field of [ACTOR_STATE, ACTOR_EFFECT, ACTOR_STEPS]) m.words[actorWord(m, actor, field)] = 0;
+    m.words[actorWord(m, actor, ACTOR_WORKER)] = worker;
+  });
+}
 
 /** Gives all workers a command. Returns the phase word that their answers will name. */
 export function command(m: Machine, workers: number, kind: number): number {

@@ -51,7 +51,9 @@ export function checkPlacement(actors: readonly ActorSpec[], placement: readonly
   }
   placement.forEach((worker, actor) => {
     if (!Number.isInteger(worker) || worker < 0 || worker >= WORKERS_MAX) {
-      throw new RangeError(`placement: ${actors[actor]?.name ?? actor} on worker ${worker}: expected 0 to ${WORKERS_MAX - 1}`);
+      throw new RangeError(
+        `placement: ${actors[actor]?.name ?? actor} on worker ${worker}: expected 0 to ${WORKERS_MAX - 1}`,
+      );
     }
   });
   const empty = actorsByWorker(placement).findIndex((there) => there.length === 0);

@@ -7,8 +7,19 @@
  */
 import { ACTOR_STEPS, type Machine, WORKER_DRAINED, WORKER_PARKED, actorWord, workerWord } from '../machine/layout.js';
 import {
-  ACTOR_ASLEEP, ACTOR_IDLE, ACTOR_RETURNED, NOT_PARKED, PHASE_DRAIN, PHASE_FINISH, PHASE_FREEZE, TIERS, actorState,
-  allDrained, allParked, command, tierOf,
+  ACTOR_ASLEEP,
+  ACTOR_IDLE,
+  ACTOR_RETURNED,
+  NOT_PARKED,
+  PHASE_DRAIN,
+  PHASE_FINISH,
+  PHASE_FREEZE,
+  TIERS,
+  actorState,
+  allDrained,
+  allParked,
+  command,
+  tierOf,
 } from './phase.js';
 import type { Plan } from './plan.js';
 import { type Hang, Patience } from './watchdog.js';
@@ -41,7 +52,9 @@ export class Rendezvous {
   async freeze(): Promise<Hang | null> {
     command(this.#m, this.#workers, PHASE_FREEZE);
     if (await this.#until(() => allParked(this.#m, this.#workers))) return null;
-    const awake = this.#workersWhere((worker) => Atomics.load(this.#m.words, workerWord(this.#m, worker, WORKER_PARKED)) === NOT_PARKED);
+    const awake = this.#workersWhere(
+      (worker) => Atomics.load(this.#m.words, workerWord(this.#m, worker, WORKER_PARKED)) === NOT_PARKED,
+    );
     return this.#late(`worker ${awake.join(', ')} did not park`, []);
   }
 
@@ -60,11 +73,14 @@ export class Rendezvous {
       const phase = command(this.#m, this.#workers, first + tier);
       if (await this.#until(() => allDrained(this.#m, this.#workers, phase))) continue;
       const missing = new Set(
-        this.#workersWhere((worker) => Atomics.load(this.#m.words, workerWord(this.#m, worker, WORKER_DRAINED)) !== phase),
+        this.#workersWhere(
+          (worker) => Atomics.load(this.#m.words, workerWord(this.#m, worker, WORKER_DRAINED)) !== phase,
+        ),
       );
       const resting = first === PHASE_DRAIN ? [ACTOR_IDLE, ACTOR_ASLEEP, ACTOR_RETURNED] : [ACTOR_RETURNED];
       const late = this.#plan.actors.flatMap((spec, actor) =>
-        tierOf(spec) <= tier && !resting.includes(actorState(this.#m, actor)) ? [actor] : []);
+        tierOf(spec) <= tier && !resting.includes(actorState(this.#m, actor)) ? [actor] : [],
+      );
       const names = late.map((actor) => this.#plan.actors[actor]?.name).join(', ');
       return this.#late(`${names || `worker ${[...missing].join(', ')}`} did not ${what}`, late);
     }
@@ -77,7 +93,9 @@ export class Rendezvous {
 
   #late(text: string, actors: readonly number[]): Hang {
     return {
-      reason: 'time limit', text: `time limit: ${text} within ${this.#limitMs} ms`, actors,
+      reason: 'time limit',
+      text: `time limit: ${text} within ${this.#limitMs} ms`,
+      actors,
       graph: waitsFor(this.#m, this.#plan),
     };
   }

@@ -5,8 +5,21 @@
 import { LOCK_WRITE } from '../machine/context.js';
 import { EFFECT_NAMES, FIRST_WAIT, IDLE_SLEEP, IDLE_TOP, effectKind, effectWord } from '../machine/effects.js';
 import {
-  ACTOR_EFFECT, ACTOR_HELD, ACTOR_HELD_COUNT, ACTOR_OPERATION, ACTOR_PREEMPT_COUNT, ACTOR_PROGRESS, ACTOR_RETRIES,
-  ACTOR_STATE, ACTOR_STEPS, ACTOR_WAIT_KIND, ACTOR_WAIT_VALUE, ACTOR_WAIT_WORD, ACTOR_WORKER, HELD_MAX, type Machine,
+  ACTOR_EFFECT,
+  ACTOR_HELD,
+  ACTOR_HELD_COUNT,
+  ACTOR_OPERATION,
+  ACTOR_PREEMPT_COUNT,
+  ACTOR_PROGRESS,
+  ACTOR_RETRIES,
+  ACTOR_STATE,
+  ACTOR_STEPS,
+  ACTOR_WAIT_KIND,
+  ACTOR_WAIT_VALUE,
+  ACTOR_WAIT_WORD,
+  ACTOR_WORKER,
+  HELD_MAX,
+  type Machine,
   actorWord,
 } from '../machine/layout.js';
 import { lockClass } from '../locks/classes.js';

@@ -1,18 +1,11 @@
 /** A run on real threads, as the main thread conducts it. See threads.ts for what it promises. */
-import { MessageChannel } from 'node:worker_threads';
-import type { Remote } from 'comlink';
 import { Piscina } from 'piscina';
-import {
-  ACTOR_EFFECT, ACTOR_STATE, ACTOR_STEPS, ACTOR_WORKER, HDR_ABORT, type Machine, WAIT_TABLE_WORDS, WORKER_CURRENT,
-  WORKER_DRAINED, WORKER_PARKED, WORKER_TIME, actorWord, workerWord,
-} from '../machine/layout.js';
+import { HDR_ABORT, type Machine, WORKER_CURRENT, workerWord } from '../machine/layout.js';
 import { ringDoorbell } from '../machine/wait.js';
 import { ringBuffer } from '../events/ring.js';
-import {
-  type ActorLuggage, type HostApi, type HostResult, type HostStats, type HostTask, type Notice, type RunViolation, beckon, setMachineKnob,
-  wrapHost,
-} from './control.js';
-import { PHASE_END, PHASE_FREEZE, PHASE_RUN, command } from './phase.js';
+import { type ActorLuggage, type HostStats, type RunViolation, setMachineKnob } from './control.js';
+import { HostLink } from './host-link.js';
+import { PHASE_END, PHASE_FREEZE, PHASE_RUN, command, resetWords } from './phase.js';
 import { actorsByWorker, checkPlacement, placeActors } from './placement.js';
 import type { Plan } from './plan.js';
 import { Rendezvous, sleepMs } from './rendezvous.js';
@@ -22,22 +15,14 @@ import { type Hang, Watchdog } from './watchdog.js';
 
 /** How long workers may take to stop by themselves when a run ends badly; then their threads are ended. */
 const STOP_MS = 300;
-
-interface HostHandle {
-  readonly worker: number;
-  readonly api: Remote<HostApi>;
-  readonly done: Promise<void>;
-  threadId: number;
-  settled: boolean;
-  result: HostResult | null;
-  violationsSeen: number;
-  lastWords: string | null;
-}
+/** How long they may take to return when all is done. */
+const END_MS = 5000;
 
 export class ThreadedRun implements ThreadRun {
   readonly machine: Machine;
   readonly plan: Plan;
   readonly rings: readonly SharedArrayBuffer[];
+  readonly ledgers: readonly (SharedArrayBuffer | null)[];
   readonly violations: RunViolation[] = [];
   readonly ended: Promise<EndState>;
   readonly clientsDone: Promise<void>;
@@ -46,7 +31,7 @@ export class ThreadedRun implements ThreadRun {
   readonly #placement: number[];
   readonly #workers: number;
   readonly #pool: Piscina;
-  readonly #hosts: HostHandle[] = [];
+  readonly #hosts: HostLink[] = [];
   readonly #rendezvous: Rendezvous;
   readonly #listeners = new Set<(violation: RunViolation) => void>();
   readonly #returned = new Set<number>();
@@ -59,7 +44,6 @@ export class ThreadedRun implements ThreadRun {
   #askedAt = 0;
   /** Set by the first thing that ends the run. */
   #ending = false;
-  #failure: Error | null = null;
   #finishing: Promise<EndState> | null = null;
   /** Commands run one after the other. */
   #queue: Promise<unknown> = Promise.resolve();
@@ -74,12 +58,15 @@ export class ThreadedRun implements ThreadRun {
     if (options.placement !== null) checkPlacement(plan.actors, options.placement);
     this.#placement = [...(options.placement ?? placeActors(plan.actors, options.workers))];
     this.#workers = Math.max(...this.#placement) + 1;
-    this.rings = Array.from({ length: this.#workers }, () => ringBuffer(options.events === 'off' ? 0 : options.ringRecords));
+    this.rings = Array.from({ length: this.#workers }, () =>
+      ringBuffer(options.events === 'off' ? 0 : options.ringRecords),
+    );
+    this.ledgers = this.rings.map((_, worker) => options.ledgers(worker));
     this.ended = new Promise((resolve) => (this.#resolveEnded = resolve));
     this.clientsDone = new Promise((resolve) => (this.#resolveClients = resolve));
     this.#rendezvous = new Rendezvous(machine, plan, this.#workers, options.rendezvousMs, () => this.#ending);
     this.#watchdog = options.watchdog === null ? null : new Watchdog(machine, plan, this.#workers, options.watchdog);
-    this.#resetWords();
+    resetWords(machine, this.#placement);
     this.#pool = new Piscina({
       filename: new URL('./worker.js', import.meta.url).href,
       minThreads: this.#workers,
@@ -96,11 +83,11 @@ export class ThreadedRun implements ThreadRun {
     command(this.machine, this.#workers, PHASE_FREEZE);
     actorsByWorker(this.#placement).forEach((actors, worker) => this.#hosts.push(this.#launch(worker, actors)));
     try {
-      for (const host of this.#hosts) host.threadId = (await this.#call(host, (api) => api.start())).threadId;
+      for (const host of this.#hosts) host.threadId = (await host.call((api) => api.start())).threadId;
     } catch (error) {
       this.#ending = true;
       await this.#pool.destroy();
-      throw this.#failure ?? error;
+      throw error;
     }
     this.#started = true;
     this.#startedAt = performance.now();
@@ -145,19 +132,26 @@ export class ThreadedRun implements ThreadRun {
     });
   }
 
+  pauseWorker(worker: number): Promise<void> {
+    return this.#hostAt(worker).call((api) => api.pause());
+  }
+
+  resumeWorker(worker: number): Promise<void> {
+    return this.#hostAt(worker).call((api) => api.resume());
+  }
+
   async setKnob(name: string, value: number): Promise<boolean> {
     if (setMachineKnob(this.machine, name, value)) return true;
-    const known = await Promise.all(this.#hosts.map((host) => this.#call(host, (api) => api.setKnob(name, value))));
+    const known = await Promise.all(this.#hosts.map((host) => host.call((api) => api.setKnob(name, value))));
     return known.includes(true);
   }
 
   drain(during?: (m: Machine) => readonly RunViolation[]): Promise<readonly RunViolation[]> {
-    return this.#enqueue(() =>
-      this.#drained(async () => during?.(this.machine) ?? this.#options.audit(this.machine, this.plan, 'drain')));
+    return this.#enqueue(() => this.#drained(async () => during?.(this.machine) ?? this.#audit('drain')));
   }
 
   stats(): Promise<readonly HostStats[]> {
-    return Promise.all(this.#hosts.map((host) => this.#call(host, (api) => api.stats())));
+    return Promise.all(this.#hosts.map((host) => host.call((api) => api.stats())));
   }
 
   move(actor: number, worker: number): Promise<void> {
@@ -165,7 +159,7 @@ export class ThreadedRun implements ThreadRun {
       const from = this.#hostAt(this.#placement[actor] ?? -1);
       const to = this.#hostAt(worker);
       const luggage = await this.#returnOf(actor, from);
-      await this.#call(to, (api) => api.spawn(actor, luggage));
+      await to.call((api) => api.spawn(actor, luggage));
       this.#placement[actor] = worker;
     });
   }
@@ -182,7 +176,7 @@ export class ThreadedRun implements ThreadRun {
   spawn(actor: number, worker: number): Promise<void> {
     return this.#enqueue(async () => {
       if ((this.#placement[actor] ?? 0) >= 0) throw new RangeError(`actor ${actor} was not retired`);
-      await this.#call(this.#hostAt(worker), (api) => api.spawn(actor, null));
+      await this.#hostAt(worker).call((api) => api.spawn(actor, null));
       this.#returned.delete(actor);
       this.#placement[actor] = worker;
     });
@@ -198,11 +192,9 @@ export class ThreadedRun implements ThreadRun {
       if (this.#ending) return this.ended;
       this.#ending = true;
       command(this.machine, this.#workers, PHASE_END);
-      await Promise.all(this.#hosts.map((host) => host.done));
-      for (const host of this.#hosts) this.#collect(host);
-      for (const violation of this.#options.audit(this.machine, this.plan, 'end')) this.#violation(violation);
-      return this.#end({ kind: 'finished', text: 'finished', hang: null, death: null });
-    }).catch(() => this.ended);
+      await Promise.race([Promise.all(this.#hosts.map((host) => host.done)), sleepMs(END_MS)]);
+      return this.#end(this.#lastLook());
+    });
     return this.#finishing;
   }
 
@@ -211,79 +203,67 @@ export class ThreadedRun implements ThreadRun {
     return this.ended;
   }
 
-  /** Forgets what an earlier run on the same machine left in the engine's words. */
-  #resetWords(): void {
-    const { machine: m } = this;
-    Atomics.store(m.words, HDR_ABORT, 0);
-    m.words.fill(0, m.waitTableAt, m.waitTableAt + WAIT_TABLE_WORDS);
-    for (let worker = 0; worker < this.#workers; worker++) {
-      for (const field of [WORKER_PARKED, WORKER_DRAINED, WORKER_CURRENT, WORKER_TIME]) m.words[workerWord(m, worker, field)] = 0;
+  /** The last audit, with all workers gone. */
+  #lastLook(): Pick<EndState, 'kind' | 'text' | 'hang' | 'death'> {
+    try {
+      for (const host of this.#hosts) host.collect();
+      for (const violation of this.#audit('end')) this.#violation(violation);
+      return { kind: 'finished', text: 'finished', hang: null, death: null };
+    } catch (error) {
+      return { kind: 'aborted', text: `the last audit failed: ${String(error)}`, hang: null, death: null };
     }
-    this.plan.actors.forEach((_, actor) => {
-      for (const field of [ACTOR_STATE, ACTOR_EFFECT, ACTOR_STEPS]) m.words[actorWord(m, actor, field)] = 0;
-      m.words[actorWord(m, actor, ACTOR_WORKER)] = this.#placement[actor] as number;
+  }
+
+  #audit(where: 'drain' | 'end'): readonly RunViolation[] {
+    return this.#options.audit(this.machine, this.plan, where, this.ledgers);
+  }
+
+  #launch(worker: number, actors: readonly number[]): HostLink {
+    const { host: options, modules, events } = this.#options;
+    const task = {
+      plan: this.plan,
+      machine: this.machine.buffer,
+      worker,
+      workers: this.#workers,
+      actors,
+      ring: this.rings[worker] as SharedArrayBuffer,
+      lossy: events === 'lossy',
+      recorder: events === 'recorder',
+      ledgers: this.ledgers[worker] ?? null,
+      options,
+      modules,
+    };
+    return new HostLink(this.machine, this.#pool, task, {
+      violation: (violation) => this.#violation(violation),
+      returned: (actor) => this.#actorReturned(actor),
+      ended: () => {
+        if (this.#ending) return;
+        const text = 'a worker stopped: the run was aborted from inside';
+        void this.#endBadly({ kind: 'aborted', text, hang: null, death: null });
+      },
+      failed: (host, error) => void this.#died(host, error),
     });
   }
 
-  #launch(worker: number, actors: readonly number[]): HostHandle {
-    const control = new MessageChannel();
-    const notices = new MessageChannel();
-    const { host: options, modules, ledgers, events } = this.#options;
-    const task: HostTask = {
-      plan: this.plan, machine: this.machine.buffer, worker, workers: this.#workers, actors,
-      ring: this.rings[worker] as SharedArrayBuffer, lossy: events === 'lossy', recorder: events === 'recorder', ledgers,
-      options, modules, control: control.port2, notices: notices.port2,
-    };
-    const running = this.#pool.run(task, { transferList: [control.port2, notices.port2] }) as Promise<HostResult>;
-    const host: HostHandle = {
-      worker, api: wrapHost(control.port1), threadId: 0, settled: false, result: null, violationsSeen: 0, lastWords: null,
-      done: running.then((result) => this.#hostReturned(host, result), (error: unknown) => this.#hostFailed(host, error)),
-    };
-    notices.port1.on('message', (notice: Notice) => this.#notice(host, notice));
-    control.port1.unref();
-    notices.port1.unref();
-    return host;
-  }
-
-  #hostReturned(host: HostHandle, result: HostResult): void {
-    host.settled = true;
-    host.result = result;
-    if (this.#ending) return;
-    void this.#endBadly({ kind: 'aborted', text: 'a worker stopped: the run was aborted from inside', hang: null, death: null });
-  }
-
-  async #hostFailed(host: HostHandle, error: unknown): Promise<void> {
-    host.settled = true;
-    this.#failure ??= error instanceof Error ? error : new Error(String(error));
-    if (this.#ending) return;
-    this.#ending = this.#started;
-    if (!this.#started) return;
-    const { words } = this.machine;
-    const current = (words[workerWord(this.machine, host.worker, WORKER_CURRENT)] as number) - 1;
+  async #died(host: HostLink, error: Error): Promise<void> {
+    if (this.#ending || !this.#started) return;
+    this.#ending = true;
+    const current = (this.machine.words[workerWord(this.machine, host.worker, WORKER_CURRENT)] as number) - 1;
     this.#stopAll();
     // its last words may still be under way
     await sleepMs(20);
     const actor = current >= 0 ? actorReport(this.machine, this.plan, current) : null;
-    const death: Death = {
-      worker: host.worker, threadId: host.threadId, actor,
-      error: host.lastWords ?? (error instanceof Error ? `${error.name}: ${error.message}` : String(error)),
-    };
+    const { worker, threadId } = host;
+    const death: Death = { worker, threadId, actor, error: host.lastWords ?? `${error.name}: ${error.message}` };
     const who = actor === null ? 'no actor was running' : describeActor(actor);
-    void this.#endBadly({ kind: 'worker-died', text: `worker ${host.worker} died: ${firstLine(death.error)}; ${who}`, hang: null, death });
-  }
-
-  #notice(host: HostHandle, notice: Notice): void {
-    if (notice.type === 'threw') host.lastWords = notice.error;
-    else if (notice.type === 'returned') this.#actorReturned(notice.actor);
-    else if (notice.index === host.violationsSeen) {
-      host.violationsSeen++;
-      this.#violation(notice.violation);
-    }
+    const text = `worker ${worker} died: ${firstLine(death.error)}; ${who}`;
+    await this.#endBadly({ kind: 'worker-died', text, hang: null, death });
   }
 
   #actorReturned(actor: number): void {
     this.#returned.add(actor);
-    if (this.plan.actors.every((spec, index) => spec.tier !== 'client' || this.#returned.has(index))) this.#resolveClients();
+    if (this.plan.actors.every((spec, index) => spec.tier !== 'client' || this.#returned.has(index)))
+      this.#resolveClients();
   }
 
   #violation(violation: RunViolation): void {
@@ -291,27 +271,10 @@ export class ThreadedRun implements ThreadRun {
     for (const listener of this.#listeners) listener(violation);
   }
 
-  /** Takes over what a host's result tells and its notices have not told yet. */
-  #collect(host: HostHandle): void {
-    const found = host.result?.violations ?? [];
-    for (; host.violationsSeen < found.length; host.violationsSeen++) this.#violation(found[host.violationsSeen] as RunViolation);
-  }
-
-  #hostAt(worker: number): HostHandle {
+  #hostAt(worker: number): HostLink {
     const host = this.#hosts[worker];
     if (host === undefined) throw new RangeError(`worker ${worker}: there are ${this.#workers}`);
     return host;
-  }
-
-  /** Calls a host; rejects when the run ends before it has answered. */
-  #call<T>(host: HostHandle, ask: (api: Remote<HostApi>) => Promise<T>): Promise<T> {
-    if (host.settled) return Promise.reject(this.#failure ?? new Error(`worker ${host.worker} has ended`));
-    const answer = ask(host.api);
-    beckon(this.machine, host.worker);
-    const gone = host.done.then((): never => {
-      throw this.#failure ?? new Error(`worker ${host.worker} has ended`);
-    });
-    return Promise.race([answer, gone]);
   }
 
   #enqueue<T>(job: () => Promise<T>): Promise<T> {
@@ -333,20 +296,23 @@ export class ThreadedRun implements ThreadRun {
     if (hang !== null) await this.#hang(hang);
     if (this.#ending) return [];
     this.#watch(false);
-    const found = await audit();
-    for (const violation of found) this.#violation(violation);
-    this.#go();
-    return found;
+    try {
+      const found = await audit();
+      for (const violation of found) this.#violation(violation);
+      return found;
+    } finally {
+      this.#go();
+    }
   }
 
   /** Retires an actor: it is told at a drain, so that it returns from its idle point, and returns when actors run again. */
-  async #returnOf(actor: number, host: HostHandle): Promise<ActorLuggage> {
+  async #returnOf(actor: number, host: HostLink): Promise<ActorLuggage> {
     let luggage: Promise<ActorLuggage> | null = null;
     await this.#drained(async () => {
-      luggage = this.#call(host, (api) => api.retire(actor));
+      luggage = host.call((api) => api.retire(actor));
       luggage.catch(() => {});
       // answered after it: the host has heard
-      await this.#call(host, (api) => api.stats());
+      await host.call((api) => api.stats());
       return [];
     });
     if (luggage === null) throw new Error('the run has ended');
@@ -380,12 +346,13 @@ export class ThreadedRun implements ThreadRun {
     const actors = actorReports(this.machine, this.plan);
     this.#stopAll();
     await Promise.race([Promise.all(this.#hosts.map((host) => host.done)), sleepMs(STOP_MS)]);
-    for (const host of this.#hosts) this.#collect(host);
+    for (const host of this.#hosts) host.collect();
     return this.#end(how, actors);
   }
 
   async #end(
-    how: Pick<EndState, 'kind' | 'text' | 'hang' | 'death'>, actors = actorReports(this.machine, this.plan),
+    how: Pick<EndState, 'kind' | 'text' | 'hang' | 'death'>,
+    actors = actorReports(this.machine, this.plan),
   ): Promise<EndState> {
     clearInterval(this.#watchTimer);
     const now = performance.now();
@@ -393,7 +360,10 @@ export class ThreadedRun implements ThreadRun {
     const { threads } = this;
     await this.#pool.destroy();
     this.#resolveEnded({
-      ...how, violations: this.violations, actors, threads,
+      ...how,
+      violations: this.violations,
+      actors,
+      threads,
       hosts: this.#hosts.flatMap((host) => host.result?.stats ?? []),
       durationSeconds: (asked - this.#startedAt) / 1000,
       finishSeconds: (now - asked) / 1000,

@@ -11,12 +11,18 @@
  */
 import type { Machine } from '../machine/layout.js';
 import type { ActorReport } from './report-state.js';
-import {
-  HOST_DEFAULTS, type HostModules, type HostOptions, type HostStats, type RunViolation,
-} from './control.js';
+import { HOST_DEFAULTS, type HostModules, type HostOptions, type HostStats, type RunViolation } from './control.js';
 import type { Plan } from './plan.js';
 import { ThreadedRun } from './thread-run.js';
 import { WATCHDOG_DEFAULTS, type Hang, type WatchdogOptions } from './watchdog.js';
+
+/** @param ledgers the worker's ledgers, by worker; null where there are none */
+export type Audit = (
+  m: Machine,
+  plan: Plan,
+  where: 'drain' | 'end',
+  ledgers: readonly (SharedArrayBuffer | null)[],
+) => readonly RunViolation[];
 
 export interface ThreadOptions extends Partial<HostOptions> {
   /** Worker threads; 0 = one per actor. Cut down to the number of actors (and 64). */
@@ -30,11 +36,12 @@ export interface ThreadOptions extends Partial<HostOptions> {
   readonly events?: 'off' | 'recorder' | 'lossless' | 'lossy';
   /** Records per ring: a power of two. */
   readonly ringRecords?: number;
-  readonly ledgers?: SharedArrayBuffer | null;
+  /** The oracle's ledgers: one for all workers, or one of each. */
+  readonly ledgers?: SharedArrayBuffer | ((worker: number) => SharedArrayBuffer) | null;
   /** Where workers find kernel, probe and actors; the real rooms by default. */
   readonly modules?: Partial<HostModules>;
   /** Looks at the whole machine while all actors stand still. Returns what it finds. */
-  readonly audit?: (m: Machine, plan: Plan, where: 'drain' | 'end') => readonly RunViolation[];
+  readonly audit?: Audit;
   readonly watchdog?: Partial<WatchdogOptions> | false;
   /** How long a rendezvous may take without any actor's moving, milliseconds. */
   readonly rendezvousMs?: number;
@@ -85,6 +92,8 @@ export interface ThreadRun {
   readonly plan: Plan;
   /** One event ring per worker. */
   readonly rings: readonly SharedArrayBuffer[];
+  /** The oracle's ledgers by worker. */
+  readonly ledgers: readonly (SharedArrayBuffer | null)[];
   readonly threads: readonly ThreadInfo[];
   readonly violations: readonly RunViolation[];
   /** Resolves when the run is over, whatever ended it. Never rejects. */
@@ -98,6 +107,9 @@ export interface ThreadRun {
   /** Parks all workers where they are; resolves when they are. */
   pause(): Promise<void>;
   resume(): Promise<void>;
+  /** Stops one worker alone; the others go on. A drain or the end of the run wakes it. */
+  pauseWorker(worker: number): Promise<void>;
+  resumeWorker(worker: number): Promise<void>;
   /** A knob of the kernel (MACHINE_KNOBS), of the hosts, or `<actor>.<param>`. False: nobody knows it. */
   setKnob(name: string, value: number): Promise<boolean>;
   /** Brings all actors to rest, audits (or calls `during`), and lets them go on. Returns what the audit found. */
@@ -121,9 +133,9 @@ export interface ResolvedOptions {
   readonly placement: readonly number[] | null;
   readonly events: 'off' | 'recorder' | 'lossless' | 'lossy';
   readonly ringRecords: number;
-  readonly ledgers: SharedArrayBuffer | null;
+  readonly ledgers: (worker: number) => SharedArrayBuffer | null;
   readonly modules: HostModules;
-  readonly audit: NonNullable<ThreadOptions['audit']>;
+  readonly audit: Audit;
   readonly watchdog: WatchdogOptions | null;
   readonly rendezvousMs: number;
   readonly workerMemoryMb: number;
@@ -141,15 +153,19 @@ export const DEFAULT_MODULES: HostModules = {
 function resolveOptions(options: ThreadOptions): ResolvedOptions {
   const { quantum, sliceMicros, spinTurns, timeouts } = { ...HOST_DEFAULTS, ...options };
   if (!(quantum >= 1) || !(sliceMicros >= 10) || !(spinTurns >= 0)) {
-    throw new RangeError(`expected quantum >= 1, sliceMicros >= 10, spinTurns >= 0; got ${quantum}, ${sliceMicros}, ${spinTurns}`);
+    throw new RangeError(
+      `expected quantum >= 1, sliceMicros >= 10, spinTurns >= 0; got ${quantum}, ${sliceMicros}, ${spinTurns}`,
+    );
   }
+  const ledgers = options.ledgers ?? null;
   return {
     host: { quantum, sliceMicros, spinTurns, timeouts },
     workers: options.workers ?? 0,
     placement: options.placement ?? null,
     events: options.events ?? 'recorder',
-    ringRecords: options.ringRecords ?? (options.events === 'lossless' || options.events === 'lossy' ? 1 << 16 : 1 << 10),
-    ledgers: options.ledgers ?? null,
+    ringRecords:
+      options.ringRecords ?? (options.events === 'lossless' || options.events === 'lossy' ? 1 << 16 : 1 << 10),
+    ledgers: typeof ledgers === 'function' ? ledgers : () => ledgers,
     modules: { ...DEFAULT_MODULES, ...options.modules },
     audit: options.audit ?? (() => []),
     watchdog: options.watchdog === false ? null : { ...WATCHDOG_DEFAULTS, ...options.watchdog },

@@ -22,6 +22,8 @@ export interface WaitsForEdge {
   readonly lock: boolean;
   /** Between two operations: it waits for work, and holds nothing. */
   readonly idle: boolean;
+  /** The word holds something else by now: it may go on, and only has not been looked at again yet. */
+  readonly changed: boolean;
   /** Actors that hold the lock, with their mode. */
   readonly holders: readonly { readonly actor: number; readonly name: string; readonly mode: 'read' | 'write' }[];
 }
@@ -33,19 +35,27 @@ export interface WaitsForGraph {
   readonly lines: readonly string[];
 }
 
-/** The actors of the plan whose records say that they wait for a word that still holds the value they saw. */
+/** The actors of the plan that wait for a word, as their records say. */
 export function waitingActors(m: Machine, plan: Plan): WaitingActor[] {
   return plan.actors.flatMap((_, actor) => {
     const wait = waitOf(m, actor);
-    return wait !== null && !conditionChanged(m.words, wait.kind, wait.word, wait.value) ? [{ ...wait, actor }] : [];
+    return wait === null ? [] : [{ ...wait, actor }];
   });
 }
+
+/** Whether the word that the actor waits for still holds the value it saw. */
+export const isDisabled = (m: Machine, wait: Wait): boolean =>
+  !conditionChanged(m.words, wait.kind, wait.word, wait.value);
 
 /**
  * Builds the graph.
  * @param waiting who waits for what; by default what the records say
  */
-export function waitsFor(m: Machine, plan: Plan, waiting: readonly WaitingActor[] = waitingActors(m, plan)): WaitsForGraph {
+export function waitsFor(
+  m: Machine,
+  plan: Plan,
+  waiting: readonly WaitingActor[] = waitingActors(m, plan),
+): WaitsForGraph {
   const nameOf = (actor: number): string => plan.actors[actor]?.name ?? `actor ${actor}`;
   const held = plan.actors.map((_, actor) => heldLocks(m, actor));
   const edges = waiting.map((wait): WaitsForEdge => {
@@ -55,8 +65,14 @@ export function waitsFor(m: Machine, plan: Plan, waiting: readonly WaitingActor[
     });
     const { actor, word } = wait;
     return {
-      actor, name: nameOf(actor), word, what: describeWord(m, word), lock: wait.kind === WAIT_LOCK,
-      idle: wait.kind === IDLE_WORD, holders,
+      actor,
+      name: nameOf(actor),
+      word,
+      what: describeWord(m, word),
+      lock: wait.kind === WAIT_LOCK,
+      idle: wait.kind === IDLE_WORD,
+      changed: !isDisabled(m, wait),
+      holders,
     };
   });
   const cycle = findCycle(edges);
@@ -68,13 +84,16 @@ export function waitsFor(m: Machine, plan: Plan, waiting: readonly WaitingActor[
 function describeEdge(edge: WaitsForEdge): string {
   const wish = edge.idle ? 'is idle until a change of' : edge.lock ? 'waits for' : 'waits for a change of';
   const holders = edge.holders.map((holder) => (holder.mode === 'read' ? `${holder.name} (read)` : holder.name));
+  if (edge.changed) return `${edge.name} ${wish} ${edge.what}, which has changed: it has not gone on yet`;
   const by = holders.length > 0 ? `held by ${holders.join(', ')}` : edge.lock ? 'held by nobody' : '';
   return `${edge.name} ${wish} ${edge.what}${by === '' ? '' : `, ${by}`}`;
 }
 
 /** A circle in the graph: every waiter needs all holders of its word to go on, so one path is enough. */
 function findCycle(edges: readonly WaitsForEdge[]): number[] {
-  const next = new Map(edges.map((edge) => [edge.actor, edge.holders.map((holder) => holder.actor)]));
+  const next = new Map(
+    edges.filter((edge) => !edge.changed).map((edge) => [edge.actor, edge.holders.map((holder) => holder.actor)]),
+  );
   const done = new Set<number>();
   const path: number[] = [];
   const visit = (actor: number): number[] | null => {

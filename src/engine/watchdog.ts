@@ -10,14 +10,27 @@
  *              it counts *patience*: the sum of its own ticks, each counted for two periods at most.
  */
 import {
-  ACTOR_PROGRESS, ACTOR_STEPS, ACTOR_WORKER, type Machine, WORKER_PARKED, actorWord, workerWord,
+  ACTOR_PROGRESS,
+  ACTOR_STEPS,
+  ACTOR_WORKER,
+  type Machine,
+  WORKER_PARKED,
+  actorWord,
+  workerWord,
 } from '../machine/layout.js';
 import {
-  ACTOR_ABSENT, ACTOR_ASLEEP, ACTOR_BLOCKED, ACTOR_IDLE, ACTOR_RETURNED, ACTOR_THREW, PARKED_FROZEN,
-  PARKED_RING_FULL, actorState,
+  ACTOR_ABSENT,
+  ACTOR_ASLEEP,
+  ACTOR_BLOCKED,
+  ACTOR_IDLE,
+  ACTOR_RETURNED,
+  ACTOR_THREW,
+  PARKED_FROZEN,
+  PARKED_RING_FULL,
+  actorState,
 } from './phase.js';
 import type { Plan } from './plan.js';
-import { type WaitsForGraph, waitingActors, waitsFor } from './waits-for.js';
+import { type WaitsForGraph, isDisabled, waitingActors, waitsFor } from './waits-for.js';
 
 export interface WatchdogOptions {
   /** CPU time of the whole process without a step, per worker, milliseconds. */
@@ -118,7 +131,10 @@ export class Watchdog {
   #allStill(actors: readonly number[]): boolean {
     return actors.every((actor) => {
       const state = actorState(this.#m, actor);
-      return (isOver(state) || state === ACTOR_BLOCKED || state === ACTOR_IDLE) && this.#movesOf(actor) === this.#moves[actor];
+      return (
+        (isOver(state) || state === ACTOR_BLOCKED || state === ACTOR_IDLE) &&
+        this.#movesOf(actor) === this.#moves[actor]
+      );
     });
   }
 
@@ -131,7 +147,9 @@ export class Watchdog {
 
   #deadlock(): Hang | null {
     const states = this.#plan.actors.map((_, actor) => actorState(this.#m, actor));
-    const still = waitingActors(this.#m, this.#plan).filter((wait) => this.#moved[wait.actor] === false);
+    const still = waitingActors(this.#m, this.#plan).filter(
+      (wait) => this.#moved[wait.actor] === false && isDisabled(this.#m, wait),
+    );
     if (still.length === 0) return null;
     const { cycle } = waitsFor(this.#m, this.#plan, still);
     if (cycle.length > 0 && this.#allStill(cycle)) {
@@ -168,8 +186,7 @@ export class Watchdog {
   }
 }
 
-const isOver = (state: number): boolean =>
-  state === ACTOR_ABSENT || state === ACTOR_RETURNED || state === ACTOR_THREW;
+const isOver = (state: number): boolean => state === ACTOR_ABSENT || state === ACTOR_RETURNED || state === ACTOR_THREW;
 
 /** CPU time that this process has used, user and system, milliseconds. */
 export function processCpuMs(): number {

@@ -6,15 +6,21 @@
  * turns of the event loop, in which Comlink calls are answered.
  */
 import { threadId } from 'node:worker_threads';
-import {
-  ACTOR_STATE, HDR_ABORT, HDR_CONTROL_SEQ, HDR_PHASE, Machine,
-} from '../machine/layout.js';
+import { ACTOR_STATE, HDR_ABORT, HDR_CONTROL_SEQ, HDR_PHASE, Machine } from '../machine/layout.js';
 import { ringDoorbell } from '../machine/wait.js';
 import { Context, type Kernel } from '../machine/context.js';
 import { RingWriter } from '../events/ring.js';
 import {
-  type ActorLuggage, type ActorsModule, type HostApi, type HostResult, type HostStats, type HostTask, type KernelModule,
-  type Notice, type ProbeModule, exposeHost,
+  type ActorLuggage,
+  type ActorsModule,
+  type HostApi,
+  type HostResult,
+  type HostStats,
+  type HostTask,
+  type KernelModule,
+  type Notice,
+  type ProbeModule,
+  exposeHost,
 } from './control.js';
 import { HostLoop, SLICE_ABORT, SLICE_END, SLICE_FREEZE } from './host-loop.js';
 import { HostedActor, MODE_RETURNED } from './hosted-actor.js';
@@ -49,7 +55,9 @@ class Host implements HostApi {
     this.#kinds = actors.ACTOR_KINDS;
     this.#ring = new RingWriter(task.ring, task.lossy, task.recorder);
     const lossless = this.#ring.active && !task.lossy && !task.recorder;
-    const reserve = lossless ? Math.max(1, Math.min(EVENTS_PER_POINT * task.options.quantum, this.#ring.room() >> 1)) : 0;
+    const reserve = lossless
+      ? Math.max(1, Math.min(EVENTS_PER_POINT * task.options.quantum, this.#ring.room() >> 1))
+      : 0;
     this.#loop = new HostLoop(this.#m, task.worker, task.workers, this.#ring, reserve, task.options, clock, {
       beforeDrained: () => this.#tellViolations(),
       returned: (actor) => this.#returned(actor),
@@ -122,7 +130,7 @@ class Host implements HostApi {
       const why = this.#loop.slice();
       this.#slices++;
       if (why === SLICE_END || why === SLICE_ABORT) break;
-      this.#loop.publish();
+      this.#loop.clocks.publish();
       this.#tellViolations();
       await this.#turn();
       if (why === SLICE_FREEZE) await this.#park(() => phaseKind(this.#phaseWord()) === PHASE_FREEZE);
@@ -138,7 +146,9 @@ class Host implements HostApi {
     if (hosted !== null) {
       this.#m.words[hosted.ctx.recordAt + ACTOR_STATE] = ACTOR_THREW;
       this.#tell({
-        type: 'threw', worker: this.#task.worker, actor: hosted.actor,
+        type: 'threw',
+        worker: this.#task.worker,
+        actor: hosted.actor,
         error: error instanceof Error ? (error.stack ?? String(error)) : String(error),
       });
     }
@@ -181,6 +191,7 @@ class Host implements HostApi {
   }
 
   #tell(notice: Notice): void {
+    // oxlint-disable-next-line require-post-message-target-origin -- a port, not a window
     this.#task.notices.postMessage(notice);
   }
 
@@ -197,10 +208,10 @@ class Host implements HostApi {
   /** Stands still while `frozen()`; control calls are answered. */
   async #park(frozen: () => boolean): Promise<void> {
     for (;;) {
-      const sample = this.#loop.sampleDoorbell();
+      const sample = this.#loop.doorbell.sample();
       if (!frozen() || Atomics.load(this.#m.words, HDR_ABORT) !== 0) return;
       if (Atomics.load(this.#m.words, HDR_CONTROL_SEQ) === this.#loop.controlSeen) {
-        this.#loop.waitForDoorbell(sample, PARKED_FROZEN, this.#loop.sleepMsMax);
+        this.#loop.park(sample, PARKED_FROZEN, Infinity);
       }
       await this.#turn();
     }

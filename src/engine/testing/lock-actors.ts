@@ -4,26 +4,54 @@
  *
  * The counters are plain words of the kernel-wide data, raised by one under the lock: exact if and only if the lock works.
  */
-import {
-  type Context, type Coroutine, type Kernel, Probe, RULES_V6_18, randomBelow,
-} from '../../machine/context.js';
+import { type Context, type Coroutine, type Kernel, Probe, RULES_V6_18, randomBelow } from '../../machine/context.js';
 import { IDLE_SLEEP, IDLE_TOP, LOCAL, acquires, releases, updates } from '../../machine/effects.js';
 import {
-  ACTOR_PROGRESS, ANON_VMA_RWSEM, GLOBAL_DRIVER_MUTEX, GLOBAL_KSM_THREAD_MUTEX, VM_MMU_LOCK, anonVmaWord, globalLock,
-  globalWord, ptlOf, vmWord,
+  ACTOR_PROGRESS,
+  ANON_VMA_RWSEM,
+  GLOBAL_DRIVER_MUTEX,
+  GLOBAL_KSM_THREAD_MUTEX,
+  VM_MMU_LOCK,
+  anonVmaWord,
+  globalLock,
+  globalWord,
+  ptlOf,
+  vmWord,
 } from '../../machine/layout.js';
 import { contended, idleWhile, waitWhile, wake } from '../../machine/wait.js';
 import { EVENT } from '../../events/table.js';
 import { emit } from '../../events/emit.js';
+import { LOCK_ANON_VMA, LOCK_DRIVER_MUTEX, LOCK_KSM_THREAD_MUTEX, LOCK_MMU, LOCK_PTL } from '../../locks/classes.js';
 import {
-  LOCK_ANON_VMA, LOCK_DRIVER_MUTEX, LOCK_KSM_THREAD_MUTEX, LOCK_MMU, LOCK_PTL,
-} from '../../locks/classes.js';
-import { folioLock, folioLockWord, folioUnlock, mutexLock, mutexUnlock, spinLock, spinUnlock } from '../../locks/exclusive.js';
+  folioLock,
+  folioLockWord,
+  folioUnlock,
+  mutexLock,
+  mutexUnlock,
+  spinLock,
+  spinUnlock,
+} from '../../locks/exclusive.js';
 import {
-  downRead, downWrite, readLock, readUnlock, rwReaders, rwWriter, upRead, upWrite, writeLock, writeUnlock,
+  downRead,
+  downWrite,
+  readLock,
+  readUnlock,
+  rwReaders,
+  rwWriter,
+  upRead,
+  upWrite,
+  writeLock,
+  writeUnlock,
 } from '../../locks/rw.js';
 import {
-  mmapReadLock, mmapReadUnlock, mmapWriteLock, mmapWriteUnlock, vmaEndRead, vmaLockWord, vmaStartRead, vmaStartWrite,
+  mmapReadLock,
+  mmapReadUnlock,
+  mmapWriteLock,
+  mmapWriteUnlock,
+  vmaEndRead,
+  vmaLockWord,
+  vmaStartRead,
+  vmaStartWrite,
 } from '../../locks/vma-lock.js';
 import { fetchAdd, get, readOnce, set, writeOnce } from '#words';
 import type { ActorSpec, Plan } from '../plan.js';
@@ -71,7 +99,11 @@ function* compare(ctx: Context, counter: number): Coroutine<void> {
 }
 
 function* exclusive(
-  ctx: Context, counter: number, lock: number, take: () => boolean, drop: () => void,
+  ctx: Context,
+  counter: number,
+  lock: number,
+  take: () => boolean,
+  drop: () => void,
 ): Coroutine<void> {
   if (--ctx.quantum < 0) yield acquires(lock);
   while (!take()) yield contended(ctx, lock);
@@ -81,7 +113,12 @@ function* exclusive(
 }
 
 function* readWrite(
-  ctx: Context, counter: number, lock: number, write: boolean, take: () => boolean, drop: () => void,
+  ctx: Context,
+  counter: number,
+  lock: number,
+  write: boolean,
+  take: () => boolean,
+  drop: () => void,
 ): Coroutine<void> {
   if (--ctx.quantum < 0) yield acquires(lock);
   while (!take()) yield contended(ctx, lock);
@@ -129,25 +166,55 @@ function* locks(ctx: Context, spec: ActorSpec): Coroutine<void> {
     }
     const kind = round % COUNTERS.length;
     const write = kind < 3 || randomBelow(ctx, writeOneIn) === 0;
-    if (kind === 0) yield* exclusive(ctx, 0, ptl, () => spinLock(ctx, ptl, LOCK_PTL), () => spinUnlock(ctx, ptl, LOCK_PTL));
+    if (kind === 0)
+      yield* exclusive(
+        ctx,
+        0,
+        ptl,
+        () => spinLock(ctx, ptl, LOCK_PTL),
+        () => spinUnlock(ctx, ptl, LOCK_PTL),
+      );
     if (kind === 1) {
-      yield* exclusive(ctx, 1, mutex, () => mutexLock(ctx, mutex, LOCK_KSM_THREAD_MUTEX),
-        () => mutexUnlock(ctx, mutex, LOCK_KSM_THREAD_MUTEX));
+      yield* exclusive(
+        ctx,
+        1,
+        mutex,
+        () => mutexLock(ctx, mutex, LOCK_KSM_THREAD_MUTEX),
+        () => mutexUnlock(ctx, mutex, LOCK_KSM_THREAD_MUTEX),
+      );
     }
-    if (kind === 2) yield* exclusive(ctx, 2, folioLockWord(ctx, 5), () => folioLock(ctx, 5), () => folioUnlock(ctx, 5));
+    if (kind === 2)
+      yield* exclusive(
+        ctx,
+        2,
+        folioLockWord(ctx, 5),
+        () => folioLock(ctx, 5),
+        () => folioUnlock(ctx, 5),
+      );
     if (kind === 3) {
-      yield* readWrite(ctx, 3, rwsem, write,
+      yield* readWrite(
+        ctx,
+        3,
+        rwsem,
+        write,
         () => (write ? downWrite(ctx, rwsem, LOCK_ANON_VMA) : downRead(ctx, rwsem, LOCK_ANON_VMA)),
-        () => (write ? upWrite(ctx, rwsem, LOCK_ANON_VMA) : upRead(ctx, rwsem, LOCK_ANON_VMA)));
+        () => (write ? upWrite(ctx, rwsem, LOCK_ANON_VMA) : upRead(ctx, rwsem, LOCK_ANON_VMA)),
+      );
     }
     if (kind === 4) {
-      yield* readWrite(ctx, 4, rwlock, write,
+      yield* readWrite(
+        ctx,
+        4,
+        rwlock,
+        write,
         () => (write ? writeLock(ctx, rwlock, LOCK_MMU) : readLock(ctx, rwlock, LOCK_MMU)),
-        () => (write ? writeUnlock(ctx, rwlock, LOCK_MMU) : readUnlock(ctx, rwlock, LOCK_MMU)));
+        () => (write ? writeUnlock(ctx, rwlock, LOCK_MMU) : readUnlock(ctx, rwlock, LOCK_MMU)),
+      );
     }
     if (kind === 5) yield* vmaRound(ctx, write);
     if (write) (written[kind] as number)++;
-    ctx.words[ctx.recordAt + ACTOR_PROGRESS]!++;
+    const progress = ctx.recordAt + ACTOR_PROGRESS;
+    set(ctx.words, progress, get(ctx.words, progress) + 1);
     emit(ctx, EVENT.mark, round);
   }
   written.forEach((count, kind) => fetchAdd(ctx.words, counterWord(ctx, kind) + 2, count));
@@ -206,7 +273,8 @@ function* crossed(ctx: Context, spec: ActorSpec): Coroutine<void> {
     while (!mutexLock(ctx, lock, classes[which] as number)) yield contended(ctx, lock);
     fetchAdd(ctx.words, held, 1);
     wake(ctx.m, held);
-    for (let seen = readOnce(ctx.words, held); seen < 2; seen = readOnce(ctx.words, held)) yield waitWhile(ctx, held, seen);
+    for (let seen = readOnce(ctx.words, held); seen < 2; seen = readOnce(ctx.words, held))
+      yield waitWhile(ctx, held, seen);
   }
 }
 
@@ -284,6 +352,13 @@ function* fairWriter(ctx: Context, spec: ActorSpec): Coroutine<void> {
 type ActorKind = (ctx: Context, spec: ActorSpec, plan: Plan) => Coroutine<void>;
 
 export const ACTOR_KINDS: Readonly<Record<string, ActorKind>> = {
-  locks, token, ticker, spinner, crossed, 'waits-for-ever': waitsForEver, doomed, 'fair-reader': fairReader,
+  locks,
+  token,
+  ticker,
+  spinner,
+  crossed,
+  'waits-for-ever': waitsForEver,
+  doomed,
+  'fair-reader': fairReader,
   'fair-writer': fairWriter,
 };
