@@ -6,9 +6,9 @@ import {
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, releases, writes } from '../machine/effects.js';
 import {
-  type Machine, VCPUS_MAX, VM_HANDLE, VM_HAS_PGT, VM_INVALIDATE_END, VM_INVALIDATE_IN_PROGRESS, VM_INVALIDATE_START, VM_MEMSLOTS, VM_MM,
+  MM_VMA_COUNT, MM_VMA_LIST, type Machine, VCPUS_MAX, VM_HANDLE, VM_HAS_PGT, VM_INVALIDATE_END, VM_INVALIDATE_IN_PROGRESS, VM_INVALIDATE_START, VM_MEMSLOTS, VM_MM,
   VM_MN_ACTIVE_INVALIDATE_COUNT, VM_MN_INVALIDATE_LOCK, VM_PIN_BASE, VM_PIN_PAGES, VM_PROTECTED, VM_SLOTS_LOCK, VM_SRCU, VM_STATE,
-  VM_USERS, VM_VMID, dirtyWord, vmWord,
+  VM_USERS, VM_VMID, dirtyWord, mmWord, vmWord,
 } from '../machine/layout.js';
 import { contended, waitWhile } from '../machine/wait.js';
 import { emit } from '../events/emit.js';
@@ -16,7 +16,7 @@ import { EVENT } from '../events/table.js';
 import { LOCK_MN_INVALIDATE, LOCK_SLOTS } from '../locks/classes.js';
 import { mutexLock, mutexUnlock, spinLock, spinUnlock } from '../locks/exclusive.js';
 import { synchronizeSrcu } from '../locks/srcu.js';
-import { mmapWriteLock, mmapWriteUnlock } from '../locks/vma-lock.js';
+import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from '../locks/vma-lock.js';
 import { mmuNotifierRegister, mmuNotifierUnregister } from '../mm/mmu-notifier.js';
 import { get, readOnce, set, writeOnce } from '#words';
 import {
@@ -54,12 +54,19 @@ export function* kvmCreateVm(ctx: Context, vm: number, mm: number, isProtected: 
     if (result !== 0) return result;
   }
   yield* mmapWriteLock(ctx, mm);
+  yield* takeAllVmaLocks(ctx, mm);
   mmuNotifierRegister(ctx, mm, SUBSCRIBER_KVM, vm);
   yield* mmapWriteUnlock(ctx, mm);
   if (--ctx.quantum < 0) yield writes(stateAt);
   writeOnce(words, stateAt, VM_STATE_LIVE);
   emit(ctx, EVENT.vm_create, vm, mm, isProtected ? 1 : 0);
   return 0;
+}
+
+/** mm_take_all_locks(), the part that matters: MADV_DONTNEED sends notifiers under a VMA's lock alone (v6.17). */
+function* takeAllVmaLocks(ctx: Context, mm: number): Coroutine<void> {
+  const count = get(ctx.words, mmWord(ctx.m, mm, MM_VMA_COUNT));
+  for (let i = 0; i < count; i++) yield* vmaStartWrite(ctx, mm, get(ctx.words, mmWord(ctx.m, mm, MM_VMA_LIST) + i));
 }
 
 /**
@@ -189,6 +196,7 @@ export function* kvmDestroyVm(ctx: Context, vm: number): Coroutine<void> {
   if (--ctx.quantum < 0) yield writes(stateAt);
   writeOnce(words, stateAt, VM_STATE_DYING);
   yield* mmapWriteLock(ctx, mm);
+  yield* takeAllVmaLocks(ctx, mm);
   yield* mmuNotifierUnregister(ctx, mm, SUBSCRIBER_KVM, vm);
   yield* mmapWriteUnlock(ctx, mm);
   // unregistered between a start and its end: no end will come
