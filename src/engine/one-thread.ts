@@ -13,6 +13,7 @@
  */
 import type { Coroutine } from '../machine/context.js';
 import { FIRST_WAIT, IDLE_WORD, LOCAL, WAIT_LOCK, WAIT_WORD } from '../machine/effects.js';
+import { CoroutineStack, resume, stopRunning } from './coroutine-stack.js';
 import { type Breach, type Program, TIERS, type Waiting } from './program.js';
 import { ScheduleView, type Strategy } from './strategies/strategy.js';
 
@@ -37,11 +38,6 @@ export interface StepObserver {
   afterStep(actor: number, effect: number, step: number): void;
 }
 
-/** `gen.next()` without a look-up at a call site that sees a class of object per generator function. */
-const resume = Object.getPrototypeOf(function* () {}).prototype.next as (
-  this: Coroutine<void>,
-) => IteratorResult<number, void>;
-
 export class OneThread {
   readonly program: Program;
   readonly stepsMax: number;
@@ -58,6 +54,8 @@ export class OneThread {
   readonly view = new ScheduleView();
 
   readonly #coroutines: Coroutine<void>[] = [];
+  /** Of deep programs, instead. */
+  readonly #stacks: CoroutineStack[];
   readonly #waitWord: Int32Array;
   readonly #waitValue: Int32Array;
   readonly #waitMask: Int32Array;
@@ -81,6 +79,7 @@ export class OneThread {
     this.#waitWord = new Int32Array(actors);
     this.#waitValue = new Int32Array(actors);
     this.#waitMask = new Int32Array(actors);
+    this.#stacks = program.deep ? program.actors.map(() => new CoroutineStack()) : [];
     this.#tier = Uint8Array.from(program.actors, (_, actor) => program.tierOf(actor));
   }
 
@@ -151,12 +150,12 @@ export class OneThread {
       left[tier] = (left[tier] as number) + 1;
     }
     for (let actor = 0; actor < actors; actor++) {
-      const coroutine = program.start(actor);
-      this.#coroutines[actor] = coroutine;
+      this.#coroutines[actor] = program.start(actor);
+      if (program.deep) (this.#stacks[actor] as CoroutineStack).start(this.#coroutines[actor]);
       if (clocks !== null) (clocks[actor] as { time: number }).time = 0;
       if (observer !== null) observer.beforeStep(actor, LOCAL, 0);
       try {
-        const { done, value } = resume.call(coroutine);
+        const { done, value } = this.#resume(actor);
         if (done === true) this.#leave(actor);
         else this.#stand(actor, value);
         if (observer !== null) observer.afterStep(actor, done === true ? -1 : value, 0);
@@ -174,6 +173,8 @@ export class OneThread {
     const { program, view, stepsMax, choices, observer } = this;
     const { clocks, alarm } = program;
     const { pending } = view;
+    const { deep } = program;
+    const stacks = this.#stacks;
     const coroutines = this.#coroutines;
     const waitWord = this.#waitWord;
     let step = 0;
@@ -194,7 +195,7 @@ export class OneThread {
         if (clocks !== null) (clocks[actor] as { time: number }).time = step;
         if (observer !== null) observer.beforeStep(actor, pending[actor] as number, step);
         const waited = waitWord[actor] as number;
-        const result = resume.call(coroutines[actor] as Coroutine<void>);
+        const result = deep ? (stacks[actor] as CoroutineStack).step() : resume.call(coroutines[actor] as Coroutine<void>);
         let moved = true;
         if (result.done === true) {
           if (waited >= 0) this.#waiting--;
@@ -217,6 +218,11 @@ export class OneThread {
     } catch (error) {
       return this.#threw(actor, error);
     }
+  }
+
+  #resume(actor: number): IteratorResult<number, unknown> {
+    const stack = this.#stacks[actor];
+    return stack === undefined ? resume.call(this.#coroutines[actor] as Coroutine<void>) : stack.step();
   }
 
   /** `actor` has yielded `effect`. */
@@ -277,6 +283,7 @@ export class OneThread {
   }
 
   #threw(actor: number, error: unknown): number {
+    stopRunning();
     this.error = error;
     this.errorActor = actor;
     return END_EXCEPTION;

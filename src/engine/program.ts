@@ -5,7 +5,7 @@
  * Between two schedule points a coroutine may touch only the one shared word that the point declared (effects.ts); what it
  * runs before its first point touches nothing shared. The engine then sees every interleaving that matters.
  */
-import type { Coroutine } from '../machine/context.js';
+import type { Coroutine, EventWriter } from '../machine/context.js';
 
 /** A broken rule, as data. */
 export interface Breach {
@@ -13,8 +13,10 @@ export interface Breach {
   readonly invariant: string;
   /** What happened, in a few words. */
   readonly what: string;
-  /** Who was found breaking it; absent = nobody in particular (a final audit). */
+  /** Who was found breaking it; absent or -1 = nobody in particular (a final audit). */
   readonly actor?: number | undefined;
+  /** The step, where it is known. */
+  readonly time?: number | undefined;
 }
 
 /** Where a program announces a broken rule at once; the engine looks at the length after each step. */
@@ -52,6 +54,8 @@ export interface Program {
   /** One per actor, renewed by `reset`; null when nobody asks. */
   readonly clocks: readonly StepClock[] | null;
   readonly alarm: Alarm;
+  /** Its coroutines call others (`yield*`), to some depth: worth a {@link CoroutineStack}. */
+  readonly deep: boolean;
 
   /**
    * Back to the start.
@@ -64,6 +68,8 @@ export interface Program {
   waitValue(actor: number): number;
   /** All actors of the tiers below are done: those of `tier` shall return at their next idle point. */
   finish(tier: number): void;
+  /** Sends the events of the schedules to come there, or nowhere. False: the program writes none. */
+  recordEvents(to: EventWriter | null): boolean;
   /** What is broken in the final state; empty when nothing is. */
   audit(): readonly Breach[];
   /** Which of the program's final states this is: a small number for the outcome table. */

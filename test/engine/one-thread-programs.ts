@@ -12,6 +12,7 @@ export interface SmallProgram {
   /** Broken rules announced at once: filled by the actors, emptied by resets. */
   readonly violations?: Breach[];
   readonly observe?: (words: Int32Array) => number;
+  readonly deep?: boolean;
   readonly words?: readonly string[];
 }
 
@@ -25,6 +26,7 @@ export function small(name: string, spec: SmallProgram): Program {
     actors: names,
     words: state.words,
     clocks: null,
+    deep: spec.deep ?? false,
     alarm: { violations },
     tierOf: (actor) => spec.tiers?.[actor] ?? 0,
     reset: () => {
@@ -39,6 +41,7 @@ export function small(name: string, spec: SmallProgram): Program {
     },
     waitValue: (actor) => state.waitValues[actor] as number,
     finish: (tier) => spec.finish?.(state, tier),
+    recordEvents: () => false,
     audit: () => spec.audit?.(state.words) ?? [],
     observe: () => spec.observe?.(state.words) ?? 0,
     observationName: (observation) => `state ${observation}`,

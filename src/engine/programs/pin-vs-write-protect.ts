@@ -137,6 +137,7 @@ function* vcpu(s: TinyState): Coroutine<void> {
 class PinVsWriteProtect implements Program {
   readonly actors = ['ksmd', 'gup', 'vcpu'];
   readonly clocks = null;
+  readonly deep = false;
   readonly alarm = SILENT;
   readonly name: string;
   readonly words: Int32Array;
@@ -171,6 +172,10 @@ class PinVsWriteProtect implements Program {
   }
 
   finish(): void {}
+
+  recordEvents(): boolean {
+    return false;
+  }
 
   audit(): readonly Breach[] {
     const w = this.words;
