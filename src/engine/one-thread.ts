@@ -195,7 +195,9 @@ export class OneThread {
         if (clocks !== null) (clocks[actor] as { time: number }).time = step;
         if (observer !== null) observer.beforeStep(actor, pending[actor] as number, step);
         const waited = waitWord[actor] as number;
-        const result = deep ? (stacks[actor] as CoroutineStack).step() : resume.call(coroutines[actor] as Coroutine<void>);
+        const result = deep
+          ? (stacks[actor] as CoroutineStack).step()
+          : resume.call(coroutines[actor] as Coroutine<void>);
         let moved = true;
         if (result.done === true) {
           if (waited >= 0) this.#waiting--;

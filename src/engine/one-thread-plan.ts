@@ -1,0 +1,116 @@
+/**
+ * A plan as a program of the one-thread engine: the simulated kernel, its oracles and its actors on one machine that goes
+ * back to its start by one copy.
+ *
+ * The contexts have quantum 0, so that every schedule point yields; time is the step number and stands still within a step.
+ * Clients (and daemons with a number of operations) end by themselves; then daemons that would run on for ever are told
+ * to return, then the servers.
+ */
+import { ACTOR_KINDS } from '../../actors/index.js';
+import { Context, type Coroutine, type EventWriter, mixSeed } from '../machine/context.js';
+import type { Machine } from '../machine/layout.js';
+import { NO_EVENTS } from '../events/ring.js';
+import { auditAll, createProbe } from '../oracle/index.js';
+import { describeWord } from './describe-word.js';
+import { resolveKernel } from './kernel.js';
+import type { ActorSpec, Plan } from './plan.js';
+import type { Breach, Program, Waiting } from './program.js';
+import { prepareMachine } from './setup.js';
+import { waitsFor } from './waits-for.js';
+
+const tierOf = ({ tier, params }: ActorSpec): number => {
+  if (tier === 'server') return 2;
+  return tier === 'daemon' && !((params['ops'] ?? 0) > 0) ? 1 : 0;
+};
+
+export class PlanProgram implements Program {
+  readonly name: string;
+  readonly plan: Plan;
+  readonly actors: readonly string[];
+  readonly deep = true;
+  readonly machine: Machine;
+  readonly words: Int32Array;
+  readonly clocks: Context[] = [];
+  readonly alarm: ReturnType<typeof createProbe>;
+  readonly #kernel: ReturnType<typeof resolveKernel>;
+  readonly #template: Int32Array;
+  #events: EventWriter = NO_EVENTS;
+
+  /** @throws RangeError when the plan cannot be set up: too little memory, an unknown actor or kernel */
+  constructor(plan: Plan) {
+    this.name = plan.scenario;
+    this.plan = plan;
+    this.actors = plan.actors.map(({ name }) => name);
+    this.machine = prepareMachine(plan);
+    this.words = this.machine.words;
+    this.#template = this.words.slice();
+    this.#kernel = resolveKernel(plan.kernel);
+    this.alarm = createProbe(this.machine, plan, 'one', null);
+  }
+
+  tierOf(actor: number): number {
+    return tierOf(this.#spec(actor));
+  }
+
+  reset(variation: number): void {
+    const { machine, plan } = this;
+    this.words.set(this.#template);
+    this.alarm.reset();
+    const seed = variation === 0 ? plan.seed : mixSeed(plan.seed, variation);
+    for (let actor = 0; actor < plan.actors.length; actor++) {
+      const ctx = new Context(machine, this.#kernel, this.alarm, this.#events, actor, this.#spec(actor).node, seed);
+      ctx.tick = 0;
+      this.clocks[actor] = ctx;
+    }
+  }
+
+  start(actor: number): Coroutine<void> {
+    const spec = this.#spec(actor);
+    const main = ACTOR_KINDS[spec.kind];
+    if (main === undefined) throw new RangeError(`actor ${spec.name}: no kind ${spec.kind}`);
+    return main(this.#context(actor), spec, this.plan);
+  }
+
+  waitValue(actor: number): number {
+    return this.#context(actor).waitValue;
+  }
+
+  finish(tier: number): void {
+    for (let actor = 0; actor < this.plan.actors.length; actor++) {
+      if (this.tierOf(actor) === tier) this.#context(actor).finish = true;
+    }
+  }
+
+  recordEvents(to: EventWriter | null): boolean {
+    this.#events = to ?? NO_EVENTS;
+    return true;
+  }
+
+  audit(): readonly Breach[] {
+    return auditAll(this.machine, this.plan, this.alarm);
+  }
+
+  observe(): number {
+    return 0;
+  }
+
+  observationName(): string {
+    return 'finished';
+  }
+
+  describe(word: number): string {
+    return describeWord(this.machine, word);
+  }
+
+  explain(waiting: readonly Waiting[]): readonly string[] {
+    return waitsFor(this.machine, this.plan, waiting).lines;
+  }
+
+  #spec(actor: number): ActorSpec {
+    return this.plan.actors[actor] as ActorSpec;
+  }
+
+  #context(actor: number): Context {
+    return this.clocks[actor] as Context;
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * `pinfall replay`: a recorded schedule again, step by step the same. Where the record does not fit any more (the code or
+ * the scenario has changed), it stops at that step and says so: the end `mismatch`.
+ */
+import { END_MISMATCH, END_NAMES, OneThread } from '../engine/one-thread.js';
+import { type Schedule, ScheduleSyntaxError, parseSchedule } from '../engine/schedule-file.js';
+import { InputError } from './input-error.js';
+import { type EndRow, REPORT_SCHEMA, type ReportViolation } from './report.js';
+import type { Subject } from './subject.js';
+import { tell, violationRow } from './witness.js';
+
+export interface ReplayReport {
+  readonly schema: typeof REPORT_SCHEMA;
+  readonly command: 'replay';
+  readonly scenario: string;
+  readonly policy: string;
+  readonly seed: number;
+  readonly workers: 1;
+  readonly strategy: 'replay';
+  readonly schedules: 1;
+  /** Steps done, and steps of the record. */
+  readonly steps: number;
+  readonly steps_recorded: number;
+  readonly elapsed_s: number;
+  readonly exhaustive: false;
+  readonly outcomes: readonly { readonly state: string; readonly count: 1 }[];
+  /** The broken rule, or where the record stopped matching. */
+  readonly violations: readonly ReportViolation[];
+  readonly violation_count: number;
+  /** How the schedule was recorded to end, and whether it did. */
+  readonly recorded_end: string;
+  readonly reproduced: boolean;
+  /** The scenario comes to the same plan as when the schedule was recorded. */
+  readonly same_plan: boolean;
+  readonly diagram: string;
+  readonly end: EndRow;
+  /** No rule broke: false also when that is what was recorded. */
+  readonly ok: boolean;
+}
+
+export interface Replay {
+  readonly report: ReplayReport;
+  /** NDJSON. */
+  readonly events: string;
+}
+
+/**
+ * Reads a schedule file's text.
+ * @param path for messages
+ * @throws InputError with the file, the line and what was expected
+ */
+export function readSchedule(text: string, path: string): Schedule {
+  try {
+    return parseSchedule(text);
+  } catch (error) {
+    if (error instanceof ScheduleSyntaxError) throw new InputError(`${path}: ${error.message}`);
+    throw error;
+  }
+}
+
+/**
+ * Runs a schedule again.
+ * @param subject what the schedule names, made by the caller
+ * @throws InputError when it has other actors than the schedule
+ */
+export function replay(schedule: Schedule, subject: Subject, path: string): Replay {
+  const started = performance.now();
+  const program = subject.create();
+  const [had, has] = [schedule.actors.join(' '), program.actors.join(' ')];
+  if (had !== has) {
+    throw new InputError(`${path}: recorded with the actors ${had}; ${schedule.scenario} has ${has}`);
+  }
+  const thread = new OneThread(program, Math.max(schedule.stepsMax, schedule.choices.length));
+  const witness = tell(thread, schedule.variation, schedule.choices);
+  const { breach } = witness;
+  const state = thread.outcome;
+  const mismatch = witness.end === END_MISMATCH;
+  const violations: ReportViolation[] =
+    breach === null
+      ? []
+      : [
+          {
+            invariant: breach.invariant,
+            what: breach.what,
+            ...violationRow(program, breach),
+            seed: schedule.seed,
+            steps: witness.steps,
+            details: witness.details,
+            diagram: witness.diagram,
+          },
+        ];
+  const report: ReplayReport = {
+    schema: REPORT_SCHEMA,
+    command: 'replay',
+    scenario: schedule.scenario,
+    policy: schedule.policy,
+    seed: schedule.seed,
+    workers: 1,
+    strategy: 'replay',
+    schedules: 1,
+    steps: witness.steps,
+    steps_recorded: schedule.choices.length,
+    elapsed_s: (performance.now() - started) / 1000,
+    exhaustive: false,
+    outcomes: [{ state, count: 1 }],
+    violations,
+    violation_count: violations.length,
+    recorded_end: schedule.end,
+    reproduced: state === schedule.end && witness.steps === schedule.choices.length,
+    same_plan: subject.hash === schedule.hash,
+    diagram: witness.diagram,
+    end: mismatch ? { kind: 'mismatch', detail: breach?.what ?? '' } : { kind: END_NAMES[witness.end] as string },
+    ok: violations.length === 0,
+  };
+  return { report, events: witness.events };
+}

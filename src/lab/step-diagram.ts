@@ -1,0 +1,81 @@
+/**
+ * The diagram and the event lines of programs that write no events of their own: their steps, with the values of the words
+ * they touch.
+ */
+import {
+  EFFECT_ACQUIRE,
+  EFFECT_LOCAL,
+  EFFECT_READ,
+  EFFECT_RELEASE,
+  FIRST_WAIT,
+  effectKind,
+  effectWord,
+} from '../machine/effects.js';
+import type { StepObserver } from '../engine/one-thread.js';
+import type { Program } from '../engine/program.js';
+import type { DiagramRow } from '../trace/diagram.js';
+import { formatDiagram } from '../trace/diagram-text.js';
+
+const ROWS_MAX = 60;
+
+/** Writes down each step of a schedule as text. */
+export class StepText implements StepObserver {
+  readonly #program: Program;
+  readonly steps: { readonly time: number; readonly actor: number; readonly text: string }[] = [];
+  #waited = false;
+
+  constructor(program: Program) {
+    this.#program = program;
+  }
+
+  beforeStep(_actor: number, effect: number): void {
+    this.#waited = effectKind(effect) >= FIRST_WAIT;
+    this.#effect = effect;
+  }
+
+  afterStep(actor: number, next: number, time: number): void {
+    if (time === 0) return;
+    const effect = this.#effect;
+    const word = effectWord(effect);
+    const name = word === 0 ? '' : this.#program.describe(word);
+    const blocked = next >= 0 && effectKind(next) >= FIRST_WAIT && effectWord(next) === word && word !== 0;
+    this.steps.push({ time, actor, text: this.#phrase(effectKind(effect), name, word, blocked) });
+  }
+
+  #effect = EFFECT_LOCAL;
+
+  #phrase(kind: number, name: string, word: number, blocked: boolean): string {
+    if (name === '') return 'goes on';
+    if (blocked) return `waits for ${name}`;
+    if (kind === EFFECT_ACQUIRE || this.#waited) return `lock ${name}`;
+    if (kind === EFFECT_RELEASE) return `unlock ${name}`;
+    const value = this.#program.words[word] as number;
+    return kind === EFFECT_READ ? `${name} == ${value}` : `${name} = ${value}`;
+  }
+
+  /** The diagram: the last steps, a column per actor. */
+  diagram(verdict: string): string {
+    const { actors } = this.#program;
+    const shown = this.steps.slice(-ROWS_MAX);
+    const rows = shown.map(({ time, actor, text }): DiagramRow => ({
+      time,
+      cells: [{ actor, lines: [{ indent: 0, text, note: '' }] }],
+    }));
+    const columns = [...new Set(shown.map(({ actor }) => actor))].toSorted((x, y) => x - y);
+    return formatDiagram({
+      actors: columns.map((actor) => ({ actor, title: actors[actor] as string })),
+      rows,
+      earlier: this.steps.length - shown.length,
+      otherActors: [],
+      verdict,
+    });
+  }
+
+  /** The steps as NDJSON, in the form of events. */
+  ndjson(): string {
+    const names = this.#program.actors;
+    return this.steps
+      .map(({ time, actor, text }) => `${JSON.stringify({ time, actor: names[actor], event: 'step', what: text })}\n`)
+      .join('');
+  }
+}

@@ -1,0 +1,79 @@
+/** What is explored: a small model by its name, or a scenario under a policy. Both come to a program. */
+import { PlanProgram } from '../engine/one-thread-plan.js';
+import type { Plan } from '../engine/plan.js';
+import type { Program } from '../engine/program.js';
+import { PROGRAMS, programKind } from '../engine/programs/index.js';
+import { hashText } from '../engine/schedule-file.js';
+import { POLICIES } from '../policies/index.js';
+import { InputError } from './input-error.js';
+import { loadScenario } from './scenario.js';
+import { makePlan } from './scenario-plan.js';
+
+export interface Subject {
+  /** The scenario's or program's name, or the scenario file's path as it was given. */
+  readonly scenario: string;
+  readonly policy: string;
+  readonly seed: number;
+  /** Of what the scenario came to: schedule files carry it. */
+  readonly hash: string;
+  /** Whether there are workloads to vary from schedule to schedule. */
+  readonly varies: boolean;
+  create(): Program;
+}
+
+export interface SubjectOptions {
+  /** A model of PROGRAMS, a shipped scenario, or a scenario file's path. */
+  readonly scenario?: string | undefined;
+  readonly policy?: string | undefined;
+  readonly seed: number;
+  /** What relative paths are relative to. */
+  readonly base?: string | undefined;
+}
+
+/** A small scenario that every policy can run. */
+export const DEFAULT_SCENARIO = 'pin-race';
+const DEFAULT_POLICY = 'classic';
+/** Operations of actors that have no number of their own: a schedule must end. */
+const OPS_EACH = 8;
+
+/** A program as a subject. Models have one workload and no policy: theirs is noted and changes nothing. */
+export function programSubject(name: string, policy: string, seed: number, create: () => Program): Subject {
+  const { actors } = create();
+  return { scenario: name, policy, seed, hash: hashText(`${name} ${actors.join(' ')}`), varies: false, create };
+}
+
+/** A plan as a subject. */
+export function planSubject(plan: Plan): Subject {
+  return {
+    scenario: plan.scenario,
+    policy: plan.kernel,
+    seed: plan.seed,
+    // the name and the seed stand in the file beside it
+    hash: hashText(JSON.stringify({ ...plan, scenario: '', seed: 0 })),
+    varies: true,
+    create: () => new PlanProgram(plan),
+  };
+}
+
+/**
+ * What the options name.
+ * @throws InputError for an unknown name, and whatever a scenario file is refused for
+ */
+export function subjectOf({
+  scenario = DEFAULT_SCENARIO,
+  policy,
+  seed,
+  base = process.cwd(),
+}: SubjectOptions): Subject {
+  if (policy !== undefined && !POLICIES.some(({ id }) => id === policy)) {
+    throw new InputError(`no policy ${policy}; expected one of ${POLICIES.map(({ id }) => id).join(', ')}`);
+  }
+  const model = programKind(scenario);
+  if (model !== undefined) return programSubject(scenario, policy ?? DEFAULT_POLICY, seed, model.create);
+  const options = { seed, base, oracles: 'all', opsEach: OPS_EACH } as const;
+  return planSubject(makePlan(loadScenario(scenario, base), policy === undefined ? options : { ...options, policy }));
+}
+
+/** The models' names and titles, for `list`. */
+export const listPrograms = (): { readonly name: string; readonly description: string }[] =>
+  PROGRAMS.map(({ name, title }) => ({ name, description: title }));

@@ -1,0 +1,102 @@
+/**
+ * One schedule, told: run again by its choices, with its events, as a diagram and as event lines. For programs that write
+ * events (the simulated kernel) these are their events, for others their steps.
+ */
+import { EventLog } from '../events/record.js';
+import { END_DEADLOCK, END_EXCEPTION, END_MISMATCH, type OneThread } from '../engine/one-thread.js';
+import type { Breach, Program } from '../engine/program.js';
+import { effectText } from '../engine/recheck.js';
+import { ExactScript } from '../engine/strategies/script.js';
+import type { Violation } from '../oracle/violation.js';
+import { raceDiagram } from '../trace/diagram.js';
+import { formatNdjson } from '../trace/ndjson.js';
+import { StepText } from './step-diagram.js';
+
+export interface Witness {
+  readonly end: number;
+  readonly steps: number;
+  /** The first broken rule; deadlocks, exceptions and mismatches count as one. Null when the schedule ends well. */
+  readonly breach: Breach | null;
+  /** What else there is to say: who waits for what. */
+  readonly details: readonly string[];
+  readonly diagram: string;
+  /** NDJSON. */
+  readonly events: string;
+}
+
+/** Runs `choices` on `thread` again and tells what happens. */
+export function tell(thread: OneThread, variation: number, choices: Uint8Array): Witness {
+  const { program } = thread;
+  const log = new EventLog();
+  const text = new StepText(program);
+  const script = new ExactScript().load(choices, choices.length);
+  const hasEvents = program.recordEvents(log);
+  script.begin();
+  if (!hasEvents) thread.observer = text;
+  const end = thread.run(script, variation);
+  thread.observer = null;
+  program.recordEvents(null);
+
+  const breach = breachOf(thread, script);
+  const details = end === END_DEADLOCK ? program.explain(thread.waiting()) : [];
+  const common = { end, steps: thread.steps, breach, details };
+  if (!hasEvents) {
+    const verdict = breach === null ? '' : `${breach.invariant}: ${breach.what}`;
+    return { ...common, diagram: text.diagram(verdict), events: text.ndjson() };
+  }
+  const violation = breach === null ? undefined : { ...breach, actor: byWhom(breach), time: breach.time || undefined };
+  return {
+    ...common,
+    diagram: raceDiagram(log.view(), program.actors, { violation }),
+    events: formatNdjson(log.records, log.count, program.actors),
+  };
+}
+
+/** The actor that was found breaking the rule, if anybody was. */
+const byWhom = ({ actor }: Breach): number | undefined => (actor === undefined || actor < 0 ? undefined : actor);
+
+/** A broken rule for a report: names instead of numbers for actors and locks, what the oracle knows beside them as it is. */
+export function violationRow(program: Program, breach: Breach): Record<string, unknown> {
+  const { actor, actors, held, lock, other, ...rest } = breach as Breach & Partial<Omit<Violation, keyof Breach>>;
+  const nameOf = (who: number | undefined): string | null => (who === undefined ? null : (program.actors[who] ?? null));
+  return {
+    ...rest,
+    actor: nameOf(actor),
+    ...(other === undefined ? {} : { other: nameOf(other) }),
+    ...(actors === undefined ? {} : { actors: actors.map(nameOf) }),
+    ...(lock === undefined ? {} : { lock: program.describe(lock) }),
+    ...(held === undefined ? {} : { held: held.map((each) => program.describe(each.lock)) }),
+  };
+}
+
+/** What is wrong with the schedule that `thread` ran last, or null. */
+export function breachOf(thread: OneThread, script: ExactScript | null = null): Breach | null {
+  const [first] = thread.breaches;
+  if (first !== undefined) return first;
+  switch (thread.end) {
+    case END_DEADLOCK:
+      return { invariant: 'deadlock', what: thread.program.explain(thread.waiting()).join('; ') };
+    case END_EXCEPTION:
+      return { invariant: 'exception', what: errorText(thread.error), actor: thread.errorActor };
+    case END_MISMATCH:
+      return { invariant: 'mismatch', what: mismatchText(thread, script) };
+    default:
+      return null;
+  }
+}
+
+const errorText = (error: unknown): string =>
+  (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).split('\n')[0] ?? '';
+
+/** Where a recorded schedule stopped matching. */
+function mismatchText(thread: OneThread, script: ExactScript | null): string {
+  const { program, view, steps } = thread;
+  const wanted = script?.wanted ?? -1;
+  const can = Array.from(view.enabled.subarray(0, view.enabledCount), (actor) => program.actors[actor]).join(', ');
+  if (wanted < 0) return `the record ends after step ${steps}, but ${can} can go on`;
+  const name = program.actors[wanted] ?? `actor ${wanted}`;
+  const why = thread.isDone(wanted)
+    ? 'has returned'
+    : `cannot run: it stands before '${effectText(thread, view.pending[wanted] as number)}'`;
+  return `step ${steps + 1}: the record names ${name}, which ${why} (${can} can run)`;
+}

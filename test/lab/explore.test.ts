@@ -1,0 +1,271 @@
+/** explore and replay as the library and the commands call them, on the peer model and on programs that end otherwise. */
+import { execFileSync } from 'node:child_process';
+import { describe, expect, test } from 'vitest';
+import type { Coroutine } from '#src/machine/context.js';
+import { acquires, reads, writes } from '#src/machine/effects.js';
+import type { Program } from '#src/engine/program.js';
+import { programKind } from '#src/engine/programs/index.js';
+import { type TinyState, lock, waitsFor } from '#src/engine/programs/tiny-lock.js';
+import { toRuns } from '#src/engine/schedule-file.js';
+import { explore } from '#src/lab/explore.js';
+import { InputError } from '#src/lab/input-error.js';
+import { readSchedule, replay } from '#src/lab/replay.js';
+import { type Subject, programSubject } from '#src/lab/subject.js';
+import { small } from '../engine/one-thread-programs.js';
+
+function model(name: string, seed = 1): Subject {
+  const kind = programKind(name);
+  if (kind === undefined) throw new Error(`no program ${name}`);
+  return programSubject(name, 'classic', seed, kind.create);
+}
+const FIXED = 'pin-vs-write-protect';
+const BUGGY = 'pin-vs-write-protect-buggy';
+
+/** Takes two words' locks in the given order, then gives both back in one step. */
+function* takesBoth(s: TinyState, actor: number, first: number, second: number): Coroutine<void> {
+  for (const word of [first, second]) {
+    yield acquires(word);
+    while (!lock(s, word, actor)) yield waitsFor(word);
+  }
+  s.words[first] = 0;
+  s.words[second] = 0;
+}
+
+const abba = (): Program =>
+  small('abba', {
+    words: ['', 'A', 'B'],
+    actors: {
+      ab: (s, actor) => takesBoth(s, actor, 1, 2),
+      ba: (s, actor) => takesBoth(s, actor, 2, 1),
+    },
+  });
+
+const throws = (): Program =>
+  small('throws', {
+    actors: {
+      *one(s): Coroutine<void> {
+        yield reads(1);
+        if (s.words[1] === 1) throw new RangeError('no such page');
+      },
+      *other(s): Coroutine<void> {
+        yield writes(1);
+        s.words[1] = 1;
+      },
+    },
+  });
+
+/** The schedule of a violation. */
+async function recorded(): Promise<string> {
+  const { report } = await explore({ subject: model(BUGGY), strategy: 'pct', schedules: 5000 });
+  return report.violations[0]?.schedule ?? '';
+}
+
+const withoutTime = (report: object): object => ({ ...report, elapsed_s: 0 });
+
+describe('explore', () => {
+  test('reports what a correct program does, with the outcomes and their schedules', async () => {
+    const { report } = await explore({ subject: model(FIXED), strategy: 'random', schedules: 2000 });
+    expect(report).toMatchObject({
+      schema: 'pinfall.report/1',
+      command: 'explore',
+      scenario: FIXED,
+      policy: 'classic',
+      seed: 1,
+      workers: 1,
+      strategy: 'random',
+      schedules: 2000,
+      exhaustive: false,
+      violations: [],
+      violation_count: 0,
+      end: { kind: 'done' },
+      ok: true,
+    });
+    expect(report.steps).toBeGreaterThan(2000 * 20);
+    expect(report.outcomes.reduce((sum, { count }) => sum + count, 0)).toBe(2000);
+    expect(report.rechecked).toBeGreaterThanOrEqual(10);
+    for (const { state, schedule } of report.outcomes) {
+      const again = replay(readSchedule(schedule, 'outcome'), model(FIXED), 'outcome');
+      expect(again.report).toMatchObject({ reproduced: true, outcomes: [{ state, count: 1 }], ok: true });
+    }
+  });
+
+  test.each(['random', 'pct'])(
+    'stops at the first violation under %s, minimised, with a diagram and a schedule',
+    async (strategy) => {
+      const { report, events } = await explore({ subject: model(BUGGY, 5), strategy, schedules: 5000 });
+      expect(report).toMatchObject({ violation_count: 1, end: { kind: 'violation' }, ok: false });
+      expect(report.schedules).toBeLessThan(5000);
+      const [violation] = report.violations;
+      expect(violation).toMatchObject({
+        invariant: 'I-RO',
+        what: 'page was merged while pinned',
+        actor: 'ksmd',
+        seed: 5,
+      });
+      const schedule = readSchedule(violation?.schedule ?? '', 'schedule');
+      expect(toRuns(schedule.choices).length).toBeLessThanOrEqual(4);
+      expect(violation?.diagram).toContain('*** I-RO: page was merged while pinned');
+
+      const again = replay(schedule, model(BUGGY, 5), 'schedule');
+      expect(again.events).toBe(events);
+      expect(again.report.diagram).toBe(violation?.diagram);
+      expect(again.report).toMatchObject({
+        reproduced: true,
+        same_plan: true,
+        recorded_end: 'violation I-RO',
+        ok: false,
+      });
+    },
+  );
+
+  test('the diagram shows the race: the reference is taken after the check', async () => {
+    const { report } = await explore({ subject: model(BUGGY, 5), strategy: 'pct', schedules: 5000 });
+    const lines = (report.violations[0]?.diagram ?? '').split('\n').map((line) => line.trim());
+    const at = (text: string): number => lines.indexOf(text);
+    expect(at('refcount == 1')).toBeGreaterThan(at('pte == 3'));
+    expect(at('merged = 1')).toBeGreaterThan(at('refcount == 1'));
+    expect(at('refcount = 2')).toBeGreaterThan(at('merged = 1'));
+  });
+
+  test('goes on after violations when asked to, counts all and reports each kind once', async () => {
+    const { report } = await explore({ subject: model(BUGGY), strategy: 'random', schedules: 3000, keepGoing: true });
+    expect(report.schedules).toBe(3000);
+    // about 1 in 80: 38 expected
+    expect(report.violation_count).toBeGreaterThan(10);
+    expect(report.violations).toHaveLength(1);
+    expect(report.outcomes.find(({ state }) => state === 'violation I-RO')?.count).toBe(report.violation_count);
+  });
+
+  test('reports a deadlock with who waits for what, and an exception with what was thrown', async () => {
+    const stuck = await explore({
+      subject: programSubject('abba', 'classic', 1, abba),
+      strategy: 'pct',
+      schedules: 1000,
+    });
+    expect(stuck.report.violations[0]).toMatchObject({
+      invariant: 'deadlock',
+      what: 'ab waits for B, held by ba; ba waits for A, held by ab',
+      details: ['ab waits for B, held by ba', 'ba waits for A, held by ab'],
+    });
+    expect(stuck.report.outcomes.map(({ state }) => state)).toContain('deadlock');
+
+    const thrown = await explore({
+      subject: programSubject('throws', 'classic', 1, throws),
+      strategy: 'random',
+      schedules: 100,
+    });
+    expect(thrown.report.violations[0]).toMatchObject({
+      invariant: 'exception',
+      what: 'RangeError: no such page',
+      actor: 'one',
+    });
+    expect(thrown.report.ok).toBe(false);
+  });
+
+  test('a step limit is an outcome, not a violation', async () => {
+    const { report } = await explore({ subject: model(FIXED), strategy: 'random', schedules: 10, stepsMax: 5 });
+    expect(report).toMatchObject({ ok: true, outcomes: [{ state: 'step-limit', count: 10 }] });
+  });
+
+  test('a program that its choices do not decide is an error', async () => {
+    let runs = 0;
+    const fickle = (): Program =>
+      small('fickle', {
+        words: ['', 'a', 'b'],
+        start: () => {
+          runs++;
+        },
+        actors: {
+          *one(): Coroutine<void> {
+            yield reads(1);
+            yield runs % 2 === 0 ? reads(1) : writes(2);
+          },
+        },
+      });
+    const subject = programSubject('fickle', 'classic', 1, fickle);
+    const { report } = await explore({ subject, strategy: 'random', schedules: 100 });
+    expect(report.violations[0]?.invariant).toBe('determinism');
+    expect(report.violations[0]?.what).toContain('went another way at step 2: one stood before');
+    expect(report.ok).toBe(false);
+  });
+
+  test('stops when asked to, with the report so far', async () => {
+    let asked = 0;
+    const { report } = await explore({
+      subject: model(FIXED),
+      strategy: 'random',
+      schedules: 1e9,
+      stop: () => ++asked === 2,
+    });
+    expect(report.end).toEqual({ kind: 'interrupted' });
+    expect(report.schedules).toBeGreaterThan(0);
+    expect(report.ok).toBe(true);
+  });
+
+  test.each([
+    [{ strategy: 'luck' }, "--strategy: no 'luck'; expected one of random, pct"],
+    [{ schedules: 0 }, '--schedules: expected a whole number from 1'],
+    [{ schedules: 1e99 }, '--schedules: expected a whole number from 1'],
+    [{ depth: 0 }, '--depth: expected a whole number from 1 to 100, got 0'],
+    [{ stepsMax: 1.5 }, '--steps: expected a whole number from 1'],
+  ])('refuses %j', async (wrong, message) => {
+    const options = { subject: model(FIXED), strategy: 'random', schedules: 10, ...wrong };
+    await expect(explore(options)).rejects.toThrow(InputError);
+    await expect(explore(options)).rejects.toThrow(message);
+  });
+});
+
+describe('one seed, one result', () => {
+  test('the same report twice, but for the time it took', async () => {
+    const reports = [];
+    for (const seed of [7, 7, 8]) {
+      const options = { subject: model(BUGGY, seed), strategy: 'pct', schedules: 3000, keepGoing: true };
+      reports.push(withoutTime((await explore(options)).report));
+    }
+    expect(reports[0]).toEqual(reports[1]);
+    expect(reports[0]).not.toEqual(reports[2]);
+  });
+
+  test('in another process too, byte for byte, events included', async () => {
+    const dist = new URL('../../dist/src/', import.meta.url).href;
+    const code = `
+      const { explore } = await import(${JSON.stringify(`${dist}lab/explore.js`)});
+      const { subjectOf } = await import(${JSON.stringify(`${dist}lab/subject.js`)});
+      const subject = subjectOf({ scenario: ${JSON.stringify(BUGGY)}, policy: 'classic', seed: 7 });
+      const { report, events } = await explore({ subject, strategy: 'pct', schedules: 3000 });
+      process.stdout.write(JSON.stringify({ ...report, elapsed_s: 0 }) + '\\n' + events);`;
+    const there = execFileSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' });
+    const { report, events } = await explore({ subject: model(BUGGY, 7), strategy: 'pct', schedules: 3000 });
+    expect(there).toBe(`${JSON.stringify(withoutTime(report))}\n${events}`);
+  });
+});
+
+describe('replay', () => {
+  test('says at which step a record stopped matching, and stops there', async () => {
+    // in the correct model gup takes the PTL first: its steps come to mean other things, and it returns later
+    const schedule = readSchedule(await recorded(), 'f.schedule');
+    const { report } = replay(schedule, model(FIXED), 'f.schedule');
+    expect(report).toMatchObject({ reproduced: false, same_plan: false, ok: false, end: { kind: 'mismatch' } });
+    expect(report.steps).toBeLessThanOrEqual(report.steps_recorded);
+    expect(report.end.detail).toMatch(/^(step \d+: the record names \w+, which|the record ends after step \d+, but)/);
+  });
+
+  test('refuses a file that is none, and one of another program', async () => {
+    expect(() => readSchedule('\u0000\u0001', 'r.bin')).toThrow(
+      new InputError("r.bin: line 1: expected 'pinfall.schedule/1', got '??'"),
+    );
+    const schedule = readSchedule(await recorded(), 'f.schedule');
+    const other = programSubject('other', 'classic', 1, () =>
+      small('other', {
+        actors: {
+          *one(): Coroutine<void> {
+            yield reads(1);
+          },
+        },
+      }),
+    );
+    expect(() => replay(schedule, other, 'f.schedule')).toThrow(
+      new InputError('f.schedule: recorded with the actors ksmd gup vcpu; pin-vs-write-protect-buggy has one'),
+    );
+  });
+});
