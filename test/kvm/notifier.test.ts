@@ -14,7 +14,6 @@ import {
 import { MC_STAGE2_UNMAPS, MC_STAGE2_UNMAPS_PINNED, MECHANISM_COUNTERS, STATS_MECHANISMS_AT } from '#src/machine/stats.js';
 import { KVM_SUBSCRIBER } from '#src/kvm/notifier.js';
 import { vcpuAccess } from '#src/kvm/vcpu.js';
-import { kvmSetMemslot } from '#src/kvm/vm.js';
 import { pinUserPagesFast } from '#src/mm/gup.js';
 import { MADV_DONTNEED, madvise } from '#src/mm/madvise.js';
 import { mprotect } from '#src/mm/mprotect.js';
@@ -164,7 +163,7 @@ describe('a TLB invalidation', () => {
 
 describe('vCPUs against a VMM that discards and protects', () => {
   /** Stores by a guest must be seen by its next load unless the page was discarded; nothing may be stale at the end. */
-  function* guestWork(guest: Guest, ctx: Context, cpu: number): Generator<number, number, void> {
+  function* guestWork(ctx: Context, cpu: number): Generator<number, number, void> {
     for (let i = 0; i < 6; i++) {
       const result = yield* vcpuAccess(ctx, 0, cpu, (i * 5 + cpu) & 7, (i & 1) === 0, (cpu << 8) | i);
       if (result !== 0) return result;
@@ -185,7 +184,7 @@ describe('vCPUs against a VMM that discards and protects', () => {
     it(`ends with nothing stale and no reference left (${huge ? 'huge pages' : 'pages'})`, () => {
       for (let seed = 1; seed <= 80; seed++) {
         const guest = new Guest({ flags: huge ? VM_HUGEPAGE : 0, probe: new Probe() });
-        const tasks: Task[] = [0, 1].map((cpu) => new Task(guest.ctx(cpu), guestWork(guest, guest.ctx(cpu), cpu)));
+        const tasks: Task[] = [0, 1].map((cpu) => new Task(guest.ctx(cpu), guestWork(guest.ctx(cpu), cpu)));
         const vmm = new Task(guest.ctx(2), vmmWork(guest.ctx(2), huge));
         interleave([...tasks, vmm], seed);
         // a store to a page that was read-only at that moment exits to user space: -EFAULT
