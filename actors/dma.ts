@@ -1,10 +1,12 @@
 /**
  * A DMA user: a driver that pins user pages for long (FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE, as VFIO, RDMA and io_uring buffers
- * do) and whose device writes through the pins, knowing nothing of page tables. It holds a queue of short-lived batches and one
- * of long-lived ones; a new batch that finds its queue full releases the oldest.
+ * do) and whose device writes through the pins, knowing nothing of page tables. Short-lived batches come from a ring of buffers
+ * that is used over and over, long-lived ones from anywhere; a new batch that finds its queue full releases the oldest there.
  *
  *   mm                   the process whose pages it pins
  *   first_vpn, pages     where
+ *   ring_first_vpn, ring_pages
+ *                        where the short-lived batches come from (default: the same)
  *   batch_pages          consecutive pages pinned at once (default 8)
  *   hold_batches         batches of the short queue: with pause_us, how long a pin lives (default 16)
  *   long_every           every n-th batch goes to the long queue; 0 = none (default 8)
@@ -54,7 +56,9 @@ export function* dma(ctx: Context, params: ActorParams): Coroutine<void> {
   const mm = param(params, 'mm', 0);
   const first = param(params, 'first_vpn', 0);
   const pages = param(params, 'pages', ctx.m.mmPages);
-  const batchPages = Math.min(pages, param(params, 'batch_pages', 8));
+  const ringFirst = param(params, 'ring_first_vpn', first);
+  const ringPages = param(params, 'ring_pages', pages);
+  const batchPages = Math.min(pages, ringPages, param(params, 'batch_pages', 8));
   const longEvery = param(params, 'long_every', 8);
   const ops = param(params, 'ops', 0);
   const short = new PinQueue(param(params, 'hold_batches', 16), batchPages);
@@ -65,9 +69,13 @@ export function* dma(ctx: Context, params: ActorParams): Coroutine<void> {
       yield IDLE_TOP;
       continue;
     }
-    const queue = longEvery > 0 && done % longEvery === longEvery - 1 ? long : short;
+    const isLong = longEvery > 0 && done % longEvery === longEvery - 1;
+    const queue = isLong ? long : short;
     if (queue.count === queue.batches) yield* unpinOldest(ctx, queue);
-    yield* pinBatch(ctx, queue, mm, first + randomBelow(ctx, pages - batchPages + 1), batchPages);
+    const start = isLong
+      ? first + randomBelow(ctx, pages - batchPages + 1)
+      : ringFirst + randomBelow(ctx, ringPages - batchPages + 1);
+    yield* pinBatch(ctx, queue, mm, start, batchPages);
     if (randomBelow(ctx, 100) < param(params, 'write_percent', 50)) yield* deviceWrites(ctx, queue, params);
     ctx.probe.onProgress(ctx);
     done++;

@@ -5,8 +5,8 @@
  *   uniform      any page of the range, each as likely
  *   zipf         rank r with weight 1 / (r + 1); ranks are scattered over the range
  *   sequential   one page after the other, round and round
- *   boot storm   a first touch of every page, as vCPUs of a booting guest share them out; then zipf for as many accesses; and
- *                again, as if the guest had rebooted
+ *   boot storm   a first touch of every page, as vCPUs of a booting guest share them out; then zipf for 128 times as many
+ *                accesses; and again, as if the guest had rebooted
  */
 import { type Context, random, randomBelow } from '../src/machine/context.js';
 
@@ -16,6 +16,8 @@ export const WORKLOAD_ZIPF = 1;
 export const WORKLOAD_SEQUENTIAL = 2;
 export const WORKLOAD_BOOT_STORM = 3;
 
+/** A boot storm comes once in so many rounds' worth of accesses. */
+const STORM_EVERY = 129;
 /** Quantiles of the Zipf distribution that the table holds; a power of two. */
 const QUANTILES = 1 << 12;
 /** The weight of rank 0; the others are its whole-numbered parts. */
@@ -83,7 +85,7 @@ export class Workload {
         return this.access(ctx, this.zipfPage(ctx));
       case WORKLOAD_BOOT_STORM: {
         const share = Math.ceil(this.pages / this.vcpus);
-        if (this.step === 2 * share) this.step = 0;
+        if (this.step === STORM_EVERY * share) this.step = 0;
         if (step >= share) return this.access(ctx, this.zipfPage(ctx));
         return ((this.first + ((step * this.vcpus + this.vcpu) % this.pages)) << 1) | 1;
       }

@@ -248,9 +248,11 @@ class PlanBuilder {
           this.refuse([...path, 'process'], `no process ${entry.process}; there are ${file.processes.length}`);
         }
         params['mm'] = entry.process;
-        if ('first_vpn' in entry) {
-          if (this.options.recording !== undefined) this.cutRange(entry.process, params, mappings);
-          this.checkRange(path, entry.process, params['first_vpn'] ?? 0, params['pages'] ?? 0, mappings);
+        if ('first_vpn' in entry) this.placeRange(entry.process, params, '', path, mappings);
+        if (entry.kind === 'dma' && entry.ring !== undefined) {
+          params['ring_first_vpn'] = entry.ring.first_vpn;
+          params['ring_pages'] = entry.ring.pages;
+          this.placeRange(entry.process, params, 'ring_', [...path, 'ring'], mappings);
         }
       }
       const count = 'count' in entry ? entry.count : 1;
@@ -331,14 +333,27 @@ class PlanBuilder {
     if (!covered) this.refuse(path, `pages ${start} to ${start + pages - 1} are in no mapping of process ${mm}`);
   }
 
-  /** Another recording than the file was written for (`--recording`) may be smaller: the range moves into its memory. */
-  private cutRange(mm: number, params: Record<string, number>, mappings: readonly MappingSpec[]): void {
-    const first = params['first_vpn'] ?? 0;
-    const own = mappings.filter((each) => each.mm === mm);
-    const into = own.find((each) => each.start <= first && first < each.start + each.pages);
-    const { start, pages } = into ?? own[0] ?? { start: 0, pages: 1 };
-    if (into === undefined) params['first_vpn'] = start;
-    params['pages'] = Math.min(params['pages'] ?? pages, start + pages - (params['first_vpn'] ?? 0));
+  /**
+   * Checks the range `<prefix>first_vpn`, `<prefix>pages`. Another recording than the file was written for (`--recording`) may
+   * be smaller: then the range moves into its memory.
+   */
+  private placeRange(
+    mm: number, params: Record<string, number>, prefix: string, path: readonly PropertyKey[], mappings: readonly MappingSpec[],
+  ): void {
+    const firstKey = `${prefix}first_vpn`;
+    const pagesKey = `${prefix}pages`;
+    let first = params[firstKey] ?? 0;
+    let pages = params[pagesKey] ?? 1;
+    if (this.options.recording !== undefined) {
+      const own = mappings.filter((each) => each.mm === mm);
+      const into = own.find((each) => each.start <= first && first < each.start + each.pages);
+      const room = into ?? (own[0] as MappingSpec);
+      if (into === undefined) first = room.start;
+      pages = Math.min(pages, room.start + room.pages - first);
+    }
+    this.checkRange(path, mm, first, pages, mappings);
+    params[firstKey] = first;
+    params[pagesKey] = pages;
   }
 
   private pages(said: number | 'recorded', path: readonly PropertyKey[]): number {

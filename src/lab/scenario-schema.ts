@@ -124,6 +124,8 @@ const ACTOR = z.discriminatedUnion('kind', [
     ...SOME,
     ...RANGE,
     ...CONTENTS,
+    /** Where short-lived batches come from; absent = the whole range. */
+    ring: z.strictObject({ first_vpn: pageNumber, pages: whole(1, MACHINE_LIMITS.mmPages[1]) }).optional(),
     batch_pages: whole(1, 4096).default(8),
     hold_batches: whole(1, 4096).default(16),
     long_every: whole(0, 1_000_000).default(8),

@@ -76,7 +76,7 @@ describe('boot storm', () => {
     const pages: number[] = [];
     for (const vcpu of [0, 1, 2]) {
       const workload = new Workload(WORKLOAD_BOOT_STORM, 0, 12, 0, vcpu, 3);
-      const round = draws(workload, actor(5), 8);
+      const round = draws(workload, actor(5), 129 * 4);
       expect(round.slice(0, 4).every((a) => a.write)).toBe(true);
       pages.push(...round.slice(0, 4).map((a) => a.page));
       expect(draws(workload, actor(5), 4).map((a) => a.page)).toEqual(round.slice(0, 4).map((a) => a.page));
