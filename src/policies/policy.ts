@@ -10,6 +10,8 @@ export interface Claims {
    * mapping itself holds (c); `longterm`: any FOLL_LONGTERM pin of a page that is mapped at stage 2 (d, e).
    */
   readonly pinnedKeepsStage2: 'none' | 'mapping' | 'longterm';
+  /** For `longterm`: the mechanisms (MECH_*) that look at pins before they announce. Absent: NUMA scan and KSM. */
+  readonly keepsStage2Against?: readonly number[];
   /** The stage-2 fault handler takes a long-term pin of its own. */
   readonly mappingPins: boolean;
   /** EL2 owns stage 2: host stage-2 faults, ownership and memcaches exist. */

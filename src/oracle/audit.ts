@@ -1,0 +1,71 @@
+/**
+ * The audit: everything of kernel-model 5.1 that must hold of a machine at rest. No actor is inside an operation, and the workers
+ * stand still: after a drain, or when a one-thread schedule has finished.
+ */
+import type { Machine } from '../machine/layout.js';
+import { MC_PLACE_HOST } from '../hyp/memcache.js';
+import { PKVM_PAGE_OWNED } from '../machine/entries.js';
+import { auditAccounting } from './accounting.js';
+import { auditBalance, auditLocks } from './balance.js';
+import { Census } from './census.js';
+import { auditExclusive } from './exclusive.js';
+import { auditFree } from './free.js';
+import { HypPlaces, hypStateOf } from './hyp-memcache.js';
+import type { Ledger } from './ledger.js';
+import { LostAudit } from './lost.js';
+import { auditMaps } from './map.js';
+import type { OracleOptions } from './options.js';
+import { auditOwnership } from './ownership.js';
+import { auditPins, sumOfPins } from './pin.js';
+import { auditReadOnly } from './read-only.js';
+import { auditRefs } from './ref.js';
+import { auditStale } from './stale.js';
+import { auditTlbs } from './tlb.js';
+import type { Violation } from './violation.js';
+import { ViolationLog } from './violation.js';
+
+export class Audit {
+  readonly #m: Machine;
+  readonly #census: Census;
+  readonly #places: HypPlaces;
+  readonly #lost: LostAudit;
+  readonly #log = new ViolationLog();
+
+  constructor(m: Machine, actors: number) {
+    this.#m = m;
+    this.#census = new Census(m, actors);
+    this.#places = new HypPlaces(m);
+    this.#lost = new LostAudit(m);
+  }
+
+  /** @param ledgers of all workers, or none: then pins are guessed from the counts, and I-LOST is not judged */
+  run(options: OracleOptions, ledgers: readonly Ledger[]): Violation[] {
+    const m = this.#m;
+    const log = this.#log;
+    const { claims, actors } = options;
+    const bitMatters = options.keepsExclusiveBit !== false;
+    log.reset();
+    const census = this.#census.take();
+    census.bitMatters = bitMatters;
+    const places = this.#places.walk(claims.el2 ? log : null);
+    auditBalance(m, actors, log);
+    auditLocks(m, actors, log);
+    auditFree(census, log);
+    auditMaps(census, log);
+    const pins = ledgers.length === 0 ? null : (pfn: number): number => sumOfPins(ledgers, pfn);
+    const kernelOwned = (pfn: number): boolean =>
+      places.place[pfn] !== MC_PLACE_HOST || (claims.el2 && hypStateOf(m, pfn) === PKVM_PAGE_OWNED);
+    auditRefs(census, log, pins, kernelOwned);
+    auditExclusive(census, log);
+    auditReadOnly(census, log);
+    auditTlbs(m, actors, claims.el2, log);
+    if (claims.stage2FollowsHost) auditStale(m, bitMatters, log);
+    if (claims.el2) auditOwnership(census, log);
+    auditAccounting(m, log);
+    if (ledgers.length > 0) {
+      auditPins(m, ledgers, bitMatters, log);
+      this.#lost.run(ledgers, log);
+    }
+    return log.violations.slice();
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * All oracles on one thread, where ledgers are exact at every step: references by holder, contents by page, places of EL2's pages;
+ * and everything of the audit that can be judged as soon as the locks that guard it are free. A lock is about to be released
+ * is the moment when that can become true, so nothing is looked at between two releases.
+ */
+import type { Context } from '../machine/context.js';
+import { PMD_INVALID, isHuge, isPresent } from '../machine/entries.js';
+import type { Machine } from '../machine/layout.js';
+import { MemcacheLedger } from './hyp-memcache.js';
+import { LedgerProbe } from './ledger-probe.js';
+import { Shadow } from './lost.js';
+import type { OracleOptions } from './options.js';
+import { OwnershipWatch } from './ownership.js';
+import { pinnedReplaced } from './pin.js';
+import { RefLedger } from './ref.js';
+import { StaleWatch } from './stale.js';
+import { TlbWatch } from './tlb.js';
+
+export class ExactProbe extends LedgerProbe {
+  readonly #refs: RefLedger;
+  readonly #shadow: Shadow;
+  readonly #stale: StaleWatch | null;
+  readonly #tlbs: TlbWatch;
+  readonly #ownership: OwnershipWatch | null;
+  readonly #memcaches: MemcacheLedger;
+
+  constructor(m: Machine, options: OracleOptions, buffer: ArrayBufferLike | null) {
+    super(m, options, buffer);
+    const { claims, actors } = options;
+    this.#refs = new RefLedger(m, this.log);
+    this.#shadow = new Shadow(m, this.log, claims.stage2FollowsHost);
+    this.#stale = claims.stage2FollowsHost ? new StaleWatch(m, this.log) : null;
+    this.#tlbs = new TlbWatch(m, this.log, actors, claims.el2);
+    this.#ownership = claims.el2 ? new OwnershipWatch(m, this.log) : null;
+    this.#memcaches = new MemcacheLedger(m, this.log);
+    this.#shadow.reset();
+  }
+
+  override reset(): void {
+    super.reset();
+    this.#refs.reset();
+    this.#shadow.reset();
+    this.#stale?.reset();
+    this.#tlbs.reset();
+    this.#ownership?.reset();
+    this.#memcaches.reset();
+  }
+
+  override onAlloc(_ctx: Context, pfn: number, order: number): void {
+    this.#refs.allocated(pfn, order);
+  }
+
+  override onRef(ctx: Context, pfn: number, delta: number, _holder: number): void {
+    this.#refs.changed(ctx, pfn, delta);
+  }
+
+  override onFreeze(ctx: Context, pfn: number, frozen: number): void {
+    if (frozen < 0) this.#refs.unfrozen(ctx, pfn);
+  }
+
+  override onEntry(ctx: Context, mm: number, vpn: number, word: number, before: number, after: number): void {
+    super.onEntry(ctx, mm, vpn, word, before, after);
+    this.#tlbs.changed(ctx, mm, vpn, before, after);
+    this.#stale?.hostChanged(mm, vpn, word);
+    if (!isPresent(after) || (after & PMD_INVALID) === PMD_INVALID || ctx.kernel.rules.wpReuse !== 'v5.19') return;
+    pinnedReplaced(ctx, this.log, this.ledger, mm, vpn, after, isHuge(after) ? this.m.thpPages : 1);
+  }
+
+  override onRelease(ctx: Context, lock: number, kind: number, mode: number): void {
+    super.onRelease(ctx, lock, kind, mode);
+    this.#stale?.released(ctx, lock);
+    this.#ownership?.released(ctx, lock);
+  }
+
+  override onNotifierStarted(ctx: Context, mm: number, start: number, end: number): void {
+    super.onNotifierStarted(ctx, mm, start, end);
+    this.#tlbs.started(ctx, mm, start, end);
+  }
+
+  override onStage2Map(ctx: Context, vm: number, gfn: number, pfn: number, pages: number, writable: boolean): void {
+    super.onStage2Map(ctx, vm, gfn, pfn, pages, writable);
+    this.#stale?.guestChanged(vm, gfn, pages);
+  }
+
+  override onStage2Perm(ctx: Context, vm: number, gfn: number, pfn: number, pages: number, writable: boolean): void {
+    super.onStage2Perm(ctx, vm, gfn, pfn, pages, writable);
+    this.#stale?.guestChanged(vm, gfn, pages);
+  }
+
+  override onRead(ctx: Context, guest: boolean, space: number, at: number, pfn: number, content: number): void {
+    this.#shadow.read(ctx, guest, space, at, pfn, content);
+  }
+
+  override onWrite(ctx: Context, guest: boolean, space: number, at: number, pfn: number, content: number): void {
+    super.onWrite(ctx, guest, space, at, pfn, content);
+    this.#shadow.wrote(guest, space, at, pfn, content);
+  }
+
+  override onDeviceWrite(ctx: Context, pfn: number, content: number): void {
+    super.onDeviceWrite(ctx, pfn, content);
+    this.#shadow.deviceWrote(pfn, content);
+  }
+
+  override onZapped(ctx: Context, mm: number, start: number, end: number): void {
+    super.onZapped(ctx, mm, start, end);
+    this.#shadow.zapped(mm, start, end);
+  }
+
+  override onHostOwner(ctx: Context, pfn: number, wipeDemanded: boolean): void {
+    super.onHostOwner(ctx, pfn, wipeDemanded);
+    if (wipeDemanded) this.#shadow.forget(pfn);
+  }
+
+  override onOwnership(_ctx: Context, pfn: number): void {
+    this.#ownership?.changed(pfn);
+  }
+
+  override onMemcache(ctx: Context, pfn: number, from: number, to: number): void {
+    this.#memcaches.moved(ctx, pfn, from, to);
+  }
+
+  override onProgress(ctx: Context): void {
+    super.onProgress(ctx);
+    this.#tlbs.operationEnded(ctx);
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * The oracles: probes that hook into kernel code, and the audit of a machine at rest. Each invariant has a file of its own; the
+ * table of them is INVARIANTS.
+ *
+ * A probe belongs to a worker for its life, or to the one-thread engine. There is a class for each level, so that calls through a
+ * worker's probe stay monomorphic and a level costs nothing of the next.
+ */
+import type { Machine } from '../machine/layout.js';
+import { Audit } from './audit.js';
+import { ExactProbe } from './exact-probe.js';
+import { Ledger } from './ledger.js';
+import { LedgerProbe } from './ledger-probe.js';
+import { LocalProbe } from './local-probe.js';
+import type { OracleOptions } from './options.js';
+import { OracleProbe } from './probe.js';
+import type { Violation } from './violation.js';
+
+export { INVARIANTS, type InvariantRow } from './table.js';
+export { ledgerBytes, sharedPinBytes } from './ledger.js';
+export type { OracleOptions } from './options.js';
+export { OracleProbe } from './probe.js';
+export type { HeldRecord, Violation, ViolationSubject } from './violation.js';
+
+/**
+ * The probe of one worker, or of a one-thread run.
+ * @param ledgers this worker's ledger ({@link ledgerBytes}), where level `all` runs on threads; on one thread the probe makes its own
+ */
+export function createProbe(m: Machine, options: OracleOptions, ledgers: SharedArrayBuffer | null): OracleProbe {
+  if (options.level === 'off') return new OracleProbe();
+  if (options.level === 'local') return new LocalProbe(m, options, () => 0, false);
+  return options.mode === 'one' ? new ExactProbe(m, options, ledgers) : new LedgerProbe(m, options, ledgers);
+}
+
+/** An audit keeps its arrays, and what the machine held at the audit before. */
+const audits = new WeakMap<Machine, Audit>();
+
+/**
+ * Everything that must hold of a machine at rest: after a drain, or when a one-thread schedule has finished.
+ * @param ledgers those of all workers, always in the same order; I-LOST is judged against the audit before
+ * @param probes probes of this thread, whose ledgers count too
+ */
+export function auditAll(
+  m: Machine, options: OracleOptions, ledgers: readonly SharedArrayBuffer[], probes: readonly OracleProbe[] = [],
+): Violation[] {
+  if (options.level === 'off') return [];
+  let audit = audits.get(m);
+  if (audit === undefined) audits.set(m, (audit = new Audit(m, options.actors)));
+  const all = ledgers.map((buffer) => new Ledger(m, buffer));
+  for (const { ledger } of probes) if (ledger !== null) all.push(ledger);
+  return audit.run(options, options.level === 'all' ? all : []);
+}

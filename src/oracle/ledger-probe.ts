@@ -1,0 +1,76 @@
+/** The local oracles with ghost ledgers: this worker's pins and writes, to be summed at a drain. */
+import type { Context } from '../machine/context.js';
+import type { Machine } from '../machine/layout.js';
+import { Ledger, ZAPPED } from './ledger.js';
+import { LocalProbe } from './local-probe.js';
+import { userPageOf } from './lost.js';
+import type { OracleOptions } from './options.js';
+import { pinnedFreed } from './pin.js';
+
+export class LedgerProbe extends LocalProbe {
+  override readonly ledger: Ledger;
+  /** Returned pins by frame, of all workers; null: this worker knows only its own. */
+  protected readonly sharedPins: Int32Array | null;
+  readonly #pins: (pfn: number) => number;
+
+  constructor(m: Machine, options: OracleOptions, buffer: ArrayBufferLike | null) {
+    const ledger = buffer === null ? new Ledger(m) : new Ledger(m, buffer);
+    const shared = options.sharedPins == null ? null : new Int32Array(options.sharedPins);
+    const pins =
+      shared === null
+        ? (pfn: number): number => ledger.pins(pfn)
+        : (pfn: number): number => Atomics.load(shared, pfn);
+    super(m, options, pins, true);
+    this.ledger = ledger;
+    this.sharedPins = shared;
+    this.#pins = pins;
+  }
+
+  override reset(): void {
+    super.reset();
+    this.ledger.reset();
+    this.sharedPins?.fill(0);
+  }
+
+  override onFree(ctx: Context, pfn: number, order: number): void {
+    super.onFree(ctx, pfn, order);
+    pinnedFreed(ctx, this.log, this.#pins, pfn, order);
+  }
+
+  override onPinned(_ctx: Context, mm: number, vpn: number, pfn: number): void {
+    this.ledger.pin(pfn, mm * this.m.mmPages + vpn);
+    if (this.sharedPins !== null) Atomics.add(this.sharedPins, pfn, 1);
+  }
+
+  override onUnpin(_ctx: Context, pfn: number): void {
+    this.ledger.unpin(pfn);
+    if (this.sharedPins !== null) Atomics.sub(this.sharedPins, pfn, 1);
+  }
+
+  override onWrite(ctx: Context, guest: boolean, space: number, at: number, pfn: number, content: number): void {
+    super.onWrite(ctx, guest, space, at, pfn, content);
+    const { m, ledger } = this;
+    ledger.wrote(guest ? ledger.userPages + space * m.vmPages + at : space * m.mmPages + at, content);
+  }
+
+  override onDeviceWrite(ctx: Context, pfn: number, content: number): void {
+    super.onDeviceWrite(ctx, pfn, content);
+    const userPage = userPageOf(this.m, pfn);
+    if (userPage >= 0) this.ledger.deviceWrote(userPage, content);
+  }
+
+  override onZapped(_ctx: Context, mm: number, start: number, end: number): void {
+    const { ledger } = this;
+    const first = mm * this.m.mmPages;
+    for (let vpn = start; vpn < end; vpn++) {
+      ledger.mark(first + vpn, ZAPPED);
+      ledger.forgetPin(first + vpn);
+    }
+  }
+
+  override onHostOwner(ctx: Context, pfn: number, wipeDemanded: boolean): void {
+    super.onHostOwner(ctx, pfn, wipeDemanded);
+    const userPage = wipeDemanded ? userPageOf(this.m, pfn) : -1;
+    if (userPage >= 0) this.ledger.mark(userPage, ZAPPED);
+  }
+}

@@ -1,0 +1,271 @@
+/**
+ * I-LOST: no retired write disappears.
+ *
+ * On real threads each worker remembers what it wrote last to each user page and guest page. Whatever write came last of all was
+ * the last of its worker, so at a drain a page must hold one of these, or what it held at the drain before if nobody wrote
+ * it; zeroes are as good if it was zapped meanwhile. A device's write may be lost with a page that is not mapped any more.
+ *
+ * On one thread the shadow knows what each page must hold, and each read is held against it.
+ */
+import { VM_STATE_LIVE, VM_STATE_NONE } from '../machine/abi.js';
+import type { Context } from '../machine/context.js';
+import { isHwpoisonEntry, isPresent } from '../machine/entries.js';
+import {
+  LINE, MM_TLB_FLUSH_PENDING, type Machine, PAGE_CONTENT, VM_MEMSLOTS, VM_MM, VM_STATE, mmWord, vmWord,
+} from '../machine/layout.js';
+import { setAt, vpnOfGfn } from '../kvm/memslots.js';
+import { peek } from '#words';
+import { ANY, BASE, DEVICE, type Ledger, WRITTEN, ZAPPED } from './ledger.js';
+import { entryAt, gfnOfVpn, headOf, mmOfFolio, page, pfnOfEntry, pfnOfStage2, stage2At, vpnOfPage } from './view.js';
+import type { ViolationLog, ViolationSubject } from './violation.js';
+
+const ID = 'I-LOST';
+const LOST = 'retired write is lost';
+
+const text = (content: number): string => `0x${(content >>> 0).toString(16)}`;
+
+/** The user page that frame `pfn` stands for, or -1: KSM pages stand for several. */
+export function userPageOf(m: Machine, pfn: number): number {
+  if (pfn === 0) return -1;
+  const head = headOf(m, pfn);
+  const mm = mmOfFolio(m, head);
+  const vpn = mm < 0 ? -1 : vpnOfPage(m, head, pfn);
+  return vpn >= 0 && vpn < m.mmPages ? mm * m.mmPages + vpn : -1;
+}
+
+/** What a user page may hold, gathered from all ledgers. */
+class Allowed {
+  any = false;
+  written = false;
+  zapped = false;
+  #base = 0;
+  readonly #contents: number[] = [];
+
+  begin(): void {
+    this.any = false;
+    this.written = false;
+    this.zapped = false;
+    this.#base = 0;
+    this.#contents.length = 0;
+  }
+
+  /** @param page the number of a user page or guest page in the ledger */
+  gather(ledger: Ledger, page: number): void {
+    const flags = ledger.flags[page] as number;
+    if (flags === 0) return;
+    if ((flags & ANY) !== 0) this.any = true;
+    if ((flags & ZAPPED) !== 0) this.zapped = true;
+    if ((flags & WRITTEN) !== 0) {
+      this.written = true;
+      this.#contents.push(ledger.last(page));
+    }
+    if ((flags & BASE) !== 0) this.#base = ledger.last(page);
+    if ((flags & DEVICE) !== 0) this.#contents.push(ledger.device(page));
+  }
+
+  holds(content: number): boolean {
+    if (this.any || (this.zapped && content === 0) || (!this.written && content === this.#base)) return true;
+    return this.#contents.includes(content);
+  }
+
+  get text(): string {
+    const contents = this.#contents.map(text);
+    if (!this.written) contents.push(text(this.#base));
+    if (this.zapped) contents.push('0x0');
+    return contents.join(' or ');
+  }
+
+  /** Whether a write is there that must not be gone. */
+  get isOwed(): boolean {
+    return this.written && !this.zapped && !this.any && !this.#contents.includes(0);
+  }
+}
+
+/** At rest: compares every page with what was written to it, and starts the ledgers anew from what is there. */
+export class LostAudit {
+  readonly #m: Machine;
+  readonly #allowed = new Allowed();
+  /** What the memslots of each VM were at the last audit: guest pages are found by them. */
+  readonly #slots: (number | undefined)[] = [];
+  /** Processes whose VMs have changed their memslots since, or ended: guest writes cannot be told apart there. */
+  readonly #unsure: boolean[] = [];
+
+  constructor(m: Machine) {
+    this.#m = m;
+  }
+
+  run(ledgers: readonly Ledger[], log: ViolationLog): void {
+    const m = this.#m;
+    this.#unsure.fill(false);
+    for (let vm = 0; vm < m.vms; vm++) {
+      const state = peek(m.words, vmWord(m, vm, VM_STATE));
+      const slots = this.#slotsOf(vm);
+      const before = this.#slots[vm] ?? (state === VM_STATE_LIVE || state === VM_STATE_NONE ? slots : ~slots);
+      this.#slots[vm] = slots;
+      if (before !== slots) this.#unsure[peek(m.words, vmWord(m, vm, VM_MM))] = true;
+    }
+    for (let mm = 0; mm < m.mms; mm++) {
+      for (let vpn = 0; vpn < m.mmPages; vpn++) this.#userPage(ledgers, log, mm, vpn);
+    }
+  }
+
+  /** A number that changes with the active memslots. */
+  #slotsOf(vm: number): number {
+    const m = this.#m;
+    const slots = setAt(m, vm, peek(m.words, vmWord(m, vm, VM_MEMSLOTS)));
+    let sum = peek(m.words, vmWord(m, vm, VM_STATE));
+    for (let i = 0; i < LINE; i++) sum = Math.imul(sum, 31) + peek(m.words, slots + i) | 0;
+    return sum;
+  }
+
+  #userPage(ledgers: readonly Ledger[], log: ViolationLog, mm: number, vpn: number): void {
+    const m = this.#m;
+    const allowed = this.#allowed;
+    const userPage = mm * m.mmPages + vpn;
+    allowed.begin();
+    allowed.any = this.#unsure[mm] === true;
+    for (const ledger of ledgers) allowed.gather(ledger, userPage);
+    let ambiguous = false;
+    const entry = entryAt(m, mm, vpn);
+    const present = isPresent(entry);
+    let content = present ? page(m, pfnOfEntry(m, entry, vpn), PAGE_CONTENT) : 0;
+    for (let vm = 0; vm < m.vms; vm++) {
+      if (peek(m.words, vmWord(m, vm, VM_MM)) !== mm) continue;
+      const gfn = gfnOfVpn(m, vm, vpn);
+      if (gfn < 0) continue;
+      for (const ledger of ledgers) allowed.gather(ledger, ledger.userPages + vm * m.vmPages + gfn);
+    }
+    if (present) this.#judge(log, content, { mm, vpn, pfn: pfnOfEntry(m, entry, vpn) });
+    else if (entry === 0 && allowed.isOwed) {
+      log.found(ID, 'written page is not mapped', { mm, vpn, expected: allowed.text, received: 'no entry' });
+    }
+    for (let vm = 0; vm < m.vms; vm++) {
+      if (peek(m.words, vmWord(m, vm, VM_MM)) !== mm || peek(m.words, vmWord(m, vm, VM_STATE)) !== VM_STATE_LIVE) continue;
+      const gfn = gfnOfVpn(m, vm, vpn);
+      const leaf = gfn < 0 ? 0 : stage2At(m, vm, gfn);
+      if (leaf === 0) continue;
+      const theirs = page(m, pfnOfStage2(m, leaf, gfn), PAGE_CONTENT);
+      if (!present) content = theirs;
+      ambiguous ||= theirs !== content;
+      this.#judge(log, theirs, { mm, vpn, vm, gfn, pfn: pfnOfStage2(m, leaf, gfn) });
+    }
+    const flag = ambiguous || isHwpoisonEntry(entry) ? ANY : BASE;
+    this.#restart(ledgers, mm, vpn, flag, content);
+  }
+
+  #judge(log: ViolationLog, content: number, subject: ViolationSubject): void {
+    if (this.#allowed.holds(content)) return;
+    log.found(ID, LOST, { ...subject, expected: this.#allowed.text, received: text(content) });
+  }
+
+  #restart(ledgers: readonly Ledger[], mm: number, vpn: number, flag: number, content: number): void {
+    const m = this.#m;
+    ledgers.forEach((ledger, i) => {
+      ledger.restart(mm * m.mmPages + vpn, i === 0 ? flag : 0, i === 0 ? content : 0);
+      for (let vm = 0; vm < m.vms; vm++) {
+        const gfn = peek(m.words, vmWord(m, vm, VM_MM)) === mm ? gfnOfVpn(m, vm, vpn) : -1;
+        if (gfn >= 0) ledger.restart(ledger.userPages + vm * m.vmPages + gfn, 0, 0);
+      }
+    });
+  }
+}
+
+/** What the shadow knows of a user page. */
+const UNKNOWN = 0;
+const KNOWN = 1;
+/** Zapped, and an unmapping of its process is not flushed yet: old page and new are both in use. */
+const CHANGING = 2;
+
+/** What each user page must hold. One thread only. */
+export class Shadow {
+  readonly #m: Machine;
+  readonly #log: ViolationLog;
+  readonly #followed: boolean;
+  readonly #content: Int32Array;
+  readonly #state: Uint8Array;
+
+  /** @param followed whether guest and process see the same page (Claims.stage2FollowsHost) */
+  constructor(m: Machine, log: ViolationLog, followed: boolean) {
+    this.#m = m;
+    this.#log = log;
+    this.#followed = followed;
+    this.#content = new Int32Array(m.mms * m.mmPages);
+    this.#state = new Uint8Array(m.mms * m.mmPages);
+  }
+
+  /** A machine at its start: nothing mapped holds zeroes, of the rest nothing is known. */
+  reset(): void {
+    const m = this.#m;
+    this.#content.fill(0);
+    for (let mm = 0; mm < m.mms; mm++) {
+      for (let vpn = 0; vpn < m.mmPages; vpn++) this.#state[mm * m.mmPages + vpn] = entryAt(m, mm, vpn) === 0 ? KNOWN : UNKNOWN;
+    }
+  }
+
+  wrote(guest: boolean, space: number, at: number, pfn: number, content: number): void {
+    const userPage = this.#pageOf(guest, space, at);
+    if (userPage < 0 || this.#isChanging(userPage)) return;
+    const shared = !guest || this.#followed || this.#maps(userPage, pfn);
+    this.#content[userPage] = content;
+    this.#state[userPage] = shared ? KNOWN : UNKNOWN;
+  }
+
+  read(ctx: Context, guest: boolean, space: number, at: number, pfn: number, content: number): void {
+    const userPage = this.#pageOf(guest, space, at);
+    if (userPage < 0 || this.#isChanging(userPage)) return;
+    // a guest that has gone its own way reads its own page
+    if (guest && !this.#followed && !this.#maps(userPage, pfn)) return;
+    if (this.#state[userPage] === UNKNOWN) {
+      this.#content[userPage] = content;
+      this.#state[userPage] = KNOWN;
+      return;
+    }
+    const expected = this.#content[userPage] as number;
+    if (expected === content) return;
+    const subject = guest ? { vm: space, gfn: at, pfn } : { mm: space, vpn: at, pfn };
+    this.#log.report(ctx, ID, LOST, { ...subject, expected: text(expected), received: text(content) });
+    this.#content[userPage] = content;
+  }
+
+  /** A device wrote through its pin: seen by the process only while it still maps the page. */
+  deviceWrote(pfn: number, content: number): void {
+    const userPage = userPageOf(this.#m, pfn);
+    if (userPage < 0 || this.#isChanging(userPage)) return;
+    const mapped = this.#maps(userPage, pfn);
+    if (mapped) this.#content[userPage] = content;
+    this.#state[userPage] = mapped ? KNOWN : UNKNOWN;
+  }
+
+  zapped(mm: number, start: number, end: number): void {
+    this.#state.fill(CHANGING, mm * this.#m.mmPages + start, mm * this.#m.mmPages + end);
+  }
+
+  /** EL2 wiped the page, or it changed in another way that is no write of anybody's. */
+  forget(pfn: number): void {
+    const userPage = userPageOf(this.#m, pfn);
+    if (userPage >= 0) this.#state[userPage] = UNKNOWN;
+  }
+
+  #isChanging(userPage: number): boolean {
+    if (this.#state[userPage] !== CHANGING) return false;
+    const mm = (userPage / this.#m.mmPages) | 0;
+    if (peek(this.#m.words, mmWord(this.#m, mm, MM_TLB_FLUSH_PENDING)) !== 0) return true;
+    this.#state[userPage] = UNKNOWN;
+    return false;
+  }
+
+  #pageOf(guest: boolean, space: number, at: number): number {
+    const m = this.#m;
+    if (!guest) return space * m.mmPages + at;
+    const vpn = vpnOfGfn(m, space, at);
+    return vpn < 0 ? -1 : peek(m.words, vmWord(m, space, VM_MM)) * m.mmPages + vpn;
+  }
+
+  #maps(userPage: number, pfn: number): boolean {
+    const m = this.#m;
+    const mm = (userPage / m.mmPages) | 0;
+    const vpn = userPage - mm * m.mmPages;
+    const entry = entryAt(m, mm, vpn);
+    return isPresent(entry) && pfnOfEntry(m, entry, vpn) === pfn;
+  }
+}

@@ -1,0 +1,38 @@
+/** The probe of a run without oracles: it keeps what reports and the watchdog read, and finds nothing. */
+import { type Context, Probe } from '../machine/context.js';
+import { ACTOR_OPERATION, ACTOR_PROGRESS } from '../machine/layout.js';
+import { peek } from '#words';
+import type { Ledger } from './ledger.js';
+import { type Violation, ViolationLog } from './violation.js';
+
+export class OracleProbe extends Probe {
+  /** The first violations, as data; it only grows, until `reset`. */
+  readonly violations: readonly Violation[];
+  /** Ghost ledgers, where the level has them. */
+  readonly ledger: Ledger | null = null;
+  protected readonly log = new ViolationLog();
+
+  constructor() {
+    super();
+    this.violations = this.log.violations;
+  }
+
+  /** All violations, those not kept included. */
+  get violationCount(): number {
+    return this.log.count;
+  }
+
+  /** Back to a machine at its start: call it when the machine's words have been set back. */
+  reset(): void {
+    this.log.reset();
+  }
+
+  override onProgress(ctx: Context): void {
+    const at = ctx.recordAt + ACTOR_PROGRESS;
+    ctx.words[at] = (peek(ctx.words, at) + 1) | 0;
+  }
+
+  override onOperation(ctx: Context, operation: number, begin: boolean): void {
+    ctx.words[ctx.recordAt + ACTOR_OPERATION] = begin ? operation : 0;
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * I-TLB: no TLB holds an entry stronger than the tables allow, once the operations that changed them have returned. At rest all
+ * have, so each entry is held against the tables as they are; missing or weaker entries are always fine.
+ *
+ * On one thread two moments are judged besides: a notifier's start has returned, for the guest's entries in its range (unless
+ * somebody else holds mmu_lock: what he is about to flush is his); and an operation has ended, for the user pages whose
+ * entries it has weakened (unless another actor has weakened the same one since).
+ */
+import type { Context } from '../machine/context.js';
+import { PTE_WRITE, S2_WRITE, annotationOwner, entryPfn, isHardwareValid } from '../machine/entries.js';
+import { type Machine, PAGE_HOST_S2, VM_MMU_LOCK, tlbBase, vmWord } from '../machine/layout.js';
+import { TLB_WRITABLE, tagGuest, tagPage, tagSpace, tlbPfn, tlbSlot, tlbTag } from '../machine/tlb.js';
+import { peek } from '#words';
+import { entryAt, gfnOfVpn, isFree, isLiveVmOf, page, pfnOfEntry, pfnOfStage2, stage2At } from './view.js';
+import type { ViolationLog, ViolationSubject } from './violation.js';
+
+const ID = 'I-TLB';
+
+/** What is wrong with the entry (tag, value), or an empty text. */
+function judge(m: Machine, tag: number, value: number, el2: boolean): string {
+  const at = tagPage(tag);
+  const pfn = tlbPfn(value);
+  const writable = (value & TLB_WRITABLE) !== 0;
+  if (tagGuest(tag)) {
+    const leaf = stage2At(m, tagSpace(tag), at);
+    if (leaf === 0) return 'TLB entry outlived stage-2 leaf';
+    if (pfnOfStage2(m, leaf, at) !== pfn) return 'TLB entry of another frame';
+    return writable && (leaf & S2_WRITE) === 0 ? 'TLB entry writable, leaf not' : '';
+  }
+  const entry = entryAt(m, tagSpace(tag), at);
+  if (entry === 0 || !isHardwareValid(entry)) return 'TLB entry outlived its PTE';
+  if (pfnOfEntry(m, entry, at) !== pfn) return 'TLB entry of another frame';
+  if (writable && (entry & PTE_WRITE) === 0) return 'TLB entry writable, PTE not';
+  return el2 && annotationOwner(page(m, pfn, PAGE_HOST_S2)) !== 0 ? "TLB entry of another's page" : '';
+}
+
+function subjectOf(cpu: number, tag: number, value: number): ViolationSubject {
+  const at = tagPage(tag);
+  return tagGuest(tag)
+    ? { other: cpu, pfn: tlbPfn(value), vm: tagSpace(tag), gfn: at }
+    : { other: cpu, pfn: tlbPfn(value), mm: tagSpace(tag), vpn: at };
+}
+
+export function auditTlbs(m: Machine, actors: number, el2: boolean, log: ViolationLog): void {
+  for (let cpu = 0; cpu < actors; cpu++) {
+    const base = tlbBase(m, cpu);
+    for (let slot = base, last = base + 2 * m.tlbMask; slot <= last; slot += 2) {
+      const tag = peek(m.words, slot);
+      if (tag === 0) continue;
+      const wrong = judge(m, tag, peek(m.words, slot + 1), el2);
+      if (wrong !== '') log.found(ID, wrong, subjectOf(cpu, tag, peek(m.words, slot + 1)));
+    }
+  }
+}
+
+/** User pages whose entries an operation under way has weakened; more are not followed. */
+const WEAKENED_MAX = 64;
+
+/** One thread only. */
+export class TlbWatch {
+  readonly #m: Machine;
+  readonly #log: ViolationLog;
+  readonly #actors: number;
+  readonly #el2: boolean;
+  /** Per actor: tags of user pages. */
+  readonly #weakened: Int32Array;
+  readonly #count: Int32Array;
+
+  constructor(m: Machine, log: ViolationLog, actors: number, el2: boolean) {
+    this.#m = m;
+    this.#log = log;
+    this.#actors = actors;
+    this.#el2 = el2;
+    this.#weakened = new Int32Array(m.cpus * WEAKENED_MAX);
+    this.#count = new Int32Array(m.cpus);
+  }
+
+  reset(): void {
+    this.#count.fill(0);
+  }
+
+  /** The entry at (mm, vpn), a PTE or a huge PMD, changed: it may allow less now. */
+  changed(ctx: Context, mm: number, vpn: number, before: number, after: number): void {
+    if (!isHardwareValid(before)) return;
+    const weaker = !isHardwareValid(after) || entryPfn(after) !== entryPfn(before) || (before & ~after & PTE_WRITE) !== 0;
+    const count = this.#count[ctx.actor] as number;
+    if (!weaker || count === WEAKENED_MAX) return;
+    this.#weakened[ctx.actor * WEAKENED_MAX + count] = tlbTag(false, mm, vpn);
+    this.#count[ctx.actor] = count + 1;
+  }
+
+  /** The actor's operation has returned: what it weakened is in no TLB any more. */
+  operationEnded(ctx: Context): void {
+    const count = this.#count[ctx.actor] as number;
+    if (count === 0) return;
+    this.#count[ctx.actor] = 0;
+    const base = ctx.actor * WEAKENED_MAX;
+    for (let i = 0; i < count; i++) {
+      const tag = this.#weakened[base + i] as number;
+      if (!this.#isOthers(ctx.actor, tag)) this.#check(ctx, tag);
+    }
+  }
+
+  #isOthers(actor: number, tag: number): boolean {
+    for (let other = 0; other < this.#actors; other++) {
+      const count = this.#count[other] as number;
+      if (other === actor || count === 0) continue;
+      if (count === WEAKENED_MAX) return true;
+      for (let i = 0; i < count; i++) if (this.#weakened[other * WEAKENED_MAX + i] === tag) return true;
+    }
+    return false;
+  }
+
+  /** invalidate_range_start() of [start, end) of `mm` has returned. */
+  started(ctx: Context, mm: number, start: number, end: number): void {
+    const m = this.#m;
+    for (let vm = 0; vm < m.vms; vm++) {
+      if (!isLiveVmOf(m, vm, mm) || !isFree(m, vmWord(m, vm, VM_MMU_LOCK))) continue;
+      for (let vpn = start; vpn < end; vpn++) {
+        const gfn = gfnOfVpn(m, vm, vpn);
+        if (gfn >= 0) this.#check(ctx, tlbTag(true, vm, gfn));
+      }
+    }
+  }
+
+  #check(ctx: Context, tag: number): void {
+    const m = this.#m;
+    for (let cpu = 0; cpu < this.#actors; cpu++) {
+      const slot = tlbSlot(m, cpu, tagPage(tag));
+      if (peek(m.words, slot) !== tag) continue;
+      const value = peek(m.words, slot + 1);
+      const wrong = judge(m, tag, value, this.#el2);
+      if (wrong !== '') this.#log.report(ctx, ID, wrong, subjectOf(cpu, tag, value));
+    }
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * How oracles look at the machine: plain loads of words, as an observer who takes no locks. Other accesses through '#words'
+ * would be the kernel's own to the checking build, so all of them go through `peek`, which it leaves alone.
+ */
+import { COMPOUND_HEAD, COMPOUND_TAIL, MAPPING_ANON, VM_STATE_LIVE } from '../machine/abi.js';
+import type { Context } from '../machine/context.js';
+import { entryPfn, isHuge, isS2Block, isS2Leaf, isS2Table, isTable } from '../machine/entries.js';
+import {
+  ACTOR_HELD, ANON_VMA_MM, type Machine, PAGE_COMPOUND, PAGE_INDEX, PAGE_MAPPING, VM_MEMSLOTS, VM_MM, VM_STATE, anonVmaWord,
+  pageWord, pmdWord, pteWord, s2PteWord, s2RootWord, vmWord,
+} from '../machine/layout.js';
+import { WAITERS } from '../machine/wait.js';
+import { RW_PENDING } from '../locks/rw.js';
+import { setAt, slotAt } from '../kvm/memslots.js';
+import { peek } from '#words';
+
+/** A field PAGE_* of frame `pfn`. */
+export const page = (m: Machine, pfn: number, field: number): number => peek(m.words, pageWord(m, pfn, field));
+
+/** The head of the folio that `pfn` belongs to. */
+export function headOf(m: Machine, pfn: number): number {
+  const compound = peek(m.words, pageWord(m, pfn, PAGE_COMPOUND));
+  return compound < 0 ? compound & ~COMPOUND_TAIL : pfn;
+}
+
+/** Whether `head` is the head of a large folio. */
+export const isLarge = (m: Machine, head: number): boolean =>
+  (peek(m.words, pageWord(m, head, PAGE_COMPOUND)) & COMPOUND_HEAD) !== 0;
+
+/** The entry that maps `vpn`: its PTE, or the huge PMD; 0 where there is none. */
+export function entryAt(m: Machine, mm: number, vpn: number): number {
+  const pmd = peek(m.words, pmdWord(m, mm, vpn));
+  if (isTable(pmd)) return peek(m.words, pteWord(m, entryPfn(pmd), vpn));
+  return isHuge(pmd) ? pmd : 0;
+}
+
+/** The frame that an entry of {@link entryAt} names for `vpn`: within a huge page, the page itself. */
+export function pfnOfEntry(m: Machine, entry: number, vpn: number): number {
+  const pfn = entryPfn(entry);
+  return isHuge(entry) && pfn !== 0 ? pfn + (vpn & (m.thpPages - 1)) : pfn;
+}
+
+/** The stage-2 leaf (page or block) of `gfn`, or 0. */
+export function stage2At(m: Machine, vm: number, gfn: number): number {
+  let entry = peek(m.words, s2RootWord(m, vm, gfn));
+  if (isS2Table(entry)) entry = peek(m.words, s2PteWord(m, entryPfn(entry), gfn));
+  return isS2Leaf(entry) ? entry : 0;
+}
+
+/** The frame that a leaf of {@link stage2At} names for `gfn`. */
+export const pfnOfStage2 = (m: Machine, leaf: number, gfn: number): number =>
+  isS2Block(leaf) ? entryPfn(leaf) + (gfn & (m.thpPages - 1)) : entryPfn(leaf);
+
+/* a memslot's words, as kvm/memslots.ts lays them out */
+const SLOT_BASE = 0;
+const SLOT_PAGES = 1;
+const SLOT_VPN = 2;
+
+/** The guest page that stands for `vpn` by the active memslots of `vm`, or -1. A page in two slots has its last. */
+export function gfnOfVpn(m: Machine, vm: number, vpn: number): number {
+  const slots = setAt(m, vm, peek(m.words, vmWord(m, vm, VM_MEMSLOTS)));
+  for (let i = peek(m.words, slots) - 1; i >= 0; i--) {
+    const slot = slotAt(slots, i);
+    const offset = vpn - peek(m.words, slot + SLOT_VPN);
+    if (offset >= 0 && offset < peek(m.words, slot + SLOT_PAGES)) return peek(m.words, slot + SLOT_BASE) + offset;
+  }
+  return -1;
+}
+
+/** Whether `vm` runs on process `mm` and has not been torn down. */
+export const isLiveVmOf = (m: Machine, vm: number, mm: number): boolean =>
+  peek(m.words, vmWord(m, vm, VM_MM)) === mm && peek(m.words, vmWord(m, vm, VM_STATE)) === VM_STATE_LIVE;
+
+/** The process that an ordinary anonymous folio belongs to, or -1: KSM pages have several, free and table pages none. */
+export function mmOfFolio(m: Machine, head: number): number {
+  const mapping = peek(m.words, pageWord(m, head, PAGE_MAPPING));
+  return (mapping & 3) === MAPPING_ANON ? peek(m.words, anonVmaWord(m, mapping >>> 2, ANON_VMA_MM)) : -1;
+}
+
+/** Where an ordinary anonymous page is mapped in the process of {@link mmOfFolio}: without fork there is one such place. */
+export const vpnOfPage = (m: Machine, head: number, pfn: number): number =>
+  peek(m.words, pageWord(m, head, PAGE_INDEX)) + (pfn - head);
+
+/** The i-th lock that the actor holds, and its class << 4 | mode. */
+export const heldLock = (ctx: Context, i: number): number => peek(ctx.words, ctx.recordAt + ACTOR_HELD + 2 * i);
+export const heldPacked = (ctx: Context, i: number): number => peek(ctx.words, ctx.recordAt + ACTOR_HELD + 2 * i + 1);
+
+/** Whether nobody holds the lock at `word`; a sleeper's or a waiting writer's bit is no holder. */
+export const isFree = (m: Machine, word: number): boolean => (peek(m.words, word) & ~(WAITERS | RW_PENDING)) === 0;

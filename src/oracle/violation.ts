@@ -1,0 +1,96 @@
+/**
+ * A broken invariant, as data: it crosses threads by structured clone and goes into reports as it is. A log keeps the first
+ * ones and counts the rest, so that a kernel that breaks a rule at every step cannot fill the memory.
+ */
+import type { Context } from '../machine/context.js';
+import { heldLock, heldPacked } from './view.js';
+
+/** A lock that the actor held when it broke the rule: its word, class (locks/classes.ts) and mode (LOCK_READ, LOCK_WRITE). */
+export interface HeldRecord {
+  readonly lock: number;
+  readonly lockClass: number;
+  readonly mode: number;
+}
+
+/** What a violation is about; only what is known is there. Pages are numbers of 4 KiB pages. */
+export interface ViolationSubject {
+  readonly pfn?: number;
+  readonly vm?: number;
+  readonly gfn?: number;
+  readonly mm?: number;
+  readonly vpn?: number;
+  /** The word of the lock in question. */
+  readonly lock?: number;
+  /** A second actor that has to do with it. */
+  readonly other?: number;
+  readonly expected?: string;
+  readonly received?: string;
+}
+
+export interface Violation extends ViolationSubject {
+  /** I-REF and so on: a row of INVARIANTS (table.ts). */
+  readonly invariant: string;
+  /** Five words, the same for every case of its kind. Broken lock rules begin with their id: `LK2 ...`. */
+  readonly what: string;
+  /** Who was found breaking it, or -1: an audit of a machine at rest. */
+  readonly actor: number;
+  /** All actors that have to do with it. */
+  readonly actors: readonly number[];
+  /** Event time: Lamport time, or the step number of a one-thread run. 0 in an audit. */
+  readonly time: number;
+  /** Locks held by `actor`, in the order taken. */
+  readonly held: readonly HeldRecord[];
+}
+
+/** Violations kept, in all and of each kind (invariant and what). */
+export const VIOLATIONS_KEPT = 100;
+export const VIOLATIONS_KEPT_OF_KIND = 10;
+
+const NOTHING: ViolationSubject = {};
+const NO_LOCKS: readonly HeldRecord[] = [];
+
+/** Where oracles report to. `violations` only grows, until `reset`. */
+export class ViolationLog {
+  readonly violations: Violation[] = [];
+  /** All of them, kept or not. */
+  count = 0;
+  readonly #kinds = new Map<string, number>();
+
+  /** Breaks off nothing: the caller goes on as if nothing had happened. */
+  report(ctx: Context, invariant: string, what: string, subject: ViolationSubject = NOTHING): void {
+    if (!this.#keeps(invariant, what)) return;
+    const actors = subject.other === undefined || subject.other < 0 ? [ctx.actor] : [ctx.actor, subject.other];
+    this.violations.push({ invariant, what, actor: ctx.actor, actors, time: ctx.time, held: heldBy(ctx), ...subject });
+  }
+
+  /** A violation that an audit found: nobody is caught in the act. */
+  found(invariant: string, what: string, subject: ViolationSubject = NOTHING): void {
+    if (!this.#keeps(invariant, what)) return;
+    const actors = subject.other === undefined || subject.other < 0 ? [] : [subject.other];
+    this.violations.push({ invariant, what, actor: -1, actors, time: 0, held: NO_LOCKS, ...subject });
+  }
+
+  reset(): void {
+    this.violations.length = 0;
+    this.count = 0;
+    this.#kinds.clear();
+  }
+
+  #keeps(invariant: string, what: string): boolean {
+    this.count++;
+    if (this.violations.length >= VIOLATIONS_KEPT) return false;
+    const kind = `${invariant} ${what}`;
+    const seen = this.#kinds.get(kind) ?? 0;
+    this.#kinds.set(kind, seen + 1);
+    return seen < VIOLATIONS_KEPT_OF_KIND;
+  }
+}
+
+function heldBy(ctx: Context): HeldRecord[] {
+  const held: HeldRecord[] = [];
+  for (let i = 0; i < ctx.heldCount; i++) {
+    const packed = heldPacked(ctx, i);
+    held.push({ lock: heldLock(ctx, i), lockClass: packed >> 4, mode: packed & 15 });
+  }
+  return held;
+}
