@@ -7,12 +7,12 @@
  * to return, then the servers.
  */
 import { ACTOR_KINDS } from '../../actors/index.js';
-import { Context, type Coroutine, type EventWriter, mixSeed } from '../machine/context.js';
+import { Context, type Coroutine, type EventWriter, type Kernel, mixSeed } from '../machine/context.js';
 import type { Machine } from '../machine/layout.js';
 import { NO_EVENTS } from '../events/ring.js';
-import { auditAll, createProbe } from '../oracle/index.js';
+import { type OracleOptions, type OracleProbe, auditAll, createProbe } from '../oracle/index.js';
 import { describeWord } from './describe-word.js';
-import { resolveKernel } from './kernel.js';
+import { claimsOf, resolveKernel } from './kernel.js';
 import type { ActorSpec, Plan } from './plan.js';
 import type { Breach, Program, Waiting } from './program.js';
 import { prepareMachine } from './setup.js';
@@ -31,8 +31,9 @@ export class PlanProgram implements Program {
   readonly machine: Machine;
   readonly words: Int32Array;
   readonly clocks: Context[] = [];
-  readonly alarm: ReturnType<typeof createProbe>;
-  readonly #kernel: ReturnType<typeof resolveKernel>;
+  readonly alarm: OracleProbe;
+  readonly #kernel: Kernel;
+  readonly #oracles: OracleOptions;
   readonly #template: Int32Array;
   #events: EventWriter = NO_EVENTS;
 
@@ -45,7 +46,14 @@ export class PlanProgram implements Program {
     this.words = this.machine.words;
     this.#template = this.words.slice();
     this.#kernel = resolveKernel(plan.kernel);
-    this.alarm = createProbe(this.machine, plan, 'one', null);
+    this.#oracles = {
+      level: plan.oracles,
+      claims: claimsOf(plan.kernel),
+      mode: 'one',
+      actors: plan.actors.length,
+      keepsExclusiveBit: this.#kernel.rules.wpReuse === 'v5.19',
+    };
+    this.alarm = createProbe(this.machine, this.#oracles, null);
   }
 
   tierOf(actor: number): number {
@@ -87,7 +95,7 @@ export class PlanProgram implements Program {
   }
 
   audit(): readonly Breach[] {
-    return auditAll(this.machine, this.plan, this.alarm);
+    return auditAll(this.machine, this.#oracles, [], [this.alarm]);
   }
 
   observe(): number {
