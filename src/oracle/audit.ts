@@ -31,11 +31,11 @@ export class Audit {
   readonly #lost: LostAudit;
   readonly #log = new ViolationLog();
 
-  constructor(m: Machine, actors: number) {
+  constructor(m: Machine, { actors, claims }: OracleOptions) {
     this.#m = m;
     this.#census = new Census(m, actors);
     this.#places = new HypPlaces(m);
-    this.#lost = new LostAudit(m);
+    this.#lost = new LostAudit(m, claims.stage2FollowsHost);
   }
 
   /** @param ledgers of all workers, or none: then pins are guessed from the counts, and I-LOST is not judged */

@@ -44,7 +44,7 @@ export function auditAll(
 ): Violation[] {
   if (options.level === 'off') return [];
   let audit = audits.get(m);
-  if (audit === undefined) audits.set(m, (audit = new Audit(m, options.actors)));
+  if (audit === undefined) audits.set(m, (audit = new Audit(m, options)));
   const all = ledgers.map((buffer) => new Ledger(m, buffer));
   for (const { ledger } of probes) if (ledger !== null) all.push(ledger);
   return audit.run(options, options.level === 'all' ? all : []);

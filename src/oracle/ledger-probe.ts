@@ -1,11 +1,13 @@
 /** The local oracles with ghost ledgers: this worker's pins and writes, to be summed at a drain. */
 import type { Context } from '../machine/context.js';
+import { isPresent } from '../machine/entries.js';
 import type { Machine } from '../machine/layout.js';
 import { Ledger, ZAPPED } from './ledger.js';
 import { LocalProbe } from './local-probe.js';
 import { userPageOf } from './lost.js';
 import type { OracleOptions } from './options.js';
 import { pinnedFreed } from './pin.js';
+import { entryAt, pfnOfEntry } from './view.js';
 
 export class LedgerProbe extends LocalProbe {
   override readonly ledger: Ledger;
@@ -38,7 +40,11 @@ export class LedgerProbe extends LocalProbe {
   }
 
   override onPinned(_ctx: Context, mm: number, vpn: number, pfn: number): void {
-    this.ledger.pin(pfn, mm * this.m.mmPages + vpn);
+    const { m } = this;
+    // a zap may have come between the moment of pinning and the return
+    const entry = entryAt(m, mm, vpn);
+    const stands = isPresent(entry) && pfnOfEntry(m, entry, vpn) === pfn;
+    this.ledger.pin(pfn, stands ? mm * m.mmPages + vpn : -1);
     if (this.sharedPins !== null) Atomics.add(this.sharedPins, pfn, 1);
   }
 

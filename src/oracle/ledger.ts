@@ -88,10 +88,11 @@ export class Ledger {
     return this.words[pfn * FRAME_WORDS] as number;
   }
 
-  /** A pin of (mm, vpn) -> pfn has been returned. */
+  /** A pin of (mm, vpn) -> pfn has been returned. `userPage` -1: the process had let go of the page by then. */
   pin(pfn: number, userPage: number): void {
     const at = pfn * FRAME_WORDS;
     this.words[at] = (this.words[at] as number) + 1;
+    if (userPage < 0) return;
     this.words[at + FRAME_PIN_PAGE] = userPage + 1;
     this.words[this.pinnedAt + userPage] = pfn + 1;
   }

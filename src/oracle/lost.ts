@@ -84,14 +84,17 @@ class Allowed {
 /** At rest: compares every page with what was written to it, and starts the ledgers anew from what is there. */
 export class LostAudit {
   readonly #m: Machine;
+  readonly #followed: boolean;
   readonly #allowed = new Allowed();
   /** What the memslots of each VM were at the last audit: guest pages are found by them. */
   readonly #slots: (number | undefined)[] = [];
   /** Processes whose VMs have changed their memslots since, or ended: guest writes cannot be told apart there. */
   readonly #unsure: boolean[] = [];
 
-  constructor(m: Machine) {
+  /** @param followed whether guest and process see the same page (Claims.stage2FollowsHost) */
+  constructor(m: Machine, followed: boolean) {
     this.#m = m;
+    this.#followed = followed;
   }
 
   run(ledgers: readonly Ledger[], log: ViolationLog): void {
@@ -128,7 +131,7 @@ export class LostAudit {
     let ambiguous = false;
     const entry = entryAt(m, mm, vpn);
     const present = isPresent(entry);
-    let content = present ? page(m, pfnOfEntry(m, entry, vpn), PAGE_CONTENT) : 0;
+    const content = present ? page(m, pfnOfEntry(m, entry, vpn), PAGE_CONTENT) : 0;
     for (let vm = 0; vm < m.vms; vm++) {
       if (peek(m.words, vmWord(m, vm, VM_MM)) !== mm) continue;
       const gfn = gfnOfVpn(m, vm, vpn);
@@ -144,10 +147,11 @@ export class LostAudit {
       const gfn = gfnOfVpn(m, vm, vpn);
       const leaf = gfn < 0 ? 0 : stage2At(m, vm, gfn);
       if (leaf === 0) continue;
-      const theirs = page(m, pfnOfStage2(m, leaf, gfn), PAGE_CONTENT);
-      if (!present) content = theirs;
-      ambiguous ||= theirs !== content;
-      this.#judge(log, theirs, { mm, vpn, vm, gfn, pfn: pfnOfStage2(m, leaf, gfn) });
+      const pfn = pfnOfStage2(m, leaf, gfn);
+      if (present && pfnOfEntry(m, entry, vpn) === pfn) continue;
+      // two pages: under pkvm-2022 each side goes on with its own, and which writes came before that is not known
+      ambiguous = true;
+      if (this.#followed) this.#judge(log, page(m, pfn, PAGE_CONTENT), { mm, vpn, vm, gfn, pfn });
     }
     const flag = ambiguous || isHwpoisonEntry(entry) ? ANY : BASE;
     this.#restart(ledgers, mm, vpn, flag, content);
