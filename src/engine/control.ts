@@ -55,6 +55,7 @@ export interface ProbeModule {
     plan: Plan,
     mode: 'threads' | 'one',
     ledgers: SharedArrayBuffer | null,
+    sharedPins: SharedArrayBuffer | null,
   ) => Probe & { readonly violations: readonly RunViolation[] };
 }
 export interface ActorsModule {
@@ -74,6 +75,8 @@ export interface HostTask {
   /** Nobody drains the ring; it keeps the newest events for reports. */
   readonly recorder: boolean;
   readonly ledgers: SharedArrayBuffer | null;
+  /** The oracle's pins by frame, of all workers. */
+  readonly sharedPins: SharedArrayBuffer | null;
   readonly options: HostOptions;
   readonly modules: HostModules;
   /** Comlink's port, and the one for {@link Notice}s. */

@@ -230,6 +230,7 @@ export class ThreadedRun implements ThreadRun {
       lossy: events === 'lossy',
       recorder: events === 'recorder',
       ledgers: this.ledgers[worker] ?? null,
+      sharedPins: this.#options.sharedPins,
       options,
       modules,
     };

@@ -38,6 +38,8 @@ export interface ThreadOptions extends Partial<HostOptions> {
   readonly ringRecords?: number;
   /** The oracle's ledgers: one for all workers, or one of each. */
   readonly ledgers?: SharedArrayBuffer | ((worker: number) => SharedArrayBuffer) | null;
+  /** The oracle's pins by frame, shared by all workers. */
+  readonly sharedPins?: SharedArrayBuffer | null;
   /** Where workers find kernel, probe and actors; the real rooms by default. */
   readonly modules?: Partial<HostModules>;
   /** Looks at the whole machine while all actors stand still. Returns what it finds. */
@@ -134,6 +136,7 @@ export interface ResolvedOptions {
   readonly events: 'off' | 'recorder' | 'lossless' | 'lossy';
   readonly ringRecords: number;
   readonly ledgers: (worker: number) => SharedArrayBuffer | null;
+  readonly sharedPins: SharedArrayBuffer | null;
   readonly modules: HostModules;
   readonly audit: Audit;
   readonly watchdog: WatchdogOptions | null;
@@ -146,7 +149,7 @@ const url = (path: string): string => new URL(path, import.meta.url).href;
 /** Where a host finds the rooms, unless a caller says otherwise. */
 export const DEFAULT_MODULES: HostModules = {
   kernel: url('./kernel.js'),
-  probe: url('../oracle/index.js'),
+  probe: url('./oracles.js'),
   actors: url('../../actors/index.js'),
 };
 
@@ -166,6 +169,7 @@ function resolveOptions(options: ThreadOptions): ResolvedOptions {
     ringRecords:
       options.ringRecords ?? (options.events === 'lossless' || options.events === 'lossy' ? 1 << 16 : 1 << 10),
     ledgers: typeof ledgers === 'function' ? ledgers : () => ledgers,
+    sharedPins: options.sharedPins ?? null,
     modules: { ...DEFAULT_MODULES, ...options.modules },
     audit: options.audit ?? (() => []),
     watchdog: options.watchdog === false ? null : { ...WATCHDOG_DEFAULTS, ...options.watchdog },

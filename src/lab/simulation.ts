@@ -11,6 +11,7 @@
  */
 import { Observable, ReplaySubject, Subject, interval, map, share, takeUntil } from 'rxjs';
 import { type EndState, type ThreadOptions, type ThreadRun, startThreads } from '../engine/threads.js';
+import { runOracles } from '../engine/oracles.js';
 import type { Plan } from '../engine/plan.js';
 import { prepareMachine } from '../engine/setup.js';
 import type { Machine } from '../machine/layout.js';
@@ -130,7 +131,8 @@ export class Simulation {
   static async start(options: SimulationOptions = {}): Promise<Simulation> {
     const scenario = loadScenario(options.scenario ?? DEFAULT_SCENARIO, options.base);
     const plan = makePlan(scenario, { ...options, seed: options.seed ?? Math.floor(Math.random() * 2 ** 32) });
-    return Simulation.run(plan, machineOf(plan), options);
+    const machine = machineOf(plan);
+    return Simulation.run(plan, machine, { ...options, ...runOracles(machine, plan) });
   }
 
   /** Runs a plan on a machine that is set up for it. */
