@@ -1,13 +1,20 @@
 /**
- * EL2: the hypervisor's execution on the CPUs that it serves (call-hyp.ts assigns them). It sleeps on its bell, which every
- * message rings, and runs each request to its end: interrupts masked, never preempted by host code, never sleeping.
+ * EL2: the hypervisor's execution on the CPUs that it serves (call-hyp.ts assigns them). It sleeps on its bell, which
+ * every message rings, and runs each request to its end: interrupts masked, never preempted by host code, never
+ * sleeping.
  *
  * Several instances run in parallel, against each other's locks; with fewer than CPUs, those that share one queue up.
  */
 import type { Context, Coroutine } from '../src/machine/context.js';
 import { reads, writes } from '../src/machine/effects.js';
 import {
-  CPU_EL2, CPU_MAILBOX, MAIL_ARGS, MAIL_FUNCTION, MAIL_STATE, MAIL_VCPU, cpuWord,
+  CPU_EL2,
+  CPU_MAILBOX,
+  MAIL_ARGS,
+  MAIL_FUNCTION,
+  MAIL_STATE,
+  MAIL_VCPU,
+  cpuWord,
 } from '../src/machine/layout.js';
 import { CPU_BELL, MAIL_POSTED, posted, reply } from '../src/machine/mailbox.js';
 import { idleWhile } from '../src/machine/wait.js';
@@ -28,7 +35,8 @@ export function* el2(ctx: Context): Coroutine<void> {
     for (let cpu = 0; cpu < m.cpus; cpu++) {
       const slot = cpuWord(m, cpu, CPU_MAILBOX);
       // whoever posted before the bell was read is seen by a plain look; later posts ring it again
-      if (get(words, cpuWord(m, cpu, CPU_EL2)) !== ctx.actor + 1 || peek(words, slot + MAIL_STATE) !== MAIL_POSTED) continue;
+      if (get(words, cpuWord(m, cpu, CPU_EL2)) !== ctx.actor + 1 || peek(words, slot + MAIL_STATE) !== MAIL_POSTED)
+        continue;
       if (--ctx.quantum < 0) yield reads(slot + MAIL_STATE);
       if (!posted(ctx, cpu)) continue;
       yield* serve(ctx, cpu, slot);
@@ -43,8 +51,14 @@ function* serve(ctx: Context, cpu: number, slot: number): Coroutine<void> {
   const { words } = ctx;
   const args = slot + MAIL_ARGS;
   const result = yield* handleHostHcall(
-    ctx, cpu, get(words, slot + MAIL_VCPU), get(words, slot + MAIL_FUNCTION),
-    get(words, args), get(words, args + 1), get(words, args + 2), get(words, args + 3),
+    ctx,
+    cpu,
+    get(words, slot + MAIL_VCPU),
+    get(words, slot + MAIL_FUNCTION),
+    get(words, args),
+    get(words, args + 1),
+    get(words, args + 2),
+    get(words, args + 3),
   );
   if (--ctx.quantum < 0) yield writes(slot + MAIL_STATE);
   reply(ctx, cpu, result, 0);

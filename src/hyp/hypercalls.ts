@@ -1,6 +1,6 @@
 /**
- * EL2's front door (arch/arm64/kvm/hyp/nvhe/hyp-main.c): hypercalls by number, and the host's own stage-2 aborts, which enter
- * EL2 the same way. Arguments come from the host and are believed only after they have been checked.
+ * EL2's front door (arch/arm64/kvm/hyp/nvhe/hyp-main.c): hypercalls by number, and the host's own stage-2 aborts,
+ * which enter EL2 the same way. Arguments come from the host and are believed only after they have been checked.
  */
 import { EINVAL, ENOENT } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
@@ -8,7 +8,8 @@ import { VM_PROTECTED, vmWord } from '../machine/layout.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { get } from '#words';
-import { finalizeTeardown, initVm, isLoaded, loadVcpu, putVcpu, startTeardown, vmOfHandle } from './vm.js';
+import { finalizeTeardown, startTeardown } from './teardown.js';
+import { initVm, isLoaded, loadVcpu, putVcpu, vmOfHandle } from './vm.js';
 
 /** Hypercalls, in the order of {@link HYPERCALLS}. */
 export const HYP_INIT_VM = 1;
@@ -20,8 +21,15 @@ export const HYP_RECLAIM_PAGE = 6;
 export const HYP_FINALIZE_TEARDOWN = 7;
 export const HYP_HOST_MEM_ABORT = 8;
 export const HYPERCALLS = [
-  'none', '__pkvm_init_vm', '__pkvm_vcpu_load', '__pkvm_vcpu_put', '__pkvm_host_map_guest', '__pkvm_start_teardown_vm',
-  '__pkvm_reclaim_dying_guest_page', '__pkvm_finalize_teardown_vm', 'handle_host_mem_abort',
+  'none',
+  '__pkvm_init_vm',
+  '__pkvm_vcpu_load',
+  '__pkvm_vcpu_put',
+  '__pkvm_host_map_guest',
+  '__pkvm_start_teardown_vm',
+  '__pkvm_reclaim_dying_guest_page',
+  '__pkvm_finalize_teardown_vm',
+  'handle_host_mem_abort',
 ] as const;
 
 /**
@@ -30,7 +38,14 @@ export const HYPERCALLS = [
  * @param fn HYP_*; what a to d mean stands with each case
  */
 export function* handleHostHcall(
-  ctx: Context, cpu: number, loaded: number, fn: number, a: number, b: number, c: number, d: number,
+  ctx: Context,
+  cpu: number,
+  loaded: number,
+  fn: number,
+  a: number,
+  b: number,
+  c: number,
+  d: number,
 ): Coroutine {
   const result = yield* dispatch(ctx, cpu, loaded, fn, a, b, c, d);
   emit(ctx, EVENT.hypercall, fn, a, b, result);
@@ -38,7 +53,14 @@ export function* handleHostHcall(
 }
 
 function* dispatch(
-  ctx: Context, cpu: number, loaded: number, fn: number, a: number, b: number, c: number, _d: number,
+  ctx: Context,
+  cpu: number,
+  loaded: number,
+  fn: number,
+  a: number,
+  b: number,
+  c: number,
+  _d: number,
 ): Coroutine {
   if (fn === HYP_MAP_GUEST) return yield* hostMapGuest(ctx, cpu, loaded, a, b);
   if (fn === HYP_HOST_MEM_ABORT) return yield* ctx.kernel.handleHostMemAbort(ctx, a);
@@ -63,7 +85,9 @@ function* dispatch(
   }
 }
 
-/** handle___pkvm_host_map_guest(pfn, gfn): for the vCPU loaded on the calling CPU; donates or shares by the VM's kind. */
+/**
+ * handle___pkvm_host_map_guest(pfn, gfn): for the vCPU loaded on the calling CPU; donates or shares by the VM's kind.
+ */
 function* hostMapGuest(ctx: Context, cpu: number, loaded: number, pfn: number, gfn: number): Coroutine {
   const vm = loaded >> 8;
   const vcpu = loaded & 255;

@@ -1,8 +1,17 @@
-/** EL2's locks (kernel-model 2.2): vm_table_lock > host_mmu.lock > pkvm_pgd_lock or hyp_vm.lock > pool lock. They spin. */
+/**
+ * EL2's locks (kernel-model 2.2): vm_table_lock > host_mmu.lock > pkvm_pgd_lock or hyp_vm.lock > pool lock. They
+ * spin.
+ */
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, releases } from '../machine/effects.js';
 import {
-  GLOBAL_HOST_MMU_LOCK, GLOBAL_HYP_POOL_LOCK, GLOBAL_PKVM_PGD_LOCK, GLOBAL_VM_TABLE_LOCK, VM_HYP_LOCK, globalLock, vmWord,
+  GLOBAL_HOST_MMU_LOCK,
+  GLOBAL_HYP_POOL_LOCK,
+  GLOBAL_PKVM_PGD_LOCK,
+  GLOBAL_VM_TABLE_LOCK,
+  VM_HYP_LOCK,
+  globalLock,
+  vmWord,
 } from '../machine/layout.js';
 import { contended } from '../machine/wait.js';
 import { LOCK_HOST_MMU, LOCK_HYP_POOL, LOCK_HYP_VM, LOCK_PKVM_PGD, LOCK_VM_TABLE } from '../locks/classes.js';

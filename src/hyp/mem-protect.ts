@@ -1,7 +1,7 @@
 /**
- * Who owns a page (arch/arm64/kvm/hyp/nvhe/mem_protect.c; A14, with v6.18's hyp_page as storage): the transitions between the
- * host, EL2 and guests. Each takes the locks of both sides, checks everything (no writes), then does it (must not fail).
- * Check and do phase are functions of their own, so that a planted bug can compose them wrongly.
+ * Who owns a page (arch/arm64/kvm/hyp/nvhe/mem_protect.c; A14, with v6.18's hyp_page as storage): the transitions
+ * between the host, EL2 and guests. Each takes the locks of both sides, checks everything (no writes), then does it
+ * (must not fail). Check and do phase are functions of their own, so that a planted bug can compose them wrongly.
  *
  *   case                       host            hyp       guest             host stage-2 entry
  *   -----------------------    ------------    ------    --------------    -------------------
@@ -14,8 +14,20 @@ import { EAGAIN, EINVAL, ENOMEM, EPERM } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { writes } from '../machine/effects.js';
 import {
-  PKVM_ID_GUEST, PKVM_ID_HOST, PKVM_ID_HYP, PKVM_NOPAGE, PKVM_PAGE_OWNED, PKVM_PAGE_SHARED_BORROWED,
-  PKVM_PAGE_SHARED_OWNED, S2_AF, S2_EXEC, S2_STATE_SHIFT, S2_VALID, S2_WRITE, mkAnnotation, mkEntry,
+  PKVM_ID_GUEST,
+  PKVM_ID_HOST,
+  PKVM_ID_HYP,
+  PKVM_NOPAGE,
+  PKVM_PAGE_OWNED,
+  PKVM_PAGE_SHARED_BORROWED,
+  PKVM_PAGE_SHARED_OWNED,
+  S2_AF,
+  S2_EXEC,
+  S2_STATE_SHIFT,
+  S2_VALID,
+  S2_WRITE,
+  mkAnnotation,
+  mkEntry,
 } from '../machine/entries.js';
 import { PAGE_HOST_S2, pageWord } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
@@ -67,7 +79,9 @@ export function* doDonateGuest(ctx: Context, vm: number, vcpu: number, pfn: numb
   changedOwner(ctx, pfn, gfn);
 }
 
-/** The check phase that donation and share have in common: 0, -EPERM or -ENOMEM. Both locks held; nothing is written. */
+/**
+ * The check phase that donation and share have in common: 0, -EPERM or -ENOMEM. Both locks held; nothing is written.
+ */
 export function checkHostGivesGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): number {
   if (checkHostOwned(ctx, pfn) !== 0) return -EPERM;
   if (gfn < 0 || gfn >= ctx.m.vmPages) return -EPERM;
@@ -87,7 +101,10 @@ export function* hostDonateGuest(ctx: Context, vm: number, vcpu: number, pfn: nu
   return result;
 }
 
-/** __pkvm_host_share_guest() as A14 has it: for guests that are not protected; one guest to a page. 0, -EPERM or -ENOMEM. */
+/**
+ * __pkvm_host_share_guest() as A14 has it: for guests that are not protected; one guest to a page. 0, -EPERM or
+ * -ENOMEM.
+ */
 export function* hostShareGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): Coroutine {
   yield* lockHost(ctx);
   yield* lockGuest(ctx, vm);
@@ -108,7 +125,10 @@ export function* hostShareGuest(ctx: Context, vm: number, vcpu: number, pfn: num
   return result;
 }
 
-/** The range of a host<->hyp transition: a count that wraps would make the check loop empty and the do phase run (Z39). */
+/**
+ * The range of a host<->hyp transition: a count that wraps would make the check loop empty and the do phase run
+ * (Z39).
+ */
 const rangeIsSane = (ctx: Context, pfn: number, pages: number): boolean =>
   pages > 0 && pfn >= 0 && pages <= ctx.m.frames && pfn + pages <= ctx.m.frames;
 
@@ -153,8 +173,8 @@ export function* hypDonateHost(ctx: Context, pfn: number, pages: number): Corout
 }
 
 /**
- * handle_host_mem_abort(): the host touched a page that its stage 2 does not map. Its identity map is built here, lazily, by
- * the largest block of pages that are all its own and unmapped.
+ * handle_host_mem_abort(): the host touched a page that its stage 2 does not map. Its identity map is built here,
+ * lazily, by the largest block of pages that are all its own and unmapped.
  * @returns 0; -EAGAIN (mapped meanwhile: the access is tried again); -EPERM (not the host's: an abort is injected)
  */
 export function* handleHostMemAbort(ctx: Context, pfn: number): Coroutine {

@@ -1,17 +1,27 @@
 /**
- * Where EL2 gets pages for a guest's tables (arch/arm64/kvm/hyp/nvhe/mm.c, pkvm.c; A14): the host fills a memcache of its own,
- * a hypercall moves its pages to the vCPU's memcache at EL2, and a VM's pool takes back what its tables give up.
+ * Where EL2 gets pages for a guest's tables (arch/arm64/kvm/hyp/nvhe/mm.c, pkvm.c; A14): the host fills a memcache of
+ * its own, a hypercall moves its pages to the vCPU's memcache at EL2, and a VM's pool takes back what its tables give
+ * up.
  *
- * A memcache is a list, last in first out, linked through the pages themselves: a page's content is the number of the next.
- * The host's list is memory that the host may write at any time: EL2 takes a copy of its head, makes the page its own, and
- * only then reads the link in it (Z36).
+ * A memcache is a list, last in first out, linked through the pages themselves: a page's content is the number of the
+ * next. The host's list is memory that the host may write at any time: EL2 takes a copy of its head, makes the page
+ * its own, and only then reads the link in it (Z36).
  */
 import { ENOMEM, EPERM } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, writes } from '../machine/effects.js';
 import {
-  PAGE_CONTENT, VCPU_HOST_MC_COUNT, VCPU_HOST_MC_HEAD, VCPU_HYP_MC_COUNT, VCPU_HYP_MC_HEAD, VM_HYP_POOL_COUNT,
-  VM_HYP_POOL_HEAD, VM_HYP_TEARDOWN_HEAD, pageWord, vcpuWord, vmWord,
+  PAGE_CONTENT,
+  VCPU_HOST_MC_COUNT,
+  VCPU_HOST_MC_HEAD,
+  VCPU_HYP_MC_COUNT,
+  VCPU_HYP_MC_HEAD,
+  VM_HYP_POOL_COUNT,
+  VM_HYP_POOL_HEAD,
+  VM_HYP_TEARDOWN_HEAD,
+  pageWord,
+  vcpuWord,
+  vmWord,
 } from '../machine/layout.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
@@ -36,8 +46,8 @@ export function moved(ctx: Context, pfn: number, from: number, to: number): void
 }
 
 /**
- * push_hyp_memcache(): links `pfn`, which the caller owns, before the list's head. `headAt` and the count behind it are the
- * caller's own, or those of a VM that nobody else handles.
+ * push_hyp_memcache(): links `pfn`, which the caller owns, before the list's head. `headAt` and the count behind it
+ * are the caller's own, or those of a VM that nobody else handles.
  */
 export function* pushMemcache(ctx: Context, headAt: number, pfn: number): Coroutine<void> {
   const link = pageWord(ctx.m, pfn, PAGE_CONTENT);
@@ -60,8 +70,8 @@ export function* popMemcache(ctx: Context, headAt: number): Coroutine {
 
 /**
  * pkvm_refill_memcache(): brings the vCPU's memcache at EL2 up to as many pages as the host's holds.
- * @returns 0; -EPERM when the host does not own a page that it offers; -ENOMEM when its list is shorter than it says. What
- *   was moved before stays
+ * @returns 0; -EPERM when the host does not own a page that it offers; -ENOMEM when its list is shorter than it says.
+ *   What was moved before stays
  */
 export function* pkvmRefillMemcache(ctx: Context, vm: number, vcpu: number): Coroutine {
   const { m, words } = ctx;

@@ -1,11 +1,12 @@
 /**
- * struct hyp_page: what EL2 knows of each physical page (arch/arm64/kvm/hyp/include/nvhe/memory.h, v6.18), in one word:
+ * struct hyp_page: what EL2 knows of each physical page (arch/arm64/kvm/hyp/include/nvhe/memory.h, v6.18), in one
+ * word:
  *
  *   0-3 host state | 4-7 hyp state, complemented | 24 PENDING_RECLAIM | 25 NEED_POISON
  *
- * The hyp state is stored complemented so that an all-zero word means: the host owns it, EL2 has no access. The last two are
- * of the teardown as posted in 2022. Guards: host state and flags host_mmu.lock; hyp state pkvm_pgd_lock, which only holders
- * of host_mmu.lock take here. (A table page's refcount stands in its record: TABLE_REFS.)
+ * The hyp state is stored complemented so that an all-zero word means: the host owns it, EL2 has no access. The last
+ * two are of the teardown as posted in 2022. Guards: host state and flags host_mmu.lock; hyp state pkvm_pgd_lock,
+ * which only holders of host_mmu.lock take here. (A table page's refcount stands in its record: TABLE_REFS.)
  */
 import { PG_NO_MAP } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';

@@ -1,18 +1,36 @@
 /**
- * A guest's stage 2 as EL2 owns it (arch/arm64/kvm/hyp/pgtable.c, A14): page entries only, with the ownership state in their
- * software bits. Everything here runs under hyp_vm.lock, so loads are plain; stores are marked, since the hardware walks
- * the tables of a running guest.
+ * A guest's stage 2 as EL2 owns it (arch/arm64/kvm/hyp/pgtable.c, A14): page entries only, with the ownership state
+ * in their software bits. Everything here runs under hyp_vm.lock, so loads are plain; stores are marked, since the
+ * hardware walks the tables of a running guest.
  *
- * A table page is a page that the host donated; what it holds stands in a table record of the machine (TABLE_PFN ties the
- * two), taken from a chain of free records that the VM got when it was created.
+ * A table page is a page that the host donated; what it holds stands in a table record of the machine (TABLE_PFN ties
+ * the two), taken from a chain of free records that the VM got when it was created.
  */
 import type { Context, Coroutine } from '../machine/context.js';
 import { writes } from '../machine/effects.js';
 import {
-  PKVM_NOPAGE, S2_AF, S2_EXEC, S2_STATE_SHIFT, S2_VALID, S2_WRITE, entryPfn, isS2Leaf, isS2Table, mkEntry, mkS2Table,
+  PKVM_NOPAGE,
+  S2_AF,
+  S2_EXEC,
+  S2_STATE_SHIFT,
+  S2_VALID,
+  S2_WRITE,
+  entryPfn,
+  isS2Leaf,
+  isS2Table,
+  mkEntry,
+  mkS2Table,
 } from '../machine/entries.js';
 import {
-  TABLE_HEADER, TABLE_PFN, TABLE_POOL_NEXT, TABLE_REFS, VM_HYP_TABLES, s2PteWord, s2RootWord, s2TableWord, vmWord,
+  TABLE_HEADER,
+  TABLE_PFN,
+  TABLE_POOL_NEXT,
+  TABLE_REFS,
+  VM_HYP_TABLES,
+  s2PteWord,
+  s2RootWord,
+  s2TableWord,
+  vmWord,
 } from '../machine/layout.js';
 import { EVENT } from '../events/table.js';
 import { emit } from '../events/emit.js';
@@ -40,7 +58,12 @@ export const canMapGuest = (ctx: Context, vm: number, vcpu: number, gfn: number)
  * @returns whether it was mapped: false when no table page was left, which canMapGuest excludes
  */
 export function* mapGuest(
-  ctx: Context, vm: number, vcpu: number, gfn: number, pfn: number, state: number,
+  ctx: Context,
+  vm: number,
+  vcpu: number,
+  gfn: number,
+  pfn: number,
+  state: number,
 ): Coroutine<boolean> {
   const { m, words } = ctx;
   const root = s2RootWord(m, vm, gfn);
@@ -61,7 +84,10 @@ export function* mapGuest(
   return true;
 }
 
-/** kvm_pgtable_stage2_unmap() of one page: entry cleared, TLBs clean when it returns, an empty table given to the pool. */
+/**
+ * kvm_pgtable_stage2_unmap() of one page: entry cleared, TLBs clean when it returns, an empty table given to the
+ * pool.
+ */
 export function* unmapGuest(ctx: Context, vm: number, gfn: number): Coroutine<void> {
   if (!isS2Leaf(guestLeaf(ctx, vm, gfn))) return;
   yield* clearGuestLeaf(ctx, vm, gfn);

@@ -1,6 +1,7 @@
 /**
- * How the host reaches EL2 (kvm_call_hyp_nvhe): a message to the EL2 instance that serves its CPU, whose reply it spins for;
- * or, on a CPU that has none (set-up and teardown outside a run), in place, which is where real hardware runs it.
+ * How the host reaches EL2 (kvm_call_hyp_nvhe): a message to the EL2 instance that serves its CPU, whose reply it
+ * spins for; or, on a CPU that has none (set-up and teardown outside a run), in place, which is where real hardware
+ * runs it.
  */
 import { EAGAIN } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';

@@ -1,4 +1,7 @@
-/** Divergence: the guest's page and the VMM's are no longer the same (kernel-model 5 (c) 1). Policy (c) gives that up by design. */
+/**
+ * Divergence: the guest's page and the VMM's are no longer the same (kernel-model 5 (c) 1). Policy (c) gives that up
+ * by design.
+ */
 import { entryPfn, isHuge, isPresent, isS2Block, isS2Leaf, isS2Table, isTable } from '../machine/entries.js';
 import { type Machine, VM_MM, pmdWord, pteWord, s2PteWord, s2RootWord, vmWord } from '../machine/layout.js';
 import { peek } from '#words';
@@ -25,12 +28,14 @@ export function hostPfn(m: Machine, mm: number, vpn: number): number {
 }
 
 /**
- * Counts the guest pages whose stage-2 frame is not the one that the VMM maps there (none, or another). For a machine that
- * stands still: at a drain, or at a step boundary.
+ * Counts the guest pages whose stage-2 frame is not the one that the VMM maps there (none, or another). For a machine
+ * that stands still: at a drain, or at a step boundary.
  * @param found told of each
  */
 export function countDivergences(
-  m: Machine, vm: number, found?: (gfn: number, stage2: number, host: number) => void,
+  m: Machine,
+  vm: number,
+  found?: (gfn: number, stage2: number, host: number) => void,
 ): number {
   const mm = peek(m.words, vmWord(m, vm, VM_MM));
   let count = 0;

@@ -1,8 +1,16 @@
 /**
- * From a page of the VMM to a frame (virt/kvm/kvm_main.c __kvm_faultin_pfn, hva_to_pfn; v6.18): a reference for the duration
- * of the fault, never a pin.
+ * From a page of the VMM to a frame (virt/kvm/kvm_main.c __kvm_faultin_pfn, hva_to_pfn; v6.18): a reference for the
+ * duration of the fault, never a pin.
  */
-import { FOLL_FAST_ONLY, FOLL_GET, FOLL_HONOR_NUMA_FAULT, FOLL_HWPOISON, FOLL_WRITE, PG_DIRTY, PG_REFERENCED } from '../machine/abi.js';
+import {
+  FOLL_FAST_ONLY,
+  FOLL_GET,
+  FOLL_HONOR_NUMA_FAULT,
+  FOLL_HWPOISON,
+  FOLL_WRITE,
+  PG_DIRTY,
+  PG_REFERENCED,
+} from '../machine/abi.js';
 import { type Context, type Coroutine, REF_TEMP } from '../machine/context.js';
 import { reads, updates } from '../machine/effects.js';
 import { entryPfn, isHardwareValid, isHuge, isTable } from '../machine/entries.js';
@@ -29,7 +37,11 @@ export function* hvaToPfn(ctx: Context, mm: number, vpn: number, write: boolean,
   const pfn = ctx.gupPfn;
   let mapped = pfn;
   let writable = write;
-  if (!write && mapWritable && (yield* ctx.kernel.gupFast(ctx, mm, vpn, FOLL_GET | FOLL_WRITE | FOLL_FAST_ONLY)) === 1) {
+  if (
+    !write &&
+    mapWritable &&
+    (yield* ctx.kernel.gupFast(ctx, mm, vpn, FOLL_GET | FOLL_WRITE | FOLL_FAST_ONLY)) === 1
+  ) {
     mapped = ctx.gupPfn;
     writable = true;
     yield* putPage(ctx, pfn);
@@ -63,8 +75,9 @@ export const MAPPING_PAGE = 1;
 export const MAPPING_HUGE = 2;
 
 /**
- * get_user_mapping_size(): how large the VMM's own mapping of `vpn` is, without a lock: a change would have been announced,
- * which the sequence check has excluded, and cannot be announced while we hold mmu_lock. The huge zero page counts as pages.
+ * get_user_mapping_size(): how large the VMM's own mapping of `vpn` is, without a lock: a change would have been
+ * announced, which the sequence check has excluded, and cannot be announced while we hold mmu_lock. The huge zero
+ * page counts as pages.
  */
 export function* userMappingSize(ctx: Context, mm: number, vpn: number): Coroutine {
   const { m, words } = ctx;

@@ -3,7 +3,7 @@ import type { Kernel } from '../machine/context.js';
 import { handleHostMemAbort, hostDonateGuest, hostDonateHyp, hostShareGuest } from '../hyp/mem-protect.js';
 import { pkvmRefillMemcache } from '../hyp/memcache.js';
 import { tlbFlushGuest, tlbFlushHost } from '../hyp/tlb.js';
-import { hostReclaimPage } from '../hyp/vm.js';
+import { hostReclaimPage } from '../hyp/teardown.js';
 import { kvmUnmapGfnRange, mmuInvalidateRetry, userMemAbort } from './mmu.js';
 import { stage2Map } from './stage2.js';
 import { vcpuLoad, vcpuPut } from './vcpu.js';
@@ -12,14 +12,42 @@ import { kvmDestroyVm, kvmSwapActiveMemslots } from './vm.js';
 /** Which functions of the record live in `src/kvm` and `src/hyp`. */
 export type KvmFunctions = Pick<
   Kernel,
-  | 'userMemAbort' | 'mmuInvalidateRetry' | 'stage2Fault' | 'stage2Map' | 'kvmUnmapGfnRange' | 'kvmSwapActiveMemslots'
-  | 'vcpuLoad' | 'vcpuPut' | 'kvmDestroyVm' | 'hostDonateGuest' | 'hostShareGuest' | 'hostReclaimPage' | 'hostDonateHyp'
-  | 'pkvmRefillMemcache' | 'handleHostMemAbort' | 'tlbFlushGuest' | 'tlbFlushHost'
+  | 'userMemAbort'
+  | 'mmuInvalidateRetry'
+  | 'stage2Fault'
+  | 'stage2Map'
+  | 'kvmUnmapGfnRange'
+  | 'kvmSwapActiveMemslots'
+  | 'vcpuLoad'
+  | 'vcpuPut'
+  | 'kvmDestroyVm'
+  | 'hostDonateGuest'
+  | 'hostShareGuest'
+  | 'hostReclaimPage'
+  | 'hostDonateHyp'
+  | 'pkvmRefillMemcache'
+  | 'handleHostMemAbort'
+  | 'tlbFlushGuest'
+  | 'tlbFlushHost'
 >;
 
 /** For the base kernel record, beside `subscribers[SUBSCRIBER_KVM] = KVM_SUBSCRIBER` (notifier.ts). */
 export const KVM_FUNCTIONS: KvmFunctions = {
-  userMemAbort, mmuInvalidateRetry, stage2Fault: userMemAbort, stage2Map, kvmUnmapGfnRange, kvmSwapActiveMemslots, vcpuLoad,
-  vcpuPut, kvmDestroyVm, hostDonateGuest, hostShareGuest, hostReclaimPage, hostDonateHyp, pkvmRefillMemcache,
-  handleHostMemAbort, tlbFlushGuest, tlbFlushHost,
+  userMemAbort,
+  mmuInvalidateRetry,
+  stage2Fault: userMemAbort,
+  stage2Map,
+  kvmUnmapGfnRange,
+  kvmSwapActiveMemslots,
+  vcpuLoad,
+  vcpuPut,
+  kvmDestroyVm,
+  hostDonateGuest,
+  hostShareGuest,
+  hostReclaimPage,
+  hostDonateHyp,
+  pkvmRefillMemcache,
+  handleHostMemAbort,
+  tlbFlushGuest,
+  tlbFlushHost,
 };

@@ -1,6 +1,7 @@
 /**
- * Memslots (virt/kvm/kvm_main.c, v6.18): which guest pages stand for which pages of the VMM. Two sets exist; readers take the
- * active one's number once, under kvm->srcu, and its fields do not change until synchronize_srcu has returned.
+ * Memslots (virt/kvm/kvm_main.c, v6.18): which guest pages stand for which pages of the VMM. Two sets exist; readers
+ * take the active one's number once, under kvm->srcu, and its fields do not change until synchronize_srcu has
+ * returned.
  */
 import { EEXIST, EINVAL, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
@@ -19,7 +20,8 @@ const ID_SHIFT = 16;
 /** The word to stand a point before when the active set's number is read or swapped. */
 export const activeSetWord = (ctx: Context, vm: number): number => vmWord(ctx.m, vm, VM_MEMSLOTS);
 /** The active set: a marked read, kvm->srcu held (or slots_lock). */
-export const activeSet = (ctx: Context, vm: number): number => setAt(ctx.m, vm, readOnce(ctx.words, activeSetWord(ctx, vm)));
+export const activeSet = (ctx: Context, vm: number): number =>
+  setAt(ctx.m, vm, readOnce(ctx.words, activeSetWord(ctx, vm)));
 /** Where set 0 or 1 begins. */
 export const setAt = (m: Machine, vm: number, which: number): number => vmWord(m, vm, VM_MEMSLOT_SETS) + which * LINE;
 
@@ -61,7 +63,8 @@ export function vpnOfGfn(m: Machine, vm: number, gfn: number): number {
     const slot = slotAt(slots, i);
     const offset = gfn - peek(m.words, slot + SLOT_BASE);
     const valid = (peek(m.words, slot + SLOT_FLAGS) & KVM_MEMSLOT_INVALID) === 0;
-    if (valid && offset >= 0 && offset < peek(m.words, slot + SLOT_PAGES)) return peek(m.words, slot + SLOT_VPN) + offset;
+    if (valid && offset >= 0 && offset < peek(m.words, slot + SLOT_PAGES))
+      return peek(m.words, slot + SLOT_VPN) + offset;
   }
   return -1;
 }
@@ -95,7 +98,13 @@ export function copySet(ctx: Context, from: number, to: number): void {
 
 /** kvm_replace_memslot() in the inactive set: adds, changes or (pages 0) removes the slot with number `id`. */
 export function replaceSlot(
-  ctx: Context, slots: number, id: number, base: number, pages: number, vpn: number, flags: number,
+  ctx: Context,
+  slots: number,
+  id: number,
+  base: number,
+  pages: number,
+  vpn: number,
+  flags: number,
 ): void {
   const count = slotCount(ctx, slots);
   let slot = slotById(ctx, slots, id);

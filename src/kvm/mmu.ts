@@ -1,13 +1,21 @@
 /**
  * The stage-2 fault of a VM whose tables the host owns, and what notifiers do to them (arch/arm64/kvm/mmu.c, v6.18;
- * kernel-model 3.21, 3.22). The page is looked up without any lock of KVM's; that nothing happened to it before it is mapped
- * is what the invalidation sequence proves. After the fault KVM holds no reference: only notifiers keep the mapping honest.
+ * kernel-model 3.21, 3.22). The page is looked up without any lock of KVM's; that nothing happened to it before it is
+ * mapped is what the invalidation sequence proves. After the fault KVM holds no reference: only notifiers keep the
+ * mapping honest.
  */
 import { EAGAIN, EFAULT, EHWPOISON } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, reads, releases, updates } from '../machine/effects.js';
 import {
-  VM_HAS_PGT, VM_INVALIDATE_IN_PROGRESS, VM_INVALIDATE_SEQ, VM_MM, VM_MMU_LOCK, dirtyWord, s2RootWord, vmWord,
+  VM_HAS_PGT,
+  VM_INVALIDATE_IN_PROGRESS,
+  VM_INVALIDATE_SEQ,
+  VM_MM,
+  VM_MMU_LOCK,
+  dirtyWord,
+  s2RootWord,
+  vmWord,
 } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { contended } from '../machine/wait.js';
@@ -20,7 +28,15 @@ import { findVma } from '../mm/vma.js';
 import { fetchOr, get, readOnce } from '#words';
 import { MAPPING_HUGE, MAPPING_NONE, hvaToPfn, releaseFaultinPage, userMappingSize } from './faultin.js';
 import {
-  activeSet, activeSetWord, gfnToSlot, gfnToVpn, slotBase, slotInvalid, slotLogging, slotPages, slotReadonly,
+  activeSet,
+  activeSetWord,
+  gfnToSlot,
+  gfnToVpn,
+  slotBase,
+  slotInvalid,
+  slotLogging,
+  slotPages,
+  slotReadonly,
 } from './memslots.js';
 import { freeDeferredTables, topupMmuCache } from './s2-tables.js';
 import { GRANULE_BLOCK, GRANULE_NONE, faultGranule, stage2RelaxPerms, stage2Unmap } from './stage2.js';
@@ -32,8 +48,8 @@ export const UNMAP_CHUNK_BLOCKS = 4;
 
 /**
  * user_mem_abort(). kvm->srcu is held; `ctx.abortPermission` says how the access failed.
- * @returns 0 (mapped, or to be tried again: the guest re-executes; `ctx.sigbus` if the page is poisoned), -EFAULT (no slot, or
- *   the VMM has no page there: an exit to user space), -ENOMEM
+ * @returns 0 (mapped, or to be tried again: the guest re-executes; `ctx.sigbus` if the page is poisoned), -EFAULT (no
+ *   slot, or the VMM has no page there: an exit to user space), -ENOMEM
  */
 export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
   const { m, words } = ctx;
@@ -87,8 +103,16 @@ export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
 
 /** Steps 11 and 12: which size, and whether an entry of that size only needs more permissions. mmu_lock held. */
 function* mapFault(
-  ctx: Context, vm: number, vcpu: number, slot: number, gfn: number, vpn: number, pfn: number, permission: boolean,
-  writable: boolean, forcePte: boolean,
+  ctx: Context,
+  vm: number,
+  vcpu: number,
+  slot: number,
+  gfn: number,
+  vpn: number,
+  pfn: number,
+  permission: boolean,
+  writable: boolean,
+  forcePte: boolean,
 ): Coroutine {
   // the mm is going, and with it the table (kvm_uninit_stage2_mmu)
   if (get(ctx.words, vmWord(ctx.m, vm, VM_HAS_PGT)) === 0) return -EFAULT;
@@ -123,7 +147,10 @@ export function supportsHugeMapping(ctx: Context, slot: number, gfn: number, vpn
   return ((gfn ^ vpn) & mask) === 0 && first >= base && first + mask < base + slotPages(ctx, slot);
 }
 
-/** kvm_fault_lock(): mmu_lock for reading, so that faults run in parallel; for writing when the host runs protected KVM. */
+/**
+ * kvm_fault_lock(): mmu_lock for reading, so that faults run in parallel; for writing when the host runs protected
+ * KVM.
+ */
 export function* kvmFaultLock(ctx: Context, vm: number): Coroutine<void> {
   const lock = vmWord(ctx.m, vm, VM_MMU_LOCK);
   if (--ctx.quantum < 0) yield acquires(lock);
@@ -154,8 +181,8 @@ export function* mmuUnlock(ctx: Context, vm: number): Coroutine<void> {
 }
 
 /**
- * mmu_invalidate_retry(), the form without a range that arm64 uses: an invalidation is under way anywhere in the VM, or one
- * has ended since `seq` was read. mmu_lock held, under which neither changes.
+ * mmu_invalidate_retry(), the form without a range that arm64 uses: an invalidation is under way anywhere in the VM,
+ * or one has ended since `seq` was read. mmu_lock held, under which neither changes.
  */
 export function mmuInvalidateRetry(ctx: Context, vm: number, seq: number): boolean {
   if (get(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_IN_PROGRESS)) !== 0) return true;
@@ -170,18 +197,22 @@ function* markPageDirty(ctx: Context, vm: number, gfn: number): Coroutine<void> 
 }
 
 /**
- * kvm_unmap_gfn_range(): removes [start, end) from stage 2, chunk by chunk; TLBs are clean when it returns. mmu_lock is held
- * for writing. If the caller may block it is dropped between two chunks: in_progress is raised already, so that faults which
- * get in meanwhile retry. A VM without a table of the host's (pKVM) has nothing to unmap.
+ * kvm_unmap_gfn_range(): removes [start, end) from stage 2, chunk by chunk; TLBs are clean when it returns. mmu_lock
+ * is held for writing. If the caller may block it is dropped between two chunks: in_progress is raised already, so
+ * that faults which get in meanwhile retry. A VM without a table of the host's (pKVM) has nothing to unmap.
  */
 export function* kvmUnmapGfnRange(
-  ctx: Context, vm: number, start: number, end: number, mayBlock: boolean,
+  ctx: Context,
+  vm: number,
+  start: number,
+  end: number,
+  mayBlock: boolean,
 ): Coroutine<void> {
   const { m, words } = ctx;
   const hasTable = vmWord(m, vm, VM_HAS_PGT);
   const chunk = UNMAP_CHUNK_BLOCKS << m.thpOrder;
   let removed = 0;
-  for (let from = start; from < end && get(words, hasTable) !== 0; ) {
+  for (let from = start; from < end && get(words, hasTable) !== 0;) {
     const to = Math.min(end, (from & ~(chunk - 1)) + chunk);
     removed += yield* stage2Unmap(ctx, vm, from, to);
     yield* freeDeferredTables(ctx, vm);

@@ -1,13 +1,19 @@
 /**
- * KVM as a subscriber of MMU notifiers (virt/kvm/kvm_main.c, v6.18; kernel-model 3.22). Between start and end faults are held
- * off by mmu_invalidate_in_progress, after it by mmu_invalidate_seq; mn_active_invalidate_count keeps memslots from changing,
- * so that end finds a slot exactly if start did.
+ * KVM as a subscriber of MMU notifiers (virt/kvm/kvm_main.c, v6.18; kernel-model 3.22). Between start and end faults
+ * are held off by mmu_invalidate_in_progress, after it by mmu_invalidate_seq; mn_active_invalidate_count keeps
+ * memslots from changing, so that end finds a slot exactly if start did.
  */
 import type { Context, Coroutine, SubscriberOps } from '../machine/context.js';
 import { acquires, reads, releases, writes } from '../machine/effects.js';
 import {
-  VM_INVALIDATE_END, VM_INVALIDATE_IN_PROGRESS, VM_INVALIDATE_SEQ, VM_INVALIDATE_START, VM_MN_ACTIVE_INVALIDATE_COUNT,
-  VM_MN_INVALIDATE_LOCK, VM_SRCU, vmWord,
+  VM_INVALIDATE_END,
+  VM_INVALIDATE_IN_PROGRESS,
+  VM_INVALIDATE_SEQ,
+  VM_INVALIDATE_START,
+  VM_MN_ACTIVE_INVALIDATE_COUNT,
+  VM_MN_INVALIDATE_LOCK,
+  VM_SRCU,
+  vmWord,
 } from '../machine/layout.js';
 import { contended, wake } from '../machine/wait.js';
 import { LOCK_MN_INVALIDATE } from '../locks/classes.js';
@@ -27,7 +33,12 @@ export const KVM_SUBSCRIBER: SubscriberOps = {
 
 /** kvm_mmu_notifier_invalidate_range_start(): never fails; [start, end) of the VMM is in no stage 2 when it returns. */
 export function* kvmMmuNotifierInvalidateRangeStart(
-  ctx: Context, vm: number, start: number, end: number, _event: number, blockable: boolean,
+  ctx: Context,
+  vm: number,
+  start: number,
+  end: number,
+  _event: number,
+  blockable: boolean,
 ): Coroutine {
   yield* changeActiveCount(ctx, vm, 1);
   const srcu = vmWord(ctx.m, vm, VM_SRCU);
@@ -56,7 +67,12 @@ export function* kvmMmuNotifierInvalidateRangeStart(
 }
 
 /** kvm_mmu_notifier_invalidate_range_end(). */
-export function* kvmMmuNotifierInvalidateRangeEnd(ctx: Context, vm: number, start: number, end: number): Coroutine<void> {
+export function* kvmMmuNotifierInvalidateRangeEnd(
+  ctx: Context,
+  vm: number,
+  start: number,
+  end: number,
+): Coroutine<void> {
   const srcu = vmWord(ctx.m, vm, VM_SRCU);
   const side = yield* srcuReadLock(ctx, srcu);
   if (--ctx.quantum < 0) yield reads(activeSetWord(ctx, vm));
@@ -113,7 +129,9 @@ export function kvmMmuInvalidateRangeAdd(ctx: Context, vm: number, start: number
   set(ctx.words, endAt, Math.max(get(ctx.words, endAt), end));
 }
 
-/** kvm_mmu_invalidate_end(): the sequence first, so that a fault which sees the count drop sees it too. mmu_lock held. */
+/**
+ * kvm_mmu_invalidate_end(): the sequence first, so that a fault which sees the count drop sees it too. mmu_lock held.
+ */
 export function* kvmMmuInvalidateEnd(ctx: Context, vm: number): Coroutine<void> {
   const seqAt = vmWord(ctx.m, vm, VM_INVALIDATE_SEQ);
   if (--ctx.quantum < 0) yield writes(seqAt);

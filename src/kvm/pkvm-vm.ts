@@ -1,16 +1,22 @@
 /**
- * A protected VM's beginning and end on the host's side (arch/arm64/kvm/pkvm.c, A14; kernel-model 3.30). A guest's page comes
- * back in this order only: EL2 returns it, it is uncharged, it is unpinned (Z42).
+ * A protected VM's beginning and end on the host's side (arch/arm64/kvm/pkvm.c, A14; kernel-model 3.30). A guest's
+ * page comes back in this order only: EL2 returns it, it is uncharged, it is unpinned (Z42).
  */
 import { ENOMEM } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC } from '../machine/context.js';
 import {
-  TABLE_POOL_NEXT, VCPUS_MAX, VCPU_HOST_MC_HEAD, VM_HANDLE, VM_HYP_TABLES, VM_MM, pinnedPageWord,
-  s2TableWord, vcpuWord, vmWord,
+  TABLE_POOL_NEXT,
+  VCPUS_MAX,
+  VCPU_HOST_MC_HEAD,
+  VM_HANDLE,
+  VM_HYP_TABLES,
+  VM_MM,
+  pinnedPageWord,
+  s2TableWord,
+  vcpuWord,
+  vmWord,
 } from '../machine/layout.js';
-import {
-  HYP_FINALIZE_TEARDOWN, HYP_INIT_VM, HYP_RECLAIM_PAGE, HYP_START_TEARDOWN,
-} from '../hyp/hypercalls.js';
+import { HYP_FINALIZE_TEARDOWN, HYP_INIT_VM, HYP_RECLAIM_PAGE, HYP_START_TEARDOWN } from '../hyp/hypercalls.js';
 import { MC_PLACE_HOST_MC, MC_PLACE_TEARDOWN_MC, teardownMemcache } from '../hyp/memcache.js';
 import { HANDLE_OFFSET } from '../hyp/vm.js';
 import { folioPut } from '../mm/folio.js';
@@ -22,8 +28,8 @@ import { freeHypMemcache } from './pkvm.js';
 import { allocS2Table, freeS2Tables } from './s2-tables.js';
 
 /**
- * pkvm_init_host_vm() and pkvm_create_hyp_vm(): reserves the handle, gives EL2 a page for its records and the VM its table
- * records. The handle exists before any notifier can come (v6.18, Z34).
+ * pkvm_init_host_vm() and pkvm_create_hyp_vm(): reserves the handle, gives EL2 a page for its records and the VM its
+ * table records. The handle exists before any notifier can come (v6.18, Z34).
  * @returns 0, -ENOMEM or what EL2 said
  */
 export function* pkvmCreateHypVm(ctx: Context, vm: number): Coroutine {
@@ -47,7 +53,9 @@ export function* pkvmCreateHypVm(ctx: Context, vm: number): Coroutine {
   return 0;
 }
 
-/** One page of the teardown loop: EL2 gives it back, then it is uncharged and unpinned. An error of EL2's only warns. */
+/**
+ * One page of the teardown loop: EL2 gives it back, then it is uncharged and unpinned. An error of EL2's only warns.
+ */
 export function* pkvmReclaimPinnedPage(ctx: Context, vm: number, gfn: number): Coroutine<void> {
   const { m, words } = ctx;
   const at = pinnedPageWord(m, vm, gfn);

@@ -1,15 +1,31 @@
 /**
- * The stage-2 fault under protected KVM as posted in May 2022 (arch/arm64/kvm/mmu.c pkvm_mem_abort, patch 24/89; A14's exits;
- * kernel-model 3.26): EL2 owns the guest's table, so the host pins the page for good, charges it, and asks EL2 to map it.
- * Notifiers reach nothing: the VM has no table of the host's. There is no mmu_invalidate_retry.
+ * The stage-2 fault under protected KVM as posted in May 2022 (arch/arm64/kvm/mmu.c pkvm_mem_abort, patch 24/89;
+ * A14's exits; kernel-model 3.26): EL2 owns the guest's table, so the host pins the page for good, charges it, and
+ * asks EL2 to map it. Notifiers reach nothing: the VM has no table of the host's. There is no mmu_invalidate_retry.
  */
 import {
-  EAGAIN, EFAULT, EHWPOISON, EIO, ENOMEM, EPERM, FOLL_HWPOISON, FOLL_LONGTERM, FOLL_WRITE, PG_SWAPBACKED,
+  EAGAIN,
+  EFAULT,
+  EHWPOISON,
+  EIO,
+  ENOMEM,
+  EPERM,
+  FOLL_HWPOISON,
+  FOLL_LONGTERM,
+  FOLL_WRITE,
+  PG_SWAPBACKED,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC } from '../machine/context.js';
 import { reads, writes } from '../machine/effects.js';
 import {
-  PAGE_CONTENT, VCPU_HOST_MC_COUNT, VCPU_HOST_MC_HEAD, VM_MM, pageWord, pinnedPageWord, vcpuWord, vmWord,
+  PAGE_CONTENT,
+  VCPU_HOST_MC_COUNT,
+  VCPU_HOST_MC_HEAD,
+  VM_MM,
+  pageWord,
+  pinnedPageWord,
+  vcpuWord,
+  vmWord,
 } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { HYP_MAP_GUEST } from '../hyp/hypercalls.js';
@@ -29,13 +45,16 @@ export { assignEl2, hostStage2Abort as hostMemAbort, kvmCallHyp } from './call-h
 /** kvm_mmu_cache_min_pages(): what one map can need, a table page. */
 const MEMCACHE_MIN_PAGES = 1;
 
-/** pin_user_pages() of pkvm_mem_abort: for writing even on a guest's read, so that zero, KSM and shared pages are broken. */
+/**
+ * pin_user_pages() of pkvm_mem_abort: for writing even on a guest's read, so that zero, KSM and shared pages are
+ * broken.
+ */
 export const PKVM_GUP_FLAGS = FOLL_HWPOISON | FOLL_LONGTERM | FOLL_WRITE;
 
 /**
  * pkvm_mem_abort(). kvm->srcu is held, the vCPU is loaded on this CPU.
- * @returns 0 (mapped, or another vCPU was first, or `ctx.sigbus`), -EFAULT, -ENOMEM (no memory, or over RLIMIT_MEMLOCK), -EIO (a
- *   page cache page), or another error of EL2's
+ * @returns 0 (mapped, or another vCPU was first, or `ctx.sigbus`), -EFAULT, -ENOMEM (no memory, or over
+ *   RLIMIT_MEMLOCK), -EIO (a page cache page), or another error of EL2's
  */
 export function* pkvmMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
   if (--ctx.quantum < 0) yield reads(activeSetWord(ctx, vm));

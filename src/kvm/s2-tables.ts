@@ -2,15 +2,28 @@
  * Stage-2 table pages of VMs whose tables the host owns: the pool, the vCPU's memcache (arch/arm64/kvm/mmu.c
  * kvm_mmu_topup_memory_cache, v6.18), and tables that a block has replaced.
  *
- * Another fault handler may still walk a replaced table, since faults hold mmu_lock only for reading: the kernel frees it by
- * RCU. Here it waits on the VM's deferred list until somebody holds mmu_lock for writing, when no walker is inside.
+ * Another fault handler may still walk a replaced table, since faults hold mmu_lock only for reading: the kernel
+ * frees it by RCU. Here it waits on the VM's deferred list until somebody holds mmu_lock for writing, when no walker
+ * is inside.
  */
 import { ENOMEM } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, releases, updates } from '../machine/effects.js';
 import {
-  GLOBAL_S2_POOL_LOCK, S2_POOL_FREE, S2_POOL_HEAD, TABLE_HEADER, TABLE_POOL_NEXT, TABLE_REFS, VCPU_MMU_CACHE, VM_MMU_LOCK,
-  VM_S2_DEFERRED, globalLock, globalWord, s2TableWord, vcpuWord, vmWord,
+  GLOBAL_S2_POOL_LOCK,
+  S2_POOL_FREE,
+  S2_POOL_HEAD,
+  TABLE_HEADER,
+  TABLE_POOL_NEXT,
+  TABLE_REFS,
+  VCPU_MMU_CACHE,
+  VM_MMU_LOCK,
+  VM_S2_DEFERRED,
+  globalLock,
+  globalWord,
+  s2TableWord,
+  vcpuWord,
+  vmWord,
 } from '../machine/layout.js';
 import { contended } from '../machine/wait.js';
 import { LOCK_MMU, LOCK_POOL } from '../locks/classes.js';
@@ -47,7 +60,7 @@ export function* freeS2Tables(ctx: Context, first: number): Coroutine<void> {
   const head = globalWord(m, S2_POOL_HEAD);
   if (--ctx.quantum < 0) yield acquires(lock);
   while (!spinLock(ctx, lock, LOCK_POOL)) yield contended(ctx, lock);
-  for (let table = first - 1; table >= 0; ) {
+  for (let table = first - 1; table >= 0;) {
     const link = s2TableWord(m, table, TABLE_POOL_NEXT);
     const next = get(words, link) - 1;
     set(words, link, get(words, head));
@@ -100,7 +113,10 @@ export function* freeMmuCache(ctx: Context, vm: number, vcpu: number): Coroutine
   yield* freeS2Tables(ctx, table + 1);
 }
 
-/** free_unlinked_table(): a table that is out of the tree, though other walkers may be inside. mmu_lock held for reading. */
+/**
+ * free_unlinked_table(): a table that is out of the tree, though other walkers may be inside. mmu_lock held for
+ * reading.
+ */
 export function* deferS2Table(ctx: Context, vm: number, table: number): Coroutine<void> {
   const list = vmWord(ctx.m, vm, VM_S2_DEFERRED);
   for (;;) {

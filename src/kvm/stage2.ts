@@ -1,20 +1,39 @@
 /**
- * The guest's stage-2 table where the host owns it (arch/arm64/kvm/hyp/pgtable.c, v6.18): two levels, a root of blocks or
- * tables and tables of pages.
+ * The guest's stage-2 table where the host owns it (arch/arm64/kvm/hyp/pgtable.c, v6.18): two levels, a root of
+ * blocks or tables and tables of pages.
  *
  * Fault handlers map in parallel, holding mmu_lock for reading: every change of an entry is a compare-and-swap, and
- * break-before-make goes through KVM_INVALID_PTE_LOCKED, so that the loser of a race backs off with -EAGAIN and lets its
- * vCPU fault again. Unmapping holds mmu_lock for writing: entries then change for nobody else, and the hardware only reads.
+ * break-before-make goes through KVM_INVALID_PTE_LOCKED, so that the loser of a race backs off with -EAGAIN and lets
+ * its vCPU fault again. Unmapping holds mmu_lock for writing: entries then change for nobody else, and the hardware
+ * only reads.
  */
 import { COMPOUND_TAIL, EAGAIN, ENOMEM, GUP_PIN_COUNTING_BIAS } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, updates, writes } from '../machine/effects.js';
 import {
-  KVM_INVALID_PTE_LOCKED, S2_AF, S2_BLOCK, S2_EXEC, S2_VALID, S2_WRITE, entryPfn, isS2Block, isS2Leaf, isS2Table, mkEntry,
+  KVM_INVALID_PTE_LOCKED,
+  S2_AF,
+  S2_BLOCK,
+  S2_EXEC,
+  S2_VALID,
+  S2_WRITE,
+  entryPfn,
+  isS2Block,
+  isS2Leaf,
+  isS2Table,
+  mkEntry,
   mkS2Table,
 } from '../machine/entries.js';
 import {
-  PAGE_COMPOUND, PAGE_PINCOUNT, PAGE_REFS, TABLE_POOL_NEXT, TABLE_REFS, pageWord, s2PteWord, s2RootWord, s2TableWord,
+  PAGE_COMPOUND,
+  PAGE_PINCOUNT,
+  PAGE_REFS,
+  TABLE_POOL_NEXT,
+  TABLE_REFS,
+  pageWord,
+  s2PteWord,
+  s2RootWord,
+  s2TableWord,
 } from '../machine/layout.js';
 import { MC_STAGE2_UNMAPS, MC_STAGE2_UNMAPS_PINNED, STAT, countMechanism, countStat } from '../machine/stats.js';
 import { tlbRemove, tlbSlot, tlbTag } from '../machine/tlb.js';
@@ -32,7 +51,13 @@ const PERMISSIONS = S2_WRITE | S2_EXEC;
  * @returns 0; -EAGAIN (lost a race, or the same page is mapped already); -ENOMEM (the memcache is empty)
  */
 export function* stage2Map(
-  ctx: Context, vm: number, vcpu: number, gfn: number, pfn: number, block: boolean, writable: boolean,
+  ctx: Context,
+  vm: number,
+  vcpu: number,
+  gfn: number,
+  pfn: number,
+  block: boolean,
+  writable: boolean,
 ): Coroutine {
   const { m, words } = ctx;
   const root = s2RootWord(m, vm, gfn);
@@ -62,9 +87,19 @@ export function* stage2Map(
   return yield* mapLeaf(ctx, vm, at, table, readOnce(words, at), mkEntry(pfn, flags), gfn, 1);
 }
 
-/** stage2_map_walker_try_leaf(): `old`, seen at `at`, becomes `leaf`. `table` is the page that holds `at`, -1 = the root. */
+/**
+ * stage2_map_walker_try_leaf(): `old`, seen at `at`, becomes `leaf`. `table` is the page that holds `at`, -1 = the
+ * root.
+ */
 function* mapLeaf(
-  ctx: Context, vm: number, at: number, table: number, old: number, leaf: number, gfn: number, pages: number,
+  ctx: Context,
+  vm: number,
+  at: number,
+  table: number,
+  old: number,
+  leaf: number,
+  gfn: number,
+  pages: number,
 ): Coroutine {
   // the same page again, or only other permissions: the next fault goes through relax_perms if it must
   if (isS2Leaf(old) && ((old ^ leaf) & ~PERMISSIONS) === 0) return -EAGAIN;
@@ -83,10 +118,11 @@ function* mapLeaf(
   return 0;
 }
 
-/** stage2_try_break_pte(): locks the entry, and removes its translation from every TLB. False: somebody else was first. */
-function* tryBreak(
-  ctx: Context, vm: number, at: number, old: number, gfn: number, pages: number,
-): Coroutine<boolean> {
+/**
+ * stage2_try_break_pte(): locks the entry, and removes its translation from every TLB. False: somebody else was
+ * first.
+ */
+function* tryBreak(ctx: Context, vm: number, at: number, old: number, gfn: number, pages: number): Coroutine<boolean> {
   if (old === KVM_INVALID_PTE_LOCKED) return false;
   if (--ctx.quantum < 0) yield updates(at);
   if (cmpxchg(ctx.words, at, old, KVM_INVALID_PTE_LOCKED) !== old) return false;
@@ -133,7 +169,10 @@ export function faultGranule(ctx: Context, vm: number, gfn: number): number {
   return isS2Block(entry) ? GRANULE_BLOCK : GRANULE_NONE;
 }
 
-/** kvm_pgtable_stage2_relax_perms() to writable, shared walk. 0, or -EAGAIN when the entry is gone or was lost to a race. */
+/**
+ * kvm_pgtable_stage2_relax_perms() to writable, shared walk. 0, or -EAGAIN when the entry is gone or was lost to a
+ * race.
+ */
 export function* stage2RelaxPerms(ctx: Context, vm: number, gfn: number): Coroutine {
   const { m, words } = ctx;
   let at = s2RootWord(m, vm, gfn);
@@ -158,8 +197,8 @@ export function* stage2RelaxPerms(ctx: Context, vm: number, gfn: number): Corout
 }
 
 /**
- * kvm_pgtable_stage2_unmap() of [start, end): every entry that the range touches goes, a block whole. TLBs are clean and
- * empty tables free when it returns. mmu_lock held for writing.
+ * kvm_pgtable_stage2_unmap() of [start, end): every entry that the range touches goes, a block whole. TLBs are clean
+ * and empty tables free when it returns. mmu_lock held for writing.
  * @returns the entries removed
  */
 export function* stage2Unmap(ctx: Context, vm: number, start: number, end: number): Coroutine {
@@ -168,7 +207,7 @@ export function* stage2Unmap(ctx: Context, vm: number, start: number, end: numbe
   let low = end;
   let high = start;
   let freed = 0;
-  for (let gfn = start; gfn < end; ) {
+  for (let gfn = start; gfn < end;) {
     const first = gfn & ~(m.thpPages - 1);
     const next = Math.min(end, first + m.thpPages);
     const root = s2RootWord(m, vm, gfn);
@@ -217,7 +256,7 @@ function countUnmap(ctx: Context, pinned: boolean): void {
 /** kvm_pgtable_stage2_wrprotect() of [start, end), blocks whole, for dirty logging. mmu_lock held for writing. */
 export function* stage2Wrprotect(ctx: Context, vm: number, start: number, end: number): Coroutine<void> {
   const { m, words } = ctx;
-  for (let gfn = start; gfn < end; ) {
+  for (let gfn = start; gfn < end;) {
     const first = gfn & ~(m.thpPages - 1);
     const root = s2RootWord(m, vm, gfn);
     const entry = get(words, root);

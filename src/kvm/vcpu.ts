@@ -1,6 +1,6 @@
 /**
- * A vCPU's run loop, the part that matters here (arch/arm64/kvm/arm.c, mmu.c kvm_handle_guest_abort, v6.18): a guest access
- * is tried by the hardware, and every stage-2 abort is handled until it is done.
+ * A vCPU's run loop, the part that matters here (arch/arm64/kvm/arm.c, mmu.c kvm_handle_guest_abort, v6.18): a guest
+ * access is tried by the hardware, and every stage-2 abort is handled until it is done.
  *
  * An access that hits the TLB needs none of this: `accessHit` of machine/access.ts, a plain function.
  */
@@ -17,12 +17,18 @@ import { get, set } from '#words';
 import { kvmCallHyp } from './call-hyp.js';
 
 /**
- * One load (`write` false) or store of `value` by the guest at `gfn`; `ctx.accessValue` holds what was read or replaced.
- * @returns 0; -EHWPOISON (SIGBUS: the page is poisoned); -EINTR (a fatal signal); or what the fault handler exits to user
- *   space with: -EFAULT, -ENOMEM, -EIO
+ * One load (`write` false) or store of `value` by the guest at `gfn`; `ctx.accessValue` holds what was read or
+ * replaced.
+ * @returns 0; -EHWPOISON (SIGBUS: the page is poisoned); -EINTR (a fatal signal); or what the fault handler exits to
+ *   user space with: -EFAULT, -ENOMEM, -EIO
  */
 export function* vcpuAccess(
-  ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean, value: number,
+  ctx: Context,
+  vm: number,
+  vcpu: number,
+  gfn: number,
+  write: boolean,
+  value: number,
 ): Coroutine {
   const entered = vcpuWord(ctx.m, vm, vcpu, VCPU_ENTERED);
   for (let tries = 0; ; tries++) {

@@ -1,14 +1,44 @@
 /** A VM from KVM_CREATE_VM to its end (virt/kvm/kvm_main.c, v6.18): creation, memslots, destruction. */
 import {
-  EEXIST, EINVAL, EPERM, KVM_MEM_LOG_DIRTY_PAGES, MECH_MEMSLOT, MECH_TEARDOWN, SUBSCRIBER_KVM, VM_STATE_DEAD, VM_STATE_DYING,
-  VM_STATE_LIVE, VM_STATE_NONE,
+  EEXIST,
+  EINVAL,
+  EPERM,
+  KVM_MEM_LOG_DIRTY_PAGES,
+  MECH_MEMSLOT,
+  MECH_TEARDOWN,
+  SUBSCRIBER_KVM,
+  VM_STATE_DEAD,
+  VM_STATE_DYING,
+  VM_STATE_LIVE,
+  VM_STATE_NONE,
 } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, releases, writes } from '../machine/effects.js';
 import {
-  MM_VMA_COUNT, MM_VMA_LIST, type Machine, VCPUS_MAX, VM_HANDLE, VM_HAS_PGT, VM_INVALIDATE_END, VM_INVALIDATE_IN_PROGRESS, VM_INVALIDATE_START, VM_MEMSLOTS, VM_MM,
-  VM_MN_ACTIVE_INVALIDATE_COUNT, VM_MN_INVALIDATE_LOCK, VM_PIN_BASE, VM_PIN_PAGES, VM_PROTECTED, VM_SLOTS_LOCK, VM_SRCU, VM_STATE,
-  VM_USERS, VM_VMID, dirtyWord, mmWord, vmWord,
+  MM_VMA_COUNT,
+  MM_VMA_LIST,
+  type Machine,
+  VCPUS_MAX,
+  VM_HANDLE,
+  VM_HAS_PGT,
+  VM_INVALIDATE_END,
+  VM_INVALIDATE_IN_PROGRESS,
+  VM_INVALIDATE_START,
+  VM_MEMSLOTS,
+  VM_MM,
+  VM_MN_ACTIVE_INVALIDATE_COUNT,
+  VM_MN_INVALIDATE_LOCK,
+  VM_PIN_BASE,
+  VM_PIN_PAGES,
+  VM_PROTECTED,
+  VM_SLOTS_LOCK,
+  VM_SRCU,
+  VM_STATE,
+  VM_USERS,
+  VM_VMID,
+  dirtyWord,
+  mmWord,
+  vmWord,
 } from '../machine/layout.js';
 import { contended, waitWhile } from '../machine/wait.js';
 import { emit } from '../events/emit.js';
@@ -20,7 +50,16 @@ import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from '../locks/vma-lock
 import { mmuNotifierRegister, mmuNotifierUnregister } from '../mm/mmu-notifier.js';
 import { get, readOnce, set, writeOnce } from '#words';
 import {
-  KVM_MEMSLOT_INVALID, activeSetWord, checkSlot, copySet, replaceSlot, setAt, slotBase, slotById, slotFlags, slotPages,
+  KVM_MEMSLOT_INVALID,
+  activeSetWord,
+  checkSlot,
+  copySet,
+  replaceSlot,
+  setAt,
+  slotBase,
+  slotById,
+  slotFlags,
+  slotPages,
   slotVpn,
 } from './memslots.js';
 import { mmuLock, mmuUnlock } from './mmu.js';
@@ -70,8 +109,8 @@ function* takeAllVmaLocks(ctx: Context, mm: number): Coroutine<void> {
 }
 
 /**
- * The gfns that policy pinned-notifiers keeps pinned (a profiling buffer), before actors run. Widened to whole blocks, so that
- * no block mapping of the pages beside them covers any.
+ * The gfns that policy pinned-notifiers keeps pinned (a profiling buffer), before actors run. Widened to whole
+ * blocks, so that no block mapping of the pages beside them covers any.
  */
 export function kvmSetPinRange(m: Machine, vm: number, base: number, pages: number): void {
   const mask = m.thpPages - 1;
@@ -84,10 +123,17 @@ export function kvmSetPinRange(m: Machine, vm: number, base: number, pages: numb
 /**
  * KVM_SET_USER_MEMORY_REGION: creates slot `id` (0 to 2), moves it, changes its flags, or deletes it (`pages` 0).
  * @param base first gfn; `vpn` the VMM's first page; `flags` KVM_MEM_*
- * @returns 0, -EINVAL (bounds, no such slot, size changed), -EEXIST (guest pages taken), -EPERM (pKVM: not once it has a handle)
+ * @returns 0, -EINVAL (bounds, no such slot, size changed), -EEXIST (guest pages taken), -EPERM (pKVM: not once it
+ *   has a handle)
  */
 export function* kvmSetMemslot(
-  ctx: Context, vm: number, id: number, base: number, pages: number, vpn: number, flags: number,
+  ctx: Context,
+  vm: number,
+  id: number,
+  base: number,
+  pages: number,
+  vpn: number,
+  flags: number,
 ): Coroutine {
   const lock = vmWord(ctx.m, vm, VM_SLOTS_LOCK);
   if (--ctx.quantum < 0) yield acquires(lock);
@@ -99,7 +145,13 @@ export function* kvmSetMemslot(
 }
 
 function* setMemoryRegion(
-  ctx: Context, vm: number, id: number, base: number, pages: number, vpn: number, flags: number,
+  ctx: Context,
+  vm: number,
+  id: number,
+  base: number,
+  pages: number,
+  vpn: number,
+  flags: number,
 ): Coroutine {
   const { m } = ctx;
   const active = currentSet(ctx, vm);
@@ -160,8 +212,9 @@ function* kvmActivateSet(ctx: Context, vm: number): Coroutine<void> {
 }
 
 /**
- * kvm_swap_active_memslots(): waits until no invalidation is between its start and its end (LK4), then makes the other set the
- * active one. Otherwise an end could find a slot that its start did not, and in_progress would never come back to 0 (Z26).
+ * kvm_swap_active_memslots(): waits until no invalidation is between its start and its end (LK4), then makes the
+ * other set the active one. Otherwise an end could find a slot that its start did not, and in_progress would never
+ * come back to 0 (Z26).
  */
 export function* kvmSwapActiveMemslots(ctx: Context, vm: number): Coroutine<void> {
   const { m, words } = ctx;
@@ -184,8 +237,8 @@ export function* kvmSwapActiveMemslots(ctx: Context, vm: number): Coroutine<void
 }
 
 /**
- * kvm_destroy_vm(): the last reference is gone, no vCPU runs. Unsubscribes (its release frees the host's table), takes the
- * guest's pages back from EL2, frees what the vCPUs had reserved. Takes mmap_lock for writing.
+ * kvm_destroy_vm(): the last reference is gone, no vCPU runs. Unsubscribes (its release frees the host's table),
+ * takes the guest's pages back from EL2, frees what the vCPUs had reserved. Takes mmap_lock for writing.
  */
 export function* kvmDestroyVm(ctx: Context, vm: number): Coroutine<void> {
   const { m, words } = ctx;

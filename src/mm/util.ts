@@ -9,12 +9,18 @@ import { EVENT } from '../events/table.js';
 import { fetchAdd, get, readOnce } from '#words';
 
 /**
- * account_locked_vm(): charges `pages` of `mm` to RLIMIT_MEMLOCK, or takes them back. Takes mmap_lock for writing, so the
- * caller must hold neither it nor a spinlock (Z40).
+ * account_locked_vm(): charges `pages` of `mm` to RLIMIT_MEMLOCK, or takes them back. Takes mmap_lock for writing, so
+ * the caller must hold neither it nor a spinlock (Z40).
  * @param memlockExempt the process may exceed its limit (CAP_IPC_LOCK)
  * @returns 0 or -ENOMEM (over the limit; nothing was charged)
  */
-export function* accountLockedVm(ctx: Context, mm: number, pages: number, inc: boolean, memlockExempt = false): Coroutine {
+export function* accountLockedVm(
+  ctx: Context,
+  mm: number,
+  pages: number,
+  inc: boolean,
+  memlockExempt = false,
+): Coroutine {
   if (pages === 0) return 0;
   const { m, words } = ctx;
   const lockedAt = mmWord(m, mm, MM_LOCKED_VM);

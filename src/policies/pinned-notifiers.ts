@@ -1,32 +1,36 @@
 /**
  * (b) pinned-notifiers: pinned, and notifiers respected (kernel-model 5 (b), 3.25; KVM's statistical profiling, SPE).
  *
- * What its authors said: the profiling unit writes through guest addresses and cannot replay a store, so the guest's buffer is
- * pinned in the VMM (charged, FOLL_LONGTERM) and mapped at stage 2 up front; pinned memory should then stay mapped. What the
- * thread found: GUP raises the reference count under the page-table lock, but nobody has to look at it before the
- * invalidation is announced, and KVM unmaps whatever is announced.
+ * What its authors said: the profiling unit writes through guest addresses and cannot replay a store, so the guest's
+ * buffer is pinned in the VMM (charged, FOLL_LONGTERM) and mapped at stage 2 up front; pinned memory should then stay
+ * mapped. What the thread found: GUP raises the reference count under the page-table lock, but nobody has to look at
+ * it before the invalidation is announced, and KVM unmaps whatever is announced.
  *
- * What the model predicts: the page never moves, its content is never lost, and I-STALE holds; yet NUMA scans, KSM and THP
- * splits keep taking its stage-2 entry away (counted, no violation), each time a window in which the unit's records are lost.
- * This is variant b1: the pin outlives the unmap. After MADV_DONTNEED it keeps a page that no one maps any more, so a new
- * mapping always comes from a new GUP call, and the old pin goes.
+ * What the model predicts: the page never moves, its content is never lost, and I-STALE holds; yet NUMA scans, KSM
+ * and THP splits keep taking its stage-2 entry away (counted, no violation), each time a window in which the unit's
+ * records are lost. This is variant b1: the pin outlives the unmap. After MADV_DONTNEED it keeps a page that no one
+ * maps any more, so a new mapping always comes from a new GUP call, and the old pin goes.
  *
  * Pages outside the VM's pinned range (VM_PIN_BASE, VM_PIN_PAGES) are those of a normal guest: userMemAbort.
  */
-import { EAGAIN, EFAULT, EHWPOISON, FOLL_HONOR_NUMA_FAULT, FOLL_HWPOISON, FOLL_LONGTERM, FOLL_WRITE } from '../machine/abi.js';
+import {
+  EAGAIN,
+  EFAULT,
+  EHWPOISON,
+  FOLL_HONOR_NUMA_FAULT,
+  FOLL_HWPOISON,
+  FOLL_LONGTERM,
+  FOLL_WRITE,
+} from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, updates } from '../machine/effects.js';
-import {
-  VM_INVALIDATE_SEQ, VM_MM, VM_PIN_BASE, VM_PIN_PAGES, pinnedPageWord, vmWord,
-} from '../machine/layout.js';
+import { VM_INVALIDATE_SEQ, VM_MM, VM_PIN_BASE, VM_PIN_PAGES, pinnedPageWord, vmWord } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
 import { accountLockedVm } from '../mm/util.js';
-import {
-  activeSet, activeSetWord, gfnToSlot, gfnToVpn, slotInvalid, slotReadonly,
-} from '../kvm/memslots.js';
+import { activeSet, activeSetWord, gfnToSlot, gfnToVpn, slotInvalid, slotReadonly } from '../kvm/memslots.js';
 import { kvmFaultLock, kvmFaultUnlock } from '../kvm/mmu.js';
 import { topupMmuCache } from '../kvm/s2-tables.js';
 import { stage2RelaxPerms } from '../kvm/stage2.js';
@@ -36,7 +40,10 @@ import { get, peek, readOnce, xchg } from '#words';
 import type { Policy } from './policy.js';
 
 const GUP_FLAGS = FOLL_WRITE | FOLL_LONGTERM | FOLL_HWPOISON | FOLL_HONOR_NUMA_FAULT;
-/** Faults that pinning a page at VM entry may take; an invalidation that stays open longer leaves it to the first access. */
+/**
+ * Faults that pinning a page at VM entry may take; an invalidation that stays open longer leaves it to the first
+ * access.
+ */
 const ENTRY_TRIES = 16;
 
 /** Whether the VM keeps `gfn` pinned. */

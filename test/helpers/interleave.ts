@@ -1,6 +1,6 @@
 /**
- * Several actors against each other in a test, on one thread: each stepped by hand, or all in an order that a seed decides.
- * An actor that waits for a word is resumed only once it has changed.
+ * Several actors against each other in a test, on one thread: each stepped by hand, or all in an order that a seed
+ * decides. An actor that waits for a word is resumed only once it has changed.
  */
 import { type Context, type Coroutine, mixSeed } from '#src/machine/context.js';
 import { FIRST_WAIT, IDLE_SLEEP, IDLE_TOP, IDLE_WORD, effectKind, effectWord } from '#src/machine/effects.js';
@@ -83,7 +83,9 @@ export function interleave(tasks: readonly Task[], seed: number, between?: () =>
     }
     const ready = tasks.filter((task) => task.enabled);
     if (ready.length === 0) {
-      throw new Error(`deadlock after ${steps} steps: ${tasks.map((t, i) => `${i} at word ${effectWord(t.effect)}`).join(', ')}`);
+      throw new Error(
+        `deadlock after ${steps} steps: ${tasks.map((t, i) => `${i} at word ${effectWord(t.effect)}`).join(', ')}`,
+      );
     }
     random ^= random << 13;
     random ^= random >>> 17;

@@ -1,7 +1,13 @@
 /** Whether every page's owners agree, looked at from all sides (I-OWN): for a machine in which EL2 does nothing. */
 import type { Context } from '#src/machine/context.js';
 import {
-  PKVM_ID_GUEST, PKVM_ID_HOST, PKVM_ID_HYP, PKVM_NOPAGE, PKVM_PAGE_OWNED, PKVM_PAGE_SHARED_BORROWED, PKVM_PAGE_SHARED_OWNED,
+  PKVM_ID_GUEST,
+  PKVM_ID_HOST,
+  PKVM_ID_HYP,
+  PKVM_NOPAGE,
+  PKVM_PAGE_OWNED,
+  PKVM_PAGE_SHARED_BORROWED,
+  PKVM_PAGE_SHARED_OWNED,
   entryPfn,
 } from '#src/machine/entries.js';
 import { hostS2Owner, hostState, hypState } from '#src/hyp/page-state.js';

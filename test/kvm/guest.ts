@@ -7,7 +7,19 @@ import type { MachineConfig } from '#src/machine/config.js';
 import { type Context, type Kernel, type KernelRules, Probe } from '#src/machine/context.js';
 import { S2_WRITE, entryPfn, isHuge, isS2Table } from '#src/machine/entries.js';
 import {
-  type Machine, PAGE_CONTENT, PAGE_FLAGS, PAGE_MAPS, PAGE_REFS, S2_POOL_FREE, VM_MMU_LOCK, globalWord, pageWord, pmdWord, s2PteWord, s2RootWord, vmWord,
+  type Machine,
+  PAGE_CONTENT,
+  PAGE_FLAGS,
+  PAGE_MAPS,
+  PAGE_REFS,
+  S2_POOL_FREE,
+  VM_MMU_LOCK,
+  globalWord,
+  pageWord,
+  pmdWord,
+  s2PteWord,
+  s2RootWord,
+  vmWord,
 } from '#src/machine/layout.js';
 import { TLB_WRITABLE, tlbPfn, tlbSlot, tlbTag } from '#src/machine/tlb.js';
 import { countDivergences, stage2Pfn } from '#src/kvm/divergence.js';
@@ -109,8 +121,8 @@ export class Guest {
   }
 
   /**
-   * What is stale in a machine where nothing is under way, a line each: stage-2 entries against the process's page table
-   * (I-STALE, I-PERM), and TLB entries against the stage-2 entry that they came from (I-TLB).
+   * What is stale in a machine where nothing is under way, a line each: stage-2 entries against the process's page
+   * table (I-STALE, I-PERM), and TLB entries against the stage-2 entry that they came from (I-TLB).
    */
   stale(): string[] {
     const wrong: string[] = [];
@@ -129,7 +141,8 @@ export class Guest {
         if (this.word(slot) !== tlbTag(true, 0, gfn)) continue;
         const value = this.word(slot + 1);
         if (tlbPfn(value) !== pfn) wrong.push(`gfn ${gfn}: TLB of CPU ${cpu} says ${tlbPfn(value)}, stage 2 ${pfn}`);
-        else if ((value & TLB_WRITABLE) !== 0 && !writable) wrong.push(`gfn ${gfn}: writable in the TLB of CPU ${cpu} only`);
+        else if ((value & TLB_WRITABLE) !== 0 && !writable)
+          wrong.push(`gfn ${gfn}: writable in the TLB of CPU ${cpu} only`);
       }
     }
     return wrong;

@@ -4,8 +4,19 @@ import { EEXIST, EFAULT, EINVAL, EPERM, MECH_MEMSLOT, MMU_NOTIFY_CLEAR, VM_STATE
 import { Probe } from '#src/machine/context.js';
 import { entryPfn } from '#src/machine/entries.js';
 import {
-  MM_SUBSCRIPTIONS, S2_POOL_HEAD, TABLE_POOL_NEXT, VM_HAS_PGT, VM_INVALIDATE_IN_PROGRESS, VM_MEMSLOTS, VM_MN_ACTIVE_INVALIDATE_COUNT,
-  VM_S2_DEFERRED, VM_STATE, globalWord, mmWord, s2TableWord, vmWord,
+  MM_SUBSCRIPTIONS,
+  S2_POOL_HEAD,
+  TABLE_POOL_NEXT,
+  VM_HAS_PGT,
+  VM_INVALIDATE_IN_PROGRESS,
+  VM_MEMSLOTS,
+  VM_MN_ACTIVE_INVALIDATE_COUNT,
+  VM_S2_DEFERRED,
+  VM_STATE,
+  globalWord,
+  mmWord,
+  s2TableWord,
+  vmWord,
 } from '#src/machine/layout.js';
 import { MC_STAGE2_UNMAPS, MECHANISM_COUNTERS, STATS_MECHANISMS_AT } from '#src/machine/stats.js';
 import { vpnOfGfn } from '#src/kvm/memslots.js';
@@ -169,7 +180,8 @@ describe('a VM', () => {
     // all tables of the pool but those of the deferred list are taken
     const pool: number[] = [];
     const head = globalWord(m, S2_POOL_HEAD);
-    for (let table = guest.word(head); table !== 0; table = guest.word(s2TableWord(m, table - 1, TABLE_POOL_NEXT))) pool.push(table);
+    for (let table = guest.word(head); table !== 0; table = guest.word(s2TableWord(m, table - 1, TABLE_POOL_NEXT)))
+      pool.push(table);
     const kept = pool[0] as number;
     m.words[head] = 0;
     m.words[s2TableWord(m, kept - 1, TABLE_POOL_NEXT)] = 0;

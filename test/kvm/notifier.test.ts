@@ -1,17 +1,35 @@
 /** KVM as a notifier subscriber (src/kvm/notifier.ts): what goes, what is counted, who is held off. */
 import { describe, expect, it } from 'vitest';
 import {
-  FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, MECH_KSM, MECH_ZAP, MMU_NOTIFY_CLEAR, VM_HUGEPAGE, VM_READ,
+  FOLL_LONGTERM,
+  FOLL_PIN,
+  FOLL_WRITE,
+  MECH_KSM,
+  MECH_ZAP,
+  MMU_NOTIFY_CLEAR,
+  VM_HUGEPAGE,
+  VM_READ,
 } from '#src/machine/abi.js';
 import { ACCESS_DONE, accessHit, guestAccess } from '#src/machine/access.js';
 import { type Context, Probe } from '#src/machine/context.js';
 import { EFFECT_ACQUIRE, effectWord, effectKind } from '#src/machine/effects.js';
 import { entryPfn, isS2Block, isS2Table } from '#src/machine/entries.js';
 import {
-  PAGE_CONTENT, VM_INVALIDATE_IN_PROGRESS, VM_INVALIDATE_SEQ, VM_MMU_LOCK, VM_MN_ACTIVE_INVALIDATE_COUNT, pageWord,
-  s2RootWord, vmWord,
+  PAGE_CONTENT,
+  VM_INVALIDATE_IN_PROGRESS,
+  VM_INVALIDATE_SEQ,
+  VM_MMU_LOCK,
+  VM_MN_ACTIVE_INVALIDATE_COUNT,
+  pageWord,
+  s2RootWord,
+  vmWord,
 } from '#src/machine/layout.js';
-import { MC_STAGE2_UNMAPS, MC_STAGE2_UNMAPS_PINNED, MECHANISM_COUNTERS, STATS_MECHANISMS_AT } from '#src/machine/stats.js';
+import {
+  MC_STAGE2_UNMAPS,
+  MC_STAGE2_UNMAPS_PINNED,
+  MECHANISM_COUNTERS,
+  STATS_MECHANISMS_AT,
+} from '#src/machine/stats.js';
 import { KVM_SUBSCRIBER } from '#src/kvm/notifier.js';
 import { vcpuAccess } from '#src/kvm/vcpu.js';
 import { pinUserPagesFast } from '#src/mm/gup.js';
@@ -161,25 +179,25 @@ describe('a TLB invalidation', () => {
   });
 });
 
-describe('vCPUs against a VMM that discards and protects', () => {
-  /** Stores by a guest must be seen by its next load unless the page was discarded; nothing may be stale at the end. */
-  function* guestWork(ctx: Context, cpu: number): Generator<number, number, void> {
-    for (let i = 0; i < 6; i++) {
-      const result = yield* vcpuAccess(ctx, 0, cpu, (i * 5 + cpu) & 7, (i & 1) === 0, (cpu << 8) | i);
-      if (result !== 0) return result;
-    }
-    return 0;
+function* guestWork(ctx: Context, cpu: number): Generator<number, number, void> {
+  for (let i = 0; i < 6; i++) {
+    const result = yield* vcpuAccess(ctx, 0, cpu, (i * 5 + cpu) & 7, (i & 1) === 0, (cpu << 8) | i);
+    if (result !== 0) return result;
   }
-  function* vmmWork(ctx: Context, huge: boolean): Generator<number, number, void> {
-    for (let i = 0; i < 3; i++) {
-      const result = yield* madvise(ctx, 0, (i * 3) & 7, ((i * 3) & 7) + (huge ? 4 : 1), MADV_DONTNEED);
-      if (result !== 0) return result;
-      const protect = yield* mprotect(ctx, 0, 1, 2, (i & 1) === 0 ? VM_READ : READ_WRITE);
-      if (protect !== 0) return protect;
-    }
-    return yield* mprotect(ctx, 0, 1, 2, READ_WRITE);
-  }
+  return 0;
+}
 
+function* vmmWork(ctx: Context, huge: boolean): Generator<number, number, void> {
+  for (let i = 0; i < 3; i++) {
+    const result = yield* madvise(ctx, 0, (i * 3) & 7, ((i * 3) & 7) + (huge ? 4 : 1), MADV_DONTNEED);
+    if (result !== 0) return result;
+    const protect = yield* mprotect(ctx, 0, 1, 2, (i & 1) === 0 ? VM_READ : READ_WRITE);
+    if (protect !== 0) return protect;
+  }
+  return yield* mprotect(ctx, 0, 1, 2, READ_WRITE);
+}
+
+describe('vCPUs against a VMM that discards and protects', () => {
   for (const huge of [false, true]) {
     it(`ends with nothing stale and no reference left (${huge ? 'huge pages' : 'pages'})`, () => {
       for (let seed = 1; seed <= 80; seed++) {

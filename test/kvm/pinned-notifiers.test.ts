@@ -1,8 +1,19 @@
-/** Policy pinned-notifiers (src/policies/pinned-notifiers.ts): pages stay where they are, their stage-2 entries do not. */
+/**
+ * Policy pinned-notifiers (src/policies/pinned-notifiers.ts): pages stay where they are, their stage-2 entries do
+ * not.
+ */
 import { describe, expect, it } from 'vitest';
 import { EFAULT, ENOMEM, GUP_PIN_COUNTING_BIAS, MECH_KSM, MMU_NOTIFY_CLEAR, VM_HUGEPAGE } from '#src/machine/abi.js';
 import { isS2Block, isS2Table } from '#src/machine/entries.js';
-import { MM_LOCKED_VM, MM_MEMLOCK_LIMIT, VM_PIN_BASE, VM_PIN_PAGES, mmWord, pinnedPageWord, s2RootWord } from '#src/machine/layout.js';
+import {
+  MM_LOCKED_VM,
+  MM_MEMLOCK_LIMIT,
+  VM_PIN_BASE,
+  VM_PIN_PAGES,
+  mmWord,
+  pinnedPageWord,
+  s2RootWord,
+} from '#src/machine/layout.js';
 import { MC_STAGE2_UNMAPS_PINNED, MECHANISM_COUNTERS, STAT, STATS_MECHANISMS_AT } from '#src/machine/stats.js';
 import { hostPfn, stage2Pfn } from '#src/kvm/divergence.js';
 import { KVM_SUBSCRIBER } from '#src/kvm/notifier.js';
@@ -33,6 +44,14 @@ const invalidate = (guest: Guest, from: number, to: number): void => {
 const enter = (guest: Guest): number => runToEnd(guest.kernel.vcpuLoad(guest.ctx(0), 0, 0), guest.ctx(0));
 const destroy = (guest: Guest): void => runToEnd(guest.kernel.kvmDestroyVm(guest.ctx(6), 0), guest.ctx(6));
 
+function* twice(guest: Guest, cpu: number): Generator<number, number, void> {
+  for (let i = 0; i < 3; i++) {
+    const result = yield* vcpuAccess(guest.ctx(cpu), 0, cpu, 1, true, (cpu << 8) | i);
+    if (result !== 0) return result;
+  }
+  return 0;
+}
+
 describe('the pinned range', () => {
   it('is widened to whole blocks, so that no block of a normal page covers it', () => {
     const guest = spe();
@@ -44,7 +63,7 @@ describe('the pinned range', () => {
     expect(guest.vm(VM_PIN_PAGES)).toBe(0);
   });
 
-  it('is pinned, charged and mapped at VM entry; other pages are a normal guest\'s', () => {
+  it("is pinned, charged and mapped at VM entry; other pages are a normal guest's", () => {
     const guest = spe({ flags: VM_HUGEPAGE });
     expect(enter(guest)).toBe(0);
     expect(lockedVm(guest)).toBe(4);
@@ -84,7 +103,11 @@ describe('the pinned range', () => {
     expect(guest.refs(old)).toBe(GUP_PIN_COUNTING_BIAS);
     expect(guest.load(2)).toBe(0);
     const now = pinnedPfn(guest, 2);
-    expect([now === old, stage2Pfn(guest.m, 0, 2) === now, hostPfn(guest.m, 0, 2) === now]).toEqual([false, true, true]);
+    expect([now === old, stage2Pfn(guest.m, 0, 2) === now, hostPfn(guest.m, 0, 2) === now]).toEqual([
+      false,
+      true,
+      true,
+    ]);
     expect(guest.refs(old)).toBe(0);
     expect(lockedVm(guest)).toBe(4);
     destroy(guest);
@@ -112,13 +135,6 @@ describe('the pinned range', () => {
   });
 
   it('has one pin and one charge to a page, whoever faults against whom', () => {
-    function* twice(guest: Guest, cpu: number): Generator<number, number, void> {
-      for (let i = 0; i < 3; i++) {
-        const result = yield* vcpuAccess(guest.ctx(cpu), 0, cpu, 1, true, (cpu << 8) | i);
-        if (result !== 0) return result;
-      }
-      return 0;
-    }
     for (let seed = 1; seed <= 60; seed++) {
       const guest = spe();
       const zap = guest.ctx(2);

@@ -1,14 +1,44 @@
-/** Protected KVM as posted in 2022 (src/kvm/pkvm.ts, pkvm-vm.ts): the fault's exits, what each leaves behind, and the teardown. */
+/**
+ * Protected KVM as posted in 2022 (src/kvm/pkvm.ts, pkvm-vm.ts): the fault's exits, what each leaves behind, and the
+ * teardown.
+ */
 import { describe, expect, it } from 'vitest';
 import {
-  EFAULT, EHWPOISON, EIO, ENOMEM, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, GUP_PIN_COUNTING_BIAS, PG_SWAPBACKED, VM_FAULT_SIGSEGV, VM_HUGEPAGE,
+  EFAULT,
+  EHWPOISON,
+  EIO,
+  ENOMEM,
+  FOLL_LONGTERM,
+  FOLL_PIN,
+  FOLL_WRITE,
+  GUP_PIN_COUNTING_BIAS,
+  PG_SWAPBACKED,
+  VM_FAULT_SIGSEGV,
+  VM_HUGEPAGE,
 } from '#src/machine/abi.js';
 import { Probe } from '#src/machine/context.js';
 import {
-  PKVM_ID_GUEST, PKVM_ID_HYP, PKVM_NOPAGE, PKVM_PAGE_OWNED, PKVM_PAGE_SHARED_OWNED, SWP_HWPOISON, entryPfn, mkAnnotation, mkSwapEntry,
+  PKVM_ID_GUEST,
+  PKVM_ID_HYP,
+  PKVM_NOPAGE,
+  PKVM_PAGE_OWNED,
+  PKVM_PAGE_SHARED_OWNED,
+  SWP_HWPOISON,
+  entryPfn,
+  mkAnnotation,
+  mkSwapEntry,
 } from '#src/machine/entries.js';
 import {
-  MM_LOCKED_VM, MM_MEMLOCK_LIMIT, PAGE_FLAGS, PAGE_HOST_S2, VM_STATE, mmWord, pageWord, pinnedPageWord, pmdWord, pteWord,
+  MM_LOCKED_VM,
+  MM_MEMLOCK_LIMIT,
+  PAGE_FLAGS,
+  PAGE_HOST_S2,
+  VM_STATE,
+  mmWord,
+  pageWord,
+  pinnedPageWord,
+  pmdWord,
+  pteWord,
 } from '#src/machine/layout.js';
 import { VM_STATE_DEAD } from '#src/machine/abi.js';
 import { STAT } from '#src/machine/stats.js';
@@ -30,11 +60,13 @@ class Warned extends Probe {
   }
 }
 
-const pkvm = (options: GuestOptions = {}): Guest => new Guest({ policy: 'pkvm-2022', isProtected: true, probe: new Warned(), ...options });
+const pkvm = (options: GuestOptions = {}): Guest =>
+  new Guest({ policy: 'pkvm-2022', isProtected: true, probe: new Warned(), ...options });
 const warned = (guest: Guest): string[] => (guest.probe as Warned).warned;
 const lockedVm = (guest: Guest): number => guest.word(mmWord(guest.m, 0, MM_LOCKED_VM));
 const pinnedPfn = (guest: Guest, gfn: number): number => guest.word(pinnedPageWord(guest.m, 0, gfn)) - 1;
-const put = (guest: Guest, vcpu: number): number => runToEnd(guest.kernel.vcpuPut(guest.ctx(vcpu), 0, vcpu), guest.ctx(vcpu));
+const put = (guest: Guest, vcpu: number): number =>
+  runToEnd(guest.kernel.vcpuPut(guest.ctx(vcpu), 0, vcpu), guest.ctx(vcpu));
 const destroy = (guest: Guest): void => {
   for (let vcpu = 0; vcpu < 3; vcpu++) put(guest, vcpu);
   runToEnd(kvmDestroyVm(guest.ctx(6), 0), guest.ctx(6));
@@ -172,7 +204,9 @@ describe('pkvmMemAbort', () => {
   it('takes -EPERM for another vCPU: the loser undoes everything and its access works', () => {
     for (let seed = 1; seed <= 40; seed++) {
       const guest = pkvm();
-      const tasks = [0, 1].map((cpu) => new Task(guest.ctx(cpu), vcpuAccess(guest.ctx(cpu), 0, cpu, 3, true, 50 + cpu)));
+      const tasks = [0, 1].map(
+        (cpu) => new Task(guest.ctx(cpu), vcpuAccess(guest.ctx(cpu), 0, cpu, 3, true, 50 + cpu)),
+      );
       interleave(tasks, seed);
       expect(tasks.map(({ result }) => result)).toEqual([0, 0]);
       expect(lockedVm(guest)).toBe(1);
@@ -193,8 +227,9 @@ describe('pkvmMemAbort', () => {
     guest.store(3, 1);
     const pfn = pinnedPfn(guest, 3);
     // the same page of the VMM at a second gfn
-    guest.m.words[pteWord(guest.m, entryPfn(guest.word(pmdWord(guest.m, 0, 2))), 2)] =
-      guest.word(pteWord(guest.m, entryPfn(guest.word(pmdWord(guest.m, 0, 3))), 3));
+    guest.m.words[pteWord(guest.m, entryPfn(guest.word(pmdWord(guest.m, 0, 2))), 2)] = guest.word(
+      pteWord(guest.m, entryPfn(guest.word(pmdWord(guest.m, 0, 3))), 3),
+    );
     const task = new Task(guest.ctx(0), vcpuAccess(guest.ctx(0), 0, 0, 2, true, 9));
     for (let i = 0; i < 3000; i++) task.step();
     expect(task.done).toBe(false);

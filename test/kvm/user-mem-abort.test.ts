@@ -1,15 +1,36 @@
 /** The classic stage-2 fault (src/kvm/mmu.ts): what it maps, what it holds afterwards, and each of its exits. */
 import { describe, expect, it } from 'vitest';
 import {
-  EFAULT, EHWPOISON, EINTR, ENOMEM, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, VM_HUGEPAGE,
+  EFAULT,
+  EHWPOISON,
+  EINTR,
+  ENOMEM,
+  KVM_MEM_LOG_DIRTY_PAGES,
+  KVM_MEM_READONLY,
+  VM_HUGEPAGE,
 } from '#src/machine/abi.js';
 import { Probe } from '#src/machine/context.js';
 import { reads } from '#src/machine/effects.js';
 import {
-  KVM_INVALID_PTE_LOCKED, S2_WRITE, SWP_HWPOISON, entryPfn, isS2Block, isS2Leaf, isS2Table, mkSwapEntry,
+  KVM_INVALID_PTE_LOCKED,
+  S2_WRITE,
+  SWP_HWPOISON,
+  entryPfn,
+  isS2Block,
+  isS2Leaf,
+  isS2Table,
+  mkSwapEntry,
 } from '#src/machine/entries.js';
 import {
-  MM_LOCK_SEQ, VM_INVALIDATE_SEQ, dirtyWord, mmWord, pmdWord, pteWord, s2PteWord, s2RootWord, vmWord,
+  MM_LOCK_SEQ,
+  VM_INVALIDATE_SEQ,
+  dirtyWord,
+  mmWord,
+  pmdWord,
+  pteWord,
+  s2PteWord,
+  s2RootWord,
+  vmWord,
 } from '#src/machine/layout.js';
 import { ACCESS_DONE, guestAccess } from '#src/machine/access.js';
 import { STAT } from '#src/machine/stats.js';
@@ -121,15 +142,15 @@ describe('a stage-2 fault', () => {
   });
 });
 
-describe('the retry', () => {
-  /** A fault of vCPU 0 at gfn 2, stopped right before it takes mmu_lock: the page is looked up, the sequence is old. */
-  const stopped = (guest: Guest): Task<number> => {
-    guest.touch(2, true, 5);
-    const task = new Task(guest.ctx(0), vcpuAccess(guest.ctx(0), 0, 0, 2, false, 0));
-    task.stepUntil((effect) => effect === ((vmWord(guest.m, 0, 0) << 4) | 3));
-    return task;
-  };
+/** A fault of vCPU 0 at gfn 2, stopped right before it takes mmu_lock: the page is looked up, the sequence is old. */
+const stopped = (guest: Guest): Task<number> => {
+  guest.touch(2, true, 5);
+  const task = new Task(guest.ctx(0), vcpuAccess(guest.ctx(0), 0, 0, 2, false, 0));
+  task.stepUntil((effect) => effect === ((vmWord(guest.m, 0, 0) << 4) | 3));
+  return task;
+};
 
+describe('the retry', () => {
   it('drops the page when an invalidation has come and gone', () => {
     const retries: number[] = [];
     class Count extends Probe {
@@ -180,7 +201,9 @@ describe('two vCPUs at once', () => {
       const guest = new Guest();
       const maps: number[] = [];
       guest.probe.onStage2Map = (_ctx, _vm, gfn) => void maps.push(gfn);
-      const tasks = [0, 1].map((cpu) => new Task(guest.ctx(cpu), vcpuAccess(guest.ctx(cpu), 0, cpu, 3, true, 50 + cpu)));
+      const tasks = [0, 1].map(
+        (cpu) => new Task(guest.ctx(cpu), vcpuAccess(guest.ctx(cpu), 0, cpu, 3, true, 50 + cpu)),
+      );
       interleave(tasks, seed);
       expect(tasks.map(({ result }) => result)).toEqual([0, 0]);
       expect(guest.refs(entryPfn(guest.leaf(3)))).toBe(1);
@@ -204,15 +227,15 @@ describe('two vCPUs at once', () => {
   });
 });
 
-describe('dirty logging', () => {
-  const logged = (): Guest => {
-    const guest = new Guest({ flags: VM_HUGEPAGE });
-    guest.store(6, 1);
-    const ctx = guest.ctx(0);
-    expect(runToEnd(kvmSetMemslot(ctx, 0, 0, 0, 16, 0, KVM_MEM_LOG_DIRTY_PAGES), ctx)).toBe(0);
-    return guest;
-  };
+const logged = (): Guest => {
+  const guest = new Guest({ flags: VM_HUGEPAGE });
+  guest.store(6, 1);
+  const ctx = guest.ctx(0);
+  expect(runToEnd(kvmSetMemslot(ctx, 0, 0, 0, 16, 0, KVM_MEM_LOG_DIRTY_PAGES), ctx)).toBe(0);
+  return guest;
+};
 
+describe('dirty logging', () => {
   it('write-protects what is mapped, and its TLB entries', () => {
     const guest = logged();
     expect(guest.word(s2RootWord(guest.m, 0, 6)) & S2_WRITE).toBe(0);
