@@ -8,7 +8,7 @@ import { LOCAL, acquires, reads, releases, updates, writes } from '../machine/ef
 import {
   MM_LOCK_SEQ, MM_MMAP_LOCK, VMA_LOCK_SEQ, VMA_REFCNT, mmWord, vmaWord,
 } from '../machine/layout.js';
-import { cmpxchg, fetchAdd, fetchAnd, get, readOnce, writeOnce } from '#words';
+import { cmpxchg, fetchAdd, fetchAnd, get, peek, readOnce, writeOnce } from '#words';
 import { WAITERS, contended, lockValue, wake } from '../machine/wait.js';
 import { LOCK_MMAP, LOCK_VMA } from './classes.js';
 import { lamportAcquire, popHeld, pushHeld } from './held.js';
@@ -16,33 +16,44 @@ import { downRead, downWrite, upRead, upWrite } from './rw.js';
 
 const VMA_LOCK_OFFSET = 1 << 20;
 
+/** One attempt to join the readers of a VMA: an update of its lock word. Never waits; see {@link vmaStillReadable}. */
+export function vmaTryRead(ctx: Context, vma: number): boolean {
+  const { words } = ctx;
+  const refcnt = vmaWord(ctx.m, vma, VMA_REFCNT);
+  for (let value = peek(words, refcnt); ; ) {
+    if ((value & VMA_LOCK_OFFSET) !== 0) return false;
+    const found = cmpxchg(words, refcnt, value, value + 1);
+    if (found === value) break;
+    value = found;
+  }
+  lamportAcquire(ctx, refcnt);
+  pushHeld(ctx, refcnt, LOCK_VMA, LOCK_READ, false);
+  ctx.probe.onAcquire(ctx, refcnt, LOCK_VMA, LOCK_READ, true);
+  return true;
+}
+
+/** The word that {@link vmaStillReadable} reads. */
+export const mmLockSeqWord = (ctx: Context, mm: number): number => mmWord(ctx.m, mm, MM_LOCK_SEQ);
+
+/** Whether a VMA that vmaTryRead has locked is not write-locked: a marked read of mm_lock_seq. If it is, let go of it. */
+export function vmaStillReadable(ctx: Context, mm: number, vma: number): boolean {
+  // vm_lock_seq is stable for us from here (a writer waits for readers first); mm_lock_seq may only move away from it
+  return get(ctx.words, vmaWord(ctx.m, vma, VMA_LOCK_SEQ)) !== readOnce(ctx.words, mmLockSeqWord(ctx, mm));
+}
+
 /**
  * vma_start_read(): tries to take the VMA for reading; never waits.
  * @returns false when a writer has it or comes (the caller falls back to mmap_lock).
  */
 export function* vmaStartRead(ctx: Context, mm: number, vma: number): Coroutine<boolean> {
-  const { words, m } = ctx;
-  const refcnt = vmaWord(m, vma, VMA_REFCNT);
-  const lockSeq = vmaWord(m, vma, VMA_LOCK_SEQ);
-  const mmSeq = mmWord(m, mm, MM_LOCK_SEQ);
-  if (--ctx.quantum < 0) yield acquires(refcnt);
-  for (;;) {
-    const value = readOnce(words, refcnt);
-    if ((value & VMA_LOCK_OFFSET) !== 0) return false;
-    if (cmpxchg(words, refcnt, value, value + 1) === value) break;
-    if (--ctx.quantum < 0) yield acquires(refcnt);
-  }
-  lamportAcquire(ctx, refcnt);
-  pushHeld(ctx, refcnt, LOCK_VMA, LOCK_READ, false);
-  ctx.probe.onAcquire(ctx, refcnt, LOCK_VMA, LOCK_READ, true);
-  // vm_lock_seq is stable for us from here (a writer waits for readers first); mm_lock_seq may only move away from it
-  if (--ctx.quantum < 0) yield reads(mmSeq);
-  if (get(words, lockSeq) === readOnce(words, mmSeq)) {
-    if (--ctx.quantum < 0) yield releases(refcnt);
-    vmaEndRead(ctx, vma);
-    return false;
-  }
-  return true;
+  const lock = vmaLockWord(ctx, vma);
+  if (--ctx.quantum < 0) yield acquires(lock);
+  if (!vmaTryRead(ctx, vma)) return false;
+  if (--ctx.quantum < 0) yield reads(mmLockSeqWord(ctx, mm));
+  if (vmaStillReadable(ctx, mm, vma)) return true;
+  if (--ctx.quantum < 0) yield releases(lock);
+  vmaEndRead(ctx, vma);
+  return false;
 }
 
 /** vma_end_read(). */
@@ -51,10 +62,10 @@ export function vmaEndRead(ctx: Context, vma: number): void {
   ctx.probe.onRelease(ctx, refcnt, LOCK_VMA, LOCK_READ);
   popHeld(ctx, refcnt, false);
   const words = ctx.words;
-  for (;;) {
-    const left = Atomics.load(words, refcnt + 1);
-    if (((ctx.time - left) | 0) <= 0) break;
-    if (Atomics.compareExchange(words, refcnt + 1, left, ctx.time | 0) === left) break;
+  for (let left = peek(words, refcnt + 1); ((ctx.time - left) | 0) > 0; ) {
+    const found = Atomics.compareExchange(words, refcnt + 1, left, ctx.time | 0);
+    if (found === left) break;
+    left = found;
   }
   ctx.time += ctx.tick;
   if (fetchAdd(words, refcnt, -1) < 0) {

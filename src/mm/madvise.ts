@@ -3,16 +3,17 @@ import {
   EINVAL, ENOMEM, MECH_ZAP, MMU_NOTIFY_CLEAR, VM_HUGEPAGE, VM_LOCKED, VM_MERGEABLE, VM_NOHUGEPAGE, VM_PFNMAP,
 } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { releases, updates } from '../machine/effects.js';
+import { acquires, reads, releases, updates } from '../machine/effects.js';
 import { MM_KHUGEPAGED_SLOT, MM_KSM_SLOT } from '../machine/layout.js';
 import {
-  mmapReadLock, mmapReadUnlock, mmapWriteLock, mmapWriteUnlock, vmaEndRead, vmaLockWord, vmaStartWrite,
+  mmLockSeqWord, mmapReadLock, mmapReadUnlock, mmapWriteLock, mmapWriteUnlock, vmaEndRead, vmaLockWord, vmaStartWrite,
+  vmaTryRead,
 } from '../locks/vma-lock.js';
 import { splitHugePmdIfNeeded } from './huge-memory-split.js';
 import { madviseCollapse } from './khugepaged.js';
 import { unmergeKsmPages } from './ksm.js';
 import { enterSlot } from './mmap.js';
-import { findVmaFrom, lockVmaUnderRcu, vmaEnd, vmaFlags, vmaMerge, vmaModifyFlags, vmaStart } from './vma.js';
+import { findVmaFrom, vmaEnd, vmaFlags, vmaHint, vmaMerge, vmaModifyFlags, vmaReadLocked, vmaStart } from './vma.js';
 import { tlbFinishMmu, tlbFlushPendingWord, tlbGatherMmu } from './zap.js';
 
 /** The advice values (include/uapi/asm-generic/mman-common.h). */
@@ -56,24 +57,41 @@ export function* madviseDontneed(ctx: Context, mm: number, start: number, end: n
   if (--ctx.quantum < 0) yield updates(tlbFlushPendingWord(ctx, mm));
   tlbGatherMmu(ctx, mm, start, end);
   let result = 0;
-  const vma = yield* lockVmaUnderRcu(ctx, mm, start);
-  const one = vma >= 0 && vmaEnd(ctx, vma) >= end;
-  if (one) result = yield* dontneedVma(ctx, mm, vma, start, end);
+  // try_vma_read_lock(): lock_vma_under_rcu() in place, for ballooning guests come here a page at a time
+  let vma = vmaHint(ctx, mm, start);
   if (vma >= 0) {
-    if (--ctx.quantum < 0) yield releases(vmaLockWord(ctx, vma));
-    vmaEndRead(ctx, vma);
+    if (--ctx.quantum < 0) yield acquires(vmaLockWord(ctx, vma));
+    if (vmaTryRead(ctx, vma)) {
+      if (--ctx.quantum < 0) yield reads(mmLockSeqWord(ctx, mm));
+      const one = vmaReadLocked(ctx, mm, vma, start) && vmaEnd(ctx, vma) >= end;
+      if (one) {
+        if (mayZap(ctx, vma)) {
+          yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, start, end, MMU_NOTIFY_CLEAR, true);
+          yield* ctx.kernel.zapPageRange(ctx, mm, vma, start, end);
+          yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, start, end);
+        } else {
+          result = -EINVAL;
+        }
+      }
+      if (--ctx.quantum < 0) yield releases(vmaLockWord(ctx, vma));
+      vmaEndRead(ctx, vma);
+      if (!one) vma = -1;
+    } else {
+      vma = -1;
+    }
   }
-  if (one) {
-    yield* tlbFinishMmu(ctx, mm);
-  } else {
+  if (vma < 0) {
     yield* mmapReadLock(ctx, mm);
     result = yield* dontneedVmas(ctx, mm, start, end);
-    yield* tlbFinishMmu(ctx, mm);
-    yield* mmapReadUnlock(ctx, mm);
   }
+  yield* tlbFinishMmu(ctx, mm);
+  if (vma < 0) yield* mmapReadUnlock(ctx, mm);
   ctx.mechanism = outer;
   return result;
 }
+
+/** madvise_dontneed_free_valid_vma(). */
+const mayZap = (ctx: Context, vma: number): boolean => (vmaFlags(ctx, vma) & (VM_LOCKED | VM_PFNMAP)) === 0;
 
 /** madvise_walk_vmas(): a hole makes the result -ENOMEM, but what is mapped behind it is done all the same. */
 function* dontneedVmas(ctx: Context, mm: number, start: number, end: number): Coroutine {
@@ -83,20 +101,15 @@ function* dontneedVmas(ctx: Context, mm: number, start: number, end: number): Co
     if (vma < 0 || vmaStart(ctx, vma) >= end) return -ENOMEM;
     if (vmaStart(ctx, vma) > vpn) unmapped = -ENOMEM;
     const next = Math.min(end, vmaEnd(ctx, vma));
-    const result = yield* dontneedVma(ctx, mm, vma, Math.max(vpn, vmaStart(ctx, vma)), next);
-    if (result !== 0) return result;
+    if (!mayZap(ctx, vma)) return -EINVAL;
+    // zap_page_range_single_batched()
+    const from = Math.max(vpn, vmaStart(ctx, vma));
+    yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, from, next, MMU_NOTIFY_CLEAR, true);
+    yield* ctx.kernel.zapPageRange(ctx, mm, vma, from, next);
+    yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, from, next);
     vpn = next;
   }
   return unmapped;
-}
-
-/** zap_page_range_single_batched(). */
-function* dontneedVma(ctx: Context, mm: number, vma: number, start: number, end: number): Coroutine {
-  if ((vmaFlags(ctx, vma) & (VM_LOCKED | VM_PFNMAP)) !== 0) return -EINVAL;
-  yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, start, end, MMU_NOTIFY_CLEAR, true);
-  yield* ctx.kernel.zapPageRange(ctx, mm, vma, start, end);
-  yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, start, end);
-  return 0;
 }
 
 /** The advice that changes VMA flags, under mmap_lock write. */

@@ -3,8 +3,8 @@ import {
   FAULT_FLAG_PIN_ALLOC, FAULT_FLAG_VMA_LOCK, FAULT_FLAG_WRITE, PG_UPTODATE, VM_FAULT_OOM, VM_FAULT_RETRY,
   VM_FAULT_SIGBUS, VM_IO, VM_PFNMAP, VM_SHARED, VM_WRITE,
 } from '../machine/abi.js';
-import { type Context, type Coroutine, REF_ALLOC } from '../machine/context.js';
-import { acquires, reads, releases, writes } from '../machine/effects.js';
+import { type Context, type Coroutine, REF_ALLOC, REF_LRU_BATCH } from '../machine/context.js';
+import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
 import {
   PTE_DIRTY, PTE_PRESENT, PTE_SPECIAL, PTE_WRITE, PTE_YOUNG, entryPfn, isTable, mkEntry,
 } from '../machine/entries.js';
@@ -20,11 +20,11 @@ import { downReadTrylock } from '../locks/rw.js';
 import { mmapLockWord, mmapReadUnlock, vmaEndRead, vmaLockWord } from '../locks/vma-lock.js';
 import { get, peek, readOnce, set, writeOnce } from '#words';
 import { anonVmaPrepare } from './anon-vma.js';
-import { ZERO_PFN, folioPut } from './folio.js';
-import { GFP_PINNABLE, allocPages } from './page-alloc.js';
+import { ZERO_PFN, folioPut, refAdd, refsWord } from './folio.js';
+import { GFP_PINNABLE, allocPages, allocPcpPage } from './page-alloc.js';
 import { pteAlloc } from './pgtable.js';
 import { folioAddNewAnonRmap } from './rmap.js';
-import { folioAddLru } from './swap.js';
+import { folioAddLru, lruAddDrain, lruBatchAdd, lruBatchSlot } from './swap.js';
 import { vmaFlags } from './vma.js';
 
 /** memalloc_pin_save() as far as it matters here: what a fault on behalf of FOLL_LONGTERM may allocate. */
@@ -78,8 +78,11 @@ export function* doAnonymousPage(ctx: Context, mm: number, vma: number, vpn: num
     const prepared = yield* vmfAnonPrepare(ctx, mm, vma, flags);
     if (prepared !== 0) return prepared;
   }
-  const pfn = yield* allocPages(ctx, 0, ctx.node, faultGfp(flags));
-  if (pfn < 0) return VM_FAULT_OOM;
+  let pfn = allocPcpPage(ctx, ctx.node, faultGfp(flags));
+  if (pfn === 0) {
+    pfn = yield* allocPages(ctx, 0, ctx.node, faultGfp(flags));
+    if (pfn < 0) return VM_FAULT_OOM;
+  }
   // nobody sees the page yet; the store of the PTE orders all this before it
   set(words, pageWord(m, pfn, PAGE_CONTENT), 0);
   set(words, pageWord(m, pfn, PAGE_FLAGS), get(words, pageWord(m, pfn, PAGE_FLAGS)) | PG_UPTODATE);
@@ -110,7 +113,15 @@ export function* doAnonymousPage(ctx: Context, mm: number, vma: number, vpn: num
   if (mapped) {
     // constant once set, while the VMA is locked
     folioAddNewAnonRmap(ctx, pfn, get(words, anonVmaAt), mm, vpn);
-    yield* folioAddLru(ctx, pfn);
+    if (m.config.lruBatch === 0) {
+      yield* folioAddLru(ctx, pfn);
+    } else {
+      // folio_add_lru(), in place
+      if (--ctx.quantum < 0) yield updates(refsWord(ctx, pfn));
+      refAdd(ctx, pfn, 1, REF_LRU_BATCH);
+      if (--ctx.quantum < 0) yield writes(lruBatchSlot(ctx));
+      if (lruBatchAdd(ctx, pfn)) yield* lruAddDrain(ctx);
+    }
     const entry = mkEntry(pfn, PTE_PRESENT | PTE_YOUNG | ((vmFlags & VM_WRITE) !== 0 ? PTE_WRITE | PTE_DIRTY : 0));
     if (--ctx.quantum < 0) yield writes(pteAt);
     writeOnce(words, pteAt, entry);

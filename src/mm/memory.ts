@@ -25,12 +25,13 @@ import { EVENT } from '../events/table.js';
 import { LOCK_PMD, LOCK_PTL } from '../locks/classes.js';
 import { folioLockWord, spinLock, spinUnlock } from '../locks/exclusive.js';
 import { mightSleep } from '../locks/held.js';
-import { mmapReadLock, mmapReadUnlock, vmaEndRead } from '../locks/vma-lock.js';
+import {
+  mmLockSeqWord, mmapReadLock, mmapReadUnlock, vmaEndRead, vmaLockWord, vmaTryRead,
+} from '../locks/vma-lock.js';
 import { fetchOr, readOnce } from '#words';
 import { folioOf } from './folio.js';
 import { hugePmdSetAccessed, thpFaultAllowed } from './huge-memory.js';
-import { findVma, lockVmaUnderRcu, vmaFlags } from './vma.js';
-import { vmaLockWord } from '../locks/vma-lock.js';
+import { findVma, vmaFlags, vmaHint, vmaReadLocked } from './vma.js';
 
 const VM_ACCESS = VM_READ | VM_WRITE | VM_EXEC;
 /** vma_is_accessible(). */
@@ -46,20 +47,29 @@ export function* doUserAddrFault(ctx: Context, mm: number, vpn: number, flags: n
   const need = (flags & FAULT_FLAG_WRITE) !== 0 ? VM_WRITE : VM_ACCESS;
   if (vpn < 0 || vpn >= ctx.m.mmPages) return VM_FAULT_SIGSEGV;
   let result = VM_FAULT_RETRY;
-  let vma = yield* lockVmaUnderRcu(ctx, mm, vpn);
+  // lock_vma_under_rcu(), in place: every page fault comes this way
+  let vma = vmaHint(ctx, mm, vpn);
   if (vma >= 0) {
-    result =
-      (vmaFlags(ctx, vma) & need) === 0
-        ? VM_FAULT_SIGSEGV
-        : yield* ctx.kernel.handleMmFault(ctx, mm, vma, vpn, flags | FAULT_FLAG_VMA_LOCK);
-    if ((result & (VM_FAULT_RETRY | VM_FAULT_COMPLETED)) === 0) {
-      if (--ctx.quantum < 0) yield releases(vmaLockWord(ctx, vma));
-      vmaEndRead(ctx, vma);
+    if (--ctx.quantum < 0) yield acquires(vmaLockWord(ctx, vma));
+    if (vmaTryRead(ctx, vma)) {
+      if (--ctx.quantum < 0) yield reads(mmLockSeqWord(ctx, mm));
+      if (vmaReadLocked(ctx, mm, vma, vpn)) {
+        result =
+          (vmaFlags(ctx, vma) & need) === 0
+            ? VM_FAULT_SIGSEGV
+            : yield* ctx.kernel.handleMmFault(ctx, mm, vma, vpn, flags | FAULT_FLAG_VMA_LOCK);
+        // else the handler has released it
+        if ((result & (VM_FAULT_RETRY | VM_FAULT_COMPLETED)) !== 0) vma = -1;
+        // the signal is handled on the way out, and the access does not happen
+        if ((result & VM_FAULT_RETRY) !== 0 && ctx.fatalSignal) return 0;
+      }
+      if (vma >= 0) {
+        if (--ctx.quantum < 0) yield releases(vmaLockWord(ctx, vma));
+        vmaEndRead(ctx, vma);
+      }
     }
   }
   while ((result & VM_FAULT_RETRY) !== 0) {
-    // the signal is handled on the way out, and the access does not happen
-    if (vma >= 0 && ctx.fatalSignal) return 0;
     yield* mmapReadLock(ctx, mm);
     vma = findVma(ctx, mm, vpn);
     result =

@@ -43,14 +43,9 @@ export function* allocPages(ctx: Context, order: number, node: number, gfp: numb
   for (let i = 0; i < m.nodes; i++) {
     const nid = (node + i) % m.nodes;
     if (order === 0 && m.config.pcpBatch > 1 && (gfp & GFP_PINNABLE) === 0) {
-      const head = ctx.cpuAt + CPU_PCP_HEAD + nid;
-      if (get(ctx.words, head) === 0) yield* refillPcp(ctx, nid);
-      const pfn = get(ctx.words, head);
-      if (pfn !== 0) {
-        set(ctx.words, head, get(ctx.words, pageWord(m, pfn, PAGE_LRU_NEXT)));
-        set(ctx.words, ctx.cpuAt + CPU_PCP_COUNT + nid, get(ctx.words, ctx.cpuAt + CPU_PCP_COUNT + nid) - 1);
-        return prepNewFolio(ctx, pfn, 0);
-      }
+      if (get(ctx.words, ctx.cpuAt + CPU_PCP_HEAD + nid) === 0) yield* refillPcp(ctx, nid);
+      const pfn = takePcpPage(ctx, nid);
+      if (pfn > 0) return pfn;
     } else {
       const lock = nodeWord(m, nid, NODE_ZONE_LOCK);
       if (--ctx.quantum < 0) yield acquires(lock);
@@ -66,8 +61,53 @@ export function* allocPages(ctx: Context, order: number, node: number, gfp: numb
   return -1;
 }
 
+/**
+ * rmqueue_pcplist(): a page of the CPU's own list, as allocPages would give it. The list is private: no schedule point.
+ * @returns its pfn, or 0: nothing there, or not to be had this way; call allocPages
+ */
+export function allocPcpPage(ctx: Context, node: number, gfp: number): number {
+  if (ctx.failAllocation > 0 || (gfp & GFP_PINNABLE) !== 0 || ctx.m.config.pcpBatch <= 1) return 0;
+  return takePcpPage(ctx, node);
+}
+
+function takePcpPage(ctx: Context, node: number): number {
+  const { m, words } = ctx;
+  const head = ctx.cpuAt + CPU_PCP_HEAD + node;
+  const pfn = get(words, head);
+  if (pfn === 0) return 0;
+  set(words, head, get(words, pageWord(m, pfn, PAGE_LRU_NEXT)));
+  const count = ctx.cpuAt + CPU_PCP_COUNT + node;
+  set(words, count, get(words, count) - 1);
+  return prepNewFolio(ctx, pfn, 0);
+}
+
+/**
+ * free_frozen_page() of a small page to the CPU's own list, as freeFolio would do it. Private: no schedule point.
+ * @returns false: not to be had this way (large, poisoned, the list is full); call freeFolio
+ */
+export function freePcpPage(ctx: Context, pfn: number): boolean {
+  const { m, words } = ctx;
+  const batch = m.config.pcpBatch;
+  if (batch <= 1) return false;
+  const node = (pfn / m.framesPerNode) | 0;
+  const count = ctx.cpuAt + CPU_PCP_COUNT + node;
+  const large = (get(words, pageWord(m, pfn, PAGE_COMPOUND)) & COMPOUND_HEAD) !== 0;
+  const flags = pageWord(m, pfn, PAGE_FLAGS);
+  if (large || (get(words, flags) & PG_HWPOISON) !== 0 || get(words, count) >= 4 * batch) return false;
+  ctx.probe.onFree(ctx, pfn, 0);
+  countOne(ctx, STAT.page_frees);
+  resetFrame(m, pfn);
+  set(words, flags, get(words, flags) | PG_PCP);
+  const head = ctx.cpuAt + CPU_PCP_HEAD + node;
+  set(words, pageWord(m, pfn, PAGE_LRU_NEXT), get(words, head));
+  set(words, head, pfn);
+  set(words, count, get(words, count) + 1);
+  return true;
+}
+
 /** Gives a folio whose last reference is gone back to its zone or to the CPU's list. */
 export function* freeFolio(ctx: Context, head: number): Coroutine<void> {
+  if (freePcpPage(ctx, head)) return;
   const { m, words } = ctx;
   const order = (get(words, pageWord(m, head, PAGE_COMPOUND)) & COMPOUND_HEAD) !== 0 ? m.thpOrder : 0;
   ctx.probe.onFree(ctx, head, order);

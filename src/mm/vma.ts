@@ -13,7 +13,7 @@ import {
 import { contended } from '../machine/wait.js';
 import { LOCK_ANON_VMA } from '../locks/classes.js';
 import { downWrite, upWrite } from '../locks/rw.js';
-import { vmaEndRead, vmaLockWord, vmaStartRead, vmaStartWrite } from '../locks/vma-lock.js';
+import { mmLockSeqWord, vmaEndRead, vmaLockWord, vmaStartWrite, vmaStillReadable, vmaTryRead } from '../locks/vma-lock.js';
 import { anonVmaClone, unlinkAnonVmas } from './anon-vma.js';
 import { get, peek, readOnce, set, writeOnce } from '#words';
 
@@ -54,30 +54,38 @@ function firstEndingAfter(ctx: Context, mm: number, vpn: number): number {
 }
 
 /**
+ * The walk of lock_vma_under_rcu(): the VMA of `vpn`, or -1, read without any lock. Only a hint: see {@link vmaReadLocked}.
+ */
+export function vmaHint(ctx: Context, mm: number, vpn: number): number {
+  const at = firstEndingAfter(ctx, mm, vpn);
+  return at < 0 ? -1 : peek(ctx.words, mmWord(ctx.m, mm, MM_VMA_LIST) + at);
+}
+
+/**
+ * Whether a VMA that vmaTryRead has locked is the one of `vpn` and not write-locked: one marked read, of mmLockSeqWord. If
+ * not, the caller lets go of it. SLAB_TYPESAFE_BY_RCU: it may be another VMA by now. Whatever the walk met while the list was
+ * being edited does not matter, for an editor holds the write lock of each VMA that it changes.
+ */
+export const vmaReadLocked = (ctx: Context, mm: number, vma: number, vpn: number): boolean =>
+  vmaStillReadable(ctx, mm, vma) &&
+  get(ctx.words, vmaWord(ctx.m, vma, VMA_IN_USE)) === 1 &&
+  vmaMm(ctx, vma) === mm &&
+  vmaStart(ctx, vma) <= vpn &&
+  vpn < vmaEnd(ctx, vma);
+
+/**
  * lock_vma_under_rcu(): finds the VMA of `vpn` and read-locks it without mmap_lock.
  * @returns the VMA, read-locked; or -1: take mmap_lock instead
  */
 export function* lockVmaUnderRcu(ctx: Context, mm: number, vpn: number): Coroutine {
-  const { m, words } = ctx;
-  const seqAt = mmWord(m, mm, MM_VMA_SEQ);
-  if (--ctx.quantum < 0) yield reads(seqAt);
-  const seq = readOnce(words, seqAt);
-  if ((seq & 1) !== 0) return -1;
-  // seqcount-validated: as one read of the tree under RCU
-  const at = firstEndingAfter(ctx, mm, vpn);
-  const vma = at < 0 ? -1 : peek(words, mmWord(m, mm, MM_VMA_LIST) + at);
-  if (readOnce(words, seqAt) !== seq || vma < 0) return -1;
-  if (!(yield* vmaStartRead(ctx, mm, vma))) return -1;
-  // SLAB_TYPESAFE_BY_RCU: it may be another VMA by now
-  if (
-    get(words, vmaWord(m, vma, VMA_IN_USE)) === 1 &&
-    vmaMm(ctx, vma) === mm &&
-    vmaStart(ctx, vma) <= vpn &&
-    vpn < vmaEnd(ctx, vma)
-  ) {
-    return vma;
-  }
-  if (--ctx.quantum < 0) yield releases(vmaLockWord(ctx, vma));
+  const vma = vmaHint(ctx, mm, vpn);
+  if (vma < 0) return -1;
+  const lock = vmaLockWord(ctx, vma);
+  if (--ctx.quantum < 0) yield acquires(lock);
+  if (!vmaTryRead(ctx, vma)) return -1;
+  if (--ctx.quantum < 0) yield reads(mmLockSeqWord(ctx, mm));
+  if (vmaReadLocked(ctx, mm, vma, vpn)) return vma;
+  if (--ctx.quantum < 0) yield releases(lock);
   vmaEndRead(ctx, vma);
   return -1;
 }

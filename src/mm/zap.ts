@@ -9,23 +9,23 @@
  */
 import { type Context, type Coroutine, GATHER_FOLIOS, REF_GATHER, REF_MAP } from '../machine/context.js';
 import { acquires, reads, releases, updates } from '../machine/effects.js';
-import { entryPfn, isHuge, isPresent, isSpecial, isTable } from '../machine/entries.js';
+import { entryPfn, isDirty, isHuge, isPresent, isSpecial, isTable } from '../machine/entries.js';
 import {
-  CPU_LRU_COUNT, MM_TLB_FLUSH_BATCHED, MM_TLB_FLUSH_PENDING, PAGE_MAPS, mmWord, pageWord, pmdLockOf, pmdWord, pteWord, ptlOf,
+  MM_TLB_FLUSH_BATCHED, MM_TLB_FLUSH_PENDING, PAGE_COMPOUND, PAGE_MAPS, mmWord, pageWord, pmdLockOf, pmdWord, pteWord, ptlOf,
 } from '../machine/layout.js';
 import { contended } from '../machine/wait.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { LOCK_PMD, LOCK_PTL } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
-import { fetchAdd, peek, readOnce, xchg } from '#words';
-import { ZERO_PFN, folioOf, folioTestLarge, refSubAndTest, refsWord } from './folio.js';
+import { fetchAdd, get, peek, readOnce, xchg } from '#words';
+import { ZERO_PFN, folioOf, refSubAndTest, refsWord } from './folio.js';
 import { ksmMightUnmapZeroPage } from './memory-wp.js';
 import { flushTlbBatchedPending } from './migrate-flush.js';
-import { freeFolio } from './page-alloc.js';
+import { freeFolio, freePcpPage } from './page-alloc.js';
 import { pgtableWithdraw, pteFree } from './pgtable.js';
 import { folioChangeRmapPmd, folioChangeRmapPte } from './rmap.js';
-import { lruAddDrain } from './swap.js';
+import { lruAddDrain, lruBatchUsed } from './swap.js';
 import { flushTlbRange } from './tlb-flush.js';
 
 /** The word that tlbGatherMmu counts in, for the point before it. */
@@ -41,42 +41,43 @@ export function tlbGatherMmu(ctx: Context, mm: number, start: number, end: numbe
   ctx.gatherEnd = end;
 }
 
-/**
- * tlb_finish_mmu(): flushes, then frees. When another gather of this mm is open (mm_tlb_flush_nested), it may have cleared
- * entries of our range that it has not flushed: then the whole range asked for is flushed, since our caller's promise is
- * about the range and not about who cleared what (99baac21e458, Z18).
- */
-export function* tlbFinishMmu(ctx: Context, mm: number): Coroutine<void> {
-  const pending = mmWord(ctx.m, mm, MM_TLB_FLUSH_PENDING);
-  if (--ctx.quantum < 0) yield reads(pending);
-  if (readOnce(ctx.words, pending) > 1) {
-    ctx.gatherFrom = ctx.gatherStart;
-    ctx.gatherTo = ctx.gatherEnd;
-  }
-  yield* tlbFlushMmu(ctx, mm);
-  // writes through entries that were stale until now are lost too
-  ctx.probe.onZapped(ctx, mm, ctx.gatherStart, ctx.gatherEnd);
-  if (--ctx.quantum < 0) yield updates(pending);
-  fetchAdd(ctx.words, pending, -1);
-}
+/** tlb_finish_mmu(): flushes, frees, and closes the gather. */
+export const tlbFinishMmu = (ctx: Context, mm: number): Coroutine<void> => flushAndFree(ctx, mm, true);
+/** tlb_flush_mmu(): flushes and frees what was gathered so far. */
+export const tlbFlushMmu = (ctx: Context, mm: number): Coroutine<void> => flushAndFree(ctx, mm, false);
 
-/** tlb_flush_mmu(): the TLBs first, the references after. */
-export function* tlbFlushMmu(ctx: Context, mm: number): Coroutine<void> {
+/**
+ * The TLBs first, the references after. When at the end another gather of this mm is open (mm_tlb_flush_nested), it may have
+ * cleared entries of our range that it has not flushed: then the whole range asked for is flushed, since our caller's
+ * promise is about the range and not about who cleared what (99baac21e458, Z18).
+ */
+function* flushAndFree(ctx: Context, mm: number, finish: boolean): Coroutine<void> {
+  const pending = tlbFlushPendingWord(ctx, mm);
+  if (finish) {
+    if (--ctx.quantum < 0) yield reads(pending);
+    if (readOnce(ctx.words, pending) > 1) {
+      ctx.gatherFrom = ctx.gatherStart;
+      ctx.gatherTo = ctx.gatherEnd;
+    }
+  }
   if (ctx.gatherFrom < ctx.gatherTo) {
     yield* flushTlbRange(ctx, false, mm, ctx.gatherFrom, ctx.gatherTo);
     ctx.gatherFrom = ctx.gatherEnd;
     ctx.gatherTo = ctx.gatherStart;
   }
-  const count = ctx.gatherCount;
-  if (count === 0) return;
   // free_pages_and_swap_cache(): what waits in our own batch could not be freed otherwise
-  if (peek(ctx.words, ctx.cpuAt + CPU_LRU_COUNT) !== 0) yield* lruAddDrain(ctx);
-  for (let i = 0; i < count; i++) {
-    const head = ctx.gatherFolios[i] as number;
+  if (ctx.gatherCount > 0 && lruBatchUsed(ctx)) yield* lruAddDrain(ctx);
+  while (ctx.gatherCount > 0) {
+    const head = ctx.gatherFolios[--ctx.gatherCount] as number;
     if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
-    if (refSubAndTest(ctx, head, 1, REF_GATHER)) yield* freeFolio(ctx, head);
+    if (refSubAndTest(ctx, head, 1, REF_GATHER) && !freePcpPage(ctx, head)) yield* freeFolio(ctx, head);
   }
-  ctx.gatherCount = 0;
+  if (finish) {
+    // writes through entries that were stale until now are lost too
+    ctx.probe.onZapped(ctx, mm, ctx.gatherStart, ctx.gatherEnd);
+    if (--ctx.quantum < 0) yield updates(pending);
+    fetchAdd(ctx.words, pending, -1);
+  }
 }
 
 /** tlb_remove_tlb_entry(): [start, end) was cleared. */
@@ -97,79 +98,78 @@ function gatherFolio(ctx: Context, head: number): void {
  * locked (VMA lock or mmap_lock, for reading at least).
  */
 export function* zapPageRange(ctx: Context, mm: number, vma: number, start: number, end: number): Coroutine<void> {
-  const { m, words } = ctx;
   let pages = 0;
-  for (let vpn = start; vpn < end; ) {
-    const next = Math.min(end, (vpn | (m.thpPages - 1)) + 1);
-    const pmdAt = pmdWord(m, mm, vpn);
+  let vpn = start;
+  while (vpn < end) {
+    const pmdAt = pmdWord(ctx.m, mm, vpn);
+    const next = Math.min(end, (vpn | (ctx.m.thpPages - 1)) + 1);
     if (--ctx.quantum < 0) yield reads(pmdAt);
-    const pmd = readOnce(words, pmdAt);
-    if (isHuge(pmd)) {
-      if (next - vpn < m.thpPages) {
-        yield* ctx.kernel.splitHugePmd(ctx, mm, vma, vpn);
-      } else if (yield* zapHugePmd(ctx, mm, vpn)) {
-        pages += m.thpPages;
-        if (ctx.gatherCount === GATHER_FOLIOS) yield* tlbFlushMmu(ctx, mm);
-        vpn = next;
+    const pmd = readOnce(ctx.words, pmdAt);
+    if (isTable(pmd)) {
+      const ptl = ptlOf(ctx.m, entryPfn(pmd));
+      if (--ctx.quantum < 0) yield acquires(ptl);
+      while (!spinLock(ctx, ptl, LOCK_PTL)) yield contended(ctx, ptl);
+      // pte_offset_map_lock(): khugepaged may have taken the table away meanwhile
+      if (--ctx.quantum < 0) yield reads(pmdAt);
+      if (readOnce(ctx.words, pmdAt) === pmd) {
+        // what a batched unmap has cleared here may not be flushed yet (Z19)
+        if (flushIsBatched(ctx, mm)) yield* flushTlbBatchedPending(ctx, mm);
+        for (; vpn < next && ctx.gatherCount < GATHER_FOLIOS; vpn++) {
+          const pteAt = pteWord(ctx.m, entryPfn(pmd), vpn);
+          if (--ctx.quantum < 0) yield updates(pteAt);
+          // none stays none under the PTL
+          if (peek(ctx.words, pteAt) === 0) continue;
+          const entry = clearPte(ctx, mm, vpn, pteAt);
+          pages++;
+          if (!isPresent(entry)) continue;
+          if (isSpecial(entry)) {
+            if (isDirty(entry)) yield* ksmMightUnmapZeroPage(ctx, entry);
+            continue;
+          }
+          if (isSmallPage(ctx, entryPfn(entry))) {
+            if (--ctx.quantum < 0) yield updates(pageWord(ctx.m, entryPfn(entry), PAGE_MAPS));
+            removeRmapPte(ctx, mm, vpn, entryPfn(entry));
+          } else {
+            yield* folioChangeRmapPte(ctx, folioOf(ctx, entryPfn(entry)), entryPfn(entry), mm, vpn, -1);
+          }
+          gatherFolio(ctx, folioOf(ctx, entryPfn(entry)));
+        }
       }
-      // if it was no huge PMD any more, or has been split: look again
-      continue;
-    }
-    while (vpn < next && pmd !== 0) {
-      const from = vpn;
-      vpn = yield* zapPteRange(ctx, mm, vpn, next);
-      pages += vpn - from;
+      if (--ctx.quantum < 0) yield releases(ptl);
+      spinUnlock(ctx, ptl, LOCK_PTL);
+      if (ctx.gatherCount === GATHER_FOLIOS) yield* tlbFlushMmu(ctx, mm);
+    } else if (pmd === 0) {
+      vpn = next;
+    } else if (next - vpn < ctx.m.thpPages) {
+      yield* ctx.kernel.splitHugePmd(ctx, mm, vma, vpn);
+    } else if (yield* zapHugePmd(ctx, mm, vpn)) {
+      pages += ctx.m.thpPages;
+      vpn = next;
       if (ctx.gatherCount === GATHER_FOLIOS) yield* tlbFlushMmu(ctx, mm);
     }
-    vpn = next;
   }
   emit(ctx, EVENT.zap, mm, start, end, pages);
 }
 
-/** zap_pte_range(): clears PTEs from `vpn` on until `end` or a full gather. Returns where it stopped. */
-function* zapPteRange(ctx: Context, mm: number, from: number, end: number): Coroutine {
-  const { m, words } = ctx;
-  const pmdAt = pmdWord(m, mm, from);
-  if (--ctx.quantum < 0) yield reads(pmdAt);
-  const pmd = readOnce(words, pmdAt);
-  // pte_offset_map_lock() finds no table: somebody has collapsed or zapped it
-  if (!isTable(pmd)) return end;
-  const table = entryPfn(pmd);
-  const ptl = ptlOf(m, table);
-  if (--ctx.quantum < 0) yield acquires(ptl);
-  while (!spinLock(ctx, ptl, LOCK_PTL)) yield contended(ctx, ptl);
-  // what a batched unmap has cleared here may not be flushed yet (Z19)
-  if (peek(words, mmWord(m, mm, MM_TLB_FLUSH_BATCHED)) !== 0) yield* flushTlbBatchedPending(ctx, mm);
-  let vpn = from;
-  for (; vpn < end && ctx.gatherCount < GATHER_FOLIOS; vpn++) {
-    const pteAt = pteWord(m, table, vpn);
-    if (--ctx.quantum < 0) yield updates(pteAt);
-    // none stays none under the PTL; anything else may be changed by the hardware, so what counts is what xchg returns
-    if (readOnce(words, pteAt) === 0) continue;
-    const entry = xchg(words, pteAt, 0);
-    ctx.probe.onEntry(ctx, mm, vpn, pteAt, entry, 0);
-    ctx.probe.onZapped(ctx, mm, vpn, vpn + 1);
-    if (!isPresent(entry)) continue;
-    gatherRange(ctx, vpn, vpn + 1);
-    if (isSpecial(entry)) {
-      yield* ksmMightUnmapZeroPage(ctx, entry);
-      continue;
-    }
-    const pfn = entryPfn(entry);
-    const head = folioOf(ctx, pfn);
-    if (folioTestLarge(ctx, head)) {
-      yield* folioChangeRmapPte(ctx, head, pfn, mm, vpn, -1);
-    } else {
-      const maps = pageWord(m, pfn, PAGE_MAPS);
-      if (--ctx.quantum < 0) yield updates(maps);
-      fetchAdd(words, maps, -1);
-      ctx.probe.onMap(ctx, mm, vpn, pfn, -1);
-    }
-    gatherFolio(ctx, head);
-  }
-  if (--ctx.quantum < 0) yield releases(ptl);
-  spinUnlock(ctx, ptl, LOCK_PTL);
-  return vpn;
+/** tlb_flush_batched: not 0 once an unmap of this mm was batched. A hint: flushTlbBatchedPending looks for itself. */
+const flushIsBatched = (ctx: Context, mm: number): boolean => peek(ctx.words, mmWord(ctx.m, mm, MM_TLB_FLUSH_BATCHED)) !== 0;
+
+/** Whether `pfn` is a folio of its own. Under the PTL of a table that maps it. */
+const isSmallPage = (ctx: Context, pfn: number): boolean => get(ctx.words, pageWord(ctx.m, pfn, PAGE_COMPOUND)) === 0;
+
+/** ptep_get_and_clear() with tlb_remove_tlb_entry(): the hardware may have set bits, so what counts is what this returns. */
+function clearPte(ctx: Context, mm: number, vpn: number, pteAt: number): number {
+  const entry = xchg(ctx.words, pteAt, 0);
+  ctx.probe.onEntry(ctx, mm, vpn, pteAt, entry, 0);
+  ctx.probe.onZapped(ctx, mm, vpn, vpn + 1);
+  if (isPresent(entry)) gatherRange(ctx, vpn, vpn + 1);
+  return entry;
+}
+
+/** folio_remove_rmap_pte() of a small page. */
+function removeRmapPte(ctx: Context, mm: number, vpn: number, pfn: number): void {
+  fetchAdd(ctx.words, pageWord(ctx.m, pfn, PAGE_MAPS), -1);
+  ctx.probe.onMap(ctx, mm, vpn, pfn, -1);
 }
 
 /** zap_huge_pmd(): a whole huge PMD, in any state. Returns false when it is none any more. */

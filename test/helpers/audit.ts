@@ -5,7 +5,7 @@
 import { COMPOUND_TAIL, PG_ANON_EXCLUSIVE, PG_BUDDY, PG_PCP } from '#src/machine/abi.js';
 import { PTE_WRITE, entryPfn, isHuge, isPresent, isSpecial, isTable } from '#src/machine/entries.js';
 import {
-  CPU_LRU_COUNT, CPU_LRU_PFNS, MM_TLB_FLUSH_PENDING, type Machine, PAGE_COMPOUND, PAGE_ENTIRE_MAPS, PAGE_FLAGS,
+  CPU_LRU_PFNS, MM_TLB_FLUSH_PENDING, type Machine, PAGE_COMPOUND, PAGE_ENTIRE_MAPS, PAGE_FLAGS,
   PAGE_LARGE_MAPS, PAGE_LOCK, PAGE_MAPS, PAGE_PINCOUNT, PAGE_REFS, cpuWord, mmWord, pageWord, pmdWord, pteWord,
 } from '#src/machine/layout.js';
 
@@ -48,9 +48,9 @@ export function audit(m: Machine, extra: Extra = {}): string[] {
     sums[head] = (sums[head] as number) + (maps[pfn] as number) + (entire[pfn] as number);
   }
   for (let cpu = 0; cpu < m.cpus; cpu++) {
-    for (let i = 0; i < (w[cpuWord(m, cpu, CPU_LRU_COUNT)] as number); i++) {
+    for (let i = 0; i < m.config.lruBatch; i++) {
       const head = w[cpuWord(m, cpu, CPU_LRU_PFNS) + i] as number;
-      refs[head] = (refs[head] as number) + 1;
+      if (head !== 0) refs[head] = (refs[head] as number) + 1;
     }
   }
   const expect = (pfn: number, name: string, field: number, value: number): void => {
