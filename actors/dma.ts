@@ -1,7 +1,8 @@
 /**
- * A DMA user: a driver that pins user pages for long (FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE, as VFIO, RDMA and io_uring buffers
- * do) and whose device writes through the pins, knowing nothing of page tables. Short-lived batches come from a ring of buffers
- * that is used over and over, long-lived ones from anywhere; a new batch that finds its queue full releases the oldest there.
+ * A DMA user: a driver that pins user pages for long (FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE, as VFIO, RDMA and
+ * io_uring buffers do) and whose device writes through the pins, knowing nothing of page tables. Short-lived
+ * batches come from a ring of buffers that is used over and over, long-lived ones from anywhere; a new batch that
+ * finds its queue full releases the oldest there.
  *
  *   mm                   the process whose pages it pins
  *   first_vpn, pages     where
@@ -63,7 +64,7 @@ export function* dma(ctx: Context, params: ActorParams): Coroutine<void> {
   const ops = param(params, 'ops', 0);
   const short = new PinQueue(param(params, 'hold_batches', 16), batchPages);
   const long = new PinQueue(longEvery === 0 ? 1 : param(params, 'long_batches', 64), batchPages);
-  for (let done = 0; ops === 0 || done < ops; ) {
+  for (let done = 0; ops === 0 || done < ops;) {
     if (ctx.finish) break;
     if (ctx.drain) {
       yield IDLE_TOP;

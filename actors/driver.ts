@@ -1,7 +1,8 @@
 /**
- * A worker of the second notifier subscriber, GPU-driver style: it holds the driver's mutex while it looks a user page up,
- * which takes that page's PTL. The driver's invalidate_range_start callback takes the same mutex: from under a PTL that is the
- * deadlock of policy (e) (kernel-model 5). The page is faulted in before, outside the mutex: a fault may send a notifier itself.
+ * A worker of the second notifier subscriber, GPU-driver style: it holds the driver's mutex while it looks a user
+ * page up, which takes that page's PTL. The driver's invalidate_range_start callback takes the same mutex: from
+ * under a PTL that is the deadlock of policy (e) (kernel-model 5). The page is faulted in before, outside the
+ * mutex: a fault may send a notifier itself.
  *
  *   mm                 the process
  *   first_vpn, pages   the user pages it looks up
@@ -28,7 +29,7 @@ export function* driver(ctx: Context, params: ActorParams): Coroutine<void> {
   const first = param(params, 'first_vpn', 0);
   const pages = param(params, 'pages', ctx.m.mmPages);
   const ops = param(params, 'ops', 0);
-  for (let done = 0; ops === 0 || done < ops; ) {
+  for (let done = 0; ops === 0 || done < ops;) {
     if (ctx.finish) return;
     if (ctx.drain) {
       yield IDLE_TOP;

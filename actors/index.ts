@@ -11,16 +11,26 @@ import { vcpu } from './vcpu.js';
 import { vmm } from './vmm.js';
 
 const MAINS: Readonly<Record<string, ActorMain>> = {
-  vcpu, vmm, dma, driver, ksmd, khugepaged, 'numa-balancer': numaBalancer, el2,
+  vcpu,
+  vmm,
+  dma,
+  driver,
+  ksmd,
+  khugepaged,
+  'numa-balancer': numaBalancer,
+  el2,
 };
 
 /** Starts an actor; `spec` is its row of the plan (an ActorSpec), `plan` the Plan. */
 export type ActorKind = (
-  ctx: Context, spec: { readonly params: ActorParams }, plan: { readonly recording: SharedArrayBuffer | null },
+  ctx: Context,
+  spec: { readonly params: ActorParams },
+  plan: { readonly recording: SharedArrayBuffer | null },
 ) => Coroutine<void>;
 
 export const ACTOR_KINDS: Readonly<Record<string, ActorKind>> = Object.fromEntries(
   Object.entries(MAINS).map(([kind, main]): [string, ActorKind] => [
-    kind, (ctx, spec, plan) => main(ctx, spec.params, plan.recording),
+    kind,
+    (ctx, spec, plan) => main(ctx, spec.params, plan.recording),
   ]),
 );

@@ -17,7 +17,7 @@ import { type ActorParams, param } from './types.js';
 export function* khugepaged(ctx: Context, params: ActorParams): Coroutine<void> {
   const ops = param(params, 'ops', 0);
   const movedAt = ctx.statsAt + STATS_MECHANISMS_AT + MECH_KHUGEPAGED * MECHANISM_COUNTERS + MC_PAGES_MOVED;
-  for (let done = 0; ops === 0 || done < ops; ) {
+  for (let done = 0; ops === 0 || done < ops;) {
     if (ctx.finish) return;
     if (ctx.drain) {
       yield IDLE_TOP;

@@ -20,7 +20,7 @@ export function* ksmd(ctx: Context, params: ActorParams): Coroutine<void> {
   const ops = param(params, 'ops', 0);
   const run = globalWord(ctx.m, KSM_RUN);
   const scannedAt = ctx.statsAt + STAT.ksm_pages_scanned;
-  for (let done = 0; ops === 0 || done < ops; ) {
+  for (let done = 0; ops === 0 || done < ops;) {
     if (ctx.finish) return;
     if (ctx.drain) {
       yield IDLE_TOP;

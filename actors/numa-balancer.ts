@@ -1,6 +1,7 @@
 /**
- * The NUMA balancer: the task work that a process runs on its return to user mode when its scan is due (kernel/sched/fair.c
- * task_numa_work). Here it is an actor of its own, a thread of that process that does nothing else.
+ * The NUMA balancer: the task work that a process runs on its return to user mode when its scan is due
+ * (kernel/sched/fair.c task_numa_work). Here it is an actor of its own, a thread of that process that does nothing
+ * else.
  *
  *   mm          the process
  *   period_us   microseconds between two scans (the kernel's numa_balancing_scan_period: 1,000,000 to 60,000,000)
@@ -18,7 +19,7 @@ import { type ActorParams, param } from './types.js';
 export function* numaBalancer(ctx: Context, params: ActorParams): Coroutine<void> {
   const mm = param(params, 'mm', 0);
   const ops = param(params, 'ops', 0);
-  for (let done = 0; ops === 0 || done < ops; ) {
+  for (let done = 0; ops === 0 || done < ops;) {
     if (ctx.finish) return;
     if (ctx.drain) {
       yield IDLE_TOP;

@@ -1,14 +1,16 @@
 /**
- * A vCPU's way through its own stream of a recorded guest: where it stands, which marks it has passed, and how it keeps step
- * with the other recorded vCPUs.
+ * A vCPU's way through its own stream of a recorded guest: where it stands, which marks it has passed, and how it
+ * keeps step with the other recorded vCPUs.
  *
- * A position counts records in global order, laps included. Each vCPU publishes the position of its next record, and replays a
- * record only while that is at most `window` ahead of the slowest other vCPU; the slowest can always go on, so nobody waits
- * for ever. A mark is passed with the vCPU's last record before it. After the last record the guest goes back to its first mark
- * (to the start if nothing follows that mark), its contents going on as they are.
+ * A position counts records in global order, laps included. Each vCPU publishes the position of its next record,
+ * and replays a record only while that is at most `window` ahead of the slowest other vCPU; the slowest can always
+ * go on, so nobody waits for ever. A mark is passed with the vCPU's last record before it. After the last record
+ * the guest goes back to its first mark (to the start if nothing follows that mark), its contents going on as they
+ * are.
  *
- * The content that a mark prescribes for a page goes to the next write of that page by a vCPU that has passed the mark: the
- * page's generation in the machine says which marks its content has followed, and only one vCPU can raise it.
+ * The content that a mark prescribes for a page goes to the next write of that page by a vCPU that has passed the
+ * mark: the page's generation in the machine says which marks its content has followed, and only one vCPU can raise
+ * it.
  */
 import type { Context, Coroutine } from '../src/machine/context.js';
 import { reads, updates, writes } from '../src/machine/effects.js';
@@ -136,7 +138,8 @@ export class Replay {
 
   /**
    * Publishes `position`, the next record's, and looks where the others are.
-   * @returns 0, or the word to idle on since this vCPU is a window ahead; `ctx.waitValue` then holds what was seen there
+   * @returns 0, or the word to idle on since this vCPU is a window ahead; `ctx.waitValue` then holds what was seen
+   *   there
    */
   *pace(ctx: Context, position: number): Coroutine {
     const { m, words } = ctx;
@@ -164,7 +167,10 @@ export class Replay {
     return 0;
   }
 
-  /** What a write of page `gfn` puts there: its content at the mark passed last, if it has not followed that one yet. */
+  /**
+   * What a write of page `gfn` puts there: its content at the mark passed last, if it has not followed that one
+   * yet.
+   */
   *contentFor(ctx: Context, gfn: number): Coroutine {
     const word = generationWord(ctx.m, this.vm, gfn);
     if (this.generation > 0 && peek(ctx.words, word) < this.generation) {
@@ -177,7 +183,10 @@ export class Replay {
     return writeToken(ctx);
   }
 
-  /** Whether the page's content follows all marks passed: then a write is unique, and `contentFor` need not be asked. */
+  /**
+   * Whether the page's content follows all marks passed: then a write is unique, and `contentFor` need not be
+   * asked.
+   */
   isCurrent(ctx: Context, gfn: number): boolean {
     return this.generation === 0 || peek(ctx.words, generationWord(ctx.m, this.vm, gfn)) >= this.generation;
   }

@@ -1,7 +1,10 @@
 /** What an actor is to the engine: a loop in a coroutine, with numbers for parameters. */
 import type { Context, Coroutine } from '../src/machine/context.js';
 
-/** An actor's settings, each with its unit in its name; each actor file documents its own. Absent ones have defaults. */
+/**
+ * An actor's settings, each with its unit in its name; each actor file documents its own. Absent ones have
+ * defaults.
+ */
 export type ActorParams = Readonly<Record<string, number>>;
 
 /**

@@ -1,6 +1,7 @@
 /**
- * A vCPU thread: the guest's loads and stores, one after the other. An access that hits the TLB is a single step; any other
- * walks stage 2 and faults until it is done. It replays its stream of a recorded guest, or runs a synthetic workload.
+ * A vCPU thread: the guest's loads and stores, one after the other. An access that hits the TLB is a single step;
+ * any other walks stage 2 and faults until it is done. It replays its stream of a recorded guest, or runs a
+ * synthetic workload.
  *
  *   vm, vcpu             which vCPU this is
  *   vcpus                vCPUs of the guest (boot storms share pages out among them; default 1)
@@ -9,7 +10,8 @@
  *   workload             synthetic: WORKLOAD_* (default uniform)
  *   first_gfn, pages     synthetic: the guest pages touched
  *   write_percent        synthetic: accesses that are writes (default 30)
- *   duplicate_percent    synthetic: writes of a content that others may hold too, out of `duplicate_kinds` (default 0, 64)
+ *   duplicate_percent    synthetic: writes of a content that others may hold too, out of `duplicate_kinds`
+ *                        (default 0, 64)
  *   burst_accesses       accesses between two pauses, to within 64; 0 = never pauses (default 0)
  *   pause_us             microseconds of a pause (default 100)
  *   ops                  ends after so many accesses; 0 = runs on (default 0)
@@ -32,7 +34,10 @@ import { Workload } from './workload.js';
 
 /** Hits between two updates of the counters and signs of progress. */
 const FLUSH_ACCESSES = 64;
-/** An access that KVM cannot complete (-EFAULT: the VMM has to act first) is tried so often before the guest goes on without it. */
+/**
+ * An access that KVM cannot complete (-EFAULT: the VMM has to act first) is tried so often before the guest goes on
+ * without it.
+ */
 const EXIT_TRIES = 16;
 const EXIT_PAUSE_US = 100;
 
@@ -165,8 +170,12 @@ function* stayQuiet(ctx: Context, thread: VcpuThread, replay: Replay): Coroutine
 function* runSynthetic(ctx: Context, thread: VcpuThread, params: ActorParams): Coroutine<void> {
   const { vm, ops } = thread;
   const workload = new Workload(
-    param(params, 'workload', 0), param(params, 'first_gfn', 0), param(params, 'pages', ctx.m.vmPages),
-    param(params, 'write_percent', 30), thread.vcpu, param(params, 'vcpus', 1),
+    param(params, 'workload', 0),
+    param(params, 'first_gfn', 0),
+    param(params, 'pages', ctx.m.vmPages),
+    param(params, 'write_percent', 30),
+    thread.vcpu,
+    param(params, 'vcpus', 1),
   );
   const duplicatePercent = param(params, 'duplicate_percent', 0);
   const duplicateKinds = param(params, 'duplicate_kinds', 64);

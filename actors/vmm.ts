@@ -1,7 +1,7 @@
 /**
- * The VMM's own thread: it reads and writes guest memory through its mapping (device emulation), takes pages back from the
- * guest (a balloon: MADV_DONTNEED), changes the protection of sub-ranges and restores it, so that huge pages split, and
- * collapses ranges again (MADV_COLLAPSE).
+ * The VMM's own thread: it reads and writes guest memory through its mapping (device emulation), takes pages back
+ * from the guest (a balloon: MADV_DONTNEED), changes the protection of sub-ranges and restores it, so that huge
+ * pages split, and collapses ranges again (MADV_COLLAPSE).
  *
  *   mm                   its process
  *   first_vpn, pages     the guest memory in it
@@ -12,7 +12,8 @@
  *   duplicate_percent    writes of a content that others may hold too, out of `duplicate_kinds` (default 30, 64)
  *   balloon_pages        pages of one MADV_DONTNEED (default 16)
  *   mprotect_pages       pages of one mprotect (default 8)
- *   readonly_percent     mprotects that take the write permission away; the others grant and withdraw execution (default 20)
+ *   readonly_percent     mprotects that take the write permission away; the others grant and withdraw
+ *                        execution (default 20)
  *   pause_us             microseconds between two operations (default 1000)
  *   ops                  ends after so many operations; 0 = runs on (default 0)
  */
@@ -36,7 +37,7 @@ export function* vmm(ctx: Context, params: ActorParams): Coroutine<void> {
   const first = param(params, 'first_vpn', 0);
   const pages = param(params, 'pages', ctx.m.mmPages);
   const ops = param(params, 'ops', 0);
-  for (let done = 0; ops === 0 || done < ops; ) {
+  for (let done = 0; ops === 0 || done < ops;) {
     if (ctx.finish) return;
     if (ctx.drain) {
       yield IDLE_TOP;
@@ -81,7 +82,11 @@ function* touchPages(ctx: Context, mm: number, first: number, pages: number, par
 
 /** mprotect() of a sub-range, and its old protection again. */
 function* protectAndRestore(
-  ctx: Context, mm: number, first: number, pages: number, params: ActorParams,
+  ctx: Context,
+  mm: number,
+  first: number,
+  pages: number,
+  params: ActorParams,
 ): Coroutine<void> {
   const length = Math.min(pages, param(params, 'mprotect_pages', 8));
   const start = first + randomBelow(ctx, pages - length + 1);

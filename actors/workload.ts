@@ -1,12 +1,12 @@
 /**
- * Synthetic guest workloads: which page a vCPU touches next, and whether it writes. Whole numbers and tables only, drawn from
- * the actor's own random sequence, so that one seed gives one sequence everywhere.
+ * Synthetic guest workloads: which page a vCPU touches next, and whether it writes. Whole numbers and tables only,
+ * drawn from the actor's own random sequence, so that one seed gives one sequence everywhere.
  *
  *   uniform      any page of the range, each as likely
  *   zipf         rank r with weight 1 / (r + 1); ranks are scattered over the range
  *   sequential   one page after the other, round and round
- *   boot storm   a first touch of every page, as vCPUs of a booting guest share them out; then zipf for 128 times as many
- *                accesses; and again, as if the guest had rebooted
+ *   boot storm   a first touch of every page, as vCPUs of a booting guest share them out; then zipf for 128
+ *                times as many accesses; and again, as if the guest had rebooted
  */
 import { type Context, random, randomBelow } from '../src/machine/context.js';
 
@@ -23,7 +23,10 @@ const QUANTILES = 1 << 12;
 /** The weight of rank 0; the others are its whole-numbered parts. */
 const WEIGHT = 1 << 24;
 
-/** Entry q: the lowest rank whose share of all weight, lower ranks included, is above q / QUANTILES; one more entry as the end. */
+/**
+ * Entry q: the lowest rank whose share of all weight, lower ranks included, is above q / QUANTILES; one more entry
+ * as the end.
+ */
 export function zipfTable(pages: number): Int32Array {
   let total = 0;
   for (let rank = 0; rank < pages; rank++) total += Math.floor(WEIGHT / (rank + 1));

@@ -1,12 +1,23 @@
 /**
- * A machine ready to run a plan: laid out and booted, its knobs set, processes mapped, VMs created, subscribers registered, and
- * every CPU told which EL2 instance serves it. Nobody else runs yet, so each kernel function runs to its end at once.
+ * A machine ready to run a plan: laid out and booted, its knobs set, processes mapped, VMs created, subscribers
+ * registered, and every CPU told which EL2 instance serves it. Nobody else runs yet, so each kernel function runs
+ * to its end at once.
  */
 import { PG_HWPOISON, PG_UNPINNABLE_ZONE, SUBSCRIBER_DRIVER, errnoName } from '../machine/abi.js';
 import { Context, type Coroutine, Probe } from '../machine/context.js';
 import {
-  KHUGEPAGED_MAX_PTES_NONE, KSM_SMART_SCAN, KSM_USE_ZERO_PAGES, MM_MEMLOCK_LIMIT, Machine, PAGE_FLAGS, STATS_WORDS,
-  THP_ENABLED, globalWord, mmWord, pageWord, statsBase,
+  KHUGEPAGED_MAX_PTES_NONE,
+  KSM_SMART_SCAN,
+  KSM_USE_ZERO_PAGES,
+  MM_MEMLOCK_LIMIT,
+  Machine,
+  PAGE_FLAGS,
+  STATS_WORDS,
+  THP_ENABLED,
+  globalWord,
+  mmWord,
+  pageWord,
+  statsBase,
 } from '../machine/layout.js';
 import { NO_EVENTS } from '../events/ring.js';
 import { assignEl2 } from '../kvm/call-hyp.js';
@@ -27,10 +38,21 @@ export function prepareMachine(plan: Plan): Machine {
   markFrames(m, plan);
   bootMachine(m);
   setKnobs(m, plan);
-  const ctx = new Context(m, resolveKernel(plan.kernel), new Probe(), NO_EVENTS, 0, plan.machine.cpuNodes[0] ?? 0, plan.seed);
+  const ctx = new Context(
+    m,
+    resolveKernel(plan.kernel),
+    new Probe(),
+    NO_EVENTS,
+    0,
+    plan.machine.cpuNodes[0] ?? 0,
+    plan.seed,
+  );
   ctx.tick = 0;
   for (const { mm, start, pages, flags } of plan.mappings) {
-    expectOk(`mapping of ${pages} pages at ${start} of process ${mm}`, toItsEnd(ctx, mmapRegion(ctx, mm, start, pages, flags)));
+    expectOk(
+      `mapping of ${pages} pages at ${start} of process ${mm}`,
+      toItsEnd(ctx, mmapRegion(ctx, mm, start, pages, flags)),
+    );
   }
   plan.vms.forEach((spec, vm) => {
     const isProtected = spec.protected && ctx.kernel.rules.protectedKvm;
@@ -41,7 +63,10 @@ export function prepareMachine(plan: Plan): Machine {
     });
   });
   if (plan.driverSubscriber) toItsEnd(ctx, registerDriver(ctx));
-  assignEl2(m, plan.actors.flatMap(({ kind }, cpu) => (kind === 'el2' ? [cpu] : [])));
+  assignEl2(
+    m,
+    plan.actors.flatMap(({ kind }, cpu) => (kind === 'el2' ? [cpu] : [])),
+  );
   // what set-up counted is nobody's doing
   m.words.fill(0, statsBase(m, 0), statsBase(m, 0) + STATS_WORDS);
   return m;

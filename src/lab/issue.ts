@@ -49,7 +49,11 @@ export function describeIssue(issue: z.core.$ZodIssue, data: unknown): string {
 }
 
 const TYPE_NAMES: Readonly<Record<string, string>> = {
-  int: 'a whole number', object: 'a map', record: 'a map', array: 'a list', boolean: 'true or false',
+  int: 'a whole number',
+  object: 'a map',
+  record: 'a map',
+  array: 'a list',
+  boolean: 'true or false',
 };
 
 const unit = (origin: string): string => (origin === 'array' ? ' entries' : origin === 'string' ? ' characters' : '');

@@ -1,6 +1,6 @@
 /**
- * Recordings of real guests: a folder with `meta.json`, the page accesses of all vCPUs in global order and the page contents
- * at some marks. Checked in full before anything starts, and handed to the vCPUs as words in shared memory
+ * Recordings of real guests: a folder with `meta.json`, the page accesses of all vCPUs in global order and the page
+ * contents at some marks. Checked in full before anything starts, and handed to the vCPUs as words in shared memory
  * (actors/recording-view.ts). Page contents are numbered anew from 1, so that any 32-bit ids will do.
  */
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
@@ -9,8 +9,18 @@ import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { z } from 'zod';
 import {
-  RECORDING_FRAMES, RECORDING_HEADER, RECORDING_MAGIC, RECORDING_MARKS, RECORDING_MARKS_MAX, RECORDING_MARK_TABLE,
-  RECORDING_RECORDS, RECORDING_SNAPSHOTS_AT, RECORDING_STREAMS, RECORDING_VCPUS, RECORD_GFN, RECORD_WRITE,
+  RECORDING_FRAMES,
+  RECORDING_HEADER,
+  RECORDING_MAGIC,
+  RECORDING_MARKS,
+  RECORDING_MARKS_MAX,
+  RECORDING_MARK_TABLE,
+  RECORDING_RECORDS,
+  RECORDING_SNAPSHOTS_AT,
+  RECORDING_STREAMS,
+  RECORDING_VCPUS,
+  RECORD_GFN,
+  RECORD_WRITE,
 } from '../../actors/recording-view.js';
 import { MACHINE_LIMITS } from '../machine/config.js';
 import { VCPUS_MAX } from '../machine/layout.js';
@@ -61,7 +71,9 @@ const SHIPPED = fileURLToPath(new URL('../../../src/lab/recordings/', import.met
 
 /** The names of the recordings that ship with the project. */
 export const listRecordings = (): string[] =>
-  readdirSync(SHIPPED).filter((name) => existsSync(join(SHIPPED, name, 'meta.json'))).sort();
+  readdirSync(SHIPPED)
+    .filter((name) => existsSync(join(SHIPPED, name, 'meta.json')))
+    .toSorted();
 
 /**
  * Loads a recording, wholly checked.
@@ -80,9 +92,10 @@ export function loadRecording(where: string, base: string = process.cwd()): Reco
   const accesses = unpack(join(folder, ACCESSES), records, `the ${records} records`);
   const counts = checkAccesses(accesses, meta, join(folder, ACCESSES));
   const snapshots = marks.length * frames;
-  const contents = snapshots === 0 ? new Uint32Array(0) : unpack(
-    join(folder, CONTENTS), snapshots, `${marks.length} snapshots of ${frames} frames`,
-  );
+  const contents =
+    snapshots === 0
+      ? new Uint32Array(0)
+      : unpack(join(folder, CONTENTS), snapshots, `${marks.length} snapshots of ${frames} frames`);
   renumber(contents);
   checkZeroPages(contents, meta, marks, join(folder, CONTENTS));
 
@@ -138,7 +151,8 @@ function checkMarks(meta: Meta, marks: readonly (readonly [string, number])[], p
   for (const [name, position] of marks) {
     const place = `${path}: files.${ACCESSES}.marks.${name}`;
     if (position > records) throw new InputError(`${place}: ${position}; expected at most the ${records} records`);
-    if (position <= before) throw new InputError(`${place}: ${position}; expected more than the mark before it, ${before}`);
+    if (position <= before)
+      throw new InputError(`${place}: ${position}; expected more than the mark before it, ${before}`);
     before = position;
   }
 }
@@ -168,15 +182,19 @@ function unpack(path: string, expected: number, what: string): Uint32Array {
 /** Checks every record; returns how many each vCPU has. */
 function checkAccesses(accesses: Uint32Array, meta: Meta, path: string): number[] {
   const { vcpus, frames } = meta.guest;
-  const counts = new Array<number>(vcpus).fill(0);
+  const counts = Array.from({ length: vcpus }, () => 0);
   for (let i = 0; i < accesses.length; i++) {
     const record = accesses[i] as number;
     const vcpu = record >>> 28;
     const gfn = record & RECORD_GFN;
-    const wrong = vcpu >= vcpus ? `vcpu ${vcpu}; expected 0 to ${vcpus - 1}`
-      : gfn >= frames ? `page ${gfn}; expected 0 to ${frames - 1}`
-      : (record & (1 << 27)) !== 0 ? 'bit 27 is set; expected 0'
-      : '';
+    const wrong =
+      vcpu >= vcpus
+        ? `vcpu ${vcpu}; expected 0 to ${vcpus - 1}`
+        : gfn >= frames
+          ? `page ${gfn}; expected 0 to ${frames - 1}`
+          : (record & (1 << 27)) !== 0
+            ? 'bit 27 is set; expected 0'
+            : '';
     if (wrong !== '') throw new InputError(`${path}: record ${i}: ${wrong}`);
     counts[vcpu] = (counts[vcpu] as number) + 1;
   }
@@ -195,7 +213,10 @@ function renumber(contents: Uint32Array): void {
 }
 
 function checkZeroPages(
-  contents: Uint32Array, meta: Meta, marks: readonly (readonly [string, number])[], path: string,
+  contents: Uint32Array,
+  meta: Meta,
+  marks: readonly (readonly [string, number])[],
+  path: string,
 ): void {
   const expected = meta.files[CONTENTS]?.zero_pages;
   if (expected === undefined) return;
@@ -230,4 +251,5 @@ function placeStreams(words: Int32Array, accesses: Uint32Array, counts: readonly
   }
 }
 
-const oneLine = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
+const oneLine = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';

@@ -1,6 +1,7 @@
 /**
- * What a scenario file may say. Files are YAML (JSON is YAML too); `src/lab/scenarios/` holds the shipped ones. Keys carry
- * their units; unknown keys are refused. Where a number of pages or vCPUs may be `recorded`, it is what the recording has.
+ * What a scenario file may say. Files are YAML (JSON is YAML too); `src/lab/scenarios/` holds the shipped ones.
+ * Keys carry their units; unknown keys are refused. Where a number of pages or vCPUs may be `recorded`, it is what
+ * the recording has.
  */
 import { z } from 'zod';
 import { WORKLOADS } from '../../actors/workload.js';
@@ -64,23 +65,36 @@ const GUEST = z.strictObject({
   /** A protected pKVM guest, where the policy has an EL2. */
   protected: z.boolean().default(false),
   slots: z.array(SLOT).min(1).max(MEMSLOTS_MAX),
-  /** What policy pinned-notifiers keeps pinned (a profiling buffer), in whole huge pages; cut to the guest where it is smaller. */
-  pinned_range: z.strictObject({
-    first_gfn: whole(0, MACHINE_LIMITS.vmPages[1] - 1), pages: whole(1, MACHINE_LIMITS.vmPages[1]),
-  }).optional(),
+  /**
+   * What policy pinned-notifiers keeps pinned (a profiling buffer), in whole huge pages; cut to the guest where it
+   * is smaller.
+   */
+  pinned_range: z
+    .strictObject({
+      first_gfn: whole(0, MACHINE_LIMITS.vmPages[1] - 1),
+      pages: whole(1, MACHINE_LIMITS.vmPages[1]),
+    })
+    .optional(),
 });
 
 /** What every actor has. */
 const ANY_ACTOR = {
   /** Of its report rows; several alike are numbered. Default: its kind. */
-  name: z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'expected a name of small letters, digits and dashes').optional(),
+  name: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,30}$/, 'expected a name of small letters, digits and dashes')
+    .optional(),
   /** The NUMA node of its CPU; absent = spread over the nodes in turn. */
   node: whole(0, MACHINE_LIMITS.nodes[1] - 1).optional(),
   /** It ends after so many operations; 0 = it runs on. */
   ops: whole(0, 1_000_000_000).default(0),
 };
 const SOME = { ...ANY_ACTOR, /** How many alike. */ count: whole(1, MACHINE_LIMITS.cpus[1]).default(1) };
-const RANGE = { process: whole(0, MACHINE_LIMITS.mms[1] - 1).default(0), first_vpn: pageNumber.default(0), pages: pageCount };
+const RANGE = {
+  process: whole(0, MACHINE_LIMITS.mms[1] - 1).default(0),
+  first_vpn: pageNumber.default(0),
+  pages: pageCount,
+};
 const CONTENTS = {
   write_percent: percent.default(50),
   /** Writes of a content that others may hold too, and how many such contents there are. */
@@ -89,75 +103,79 @@ const CONTENTS = {
 };
 
 /** The actors. Loops and meaning: `actors/<kind>.ts`. */
-const ACTOR = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('vcpu'),
-    ...ANY_ACTOR,
-    guest: whole(0, MACHINE_LIMITS.vms[1] - 1).default(0),
-    /** Replay the scenario's recording (vCPUs beyond the recorded ones are synthetic). */
-    replay: z.boolean().default(true),
-    window_records: whole(0, 1_000_000_000).default(1000),
-    workload: z.enum(WORKLOADS).default('zipf'),
-    first_gfn: whole(0, MACHINE_LIMITS.vmPages[1] - 1).default(0),
-    pages: pageCount,
-    ...CONTENTS,
-    burst_accesses: whole(0, 1_000_000_000).default(0),
-    pause_us: micros.default(100),
-  }),
-  z.strictObject({
-    kind: z.literal('vmm'),
-    ...SOME,
-    ...RANGE,
-    ...CONTENTS,
-    touch_weight: weight.default(94),
-    balloon_weight: weight.default(3),
-    mprotect_weight: weight.default(3),
-    collapse_weight: weight.default(0),
-    touch_pages: whole(1, 1_000_000).default(4),
-    balloon_pages: whole(1, 1_000_000).default(16),
-    mprotect_pages: whole(1, 1_000_000).default(8),
-    readonly_percent: percent.default(20),
-    pause_us: micros.default(1000),
-  }),
-  z.strictObject({
-    kind: z.literal('dma'),
-    ...SOME,
-    ...RANGE,
-    ...CONTENTS,
-    /** Where short-lived batches come from; absent = the whole range. */
-    ring: z.strictObject({ first_vpn: pageNumber, pages: whole(1, MACHINE_LIMITS.mmPages[1]) }).optional(),
-    batch_pages: whole(1, 4096).default(8),
-    hold_batches: whole(1, 4096).default(16),
-    long_every: whole(0, 1_000_000).default(8),
-    long_batches: whole(1, 4096).default(64),
-    pause_us: micros.default(1000),
-  }),
-  z.strictObject({
-    kind: z.literal('driver'),
-    ...SOME,
-    ...RANGE,
-    pause_us: micros.default(1000),
-  }),
-  z.strictObject({
-    kind: z.literal('ksmd'),
-    ...ANY_ACTOR,
-    pages_to_scan: whole(1, 1_000_000).default(100),
-    sleep_us: micros.default(20_000),
-  }),
-  z.strictObject({
-    kind: z.literal('khugepaged'),
-    ...ANY_ACTOR,
-    pages_to_scan: whole(1, 1_000_000).default(4096),
-    sleep_us: micros.default(10_000_000),
-  }),
-  z.strictObject({
-    kind: z.literal('numa-balancer'),
-    ...SOME,
-    process: RANGE.process,
-    period_us: micros.default(1_000_000),
-    scan_pages: whole(1, 1 << 24).default(65_536),
-  }),
-], { error: (issue) => (issue.code === 'invalid_union' ? `expected one of ${ACTOR_KIND_NAMES.join(', ')}` : undefined) });
+const ACTOR = z.discriminatedUnion(
+  'kind',
+  [
+    z.strictObject({
+      kind: z.literal('vcpu'),
+      ...ANY_ACTOR,
+      guest: whole(0, MACHINE_LIMITS.vms[1] - 1).default(0),
+      /** Replay the scenario's recording (vCPUs beyond the recorded ones are synthetic). */
+      replay: z.boolean().default(true),
+      window_records: whole(0, 1_000_000_000).default(1000),
+      workload: z.enum(WORKLOADS).default('zipf'),
+      first_gfn: whole(0, MACHINE_LIMITS.vmPages[1] - 1).default(0),
+      pages: pageCount,
+      ...CONTENTS,
+      burst_accesses: whole(0, 1_000_000_000).default(0),
+      pause_us: micros.default(100),
+    }),
+    z.strictObject({
+      kind: z.literal('vmm'),
+      ...SOME,
+      ...RANGE,
+      ...CONTENTS,
+      touch_weight: weight.default(94),
+      balloon_weight: weight.default(3),
+      mprotect_weight: weight.default(3),
+      collapse_weight: weight.default(0),
+      touch_pages: whole(1, 1_000_000).default(4),
+      balloon_pages: whole(1, 1_000_000).default(16),
+      mprotect_pages: whole(1, 1_000_000).default(8),
+      readonly_percent: percent.default(20),
+      pause_us: micros.default(1000),
+    }),
+    z.strictObject({
+      kind: z.literal('dma'),
+      ...SOME,
+      ...RANGE,
+      ...CONTENTS,
+      /** Where short-lived batches come from; absent = the whole range. */
+      ring: z.strictObject({ first_vpn: pageNumber, pages: whole(1, MACHINE_LIMITS.mmPages[1]) }).optional(),
+      batch_pages: whole(1, 4096).default(8),
+      hold_batches: whole(1, 4096).default(16),
+      long_every: whole(0, 1_000_000).default(8),
+      long_batches: whole(1, 4096).default(64),
+      pause_us: micros.default(1000),
+    }),
+    z.strictObject({
+      kind: z.literal('driver'),
+      ...SOME,
+      ...RANGE,
+      pause_us: micros.default(1000),
+    }),
+    z.strictObject({
+      kind: z.literal('ksmd'),
+      ...ANY_ACTOR,
+      pages_to_scan: whole(1, 1_000_000).default(100),
+      sleep_us: micros.default(20_000),
+    }),
+    z.strictObject({
+      kind: z.literal('khugepaged'),
+      ...ANY_ACTOR,
+      pages_to_scan: whole(1, 1_000_000).default(4096),
+      sleep_us: micros.default(10_000_000),
+    }),
+    z.strictObject({
+      kind: z.literal('numa-balancer'),
+      ...SOME,
+      process: RANGE.process,
+      period_us: micros.default(1_000_000),
+      scan_pages: whole(1, 1 << 24).default(65_536),
+    }),
+  ],
+  { error: (issue) => (issue.code === 'invalid_union' ? `expected one of ${ACTOR_KIND_NAMES.join(', ')}` : undefined) },
+);
 
 /** The kinds that a scenario may name; EL2 instances come from the policy. */
 export const ACTOR_KIND_NAMES = ['vcpu', 'vmm', 'dma', 'driver', 'ksmd', 'khugepaged', 'numa-balancer'] as const;
@@ -172,20 +190,25 @@ export const SCENARIO = z.strictObject({
   machine: MACHINE,
   processes: z.array(PROCESS).min(1).max(MACHINE_LIMITS.mms[1]),
   guests: z.array(GUEST).max(MACHINE_LIMITS.vms[1]).default([]),
-  knobs: z.prefault(z.strictObject({
-    ksm_smart_scan: z.boolean().default(true),
-    ksm_use_zero_pages: z.boolean().default(false),
-    thp_enabled: z.enum(['never', 'madvise', 'always']).default('madvise'),
-    /** Empty entries that khugepaged fills up; absent = all but one of a huge page. */
-    max_ptes_none: whole(0, 511).optional(),
-  }), {}),
+  knobs: z.prefault(
+    z.strictObject({
+      ksm_smart_scan: z.boolean().default(true),
+      ksm_use_zero_pages: z.boolean().default(false),
+      thp_enabled: z.enum(['never', 'madvise', 'always']).default('madvise'),
+      /** Empty entries that khugepaged fills up; absent = all but one of a huge page. */
+      max_ptes_none: whole(0, 511).optional(),
+    }),
+    {},
+  ),
   /** EL2 instances where the policy has an EL2: 0 = one per vCPU thread and one more; fewer serialise. */
   el2_instances: whole(0, 64).default(0),
   /** A second notifier subscriber on process 0, GPU-driver style. */
   second_subscriber: z.boolean().default(false),
   /** Frames broken before the run, and ranges [from, to) in ZONE_MOVABLE. */
   poisoned_frames: z.array(whole(1, MACHINE_LIMITS.framesPerNode[1] - 1)).default([]),
-  unpinnable_frames: z.array(z.tuple([whole(0, MACHINE_LIMITS.framesPerNode[1]), whole(1, MACHINE_LIMITS.framesPerNode[1])])).default([]),
+  unpinnable_frames: z
+    .array(z.tuple([whole(0, MACHINE_LIMITS.framesPerNode[1]), whole(1, MACHINE_LIMITS.framesPerNode[1])]))
+    .default([]),
   /** Fixed oracles; absent = what the command takes by default. */
   oracles: z.enum(['off', 'local', 'all']).optional(),
   actors: z.array(ACTOR).min(1).max(MACHINE_LIMITS.cpus[1]),

@@ -1,6 +1,6 @@
 /**
- * Scenario files: found by name (the shipped ones) or by path, read, checked against the schema, with the place of every
- * error in the file. What they say is in scenario-schema.ts; how one becomes a plan, in scenario-plan.ts.
+ * Scenario files: found by name (the shipped ones) or by path, read, checked against the schema, with the place of
+ * every error in the file. What they say is in scenario-schema.ts; how one becomes a plan, in scenario-plan.ts.
  */
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -41,7 +41,10 @@ export function listScenarios(): { readonly name: string; readonly description: 
 }
 
 function shippedNames(): string[] {
-  return readdirSync(SHIPPED).filter((file) => file.endsWith('.yaml')).map((file) => file.slice(0, -5)).sort();
+  return readdirSync(SHIPPED)
+    .filter((file) => file.endsWith('.yaml'))
+    .map((file) => file.slice(0, -5))
+    .toSorted();
 }
 
 /**
@@ -51,7 +54,8 @@ function shippedNames(): string[] {
  */
 export function loadScenario(nameOrPath: string, base: string = process.cwd()): Scenario {
   const names = shippedNames();
-  if (names.includes(nameOrPath)) return readScenario(nameOrPath, join(SHIPPED, `${nameOrPath}.yaml`), `${nameOrPath}.yaml`);
+  if (names.includes(nameOrPath))
+    return readScenario(nameOrPath, join(SHIPPED, `${nameOrPath}.yaml`), `${nameOrPath}.yaml`);
   const path = resolve(base, nameOrPath);
   if (!/[/\\.]/.test(nameOrPath) && !existsSync(path)) {
     throw new InputError(`no scenario ${nameOrPath}; expected one of ${names.join(', ')}, or the path of a file`);
@@ -63,11 +67,13 @@ function readScenario(name: string, path: string, shown: string): Scenario {
   let text: string;
   try {
     const { size } = statSync(path);
-    if (size > BYTES_MAX) throw new InputError(`${shown}: ${size} bytes; expected a scenario file of at most ${BYTES_MAX}`);
+    if (size > BYTES_MAX)
+      throw new InputError(`${shown}: ${size} bytes; expected a scenario file of at most ${BYTES_MAX}`);
     text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
   } catch (error) {
     if (error instanceof InputError) throw error;
-    if (error instanceof TypeError) throw new InputError(`${shown}: not a text file; expected a scenario in YAML or JSON`);
+    if (error instanceof TypeError)
+      throw new InputError(`${shown}: not a text file; expected a scenario in YAML or JSON`);
     throw new InputError(`${shown}: ${fileProblem(error)}`);
   }
   const lines = new LineCounter();
@@ -77,7 +83,8 @@ function readScenario(name: string, path: string, shown: string): Scenario {
     return `${shown}:${line}:${col}`;
   };
   const broken = document.errors[0];
-  if (broken !== undefined) throw new InputError(`${place(broken.pos[0])}: ${broken.message.split('\n')[0] ?? 'not YAML'}`);
+  if (broken !== undefined)
+    throw new InputError(`${place(broken.pos[0])}: ${broken.message.split('\n')[0] ?? 'not YAML'}`);
   let data: unknown;
   try {
     data = document.toJS();

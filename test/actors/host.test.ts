@@ -1,6 +1,6 @@
 /**
- * All actors of a small guest together, in one thread, taking turns of a few steps: a smoke test of the loops and of what set-up
- * hands them. Sleeping actors go on at once, so that one seed gives one run.
+ * All actors of a small guest together, in one thread, taking turns of a few steps: a smoke test of the loops and
+ * of what set-up hands them. Sleeping actors go on at once, so that one seed gives one run.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,21 +13,43 @@ import { NO_EVENTS } from '#src/events/ring.js';
 import { loadScenario } from '#src/lab/scenario.js';
 import { makePlan } from '#src/lab/scenario-plan.js';
 import {
-  MECH_KHUGEPAGED, MECH_KSM, MECH_NUMA_MIGRATE, MECH_NUMA_SCAN, MECH_THP_SPLIT, PG_HWPOISON, PG_UNPINNABLE_ZONE,
+  MECH_KHUGEPAGED,
+  MECH_KSM,
+  MECH_NUMA_MIGRATE,
+  MECH_NUMA_SCAN,
+  MECH_THP_SPLIT,
+  PG_HWPOISON,
+  PG_UNPINNABLE_ZONE,
 } from '#src/machine/abi.js';
 import { Context, type Coroutine, Probe } from '#src/machine/context.js';
 import { FIRST_WAIT, IDLE_SLEEP, IDLE_TOP, IDLE_WORD } from '#src/machine/effects.js';
 import {
-  KSM_RUN, MM_MEMLOCK_LIMIT, type Machine, PAGE_FLAGS, VM_PIN_BASE, VM_PIN_PAGES, globalWord, mmWord, pageWord, statsBase, vmWord,
+  KSM_RUN,
+  MM_MEMLOCK_LIMIT,
+  type Machine,
+  PAGE_FLAGS,
+  VM_PIN_BASE,
+  VM_PIN_PAGES,
+  globalWord,
+  mmWord,
+  pageWord,
+  statsBase,
+  vmWord,
 } from '#src/machine/layout.js';
 import {
-  MC_NOTIFIER_STARTS, MC_PAGES_MOVED, MC_STAGE2_UNMAPS_PINNED, MECHANISM_COUNTERS, STAT, STATS_MECHANISMS_AT,
+  MC_NOTIFIER_STARTS,
+  MC_PAGES_MOVED,
+  MC_STAGE2_UNMAPS_PINNED,
+  MECHANISM_COUNTERS,
+  STAT,
+  STATS_MECHANISMS_AT,
 } from '#src/machine/stats.js';
 import { conditionChanged } from '#src/machine/wait.js';
 import { temporaryFolder } from '../lab/recordings.js';
 
 const TINY = `title: tiny
-machine: { nodes: 2, frames_per_node: 512, thp_order: 3, tlb_entries: 64, pcp_batch: 4, lru_batch: 3, vmas_per_process: 60 }
+machine:
+  { nodes: 2, frames_per_node: 512, thp_order: 3, tlb_entries: 64, pcp_batch: 4, lru_batch: 3, vmas_per_process: 60 }
 processes:
   - memlock_pages: 77
     mappings: [{ start: 0, pages: 256, flags: [read, write, mergeable, hugepage] }]
@@ -39,7 +61,15 @@ unpinnable_frames: [[64, 128]]
 actors:
   - { kind: vcpu, pages: 256, workload: zipf, write_percent: 5, duplicate_percent: 60, duplicate_kinds: 8, ops: 60000 }
   - { kind: vmm, pages: 256, balloon_weight: 10, mprotect_weight: 10, collapse_weight: 2, mprotect_pages: 3, ops: 800 }
-  - { kind: dma, pages: 256, ring: { first_vpn: 32, pages: 64 }, batch_pages: 2, hold_batches: 4, long_every: 10, duplicate_percent: 90, duplicate_kinds: 8, ops: 800 }
+  - kind: dma
+    pages: 256
+    ring: { first_vpn: 32, pages: 64 }
+    batch_pages: 2
+    hold_batches: 4
+    long_every: 10
+    duplicate_percent: 90
+    duplicate_kinds: 8
+    ops: 800
   - { kind: driver, pages: 64, ops: 100 }
   - { kind: ksmd, pages_to_scan: 64, ops: 400 }
   - { kind: khugepaged, pages_to_scan: 64, ops: 200 }
@@ -79,10 +109,21 @@ function runAll(plan: Plan, quantum: number, drainEvery = 0): { m: Machine; prob
     const ctx = new Context(m, kernel, probe, NO_EVENTS, actor, spec.node, plan.seed);
     const start = ACTOR_KINDS[spec.kind];
     if (start === undefined) throw new Error(`no kind ${spec.kind}`);
-    return { name: spec.name, server: spec.tier === 'server', ctx, coroutine: start(ctx, spec, plan), kind: IDLE_TOP, word: 0, value: 0 };
+    return {
+      name: spec.name,
+      server: spec.tier === 'server',
+      ctx,
+      coroutine: start(ctx, spec, plan),
+      kind: IDLE_TOP,
+      word: 0,
+      value: 0,
+    };
   });
   const mayGo = ({ kind, word, value, ctx }: Turn): boolean =>
-    kind < FIRST_WAIT || kind === IDLE_SLEEP || kind === IDLE_TOP || (kind === IDLE_WORD && ctx.finish) ||
+    kind < FIRST_WAIT ||
+    kind === IDLE_SLEEP ||
+    kind === IDLE_TOP ||
+    (kind === IDLE_WORD && ctx.finish) ||
     conditionChanged(m.words, kind, word, value);
   for (let round = 0; left.length > 0; round++) {
     if (left.every(({ server }) => server)) for (const { ctx } of left) ctx.finish = true;
@@ -103,7 +144,8 @@ function runAll(plan: Plan, quantum: number, drainEvery = 0): { m: Machine; prob
       turn.word = step.value >>> 4;
       turn.value = turn.ctx.waitValue;
     }
-    if (ran === 0) throw new Error(`nobody can go on: ${left.map(({ name, kind, word }) => `${name} ${kind} ${word}`).join(', ')}`);
+    if (ran === 0)
+      throw new Error(`nobody can go on: ${left.map(({ name, kind, word }) => `${name} ${kind} ${word}`).join(', ')}`);
   }
   return { m, probe };
 }
@@ -173,7 +215,7 @@ describe('all actors together', () => {
     }
   });
 
-  it('leave a driver\'s mutex and a stopped ksmd alone', () => {
+  it("leave a driver's mutex and a stopped ksmd alone", () => {
     const plan = tiny('classic', 'second_subscriber: true\n');
     const { m, probe } = runAll(plan, 5);
     expect(probe.said).toEqual([]);

@@ -114,12 +114,22 @@ class Guest {
   }
 }
 
+const writeOf = (gfn: number): Access => ({ vcpu: 0, gfn, write: true });
+
 describe('the marks of a recording', () => {
-  it('give the next write of a page that snapshot\'s content, once, and contents go on over the end', () => {
+  it("give the next write of a page that snapshot's content, once, and contents go on over the end", () => {
     // one vCPU: writes page 0, mark a, writes 0 0 1, mark b at the end; back to a
-    const access = (gfn: number): Access => ({ vcpu: 0, gfn, write: true });
     const guest = new Guest(
-      { vcpus: 1, frames: 2, accesses: [access(0), access(0), access(0), access(1)], marks: { a: 1, b: 4 }, snapshots: [[5, 6], [7, 0]] },
+      {
+        vcpus: 1,
+        frames: 2,
+        accesses: [writeOf(0), writeOf(0), writeOf(0), writeOf(1)],
+        marks: { a: 1, b: 4 },
+        snapshots: [
+          [5, 6],
+          [7, 0],
+        ],
+      },
       0,
     );
     guest.run(10, () => 0);
@@ -127,9 +137,15 @@ describe('the marks of a recording', () => {
     // contents are numbered anew in order: 5 -> 1, 6 -> 2, 7 -> 3, zero stays 0
     expect(contents.slice(0, 10)).toEqual([
       [0, -1], // before any mark
-      [0, 1], [0, -1], [1, 2], // a
-      [0, 3], [0, -1], [1, 0], // after b, back at a
-      [0, 3], [0, -1], [1, 0], // after b again
+      [0, 1],
+      [0, -1],
+      [1, 2], // a
+      [0, 3],
+      [0, -1],
+      [1, 0], // after b, back at a
+      [0, 3],
+      [0, -1],
+      [1, 0], // after b again
     ]);
     expect(guest.passes()).toBe(2);
     expect(STATS_WORDS).toBeGreaterThan(STAT.passes);
@@ -151,9 +167,10 @@ describe('the window', () => {
   it('holds every vCPU within reach of the slowest, whatever the schedule, and nobody waits for ever', () => {
     let furthest = 0;
     const spec = fc.record({
-      accesses: fc.array(
-        fc.record({ vcpu: fc.nat(2), gfn: fc.nat(3), write: fc.boolean() }), { minLength: 30, maxLength: 120 },
-      ),
+      accesses: fc.array(fc.record({ vcpu: fc.nat(2), gfn: fc.nat(3), write: fc.boolean() }), {
+        minLength: 30,
+        maxLength: 120,
+      }),
       window: fc.integer({ min: 1, max: 40 }),
       schedule: fc.array(fc.nat(1000), { minLength: 20, maxLength: 50 }),
       mark: fc.nat(29),
@@ -163,7 +180,16 @@ describe('the window', () => {
         // each of the three has work after the mark, or it would be out
         const full: Access[] = [...accesses, ...[0, 1, 2].map((vcpu) => ({ vcpu, gfn: 0, write: true }))];
         const guest = new Guest(
-          { vcpus: 3, frames: 4, accesses: full, marks: { m: mark, e: full.length }, snapshots: [[1, 2, 3, 4], [5, 6, 7, 8]] },
+          {
+            vcpus: 3,
+            frames: 4,
+            accesses: full,
+            marks: { m: mark, e: full.length },
+            snapshots: [
+              [1, 2, 3, 4],
+              [5, 6, 7, 8],
+            ],
+          },
           window,
         );
         const sequences = [0, 1, 2].map((vcpu) => sequence(full, vcpu, mark, 1000));
@@ -223,10 +249,14 @@ describe('the window', () => {
   });
 });
 
-/** The positions of the first `length` records that `vcpu` replays: all of its own, then those from the mark on, lap by lap. */
+/**
+ * The positions of the first `length` records that `vcpu` replays: all of its own, then those from the mark on, lap
+ * by lap.
+ */
 function sequence(accesses: readonly Access[], vcpu: number, mark: number, length: number): number[] {
   const positions = accesses.flatMap((access, i) => (access.vcpu === vcpu ? [i] : []));
   const loop = positions.filter((i) => i >= mark);
-  for (let lap = 1; positions.length < length; lap++) positions.push(...loop.map((i) => i + lap * (accesses.length - mark)));
+  for (let lap = 1; positions.length < length; lap++)
+    positions.push(...loop.map((i) => i + lap * (accesses.length - mark)));
   return positions;
 }

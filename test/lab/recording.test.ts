@@ -66,13 +66,22 @@ describe('a recording of the same format', () => {
   });
 });
 
-describe('a broken recording is refused with one line that says what, where and what was expected', () => {
-  const broken = (change: (meta: ReturnType<typeof metaOf>) => unknown): string =>
-    refusal(() => loadRecording(writeRecording(SMALL, change(metaOf(SMALL)))));
-  const accessesMeta = (meta: ReturnType<typeof metaOf>, accesses: object): unknown => ({
-    ...meta, files: { ...(meta['files'] as object), 'accesses.u32le.gz': accesses },
-  });
+/** What is said of the small recording with another meta.json. */
+const broken = (change: (meta: ReturnType<typeof metaOf>) => unknown): string =>
+  refusal(() => loadRecording(writeRecording(SMALL, change(metaOf(SMALL)))));
+const accessesMeta = (meta: ReturnType<typeof metaOf>, accesses: object): unknown => ({
+  ...meta,
+  files: { ...(meta['files'] as object), 'accesses.u32le.gz': accesses },
+});
 
+/** What is said of the small recording with another first record. */
+const firstRecord = (word: number): string => {
+  const folder = writeRecording(SMALL);
+  writeFileSync(join(folder, 'accesses.u32le.gz'), packed([word, ...SMALL.accesses.slice(1).map(packAccess)]));
+  return refusal(() => loadRecording(folder));
+};
+
+describe('a broken recording is refused with one line that says what, where and what was expected', () => {
   it('in meta.json', () => {
     expect(broken((meta) => ({ ...meta, guest: { arch: 'arm64', vcpus: 0, frames: 4 } }))).toMatch(
       /meta\.json: guest\.vcpus: expected at least 1, got 0$/,
@@ -87,7 +96,9 @@ describe('a broken recording is refused with one line that says what, where and 
     expect(broken((meta) => accessesMeta(meta, { records: 6, marks: { a: 3, b: 3 } }))).toMatch(
       /marks\.b: 3; expected more than the mark before it, 3$/,
     );
-    expect(broken((meta) => accessesMeta(meta, { records: 5, marks: { half: 2, end: 5 } }))).toMatch(/expected the 5 records/);
+    expect(broken((meta) => accessesMeta(meta, { records: 5, marks: { half: 2, end: 5 } }))).toMatch(
+      /expected the 5 records/,
+    );
     expect(broken((meta) => accessesMeta(meta, { records: 9, marks: { half: 2, end: 9 } }))).toMatch(
       /accesses\.u32le\.gz: holds 24 bytes; expected the 9 records that meta\.json names, 4 bytes each$/,
     );
@@ -97,20 +108,17 @@ describe('a broken recording is refused with one line that says what, where and 
   });
 
   it('in the accesses', () => {
-    const first = (word: number): string => {
-      const folder = writeRecording(SMALL);
-      writeFileSync(join(folder, 'accesses.u32le.gz'), packed([word, ...SMALL.accesses.slice(1).map(packAccess)]));
-      return refusal(() => loadRecording(folder));
-    };
-    expect(first(packAccess({ vcpu: 2, gfn: 0, write: false }))).toMatch(/record 0: vcpu 2; expected 0 to 1$/);
-    expect(first(packAccess({ vcpu: 0, gfn: 4, write: false }))).toMatch(/record 0: page 4; expected 0 to 3$/);
-    expect(first(1 << 27)).toMatch(/record 0: bit 27 is set; expected 0$/);
+    expect(firstRecord(packAccess({ vcpu: 2, gfn: 0, write: false }))).toMatch(/record 0: vcpu 2; expected 0 to 1$/);
+    expect(firstRecord(packAccess({ vcpu: 0, gfn: 4, write: false }))).toMatch(/record 0: page 4; expected 0 to 3$/);
+    expect(firstRecord(1 << 27)).toMatch(/record 0: bit 27 is set; expected 0$/);
   });
 
   it('in the contents', () => {
     const folder = writeRecording(SMALL);
     writeFileSync(join(folder, 'page-contents.u32le.gz'), packed([0, 0, 1, 1, 1, 1, 0, 1]));
-    expect(refusal(() => loadRecording(folder))).toMatch(/snapshot half has 2 pages of zeroes; expected 1, as meta\.json says$/);
+    expect(refusal(() => loadRecording(folder))).toMatch(
+      /snapshot half has 2 pages of zeroes; expected 1, as meta\.json says$/,
+    );
     writeFileSync(join(folder, 'page-contents.u32le.gz'), packed([0]));
     expect(refusal(() => loadRecording(folder))).toMatch(/holds 4 bytes; expected 2 snapshots of 4 frames/);
     writeFileSync(join(folder, 'page-contents.u32le.gz'), 'no gzip');
@@ -118,7 +126,9 @@ describe('a broken recording is refused with one line that says what, where and 
   });
 
   it('as files', () => {
-    expect(refusal(() => loadRecording('no-such-recording'))).toMatch(/no such folder; shipped ones: .*guest-redis-arm64/);
+    expect(refusal(() => loadRecording('no-such-recording'))).toMatch(
+      /no such folder; shipped ones: .*guest-redis-arm64/,
+    );
     const empty = temporaryFolder();
     expect(refusal(() => loadRecording(empty))).toMatch(/meta\.json: no such file$/);
     writeFileSync(join(empty, 'file'), '');

@@ -73,5 +73,8 @@ export const SMALL: RecordingSpec = {
     { vcpu: 0, gfn: 0, write: false },
   ],
   marks: { half: 2, end: 6 },
-  snapshots: [[0, 4000000000, 4000000000, 7], [9, 9, 0, 7]],
+  snapshots: [
+    [0, 4000000000, 4000000000, 7],
+    [9, 9, 0, 7],
+  ],
 };

@@ -48,9 +48,14 @@ const planOf = (text: string, options: Partial<Parameters<typeof makePlan>[1]> =
 describe('the shipped scenarios', () => {
   it('are listed with a line each, and each makes a plan under every policy', () => {
     const names = listScenarios().map(({ name }) => name);
-    expect(names).toEqual(
-      ['driver-deadlock', 'pin-race', 'protected-guest', 'redis-guest', 'synthetic-guest', 'two-processes'],
-    );
+    expect(names).toEqual([
+      'driver-deadlock',
+      'pin-race',
+      'protected-guest',
+      'redis-guest',
+      'synthetic-guest',
+      'two-processes',
+    ]);
     expect(listScenarios().every(({ description }) => description.length > 20)).toBe(true);
     for (const name of names) {
       const scenario = loadScenario(name);
@@ -68,7 +73,11 @@ describe('the shipped scenarios', () => {
   it('have redis-guest replay the recorded vCPUs, and others run the synthetic workload', () => {
     const plan = makePlan(loadScenario('redis-guest'), { seed: 1, cpus: 3 });
     const vcpus = plan.actors.filter(({ kind }) => kind === 'vcpu');
-    expect(vcpus.map(({ name, params }) => [name, params['replay']])).toEqual([['vcpu0', 1], ['vcpu1', 1], ['vcpu2', 0]]);
+    expect(vcpus.map(({ name, params }) => [name, params['replay']])).toEqual([
+      ['vcpu0', 1],
+      ['vcpu1', 1],
+      ['vcpu2', 0],
+    ]);
     expect(plan.vms[0]?.vcpus).toBe(3);
     expect(plan.machine.vmPages).toBe(65_536);
     expect(plan.kernel).toBe('pinned-notifiers');
@@ -77,7 +86,9 @@ describe('the shipped scenarios', () => {
 
   it('have an end in one-thread runs', () => {
     const plan = makePlan(loadScenario('pin-race'), { seed: 1, opsEach: 9, oracles: 'all' });
-    expect(plan.actors.filter(({ tier }) => tier === 'client').every(({ params }) => (params['ops'] ?? 0) > 0)).toBe(true);
+    expect(plan.actors.filter(({ tier }) => tier === 'client').every(({ params }) => (params['ops'] ?? 0) > 0)).toBe(
+      true,
+    );
     expect(makePlan(loadScenario('redis-guest'), { seed: 1, opsEach: 9 }).actors[0]?.params['ops']).toBe(9);
     expect(plan.oracles).toBe('all');
   });
@@ -90,7 +101,9 @@ describe('a scenario file', () => {
     expect(plan.actors.map(({ node }) => node)).toEqual([0, 1, 0, 1]);
     expect(plan.actors[2]?.params).toMatchObject({ mm: 0, first_vpn: 0, pages: 16, batch_pages: 8, pause_us: 1000 });
     const json = {
-      title: 't', machine: { frames_per_node: 32, thp_order: 1 }, processes: [{ mappings: [{ start: 0, pages: 4 }] }],
+      title: 't',
+      machine: { frames_per_node: 32, thp_order: 1 },
+      processes: [{ mappings: [{ start: 0, pages: 4 }] }],
       actors: [{ kind: 'vmm', pages: 4, count: 2 }],
     };
     const fromJson = makePlan(loadScenario(write(JSON.stringify(json), 'test.json')), { seed: 1 });
@@ -103,34 +116,87 @@ describe('a scenario file', () => {
     ['nothing', '', /:1:1: expected a map, got (nothing|null)$/],
     ['a key twice', `${GOOD}title: again\n`, /:12:1: Map keys must be unique$/],
     ['an unknown key', GOOD.replace('nodes: 2', 'knodes: 2'), /:2:12: machine: unknown key "knodes"$/],
-    ['a number out of range', GOOD.replace('nodes: 2', 'nodes: 9'), /:2:12: machine\.nodes: expected at most 8, got 9$/],
+    [
+      'a number out of range',
+      GOOD.replace('nodes: 2', 'nodes: 9'),
+      /:2:12: machine\.nodes: expected at most 8, got 9$/,
+    ],
     ['a fraction', GOOD.replace('nodes: 2', 'nodes: 1.5'), /machine\.nodes: expected a whole number, got 1\.5$/],
     ['a word for a number', GOOD.replace('nodes: 2', 'nodes: two'), /machine\.nodes: expected a number, got "two"$/],
     ['a missing part', GOOD.replace(/^machine:.*\n/m, ''), /:1:1: machine: expected a map, got nothing$/],
-    ['an unknown kind', GOOD.replace('kind: dma', 'kind: dmae'), /:10:7: actors\[1\]\.kind: expected one of vcpu, vmm, dma/],
-    ['another kind\'s key', GOOD.replace('kind: ksmd', 'kind: ksmd, pause_us: 1'), /:11:19: actors\[2\]: unknown key "pause_us"$/],
+    [
+      'an unknown kind',
+      GOOD.replace('kind: dma', 'kind: dmae'),
+      /:10:7: actors\[1\]\.kind: expected one of vcpu, vmm, dma/,
+    ],
+    [
+      "another kind's key",
+      GOOD.replace('kind: ksmd', 'kind: ksmd, pause_us: 1'),
+      /:11:19: actors\[2\]: unknown key "pause_us"$/,
+    ],
     ['an unknown flag', GOOD.replace('mergeable', 'mergable'), /:5:53: .*flags\[2\]: expected read or write or exec/],
-    ['a mapping twice', GOOD.replace('guests:', '      - { start: 8, pages: 4 }\nguests:'), /:6:9: .*overlaps another mapping of process 0$/],
-    ['a slot without memory', GOOD.replace('slots: [{ pages: 16', 'slots: [{ pages: 17'), /:7:25: .*are in no mapping of process 0$/],
-    ['a guest without process', GOOD.replace('vcpus: 2', 'process: 3, vcpus: 2'), /guests\[0\]\.process: no process 3; there are 1$/],
-    ['an actor beyond the memory', GOOD.replace('kind: dma, pages: 16', 'kind: dma, pages: 17'), /:10:5: actors\[1\]: pages 0 to 16 are in no mapping/],
-    ['recorded without recording', GOOD.replace('vcpus: 2', 'vcpus: recorded'), /guests\[0\]\.vcpus: recorded, but this guest has no recording$/],
+    [
+      'a mapping twice',
+      GOOD.replace('guests:', '      - { start: 8, pages: 4 }\nguests:'),
+      /:6:9: .*overlaps another mapping of process 0$/,
+    ],
+    [
+      'a slot without memory',
+      GOOD.replace('slots: [{ pages: 16', 'slots: [{ pages: 17'),
+      /:7:25: .*are in no mapping of process 0$/,
+    ],
+    [
+      'a guest without process',
+      GOOD.replace('vcpus: 2', 'process: 3, vcpus: 2'),
+      /guests\[0\]\.process: no process 3; there are 1$/,
+    ],
+    [
+      'an actor beyond the memory',
+      GOOD.replace('kind: dma, pages: 16', 'kind: dma, pages: 17'),
+      /:10:5: actors\[1\]: pages 0 to 16 are in no mapping/,
+    ],
+    [
+      'recorded without recording',
+      GOOD.replace('vcpus: 2', 'vcpus: recorded'),
+      /guests\[0\]\.vcpus: recorded, but this guest has no recording$/,
+    ],
     ['a name twice', `${GOOD}  - { kind: dma, pages: 16 }\n`, /:12:5: actors\[3\]: a second actor named dma$/],
     ['an unknown policy', `policy: nosuch\n${GOOD}`, /:1:1: policy: no policy nosuch$/],
-    ['a machine too large', GOOD.replace('frames_per_node: 32', 'frames_per_node: 1048576').replace('nodes: 2,', 'nodes: 8,'), /frames_per_node: 1048576 on each of 8 nodes; expected at most 1048576 in all$/],
-    ['a broken range of frames', `${GOOD}unpinnable_frames: [[3, 8]]\n`, /unpinnable_frames\[0\]: \[3, 8\); expected whole huge pages of 4 within 0 to 64$/],
-    ['a node that is not there', GOOD.replace('kind: ksmd', 'kind: ksmd, node: 2'), /actors\[2\]\.node: 2; expected 0 to 1$/],
+    [
+      'a machine too large',
+      GOOD.replace('frames_per_node: 32', 'frames_per_node: 1048576').replace('nodes: 2,', 'nodes: 8,'),
+      /frames_per_node: 1048576 on each of 8 nodes; expected at most 1048576 in all$/,
+    ],
+    [
+      'a broken range of frames',
+      `${GOOD}unpinnable_frames: [[3, 8]]\n`,
+      /unpinnable_frames\[0\]: \[3, 8\); expected whole huge pages of 4 within 0 to 64$/,
+    ],
+    [
+      'a node that is not there',
+      GOOD.replace('kind: ksmd', 'kind: ksmd, node: 2'),
+      /actors\[2\]\.node: 2; expected 0 to 1$/,
+    ],
   ])('is refused with its place: %s', (_, text, message) => {
     expect(refusal(() => planOf(text))).toMatch(message);
   });
 
   it('is refused when it is no text, no file or nothing known', () => {
-    expect(refusal(() => loadScenario(write(Buffer.from([0xff, 0xfe, 0, 1, 0xc3]), 'r.bin')))).toMatch(/r\.bin: not a text file/);
+    expect(refusal(() => loadScenario(write(Buffer.from([0xff, 0xfe, 0, 1, 0xc3]), 'r.bin')))).toMatch(
+      /r\.bin: not a text file/,
+    );
     expect(refusal(() => loadScenario('./missing.yaml'))).toBe('./missing.yaml: no such file');
     expect(refusal(() => loadScenario(temporaryFolder()))).toMatch(/: a folder, not a file$/);
-    expect(refusal(() => loadScenario('nosuch'))).toMatch(/^no scenario nosuch; expected one of driver-deadlock, .*redis-guest/);
+    expect(refusal(() => loadScenario('nosuch'))).toMatch(
+      /^no scenario nosuch; expected one of driver-deadlock, .*redis-guest/,
+    );
   });
 });
+
+const el2Of = (text: string): string[] =>
+  planOf(text, { el2: true })
+    .actors.filter(({ kind }) => kind === 'el2')
+    .map(({ name }) => name);
 
 describe('the options', () => {
   it('change vCPUs only within what the recording and the machine allow', () => {
@@ -148,17 +214,17 @@ describe('the options', () => {
     expect(plan.vms).toEqual([
       { mm: 0, vcpus: 2, protected: false, slots: [{ baseGfn: 0, pages: 4, vpn: 0, flags: 0 }], pinRange: [0, 4] },
     ]);
-    expect(refusal(() => makePlan(loadScenario('redis-guest'), { seed: 1, recording: '/no/such' }))).toMatch(/no such folder/);
-    expect(refusal(() => planOf(GOOD.replace('slots: [{ pages: 16', 'slots: [{ pages: 2'), { recording: folder }))).toMatch(
-      /:7:17: guests\[0\]\.slots: pages 0 to 1; recording made-for-a-test needs 4 pages$/,
+    expect(refusal(() => makePlan(loadScenario('redis-guest'), { seed: 1, recording: '/no/such' }))).toMatch(
+      /no such folder/,
     );
+    expect(
+      refusal(() => planOf(GOOD.replace('slots: [{ pages: 16', 'slots: [{ pages: 2'), { recording: folder })),
+    ).toMatch(/:7:17: guests\[0\]\.slots: pages 0 to 1; recording made-for-a-test needs 4 pages$/);
   });
 
   it('add EL2 instances: one a vCPU and one for all other CPUs, or as many as the file says', () => {
-    const el2 = (text: string): string[] =>
-      planOf(text, { el2: true }).actors.filter(({ kind }) => kind === 'el2').map(({ name }) => name);
-    expect(el2(GOOD)).toEqual(['el2-0', 'el2-1', 'el2-2']);
-    expect(el2(`${GOOD}el2_instances: 1\n`)).toEqual(['el2-0']);
-    expect(el2(`${GOOD}el2_instances: 64\n`)).toHaveLength(4);
+    expect(el2Of(GOOD)).toEqual(['el2-0', 'el2-1', 'el2-2']);
+    expect(el2Of(`${GOOD}el2_instances: 1\n`)).toEqual(['el2-0']);
+    expect(el2Of(`${GOOD}el2_instances: 64\n`)).toHaveLength(4);
   });
 });

@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { WORKLOAD_BOOT_STORM, WORKLOAD_SEQUENTIAL, WORKLOAD_UNIFORM, WORKLOAD_ZIPF, Workload, zipfTable } from '#actors/workload.js';
+import {
+  WORKLOAD_BOOT_STORM,
+  WORKLOAD_SEQUENTIAL,
+  WORKLOAD_UNIFORM,
+  WORKLOAD_ZIPF,
+  Workload,
+  zipfTable,
+} from '#actors/workload.js';
 import type { Context } from '#src/machine/context.js';
 
 /** All that a workload takes of its actor's context. */
@@ -17,7 +24,10 @@ describe('every workload', () => {
   it('stays in its range, and one seed gives one sequence', () => {
     const kinds = fc.constantFrom(WORKLOAD_UNIFORM, WORKLOAD_ZIPF, WORKLOAD_SEQUENTIAL, WORKLOAD_BOOT_STORM);
     const numbers = fc.record({
-      first: fc.nat(1000), pages: fc.integer({ min: 1, max: 3000 }), percent: fc.nat(100), vcpus: fc.integer({ min: 1, max: 8 }),
+      first: fc.nat(1000),
+      pages: fc.integer({ min: 1, max: 3000 }),
+      percent: fc.nat(100),
+      vcpus: fc.integer({ min: 1, max: 8 }),
       seed: fc.integer({ min: 1, max: 2 ** 31 - 1 }),
     });
     fc.assert(
@@ -33,7 +43,9 @@ describe('every workload', () => {
 
   it('writes as often as it is told to', () => {
     // 20,000 draws at 30 %: the standard deviation is 65, so a miss by 500 would be 7 of them
-    const writes = draws(new Workload(WORKLOAD_UNIFORM, 0, 100, 30, 0, 1), actor(7), 20_000).filter((a) => a.write).length;
+    const writes = draws(new Workload(WORKLOAD_UNIFORM, 0, 100, 30, 0, 1), actor(7), 20_000).filter(
+      (a) => a.write,
+    ).length;
     expect(Math.abs(writes - 6000)).toBeLessThan(500);
     expect(draws(new Workload(WORKLOAD_ZIPF, 0, 100, 0, 0, 1), actor(7), 1000).some((a) => a.write)).toBe(false);
   });
@@ -54,7 +66,7 @@ describe('zipf', () => {
     const workload = new Workload(WORKLOAD_ZIPF, 0, 1000, 0, 0, 1);
     const counts = new Map<number, number>();
     for (const { page } of draws(workload, actor(3), 50_000)) counts.set(page, (counts.get(page) ?? 0) + 1);
-    const ranked = [...counts.values()].sort((a, b) => b - a);
+    const ranked = [...counts.values()].toSorted((a, b) => b - a);
     const share = (n: number): number => ranked.slice(0, n).reduce((a, b) => a + b, 0) / 50_000;
     expect(share(1)).toBeCloseTo(0.134, 1);
     expect(share(10)).toBeCloseTo(0.391, 1);
@@ -81,6 +93,6 @@ describe('boot storm', () => {
       pages.push(...round.slice(0, 4).map((a) => a.page));
       expect(draws(workload, actor(5), 4).map((a) => a.page)).toEqual(round.slice(0, 4).map((a) => a.page));
     }
-    expect(pages.sort((a, b) => a - b)).toEqual(Array.from({ length: 12 }, (_, page) => page));
+    expect(pages.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 12 }, (_, page) => page));
   });
 });
