@@ -7,6 +7,7 @@
 import { EHWPOISON, EINTR } from '../machine/abi.js';
 import { ACCESS_DONE, ACCESS_PERMISSION, guestAccess } from '../machine/access.js';
 import type { Context, Coroutine } from '../machine/context.js';
+import { LOCAL } from '../machine/effects.js';
 import { VCPU_ENTERED, VM_HANDLE, VM_SRCU, vcpuWord, vmWord } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { emit } from '../events/emit.js';
@@ -42,6 +43,8 @@ export function* vcpuAccess(
     if (tries > 0) {
       countStat(ctx.m, ctx.actor, STAT.stage2_retries, 1);
       ctx.probe.onRetry(ctx, vm, gfn);
+      // the guest faults again at once: strategies see by this point that it is a retry
+      if (--ctx.quantum < 0) yield LOCAL;
     }
     ctx.abortPermission = access === ACCESS_PERMISSION;
     const result = yield* kvmHandleGuestAbort(ctx, vm, vcpu, gfn, write);
