@@ -66,8 +66,8 @@ export const LATENCY = Object.freeze(
 
 /** The longest of each, in nanoseconds, behind the histograms. */
 export const STATS_LATENCY_MAX_AT = STATS_LATENCIES_AT + 16 * LATENCY_BUCKETS;
-/** Buckets count eighths of a microsecond: the first four one each, then four buckets to each doubling; the last is open (16 ms). */
-const UNITS_PER_MICRO = 8;
+/** Buckets count quarters of a microsecond: the first four one each, then four to each doubling; the last is open (32 ms). */
+const UNITS_PER_MICRO = 4;
 
 function latencyBucket(units: number): number {
   if (units < 4) return units;
