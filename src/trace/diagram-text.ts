@@ -55,16 +55,32 @@ function wishes(diagram: Diagram, notesBeside: boolean): number[] {
   });
 }
 
+/** The width below which each column's words themselves would be cut. */
+function floors(diagram: Diagram): number[] {
+  return diagram.actors.map(({ actor, title }) => {
+    let widest = title.length;
+    const lines = diagram.rows.flatMap((row) => row.cells.flatMap((cell) => (cell.actor === actor ? cell.lines : [])));
+    for (const { indent, text } of lines) {
+      for (const word of text.split(' ')) widest = Math.max(widest, 2 * indent + 4 + word.length);
+    }
+    return Math.max(widest, COLUMN_MIN);
+  });
+}
+
 const sum = (widths: readonly number[]): number => widths.reduce((total, width) => total + width, 0);
 
-/** Takes from the widest columns until all fit. */
-function squeeze(widths: readonly number[], room: number): number[] {
+/** Takes from the widest columns until all fit; none gets narrower than its least, as long as that is possible. */
+function squeeze(widths: readonly number[], least: readonly number[], room: number): number[] {
   const squeezed = [...widths];
-  for (;;) {
-    const widest = Math.max(...squeezed);
-    if (sum(squeezed) <= room || widest <= COLUMN_MIN) return squeezed;
-    squeezed[squeezed.indexOf(widest)] = widest - 1;
+  while (sum(squeezed) > room) {
+    let from = -1;
+    squeezed.forEach((width, column) => {
+      if (width > (least[column] ?? 0) && width > (squeezed[from] ?? 0)) from = column;
+    });
+    if (from < 0) return squeezed;
+    squeezed[from] = (squeezed[from] ?? 0) - 1;
   }
+  return squeezed;
 }
 
 /**
@@ -76,7 +92,12 @@ export function formatDiagram(diagram: Diagram, width = WIDTH): string {
   const room = width - MARGIN.length - GAP * Math.max(0, actors.length - 1);
   let widths = wishes(diagram, true);
   if (sum(widths) > room) {
-    widths = squeeze(wishes(diagram, false), room);
+    widths = squeeze(wishes(diagram, false), floors(diagram), room);
+    widths = squeeze(
+      widths,
+      widths.map(() => COLUMN_MIN),
+      room,
+    );
     const last = widths.length - 1;
     widths[last] = (widths[last] ?? 0) + Math.max(0, room - sum(widths));
   }

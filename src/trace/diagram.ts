@@ -4,7 +4,7 @@
  *     cpu0 (vcpu0)                              numa-balancer
  *     ------------                              -------------
  *     pin_user_pages(0x12, LONGTERM): pfn 0x4d
- *     stage2_map(gfn 0x12): pfn 0x4d RW
+ *     stage2_map(gfn 0x12): pfn 0x4d
  *                                               change_prot_numa()
  *                                                 invalidate_range_start(0x10-0x20)
  *                                                   stage2_unmap(gfn 0x12)   <-- pinned page unmapped
@@ -16,9 +16,10 @@
  */
 import { RECORD_ARGS, RECORD_WORDS, recordActor, recordTime, recordType } from '../events/record.js';
 import { EVENT } from '../events/table.js';
+import { lockClass } from '../locks/classes.js';
 import { formatDiagram } from './diagram-text.js';
 import { mechanismName } from './event.js';
-import { type DiagramFocus, Relevance } from './focus.js';
+import { type DiagramFocus, Relevance, lastFocusOf } from './focus.js';
 import { MECHANISM_FUNCTIONS, phraseOf } from './text.js';
 
 /** One line of an actor's column. */
@@ -66,6 +67,8 @@ export interface DiagramViolation extends DiagramFocus {
   readonly actors?: readonly number[] | undefined;
   /** 0 or absent: it was found later, by an audit. */
   readonly time?: number | undefined;
+  /** Locks that `actor` held, in the order taken: their classes (locks/classes.ts). */
+  readonly held?: readonly { readonly lockClass: number }[] | undefined;
 }
 
 export interface DiagramOptions {
@@ -82,6 +85,21 @@ export interface DiagramOptions {
 
 const COLUMNS_MAX = 4;
 const ROWS_MAX = 32;
+
+const FAULTS: ReadonlySet<number> = new Set([EVENT.fault, EVENT.stage2_fault]);
+/** What a fault does, told by events of its own. */
+const FAULT_STEPS: ReadonlySet<number> = new Set([
+  ...FAULTS,
+  EVENT.anon_map,
+  EVENT.wp_copy,
+  EVENT.wp_reuse,
+  EVENT.numa_hint_fault,
+  EVENT.migrate,
+  EVENT.migration_entry,
+  EVENT.stage2_map,
+  EVENT.stage2_retry,
+  EVENT.page_pin,
+]);
 
 /** Work that KVM does inside a notifier's start callback stands below it, what mm does in the window beside it. */
 const IN_CALLBACK: ReadonlySet<number> = new Set([EVENT.kvm_unmap, EVENT.stage2_unmap]);
@@ -128,6 +146,21 @@ class Indenter {
     }
     if (open.length === 0) return [{ indent: 0, text, note }];
     return [{ indent: IN_CALLBACK.has(type) ? depth : depth - 1, text, note }];
+  }
+}
+
+/** A fault's end that went well says nothing new after what the fault did. */
+class Success {
+  /** Type of the last step that mattered, by actor. */
+  readonly #last = new Map<number, number>();
+
+  after(records: Int32Array, index: number): boolean {
+    const type = recordType(records, index);
+    const actor = recordActor(records, index);
+    const before = this.#last.get(actor);
+    this.#last.set(actor, type);
+    const well = records[index * RECORD_WORDS + RECORD_ARGS + 3] === 0;
+    return well && FAULTS.has(type) && before !== undefined && FAULT_STEPS.has(before);
   }
 }
 
@@ -183,8 +216,17 @@ function verdictOf(violation: DiagramViolation | undefined, names: readonly stri
   const who =
     violation.actor === undefined || violation.actor < 0 ? '' : (names[violation.actor] ?? `cpu${violation.actor}`);
   const when = (violation.time ?? 0) === 0 ? '' : `time ${violation.time}`;
-  const where = [who, when].filter((part) => part !== '').join(', ');
+  const held = (violation.held ?? []).map(({ lockClass: id }) => lockClass(id).name).join(', ');
+  const where = [who, when, held === '' ? '' : `holds ${held}`].filter((part) => part !== '').join(', ');
   return `${violation.invariant}: ${violation.what}${where === '' ? '' : ` (${where})`}`;
+}
+
+/** The focus asked for, the violation's page, or else what the violation's actor did last. */
+function relevanceOf(records: Int32Array, end: number, options: DiagramOptions): Relevance {
+  const { violation, thpOrder } = options;
+  const relevance = new Relevance(records, end, options.focus ?? violation ?? {}, thpOrder);
+  if (!relevance.anything || violation?.actor === undefined || violation.actor < 0) return relevance;
+  return new Relevance(records, end, lastFocusOf(records, end, violation.actor, thpOrder), thpOrder);
 }
 
 /**
@@ -200,11 +242,12 @@ export function chooseRows(records: Int32Array, actorNames: readonly string[], o
   if (last !== undefined && last > 0) while (end > 0 && recordTime(records, end - 1) > last) end--;
   if (end === 0) end = total;
 
-  const relevance = new Relevance(records, end, options.focus ?? violation ?? {}, options.thpOrder);
+  const relevance = relevanceOf(records, end, options);
   const indenter = new Indenter();
+  const succeeds = new Success();
   const all: Step[] = [];
   for (let index = 0; index < end; index++) {
-    if (!relevance.matters(records, index)) continue;
+    if (!relevance.matters(records, index) || succeeds.after(records, index)) continue;
     const lines = indenter.lines(records, index);
     all.push({ index, time: recordTime(records, index), actor: recordActor(records, index), lines });
   }

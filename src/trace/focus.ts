@@ -1,7 +1,7 @@
 /**
  * What a race diagram is about: some frames, the user pages and guest pages that name them, and which events touch them.
  */
-import { RECORD_ARGS, RECORD_WORDS, recordType } from '../events/record.js';
+import { RECORD_ARGS, RECORD_WORDS, recordActor, recordType } from '../events/record.js';
 import { EVENT, type EventName } from '../events/table.js';
 import { EVENT_TYPES, type EventTypeInfo } from './event.js';
 
@@ -12,6 +12,8 @@ export interface DiagramFocus {
   readonly gfn?: number | undefined;
   readonly mm?: number | undefined;
   readonly vpn?: number | undefined;
+  /** Pages from gfn or vpn on; 1 by default. */
+  readonly pages?: number | undefined;
 }
 
 /** Events that say little about a race unless they touch the page in question. */
@@ -102,11 +104,37 @@ function namedBy(records: Int32Array, index: number, info: EventTypeInfo, thpOrd
   return { pfns, pages, kind: start < 0 ? undefined : kind, space, start, end };
 }
 
+/** Pages of the focus. */
+interface PageRange {
+  readonly kind: 'mm' | 'vm';
+  readonly space: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+const overlaps = (range: PageRange, named: Named): boolean =>
+  range.kind === named.kind && range.space === named.space && range.start < named.end && named.start < range.end;
+
+/**
+ * The pages of the last record of `actor` before `end` that names any: what a violation without a page is about, most
+ * likely. Nothing when there is none.
+ */
+export function lastFocusOf(records: Int32Array, end: number, actor: number, thpOrder = 0): DiagramFocus {
+  for (let i = end - 1; i >= 0; i--) {
+    if (recordActor(records, i) !== actor) continue;
+    const info = EVENT_TYPES[recordType(records, i)];
+    if (info === undefined) continue;
+    const { kind, space, start, end: after } = namedBy(records, i, info, thpOrder);
+    if (kind === 'mm') return { mm: space, vpn: start, pages: after - start };
+    if (kind === 'vm') return { vm: space, gfn: start, pages: after - start };
+  }
+  return {};
+}
+
 /** Answers which events matter for a focus. */
 export class Relevance {
   readonly #pfns = new Set<number>();
-  readonly #pages: { kind: 'mm' | 'vm'; space: number; page: number }[] = [];
-
+  readonly #pages: PageRange[] = [];
   readonly #thpOrder: number;
 
   /**
@@ -116,8 +144,8 @@ export class Relevance {
   constructor(records: Int32Array, end: number, focus: DiagramFocus, thpOrder = 0) {
     this.#thpOrder = thpOrder;
     if (focus.pfn !== undefined) this.#pfns.add(focus.pfn);
-    if (focus.gfn !== undefined) this.#addPage('vm', focus.vm ?? 0, focus.gfn);
-    if (focus.vpn !== undefined) this.#addPage('mm', focus.mm ?? 0, focus.vpn);
+    if (focus.gfn !== undefined) this.#addPages('vm', focus.vm ?? 0, focus.gfn, focus.pages ?? 1);
+    if (focus.vpn !== undefined) this.#addPages('mm', focus.mm ?? 0, focus.vpn, focus.pages ?? 1);
     if (this.anything) return;
     // twice: from a guest page to its frame, and from there to the user page
     for (let round = 0; round < 2; round++) {
@@ -150,10 +178,7 @@ export class Relevance {
   }
 
   #covers(named: Named): boolean {
-    return this.#pages.some(
-      ({ kind, space, page }) =>
-        kind === named.kind && space === named.space && page >= named.start && page < named.end,
-    );
+    return this.#pages.some((range) => overlaps(range, named));
   }
 
   /** A record that gives one page a frame and a page number links the two names. */
@@ -162,24 +187,18 @@ export class Relevance {
     if (info === undefined) return;
     const named = namedBy(records, index, info, this.#thpOrder);
     if (named.kind === undefined || named.pfns.length === 0 || named.end - named.start !== named.pages) return;
-    if (this.#covers(named)) {
-      const page = this.#pages.find(
-        (known) =>
-          known.kind === named.kind &&
-          known.space === named.space &&
-          known.page >= named.start &&
-          known.page < named.end,
-      );
-      const within = (page?.page ?? named.start) - named.start;
+    const range = this.#pages.find((known) => overlaps(known, named));
+    if (range !== undefined) {
+      const within = Math.max(range.start - named.start, 0);
       for (const pfn of named.pfns) if (this.#pfns.size < NAMES_MAX) this.#pfns.add(pfn + within);
     } else if (this.#touches(named)) {
       const first = named.pfns[0] ?? 0;
       const pfn = [...this.#pfns].find((known) => known >= first && known < first + named.pages) ?? first;
-      this.#addPage(named.kind, named.space, named.start + pfn - first);
+      this.#addPages(named.kind, named.space, named.start + pfn - first, 1);
     }
   }
 
-  #addPage(kind: 'mm' | 'vm', space: number, page: number): void {
-    if (this.#pages.length < NAMES_MAX) this.#pages.push({ kind, space, page });
+  #addPages(kind: 'mm' | 'vm', space: number, start: number, pages: number): void {
+    if (this.#pages.length < NAMES_MAX) this.#pages.push({ kind, space, start, end: start + pages });
   }
 }

@@ -111,7 +111,7 @@ const WORDS: Partial<Record<EventName, Words>> = {
     return `handle_mm_fault(${hex(vpn)}${what})${faultText(result)}`;
   },
   anon_map: (_mm, vpn, pfn, order) =>
-    `${order > 0 ? 'do_huge_pmd_anonymous_page' : 'do_anonymous_page'}(${hex(vpn)}): maps pfn ${hex(pfn)}`,
+    `${order > 0 ? 'do_huge_pmd_anonymous_page' : 'do_anonymous_page'}(${hex(vpn)}): pfn ${hex(pfn)}`,
   wp_copy: (_mm, vpn, old, now) => `wp_page_copy(${hex(vpn)}): pfn ${hex(old)} -> ${hex(now)}`,
   wp_reuse: (_mm, vpn, pfn, unshare) =>
     `wp_page_reuse(${hex(vpn)}): pfn ${hex(pfn)}${unshare !== 0 ? ', unshare' : ''}`,
@@ -127,7 +127,7 @@ const WORDS: Partial<Record<EventName, Words>> = {
   kvm_unmap: (_vm, start, end, unmapped) =>
     `kvm_unmap_gfn_range(${range(start, end)}): ${unmapped === 0 ? 'nothing mapped' : count(unmapped, 'page')}`,
   stage2_map: (_vm, gfn, pfn, writable) =>
-    `stage2_map(gfn ${hex(gfn)}): pfn ${hex(pfn)} ${writable !== 0 ? 'RW' : 'RO'}`,
+    `stage2_map(gfn ${hex(gfn)}): pfn ${hex(pfn)}${writable !== 0 ? '' : ' read-only'}`,
   stage2_unmap: (_vm, gfn) => `stage2_unmap(gfn ${hex(gfn)})`,
   stage2_fault: (_vm, gfn, write, result) =>
     `stage-2 ${write !== 0 ? 'write' : 'read'} fault, gfn ${hex(gfn)}${outcome(result)}`,

@@ -11,6 +11,7 @@ import {
   MECH_NUMA_SCAN,
   MECH_ZAP,
 } from '#src/machine/abi.js';
+import { LOCK_MMAP, LOCK_PTL } from '#src/locks/classes.js';
 import { PTE_PRESENT, PTE_WRITE, mkEntry } from '#src/machine/entries.js';
 import { chooseRows, raceDiagram } from '#src/trace/diagram.js';
 import type { DiagramFocus } from '#src/trace/focus.js';
@@ -50,7 +51,7 @@ describe('the race diagram', () => {
         '  cpu0 (vcpu0)                              numa-balancer',
         '  ------------                              -------------',
         '  pin_user_pages(0x12, LONGTERM): pfn 0x4d',
-        '  stage2_map(gfn 0x12): pfn 0x4d RW',
+        '  stage2_map(gfn 0x12): pfn 0x4d',
         '                                            change_prot_numa()',
         '                                              invalidate_range_start(0x10-0x20)',
         '                                                stage2_unmap(gfn 0x12)   <-- pinned page unmapped',
@@ -108,6 +109,39 @@ describe('the race diagram', () => {
     });
     expect(text).toContain('stage2_unmap(gfn 0x11)');
     expect(text).toContain('\n  *** I-REF: refs differ from ledger\n');
+  });
+
+  it('takes what the culprit did last for the page in question, and says what it held', () => {
+    const text = raceDiagram(
+      story(
+        [1, 0, EVENT.anon_map, 0, 5, 0x21, 0],
+        [2, 0, EVENT.fault, 0, 5, 1, 0],
+        [3, 0, EVENT.anon_map, 0, 6, 0x22, 0],
+        [4, 1, EVENT.notifier_start, 0, 5, 6, MECH_NUMA_SCAN],
+      ),
+      ['vcpu0', 'numa-balancer'],
+      {
+        violation: {
+          invariant: 'I-LOCKORD',
+          what: 'LK1 sleeps holding a spinlock',
+          actor: 1,
+          time: 5,
+          held: [{ lockClass: LOCK_MMAP }, { lockClass: LOCK_PTL }],
+        },
+      },
+    );
+    expect(text).toBe(
+      [
+        '  cpu0 (vcpu0)                      numa-balancer',
+        '  ------------                      -------------',
+        '  do_anonymous_page(0x5): pfn 0x21',
+        '                                    change_prot_numa()',
+        '                                      invalidate_range_start(0x5)',
+        '',
+        '  *** I-LOCKORD: LK1 sleeps holding a spinlock (numa-balancer, time 5, holds mmap_lock, PTL)',
+        '',
+      ].join('\n'),
+    );
   });
 
   it('counts an event of a whole huge page for each of its pages', () => {
