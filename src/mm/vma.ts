@@ -172,17 +172,19 @@ function* adjustVma(ctx: Context, mm: number, vma: number, start: number, end: n
   }
 }
 
-/** __split_vma() at `vpn`: the VMA keeps the lower part; returns the new upper one, or -1. Under mmap_lock write. */
+/**
+ * __split_vma() at `vpn`: the VMA keeps the lower part; returns the new upper one, or -1. Under mmap_lock write. The new VMA is
+ * in the anon_vma before the old one shrinks, so that no rmap walk misses a page: a migration entry would stay for ever.
+ */
 export function* splitVma(ctx: Context, mm: number, vma: number, vpn: number): Coroutine {
-  const end = vmaEnd(ctx, vma);
   const flags = vmaFlags(ctx, vma);
-  yield* adjustVma(ctx, mm, vma, vmaStart(ctx, vma), vpn, flags);
-  const upper = yield* insertVma(ctx, mm, vpn, end, flags);
-  if (upper < 0) {
-    yield* adjustVma(ctx, mm, vma, vmaStart(ctx, vma), end, flags);
+  const upper = yield* insertVma(ctx, mm, vpn, vmaEnd(ctx, vma), flags);
+  if (upper < 0) return -1;
+  if ((yield* anonVmaClone(ctx, upper, vma)) !== 0) {
+    yield* removeVma(ctx, mm, upper);
     return -1;
   }
-  yield* anonVmaClone(ctx, upper, vma);
+  yield* adjustVma(ctx, mm, vma, vmaStart(ctx, vma), vpn, flags);
   return upper;
 }
 
@@ -208,16 +210,15 @@ export function* vmaMerge(ctx: Context, mm: number, vma: number): Coroutine<void
   const before = vmaStart(ctx, vma) > 0 ? findVma(ctx, mm, vmaStart(ctx, vma) - 1) : -1;
   let kept = vma;
   if (before >= 0 && canMerge(ctx, before, vma)) {
-    const end = vmaEnd(ctx, vma);
+    // the survivor covers the pages before the other goes, for the same reason
+    yield* adjustVma(ctx, mm, before, vmaStart(ctx, before), vmaEnd(ctx, vma), vmaFlags(ctx, before));
     yield* removeVma(ctx, mm, vma);
-    yield* adjustVma(ctx, mm, before, vmaStart(ctx, before), end, vmaFlags(ctx, before));
     kept = before;
   }
   const after = findVma(ctx, mm, vmaEnd(ctx, kept));
   if (after >= 0 && canMerge(ctx, kept, after)) {
-    const end = vmaEnd(ctx, after);
+    yield* adjustVma(ctx, mm, kept, vmaStart(ctx, kept), vmaEnd(ctx, after), vmaFlags(ctx, kept));
     yield* removeVma(ctx, mm, after);
-    yield* adjustVma(ctx, mm, kept, vmaStart(ctx, kept), end, vmaFlags(ctx, kept));
   }
 }
 
