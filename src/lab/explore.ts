@@ -26,6 +26,8 @@ export interface ExploreOptions {
   readonly stepsMax?: number;
   /** Do not stop at the first violation; the first of each kind are reported, all are counted. */
   readonly keepGoing?: boolean;
+  /** Stop only at a violation of this invariant; others are counted and reported as with `keepGoing`. */
+  readonly until?: string | undefined;
   /** Fewer context switches in what is reported (default true). */
   readonly minimise?: boolean;
   /** Asked between schedules, some times a second: a reason to stop, such as Ctrl-C. */
@@ -145,7 +147,7 @@ class Campaign {
       const broken = end === END_VIOLATION || end === END_DEADLOCK || end === END_EXCEPTION;
       if (broken) this.#found(number, variation);
       else if ((number & (number + 1)) === 0 || number % RECHECK_EVERY === 0) this.#recheck(number, variation);
-      if (this.#violationCount > 0 && keepGoing !== true) return 'violation';
+      if (this.#violationCount > 0 && keepGoing !== true && this.#isEnough()) return 'violation';
       if (((number & 63) === 63 || thread.steps > 1000) && performance.now() > until) return '';
     }
     return strategy.exhausted ? 'exhausted' : 'done';
@@ -187,7 +189,7 @@ class Campaign {
       violations,
       violation_count: this.#violationCount,
       rechecked: this.#rechecked,
-      guarantee: this.#violationCount === 0 ? strategy.guarantee(this.#schedules) : '',
+      guarantee: this.#guarantee(),
       end: { kind: end },
       ok: this.#violationCount === 0,
     };
@@ -211,9 +213,28 @@ class Campaign {
     });
   }
 
+  /** What it means that nothing was found. */
+  #guarantee(): string {
+    if (this.#violationCount > 0) return '';
+    const cut = this.#outcomes.get('step-limit')?.count ?? 0;
+    const parts = [this.#strategy.guarantee(this.#schedules)];
+    if (cut > 0) {
+      parts.push(
+        `${cut} of ${this.#schedules} schedules were cut off after ${this.#stepsMax} steps, before their final audit`,
+      );
+    }
+    return parts.filter((part) => part !== '').join('; ');
+  }
+
   /** The most common first. */
   #sortedOutcomes(): Outcome[] {
     return [...this.#outcomes.values()].toSorted((x, y) => y.count - x.count || (x.state < y.state ? -1 : 1));
+  }
+
+  /** Whether what was found so far is what is looked for. */
+  #isEnough(): boolean {
+    const { until } = this.#options;
+    return until === undefined || [...this.#violations.values()].some(({ invariant }) => invariant === until);
   }
 
   /** The schedule that ran last breaks a rule. */

@@ -136,6 +136,14 @@ describe('explore', () => {
     expect(report.outcomes.find(({ state }) => state === 'violation I-RO')?.count).toBe(report.violation_count);
   });
 
+  test('looks for one invariant on request, and passes others by', async () => {
+    const options = { subject: model(BUGGY), strategy: 'random', schedules: 3000 };
+    const found = await explore({ ...options, until: 'I-RO' });
+    expect(found.report).toMatchObject({ violation_count: 1, end: { kind: 'violation' } });
+    const passed = await explore({ ...options, until: 'I-STALE' });
+    expect(passed.report).toMatchObject({ schedules: 3000, end: { kind: 'done' }, ok: false });
+  });
+
   test('reports a deadlock with who waits for what, and an exception with what was thrown', async () => {
     const stuck = await explore({
       subject: programSubject('abba', 'classic', 1, abba),
@@ -165,6 +173,7 @@ describe('explore', () => {
   test('a step limit is an outcome, not a violation', async () => {
     const { report } = await explore({ subject: model(FIXED), strategy: 'random', schedules: 10, stepsMax: 5 });
     expect(report).toMatchObject({ ok: true, outcomes: [{ state: 'step-limit', count: 10 }] });
+    expect(report.guarantee).toBe('10 of 10 schedules were cut off after 5 steps, before their final audit');
   });
 
   test('a program that its choices do not decide is an error', async () => {
