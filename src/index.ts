@@ -1,0 +1,12 @@
+/**
+ * pinfall as a library. `Simulation.start(options)` runs a scenario on real threads; its events, metrics and violations are
+ * RxJS observables, and `stop()` gives the report.
+ */
+export { Simulation, type RunOptions, type SimulationOptions } from './lab/simulation.js';
+export { InputError } from './lab/input-error.js';
+export type { Metrics } from './lab/metrics.js';
+export type { MechanismRow, Report, ReportViolation } from './lab/report.js';
+export { EventBatch } from './trace/batch.js';
+export type { PinfallEvent, PinfallEventOf } from './trace/event.js';
+export * from './trace/observables.js';
+export type { EventName } from './events/table.js';
