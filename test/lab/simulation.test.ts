@@ -95,4 +95,33 @@ describe('a simulation', () => {
     expect(report.end.detail).toContain('culprit');
     expect(report.end.detail).toContain('PTL');
   });
+
+  it('runs a scenario under its kernel and oracles, audits it on the way, and tears it down', async () => {
+    const simulation = await Simulation.start({
+      scenario: 'two-processes',
+      policy: 'classic',
+      seed: 4,
+      oracles: 'all',
+      workers: 2,
+    });
+    let maps = 0;
+    simulation.events$.pipe(ofType('stage2_map')).subscribe(() => maps++);
+    await until(() => maps > 50);
+    expect(await simulation.audit()).toBe(0);
+    const report = await simulation.stop();
+    expect(report.violations).toEqual([]);
+    expect(report).toMatchObject({
+      ok: true,
+      policy: 'classic',
+      scenario: 'two-processes',
+      seed: 4,
+      end: { kind: 'finished' },
+    });
+    expect(report.events.delivered).toBe(report.events.written);
+    expect(maps).toBeGreaterThan(50);
+  });
+
+  it('refuses what it does not know, before anything starts', async () => {
+    await expect(Simulation.start({ scenario: 'no-such' })).rejects.toThrow(InputError);
+  });
 });
