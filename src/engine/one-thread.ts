@@ -154,14 +154,15 @@ export class OneThread {
       if (program.deep) (this.#stacks[actor] as CoroutineStack).start(this.#coroutines[actor]);
       if (clocks !== null) (clocks[actor] as { time: number }).time = 0;
       if (observer !== null) observer.beforeStep(actor, LOCAL, 0);
+      let step: IteratorResult<number, unknown>;
       try {
-        const { done, value } = this.#resume(actor);
-        if (done === true) this.#leave(actor);
-        else this.#stand(actor, value);
-        if (observer !== null) observer.afterStep(actor, done === true ? -1 : value, 0);
+        step = this.#resume(actor);
       } catch (error) {
         return this.#threw(actor, error);
       }
+      if (step.done === true) this.#leave(actor);
+      else this.#stand(actor, step.value);
+      if (observer !== null) observer.afterStep(actor, step.done === true ? -1 : step.value, 0);
       if (program.alarm.violations.length > 0) return END_VIOLATION;
     }
     this.#finishTiers();
@@ -178,15 +179,15 @@ export class OneThread {
     const coroutines = this.#coroutines;
     const waitWord = this.#waitWord;
     let step = 0;
-    let actor = -1;
+    /** Whose code runs; -1: the engine's, the strategy's or the observer's, whose errors are their own. */
+    let running = -1;
     this.#findEnabled();
     try {
       for (;;) {
         if (view.enabledCount === 0) return this.#live === 0 ? END_FINISHED : END_DEADLOCK;
         if (step === stepsMax) return END_STEP_LIMIT;
-        const picked = strategy.pick(view);
-        if (picked < 0) return END_MISMATCH;
-        actor = picked;
+        const actor = strategy.pick(view);
+        if (actor < 0) return END_MISMATCH;
         choices[step] = actor;
         step++;
         this.steps = step;
@@ -195,9 +196,11 @@ export class OneThread {
         if (clocks !== null) (clocks[actor] as { time: number }).time = step;
         if (observer !== null) observer.beforeStep(actor, pending[actor] as number, step);
         const waited = waitWord[actor] as number;
+        running = actor;
         const result = deep
           ? (stacks[actor] as CoroutineStack).step()
           : resume.call(coroutines[actor] as Coroutine<void>);
+        running = -1;
         let moved = true;
         if (result.done === true) {
           if (waited >= 0) this.#waiting--;
@@ -218,7 +221,8 @@ export class OneThread {
         if (moved || this.#waiting !== 0) this.#findEnabled();
       }
     } catch (error) {
-      return this.#threw(actor, error);
+      if (running < 0) throw error;
+      return this.#threw(running, error);
     }
   }
 

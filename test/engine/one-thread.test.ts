@@ -112,6 +112,15 @@ describe('how a schedule ends', () => {
     expect(guided(thread, 0, 1), 'and the thread can be used again').toBe(END_EXCEPTION);
   });
 
+  test("an error of the strategy is not an actor's", () => {
+    const thread = new OneThread(abba(), 100);
+    const script = new GuidedScript();
+    script.pick = () => {
+      throw new RangeError('no idea');
+    };
+    expect(() => thread.run(script, 0)).toThrow('no idea');
+  });
+
   test('a rule that breaks during a step ends it there; one that the final audit finds, at the end', () => {
     const violations: Breach[] = [];
     const program = small('breaks', {
