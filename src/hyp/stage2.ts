@@ -22,7 +22,6 @@ import {
   mkS2Table,
 } from '../machine/entries.js';
 import {
-  TABLE_HEADER,
   TABLE_PFN,
   TABLE_POOL_NEXT,
   TABLE_REFS,
@@ -32,8 +31,9 @@ import {
   s2TableWord,
   vmWord,
 } from '../machine/layout.js';
-import { EVENT } from '../events/table.js';
+import { STAT, countStat } from '../machine/stats.js';
 import { emit } from '../events/emit.js';
+import { EVENT } from '../events/table.js';
 import { get, set, writeOnce, xchg } from '#words';
 import { canAllocateTable, freeTablePage, zallocTablePage } from './memcache.js';
 
@@ -79,6 +79,7 @@ export function* mapGuest(
   if (--ctx.quantum < 0) yield writes(leaf);
   writeOnce(words, leaf, mkEntry(pfn, LEAF_RWX | (state << S2_STATE_SHIFT)));
   set(words, s2TableWord(m, table, TABLE_REFS), get(words, s2TableWord(m, table, TABLE_REFS)) + 1);
+  countStat(m, ctx.actor, STAT.stage2_maps, 1);
   ctx.probe.onStage2Map(ctx, vm, gfn, pfn, 1, true);
   emit(ctx, EVENT.stage2_map, vm, gfn, pfn, 1);
   return true;
@@ -116,22 +117,20 @@ export function* freeTableIfEmpty(ctx: Context, vm: number, gfn: number): Corout
   if (--ctx.quantum < 0) yield writes(root);
   writeOnce(words, root, 0);
   // a walker may stand between the root and the table: it is out when this returns
-  const first = gfn & ~(m.thpPages - 1);
-  yield* ctx.kernel.tlbFlushGuest(ctx, vm, first, first + m.thpPages);
+  yield* ctx.kernel.tlbFlushGuest(ctx, vm, gfn, gfn + 1);
   const record = entryPfn(entry);
   const page = get(words, s2TableWord(m, record, TABLE_PFN));
   giveRecord(ctx, vm, record);
   yield* freeTablePage(ctx, vm, page);
 }
 
-/** A record of empty entries for table page `page`. The VM has one for each block, so the chain never runs out. */
+/** A record for table page `page`; all in the chain are empty. The VM has one for each block, so the chain never runs out. */
 function takeRecord(ctx: Context, vm: number, page: number): number {
   const { m, words } = ctx;
   const head = vmWord(m, vm, VM_HYP_TABLES);
   const record = get(words, head) - 1;
   if (record < 0) throw new Error(`vm ${vm} has more stage-2 tables at EL2 than blocks`);
   set(words, head, get(words, s2TableWord(m, record, TABLE_POOL_NEXT)));
-  for (let i = 0; i < m.thpPages; i++) set(words, s2TableWord(m, record, TABLE_HEADER + i), 0);
   set(words, s2TableWord(m, record, TABLE_PFN), page);
   set(words, s2TableWord(m, record, TABLE_REFS), 1);
   return record;

@@ -15,7 +15,8 @@ import { type Context, type Coroutine, REF_TEMP } from '../machine/context.js';
 import { reads, updates } from '../machine/effects.js';
 import { entryPfn, isHardwareValid, isHuge, isTable } from '../machine/entries.js';
 import { pmdWord, pteWord } from '../machine/layout.js';
-import { flagsWord, folioOf, folioPut, isZeroPfn } from '../mm/folio.js';
+import { flagsWord, folioOf, folioPut, isZeroPfn, refSubAndTest, refsWord } from '../mm/folio.js';
+import { freeFolio } from '../mm/page-alloc.js';
 import { getUserPagesUnlocked } from '../mm/gup.js';
 import { fetchOr, readOnce } from '#words';
 
@@ -66,7 +67,8 @@ export function* releaseFaultinPage(ctx: Context, pfn: number, unused: boolean, 
     if (--ctx.quantum < 0) yield updates(at);
     if ((readOnce(ctx.words, at) & flags) !== flags) fetchOr(ctx.words, at, flags);
   }
-  yield* folioPut(ctx, head, REF_TEMP);
+  if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
+  if (refSubAndTest(ctx, head, 1, REF_TEMP)) yield* freeFolio(ctx, head);
 }
 
 /** What get_user_mapping_size() found. */

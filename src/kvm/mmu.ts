@@ -21,9 +21,9 @@ import { STAT, countStat } from '../machine/stats.js';
 import { contended } from '../machine/wait.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
-import { LOCK_MMU } from '../locks/classes.js';
-import { readLock, readUnlock, writeLock, writeUnlock } from '../locks/rw.js';
-import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
+import { LOCK_MMAP, LOCK_MMU } from '../locks/classes.js';
+import { downRead, readLock, readUnlock, upRead, writeLock, writeUnlock } from '../locks/rw.js';
+import { mmapLockWord } from '../locks/vma-lock.js';
 import { findVma } from '../mm/vma.js';
 import { fetchOr, get, readOnce } from '#words';
 import { MAPPING_HUGE, MAPPING_NONE, hvaToPfn, releaseFaultinPage, userMappingSize } from './faultin.js';
@@ -38,7 +38,7 @@ import {
   slotPages,
   slotReadonly,
 } from './memslots.js';
-import { freeDeferredTables, topupMmuCache } from './s2-tables.js';
+import { freeDeferredTables, hasCachedTable, hasDeferredTables, topupMmuCache } from './s2-tables.js';
 import { GRANULE_BLOCK, GRANULE_NONE, faultGranule, stage2RelaxPerms, stage2Unmap } from './stage2.js';
 
 export { vcpuAccess } from './vcpu.js';
@@ -58,7 +58,7 @@ export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
   const slot = gfnToSlot(ctx, activeSet(ctx, vm), gfn);
   if (slot < 0 || slotInvalid(ctx, slot) || (write && slotReadonly(ctx, slot))) return -EFAULT;
   const logging = slotLogging(ctx, slot);
-  if (!permission || (logging && write)) {
+  if ((!permission || (logging && write)) && !hasCachedTable(ctx, vm, vcpu)) {
     const filled = yield* topupMmuCache(ctx, vm, vcpu);
     if (filled !== 0) return filled;
   }
@@ -66,14 +66,17 @@ export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
   const vpn = gfnToVpn(ctx, slot, gfn);
   const seqAt = vmWord(m, vm, VM_INVALIDATE_SEQ);
   let seq = 0;
-  yield* mmapReadLock(ctx, mm);
+  const mmapLock = mmapLockWord(ctx, mm);
+  if (--ctx.quantum < 0) yield acquires(mmapLock);
+  while (!downRead(ctx, mmapLock, LOCK_MMAP)) yield contended(ctx, mmapLock);
   const vma = findVma(ctx, mm, vpn);
   if (vma >= 0 && !ctx.kernel.rules.seqAfterUnlock) {
     // before the unlock, which supplies the read barrier (v6.3, 13ec9308a857)
     if (--ctx.quantum < 0) yield reads(seqAt);
     seq = readOnce(words, seqAt);
   }
-  yield* mmapReadUnlock(ctx, mm);
+  if (--ctx.quantum < 0) yield releases(mmapLock);
+  upRead(ctx, mmapLock, LOCK_MMAP);
   if (vma < 0) return -EFAULT;
   if (ctx.kernel.rules.seqAfterUnlock) {
     if (--ctx.quantum < 0) yield reads(seqAt);
@@ -88,7 +91,9 @@ export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
   if (got !== 1) return -EFAULT;
   const pfn = ctx.gupPfn;
   const writable = ctx.gupWritable && (!logging || write);
-  yield* kvmFaultLock(ctx, vm);
+  const lock = vmWord(m, vm, VM_MMU_LOCK);
+  if (--ctx.quantum < 0) yield acquires(lock);
+  while (!kvmFaultLock(ctx, lock)) yield contended(ctx, lock);
   let result = -EAGAIN;
   if (ctx.kernel.mmuInvalidateRetry(ctx, vm, seq)) {
     emit(ctx, EVENT.stage2_retry, vm, gfn, seq, get(words, vmWord(m, vm, VM_INVALIDATE_IN_PROGRESS)));
@@ -96,7 +101,8 @@ export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
     result = yield* mapFault(ctx, vm, vcpu, slot, gfn, vpn, pfn, permission, writable, logging);
   }
   yield* releaseFaultinPage(ctx, pfn, result !== 0, writable);
-  yield* kvmFaultUnlock(ctx, vm);
+  if (--ctx.quantum < 0) yield releases(lock);
+  kvmFaultUnlock(ctx, lock);
   if (writable && logging && result === 0) yield* markPageDirty(ctx, vm, gfn);
   return result === -EAGAIN ? 0 : result;
 }
@@ -148,20 +154,14 @@ export function supportsHugeMapping(ctx: Context, slot: number, gfn: number, vpn
 }
 
 /**
- * kvm_fault_lock(): mmu_lock for reading, so that faults run in parallel; for writing when the host runs protected
- * KVM.
+ * One attempt of kvm_fault_lock() on a VM's mmu_lock: for reading, so that faults run in parallel; for writing when the
+ * host runs protected KVM.
  */
-export function* kvmFaultLock(ctx: Context, vm: number): Coroutine<void> {
-  const lock = vmWord(ctx.m, vm, VM_MMU_LOCK);
-  if (--ctx.quantum < 0) yield acquires(lock);
-  if (ctx.kernel.rules.protectedKvm) while (!writeLock(ctx, lock, LOCK_MMU)) yield contended(ctx, lock);
-  else while (!readLock(ctx, lock, LOCK_MMU)) yield contended(ctx, lock);
-}
+export const kvmFaultLock = (ctx: Context, lock: number): boolean =>
+  ctx.kernel.rules.protectedKvm ? writeLock(ctx, lock, LOCK_MMU) : readLock(ctx, lock, LOCK_MMU);
 
 /** kvm_fault_unlock(). */
-export function* kvmFaultUnlock(ctx: Context, vm: number): Coroutine<void> {
-  const lock = vmWord(ctx.m, vm, VM_MMU_LOCK);
-  if (--ctx.quantum < 0) yield releases(lock);
+export function kvmFaultUnlock(ctx: Context, lock: number): void {
   if (ctx.kernel.rules.protectedKvm) writeUnlock(ctx, lock, LOCK_MMU);
   else readUnlock(ctx, lock, LOCK_MMU);
 }
@@ -215,7 +215,7 @@ export function* kvmUnmapGfnRange(
   for (let from = start; from < end && get(words, hasTable) !== 0;) {
     const to = Math.min(end, (from & ~(chunk - 1)) + chunk);
     removed += yield* stage2Unmap(ctx, vm, from, to);
-    yield* freeDeferredTables(ctx, vm);
+    if (hasDeferredTables(ctx, vm)) yield* freeDeferredTables(ctx, vm);
     if (mayBlock && to !== end) {
       yield* mmuUnlock(ctx, vm);
       yield* mmuLock(ctx, vm);

@@ -4,24 +4,25 @@
  * memslots from changing, so that end finds a slot exactly if start did.
  */
 import type { Context, Coroutine, SubscriberOps } from '../machine/context.js';
-import { acquires, reads, releases, writes } from '../machine/effects.js';
+import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
 import {
   VM_INVALIDATE_END,
   VM_INVALIDATE_IN_PROGRESS,
   VM_INVALIDATE_SEQ,
   VM_INVALIDATE_START,
+  VM_MMU_LOCK,
   VM_MN_ACTIVE_INVALIDATE_COUNT,
   VM_MN_INVALIDATE_LOCK,
   VM_SRCU,
   vmWord,
 } from '../machine/layout.js';
 import { contended, wake } from '../machine/wait.js';
-import { LOCK_MN_INVALIDATE } from '../locks/classes.js';
+import { LOCK_MMU, LOCK_MN_INVALIDATE } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
-import { srcuReadLock, srcuReadUnlock } from '../locks/srcu.js';
+import { writeLock, writeUnlock } from '../locks/rw.js';
+import { srcuEnter, srcuLeave, srcuSide } from '../locks/srcu.js';
 import { get, peek, set, writeOnce } from '#words';
 import { activeSet, activeSetWord, slotAt, slotBase, slotCount, slotPages, slotVpn } from './memslots.js';
-import { mmuLock, mmuUnlock } from './mmu.js';
 import { kvmFlushShadowAll } from './shadow.js';
 
 /** kvm_mmu_notifier_ops. */
@@ -40,11 +41,22 @@ export function* kvmMmuNotifierInvalidateRangeStart(
   _event: number,
   blockable: boolean,
 ): Coroutine {
-  yield* changeActiveCount(ctx, vm, 1);
-  const srcu = vmWord(ctx.m, vm, VM_SRCU);
-  const side = yield* srcuReadLock(ctx, srcu);
+  const { m } = ctx;
+  const mnLock = vmWord(m, vm, VM_MN_INVALIDATE_LOCK);
+  if (--ctx.quantum < 0) yield acquires(mnLock);
+  while (!spinLock(ctx, mnLock, LOCK_MN_INVALIDATE)) yield contended(ctx, mnLock);
+  changeActiveCount(ctx, vm, 1);
+  if (--ctx.quantum < 0) yield releases(mnLock);
+  spinUnlock(ctx, mnLock, LOCK_MN_INVALIDATE);
+
+  const srcu = vmWord(m, vm, VM_SRCU);
+  if (--ctx.quantum < 0) yield reads(srcu);
+  const side = srcuSide(ctx, srcu);
+  if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
+  srcuEnter(ctx, srcu, side);
   if (--ctx.quantum < 0) yield reads(activeSetWord(ctx, vm));
   const slots = activeSet(ctx, vm);
+  const mmuLock = vmWord(m, vm, VM_MMU_LOCK);
   let locked = false;
   for (let i = 0; i < slotCount(ctx, slots); i++) {
     const slot = slotAt(slots, i);
@@ -55,14 +67,19 @@ export function* kvmMmuNotifierInvalidateRangeStart(
     if (!locked) {
       // only a range that has guest pages takes mmu_lock at all (071064f14d87)
       locked = true;
-      yield* mmuLock(ctx, vm);
-      yield* kvmMmuInvalidateBegin(ctx, vm);
+      if (--ctx.quantum < 0) yield acquires(mmuLock);
+      while (!writeLock(ctx, mmuLock, LOCK_MMU)) yield contended(ctx, mmuLock);
+      kvmMmuInvalidateBegin(ctx, vm);
     }
     kvmMmuInvalidateRangeAdd(ctx, vm, first + offset, last + offset);
     yield* ctx.kernel.kvmUnmapGfnRange(ctx, vm, first + offset, last + offset, blockable);
   }
-  if (locked) yield* mmuUnlock(ctx, vm);
-  yield* srcuReadUnlock(ctx, srcu, side);
+  if (locked) {
+    if (--ctx.quantum < 0) yield releases(mmuLock);
+    writeUnlock(ctx, mmuLock, LOCK_MMU);
+  }
+  if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
+  srcuLeave(ctx, srcu, side);
   return 0;
 }
 
@@ -73,16 +90,31 @@ export function* kvmMmuNotifierInvalidateRangeEnd(
   start: number,
   end: number,
 ): Coroutine<void> {
-  const srcu = vmWord(ctx.m, vm, VM_SRCU);
-  const side = yield* srcuReadLock(ctx, srcu);
+  const { m } = ctx;
+  const srcu = vmWord(m, vm, VM_SRCU);
+  if (--ctx.quantum < 0) yield reads(srcu);
+  const side = srcuSide(ctx, srcu);
+  if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
+  srcuEnter(ctx, srcu, side);
   if (--ctx.quantum < 0) yield reads(activeSetWord(ctx, vm));
   if (overlapsSlot(ctx, activeSet(ctx, vm), start, end)) {
-    yield* mmuLock(ctx, vm);
-    yield* kvmMmuInvalidateEnd(ctx, vm);
-    yield* mmuUnlock(ctx, vm);
+    const mmuLock = vmWord(m, vm, VM_MMU_LOCK);
+    if (--ctx.quantum < 0) yield acquires(mmuLock);
+    while (!writeLock(ctx, mmuLock, LOCK_MMU)) yield contended(ctx, mmuLock);
+    if (--ctx.quantum < 0) yield writes(vmWord(m, vm, VM_INVALIDATE_SEQ));
+    kvmMmuInvalidateEnd(ctx, vm);
+    if (--ctx.quantum < 0) yield releases(mmuLock);
+    writeUnlock(ctx, mmuLock, LOCK_MMU);
   }
-  yield* srcuReadUnlock(ctx, srcu, side);
-  yield* changeActiveCount(ctx, vm, -1);
+  if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
+  srcuLeave(ctx, srcu, side);
+
+  const mnLock = vmWord(m, vm, VM_MN_INVALIDATE_LOCK);
+  if (--ctx.quantum < 0) yield acquires(mnLock);
+  while (!spinLock(ctx, mnLock, LOCK_MN_INVALIDATE)) yield contended(ctx, mnLock);
+  changeActiveCount(ctx, vm, -1);
+  if (--ctx.quantum < 0) yield releases(mnLock);
+  spinUnlock(ctx, mnLock, LOCK_MN_INVALIDATE);
 }
 
 function overlapsSlot(ctx: Context, slots: number, start: number, end: number): boolean {
@@ -93,26 +125,20 @@ function overlapsSlot(ctx: Context, slots: number, start: number, end: number): 
   return false;
 }
 
-/** mn_active_invalidate_count, under mn_invalidate_lock; the memslot updater waits for it to be 0. */
-function* changeActiveCount(ctx: Context, vm: number, delta: number): Coroutine<void> {
-  const lock = vmWord(ctx.m, vm, VM_MN_INVALIDATE_LOCK);
+/** mn_active_invalidate_count, mn_invalidate_lock held; the memslot updater waits for it to be 0. */
+function changeActiveCount(ctx: Context, vm: number, delta: number): void {
   const at = vmWord(ctx.m, vm, VM_MN_ACTIVE_INVALIDATE_COUNT);
-  if (--ctx.quantum < 0) yield acquires(lock);
-  while (!spinLock(ctx, lock, LOCK_MN_INVALIDATE)) yield contended(ctx, lock);
   const active = get(ctx.words, at) + delta;
   writeOnce(ctx.words, at, active);
   wake(ctx.m, at);
   ctx.probe.onInvalidateCount(ctx, vm, peek(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_IN_PROGRESS)), active);
-  if (--ctx.quantum < 0) yield releases(lock);
-  spinUnlock(ctx, lock, LOCK_MN_INVALIDATE);
 }
 
-/** kvm_mmu_invalidate_begin(): faults retry from here on. mmu_lock held for writing. */
-export function* kvmMmuInvalidateBegin(ctx: Context, vm: number): Coroutine<void> {
+/** kvm_mmu_invalidate_begin(): faults retry from here on. mmu_lock held for writing; only its holders look. */
+export function kvmMmuInvalidateBegin(ctx: Context, vm: number): void {
   const at = vmWord(ctx.m, vm, VM_INVALIDATE_IN_PROGRESS);
-  if (--ctx.quantum < 0) yield writes(at);
   const inProgress = get(ctx.words, at) + 1;
-  writeOnce(ctx.words, at, inProgress);
+  set(ctx.words, at, inProgress);
   if (inProgress === 1) {
     set(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_START), -1);
     set(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_END), -1);
@@ -130,16 +156,15 @@ export function kvmMmuInvalidateRangeAdd(ctx: Context, vm: number, start: number
 }
 
 /**
- * kvm_mmu_invalidate_end(): the sequence first, so that a fault which sees the count drop sees it too. mmu_lock held.
+ * kvm_mmu_invalidate_end(): the sequence first, which faults read without a lock (the one marked access; a point comes
+ * before), then the count. mmu_lock held for writing.
  */
-export function* kvmMmuInvalidateEnd(ctx: Context, vm: number): Coroutine<void> {
+export function kvmMmuInvalidateEnd(ctx: Context, vm: number): void {
   const seqAt = vmWord(ctx.m, vm, VM_INVALIDATE_SEQ);
-  if (--ctx.quantum < 0) yield writes(seqAt);
   writeOnce(ctx.words, seqAt, (get(ctx.words, seqAt) + 1) | 0);
   const at = vmWord(ctx.m, vm, VM_INVALIDATE_IN_PROGRESS);
-  if (--ctx.quantum < 0) yield writes(at);
   const inProgress = get(ctx.words, at) - 1;
-  writeOnce(ctx.words, at, inProgress);
+  set(ctx.words, at, inProgress);
   if (inProgress < 0) ctx.probe.onWarn(ctx, 'I-BAL', 'mmu_invalidate_in_progress went below zero', -1);
   tellCounts(ctx, vm, inProgress);
 }

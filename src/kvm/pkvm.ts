@@ -16,18 +16,20 @@ import {
   PG_SWAPBACKED,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC } from '../machine/context.js';
-import { reads, writes } from '../machine/effects.js';
+import { acquires, reads, releases, writes } from '../machine/effects.js';
 import {
   PAGE_CONTENT,
   VCPU_HOST_MC_COUNT,
   VCPU_HOST_MC_HEAD,
   VM_MM,
+  VM_MMU_LOCK,
   pageWord,
   pinnedPageWord,
   vcpuWord,
   vmWord,
 } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
+import { contended } from '../machine/wait.js';
 import { HYP_MAP_GUEST } from '../hyp/hypercalls.js';
 import { MC_PLACE_HOST, MC_PLACE_HOST_MC, moved } from '../hyp/memcache.js';
 import { mightSleep } from '../locks/held.js';
@@ -91,12 +93,15 @@ export function* pinAndMap(ctx: Context, vm: number, mm: number, gfn: number, vp
     yield* ctx.kernel.unpinUserPage(ctx, pfn, false);
     return -EIO;
   }
-  yield* kvmFaultLock(ctx, vm);
+  const lock = vmWord(ctx.m, vm, VM_MMU_LOCK);
+  if (--ctx.quantum < 0) yield acquires(lock);
+  while (!kvmFaultLock(ctx, lock)) yield contended(ctx, lock);
   let result = yield* kvmCallHyp(ctx, HYP_MAP_GUEST, pfn, gfn, 0, 0);
   // EL2's answer does not say whether the guest's page is mapped already or the host's is not the host's to give (Z45)
   if (result === -EPERM) result = -EAGAIN;
   if (result === 0) insertPinnedPage(ctx, vm, gfn, pfn);
-  yield* kvmFaultUnlock(ctx, vm);
+  if (--ctx.quantum < 0) yield releases(lock);
+  kvmFaultUnlock(ctx, lock);
   if (result !== 0) yield* ctx.kernel.unpinUserPage(ctx, pfn, false);
   return result;
 }

@@ -32,7 +32,7 @@ import { mightSleep } from '../locks/held.js';
 import { writeLock, writeUnlock } from '../locks/rw.js';
 import { cmpxchg, get, peek, readOnce, set, xchg } from '#words';
 
-/** Takes a table out of the pool: its number, or -1. Its entries are empty and its refcount 1. */
+/** Takes a table out of the pool, where all are empty: its number, or -1. Its refcount is 1. */
 export function* allocS2Table(ctx: Context): Coroutine {
   const { m, words } = ctx;
   const lock = globalLock(m, GLOBAL_S2_POOL_LOCK);
@@ -47,12 +47,11 @@ export function* allocS2Table(ctx: Context): Coroutine {
   if (--ctx.quantum < 0) yield releases(lock);
   spinUnlock(ctx, lock, LOCK_POOL);
   if (table < 0) return -1;
-  for (let i = 0; i < m.thpPages; i++) set(words, s2TableWord(m, table, TABLE_HEADER + i), 0);
   set(words, s2TableWord(m, table, TABLE_REFS), 1);
   return table;
 }
 
-/** Gives a chain of tables back: `first` is a number + 1, 0 ends it, linked by TABLE_POOL_NEXT. */
+/** Gives a chain of empty tables back: `first` is a number + 1, 0 ends it, linked by TABLE_POOL_NEXT. */
 export function* freeS2Tables(ctx: Context, first: number): Coroutine<void> {
   if (first === 0) return;
   const { m, words } = ctx;
@@ -79,7 +78,7 @@ export function* freeS2Tables(ctx: Context, first: number): Coroutine<void> {
 export function* topupMmuCache(ctx: Context, vm: number, vcpu: number): Coroutine {
   mightSleep(ctx, 'kvm_mmu_topup_memory_cache');
   const cache = vcpuWord(ctx.m, vm, vcpu, VCPU_MMU_CACHE);
-  if (get(ctx.words, cache) !== 0) return 0;
+  if (hasCachedTable(ctx, vm, vcpu)) return 0;
   if (ctx.failAllocation > 0 && --ctx.failAllocation === 0) return -ENOMEM;
   let table = yield* allocS2Table(ctx);
   if (table < 0) {
@@ -91,6 +90,10 @@ export function* topupMmuCache(ctx: Context, vm: number, vcpu: number): Coroutin
   set(ctx.words, cache, table + 1);
   return 0;
 }
+
+/** Whether the vCPU's cache is full, so that nothing has to be topped up. */
+export const hasCachedTable = (ctx: Context, vm: number, vcpu: number): boolean =>
+  get(ctx.words, vcpuWord(ctx.m, vm, vcpu, VCPU_MMU_CACHE)) !== 0;
 
 /** kvm_mmu_memory_cache_alloc(): the table in the vCPU's cache, or -1. Under mmu_lock: nothing is allocated there. */
 export function takeCachedTable(ctx: Context, vm: number, vcpu: number): number {
@@ -127,12 +130,20 @@ export function* deferS2Table(ctx: Context, vm: number, table: number): Coroutin
   }
 }
 
+/** Whether tables wait on the deferred list. mmu_lock held for writing, without which nobody adds to it. */
+export const hasDeferredTables = (ctx: Context, vm: number): boolean =>
+  peek(ctx.words, vmWord(ctx.m, vm, VM_S2_DEFERRED)) !== 0;
+
 /** Frees what waits on the deferred list. mmu_lock held for writing. */
 export function* freeDeferredTables(ctx: Context, vm: number): Coroutine<void> {
   const list = vmWord(ctx.m, vm, VM_S2_DEFERRED);
-  if (peek(ctx.words, list) === 0) return;
+  if (!hasDeferredTables(ctx, vm)) return;
   if (--ctx.quantum < 0) yield updates(list);
-  yield* freeS2Tables(ctx, xchg(ctx.words, list, 0));
+  const first = xchg(ctx.words, list, 0);
+  for (let table = first - 1; table >= 0; table = get(ctx.words, s2TableWord(ctx.m, table, TABLE_POOL_NEXT)) - 1) {
+    for (let i = 0; i < ctx.m.thpPages; i++) set(ctx.words, s2TableWord(ctx.m, table, TABLE_HEADER + i), 0);
+  }
+  yield* freeS2Tables(ctx, first);
 }
 
 function* reapDeferredTables(ctx: Context, vm: number): Coroutine<void> {

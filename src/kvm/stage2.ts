@@ -72,10 +72,12 @@ export function* stage2Map(
   if (!isS2Table(entry)) {
     const table = takeCachedTable(ctx, vm, vcpu);
     if (table < 0) return -ENOMEM;
-    if (!(yield* tryBreak(ctx, vm, root, entry, first, m.thpPages))) {
+    if (--ctx.quantum < 0) yield updates(root);
+    if (!tryLock(ctx, root, entry)) {
       returnCachedTable(ctx, vm, vcpu, table);
       return -EAGAIN;
     }
+    if ((entry & S2_VALID) !== 0) yield* breakTranslation(ctx, vm, entry, first, m.thpPages);
     // a block that stood here is gone whole: its other pages are faulted back one by one
     entry = mkS2Table(table);
     if (--ctx.quantum < 0) yield writes(root);
@@ -103,7 +105,9 @@ function* mapLeaf(
 ): Coroutine {
   // the same page again, or only other permissions: the next fault goes through relax_perms if it must
   if (isS2Leaf(old) && ((old ^ leaf) & ~PERMISSIONS) === 0) return -EAGAIN;
-  if (!(yield* tryBreak(ctx, vm, at, old, gfn, pages))) return -EAGAIN;
+  if (--ctx.quantum < 0) yield updates(at);
+  if (!tryLock(ctx, at, old)) return -EAGAIN;
+  if ((old & S2_VALID) !== 0) yield* breakTranslation(ctx, vm, old, gfn, pages);
   if (table >= 0 && old === 0) {
     const refs = s2TableWord(ctx.m, table, TABLE_REFS);
     if (--ctx.quantum < 0) yield updates(refs);
@@ -118,19 +122,15 @@ function* mapLeaf(
   return 0;
 }
 
-/**
- * stage2_try_break_pte(): locks the entry, and removes its translation from every TLB. False: somebody else was
- * first.
- */
-function* tryBreak(ctx: Context, vm: number, at: number, old: number, gfn: number, pages: number): Coroutine<boolean> {
-  if (old === KVM_INVALID_PTE_LOCKED) return false;
-  if (--ctx.quantum < 0) yield updates(at);
-  if (cmpxchg(ctx.words, at, old, KVM_INVALID_PTE_LOCKED) !== old) return false;
-  if ((old & S2_VALID) === 0) return true;
+/** stage2_try_break_pte(), first half: locks the entry. A marked access. False: somebody else was first. */
+const tryLock = (ctx: Context, at: number, old: number): boolean =>
+  old !== KVM_INVALID_PTE_LOCKED && cmpxchg(ctx.words, at, old, KVM_INVALID_PTE_LOCKED) === old;
+
+/** Second half, if the entry was valid: its translations leave every TLB. */
+function* breakTranslation(ctx: Context, vm: number, old: number, gfn: number, pages: number): Coroutine<void> {
   if (isS2Table(old)) tellTableUnmapped(ctx, vm, entryPfn(old), gfn);
   else tellUnmapped(ctx, vm, gfn, old);
   yield* ctx.kernel.tlbFlushGuest(ctx, vm, gfn, gfn + pages);
-  return true;
 }
 
 function tellTableUnmapped(ctx: Context, vm: number, table: number, first: number): void {
@@ -236,15 +236,13 @@ export function* stage2Unmap(ctx: Context, vm: number, start: number, end: numbe
         writeOnce(words, root, 0);
         set(words, s2TableWord(m, table, TABLE_POOL_NEXT), freed);
         freed = table + 1;
-        low = Math.min(low, first);
-        high = first + m.thpPages;
       }
     }
     gfn = next;
   }
   if (low < high) yield* ctx.kernel.tlbFlushGuest(ctx, vm, low, high);
-  // only now: a hardware walker may have stood between the root and one of these
-  yield* freeS2Tables(ctx, freed);
+  // only now: a hardware walker may have stood between the root and one of these, and the flush has waited for it
+  if (freed !== 0) yield* freeS2Tables(ctx, freed);
   return removed;
 }
 

@@ -7,12 +7,13 @@
 import { EHWPOISON, EINTR } from '../machine/abi.js';
 import { ACCESS_DONE, ACCESS_PERMISSION, guestAccess } from '../machine/access.js';
 import type { Context, Coroutine } from '../machine/context.js';
+import { reads, updates } from '../machine/effects.js';
 import { LOCAL } from '../machine/effects.js';
 import { VCPU_ENTERED, VM_HANDLE, VM_SRCU, vcpuWord, vmWord } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
-import { srcuReadLock, srcuReadUnlock } from '../locks/srcu.js';
+import { srcuEnter, srcuLeave, srcuSide } from '../locks/srcu.js';
 import { HYP_VCPU_LOAD, HYP_VCPU_PUT } from '../hyp/hypercalls.js';
 import { get, set } from '#words';
 import { kvmCallHyp } from './call-hyp.js';
@@ -60,10 +61,14 @@ export function* vcpuAccess(
 export function* kvmHandleGuestAbort(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
   countStat(ctx.m, ctx.actor, STAT.stage2_faults, 1);
   const srcu = vmWord(ctx.m, vm, VM_SRCU);
-  const side = yield* srcuReadLock(ctx, srcu);
+  if (--ctx.quantum < 0) yield reads(srcu);
+  const side = srcuSide(ctx, srcu);
+  if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
+  srcuEnter(ctx, srcu, side);
   const result = yield* ctx.kernel.stage2Fault(ctx, vm, vcpu, gfn, write);
   emit(ctx, EVENT.stage2_fault, vm, gfn, write ? 1 : 0, result);
-  yield* srcuReadUnlock(ctx, srcu, side);
+  if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
+  srcuLeave(ctx, srcu, side);
   return result;
 }
 

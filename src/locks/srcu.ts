@@ -8,20 +8,31 @@ import { fetchAdd, readOnce, writeOnce } from '#words';
 import { waitWhile, wake } from '../machine/wait.js';
 import { mightSleep } from './held.js';
 
+/** The side that readers enter now: a marked read of `srcu`. First half of srcu_read_lock(), for callers that inline it. */
+export const srcuSide = (ctx: Context, srcu: number): number => readOnce(ctx.words, srcu) & 1;
+/** Second half: an update of the word `srcu + 1 + side`. */
+export function srcuEnter(ctx: Context, srcu: number, side: number): void {
+  fetchAdd(ctx.words, srcu + 1 + side, 1);
+}
+/** srcu_read_unlock(): an update of the word `srcu + 1 + side`. */
+export function srcuLeave(ctx: Context, srcu: number, side: number): void {
+  fetchAdd(ctx.words, srcu + 1 + side, -1);
+  wake(ctx.m, srcu + 1 + side);
+}
+
 /** srcu_read_lock() on the srcu at `srcu`: returns the side to give back. */
 export function* srcuReadLock(ctx: Context, srcu: number): Coroutine {
   if (--ctx.quantum < 0) yield reads(srcu);
-  const side = readOnce(ctx.words, srcu) & 1;
+  const side = srcuSide(ctx, srcu);
   if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
-  fetchAdd(ctx.words, srcu + 1 + side, 1);
+  srcuEnter(ctx, srcu, side);
   return side;
 }
 
 /** srcu_read_unlock(). */
 export function* srcuReadUnlock(ctx: Context, srcu: number, side: number): Coroutine<void> {
   if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
-  fetchAdd(ctx.words, srcu + 1 + side, -1);
-  wake(ctx.m, srcu + 1 + side);
+  srcuLeave(ctx, srcu, side);
 }
 
 /** synchronize_srcu(): returns when every reader that was inside at the call has left. Sleeps. */

@@ -7,13 +7,14 @@
 import type { Context, Coroutine } from './context.js';
 import { LOCAL, reads, updates } from './effects.js';
 import { type Machine, tlbBase } from './layout.js';
+import { STAT, countStat } from './stats.js';
 import { inUseWord, tagGuest, tlbPfn, tlbRemoveRange } from './tlb.js';
 import { contended, lockValue } from './wait.js';
 import { cmpxchg, peek, readOnce } from '#words';
 
 /**
  * Removes [start, end) of a VM (`guest`) or an mm from the TLBs of the CPUs in the mask that begins at word `mask`
- * (MM_CPUMASK, VM_CPUMASK). Returns when none of them can use an old translation any more.
+ * (MM_CPUMASK, VM_CPUMASK). Returns when none of them can use an old translation any more, counted and told to oracles.
  */
 export function* shootDownRange(
   ctx: Context,
@@ -36,6 +37,8 @@ export function* shootDownRange(
       if (cpu !== ctx.actor && lockValue(readOnce(words, inUse)) !== 0) yield* waitForAccess(ctx, inUse);
     }
   }
+  countStat(m, ctx.actor, STAT.tlb_flushes, 1);
+  ctx.probe.onTlbFlushed(ctx, guest, space, start, end);
 }
 
 /**
@@ -51,6 +54,7 @@ export function* shootDownFrame(ctx: Context, pfn: number): Coroutine<void> {
     removeFrame(m, cpu, pfn);
     if (cpu !== ctx.actor && lockValue(readOnce(words, inUse)) !== 0) yield* waitForAccess(ctx, inUse);
   }
+  countStat(m, ctx.actor, STAT.tlb_flushes, 1);
 }
 
 /**

@@ -23,9 +23,18 @@ import {
   FOLL_WRITE,
 } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { reads, updates } from '../machine/effects.js';
-import { VM_INVALIDATE_SEQ, VM_MM, VM_PIN_BASE, VM_PIN_PAGES, pinnedPageWord, vmWord } from '../machine/layout.js';
+import { acquires, reads, releases, updates } from '../machine/effects.js';
+import {
+  VM_INVALIDATE_SEQ,
+  VM_MM,
+  VM_MMU_LOCK,
+  VM_PIN_BASE,
+  VM_PIN_PAGES,
+  pinnedPageWord,
+  vmWord,
+} from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
+import { contended } from '../machine/wait.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
@@ -89,7 +98,9 @@ function* pinnedMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, wr
     countStat(m, ctx.actor, STAT.sigbus, 1);
     return 0;
   }
-  yield* kvmFaultLock(ctx, vm);
+  const lock = vmWord(ctx.m, vm, VM_MMU_LOCK);
+  if (--ctx.quantum < 0) yield acquires(lock);
+  while (!kvmFaultLock(ctx, lock)) yield contended(ctx, lock);
   let result = -EAGAIN;
   if (!ctx.kernel.mmuInvalidateRetry(ctx, vm, seq)) {
     result = permission
@@ -111,7 +122,8 @@ function* pinnedMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, wr
     }
     ctx.probe.onStage2Pinned(ctx, vm, gfn, pfn);
   }
-  yield* kvmFaultUnlock(ctx, vm);
+  if (--ctx.quantum < 0) yield releases(lock);
+  kvmFaultUnlock(ctx, lock);
   if (surplus >= 0) yield* ctx.kernel.unpinUserPage(ctx, surplus, result === 0);
   if (first !== fresh) yield* accountLockedVm(ctx, mm, 1, fresh, true);
   return result === -EAGAIN ? 0 : result;
