@@ -2,7 +2,8 @@
 import { firstValueFrom, toArray } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { ActorSpec } from '#src/engine/plan.js';
-import { ACTOR_STEPS, Machine, actorWord } from '#src/machine/layout.js';
+import { TOKEN_AT } from '#src/engine/testing/lock-actors.js';
+import { ACTOR_STEPS, Machine, actorWord, globalWord } from '#src/machine/layout.js';
 import { InputError } from '#src/lab/input-error.js';
 import { type RunOptions, Simulation } from '#src/lab/simulation.js';
 import { bootMachine } from '#src/mm/boot.js';
@@ -69,6 +70,20 @@ describe('a simulation', () => {
     const report = await simulation.stop(true);
     expect(report.end.kind).toBe('interrupted');
     expect(report.ok).toBe(true);
+  });
+
+  // A sleeper whose time came while the drain held it must not sleep on for ever.
+  it('goes on after an audit, sleepers too', async () => {
+    const specs = [actor('t', 'ticker', { sleep_us: 200 }, 'daemon'), ...actors(1, 'spinner')];
+    const simulation = await simulate(specs, { workers: 2, events: 'off', watchdog: false });
+    const token = (): number => simulation.machine.words[globalWord(simulation.machine, TOKEN_AT)] as number;
+    for (let round = 0; round < 5; round++) {
+      const before = token();
+      await until(() => token() > before + 3);
+      expect(token()).toBeGreaterThan(before + 3);
+      expect(await simulation.audit()).toBe(0);
+    }
+    await simulation.stop();
   });
 
   it('draws what led to a violation, also for those who subscribe late', async () => {
