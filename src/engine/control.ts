@@ -79,6 +79,8 @@ export interface HostTask {
   readonly sharedPins: SharedArrayBuffer | null;
   readonly options: HostOptions;
   readonly modules: HostModules;
+  /** `modules` are of the blocking form: the worker hosts one actor, which waits in place. */
+  readonly blocking: boolean;
   /** Comlink's port, and the one for {@link Notice}s. */
   readonly control: MessagePort;
   readonly notices: MessagePort;

@@ -158,6 +158,11 @@ export class HostLoop {
     this.#actors.splice(this.#actors.indexOf(a), 1);
   }
 
+  /** Something waits for a turn of the event loop: the worker does not sleep before. */
+  wantTurn(): void {
+    this.controlSeen = -1;
+  }
+
   /** Lets an actor return at the top of its loop. */
   retire(a: HostedActor): void {
     a.retiring = true;
@@ -224,6 +229,8 @@ export class HostLoop {
       if (a.mode === MODE_STOPPED) {
         a.mode = a.modeBeforeStop;
         if (a.mode === MODE_RUNNABLE) this.#enable(a);
+        // the timers that were due while it stood still did not count it
+        else if (a.mode === MODE_ON_TIMER && a.wakeAt < this.#nextTimer) this.#nextTimer = a.wakeAt;
       }
       if (!a.ctx.finish) continue;
       if (concerned) this.#pending++;

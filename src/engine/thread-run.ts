@@ -219,7 +219,8 @@ export class ThreadedRun implements ThreadRun {
   }
 
   #launch(worker: number, actors: readonly number[]): HostLink {
-    const { host: options, modules, events } = this.#options;
+    const { host: options, events, blockingModules } = this.#options;
+    const blocking = blockingModules !== null && actors.length === 1;
     const task = {
       plan: this.plan,
       machine: this.machine.buffer,
@@ -232,7 +233,8 @@ export class ThreadedRun implements ThreadRun {
       ledgers: this.ledgers[worker] ?? null,
       sharedPins: this.#options.sharedPins,
       options,
-      modules,
+      modules: blocking ? blockingModules : this.#options.modules,
+      blocking,
     };
     return new HostLink(this.machine, this.#pool, task, {
       violation: (violation) => this.#violation(violation),

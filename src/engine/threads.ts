@@ -42,6 +42,11 @@ export interface ThreadOptions extends Partial<HostOptions> {
   readonly sharedPins?: SharedArrayBuffer | null;
   /** Where workers find kernel, probe and actors; the real rooms by default. */
   readonly modules?: Partial<HostModules>;
+  /**
+   * `auto`: a worker that hosts one actor runs the kernel's blocking form. `coroutines`: all run coroutines, so that actors
+   * can be moved together while the run goes on, and a freeze stops them at any schedule point.
+   */
+  readonly form?: 'auto' | 'coroutines';
   /** Looks at the whole machine while all actors stand still. Returns what it finds. */
   readonly audit?: Audit;
   readonly watchdog?: Partial<WatchdogOptions> | false;
@@ -138,6 +143,8 @@ export interface ResolvedOptions {
   readonly ledgers: (worker: number) => SharedArrayBuffer | null;
   readonly sharedPins: SharedArrayBuffer | null;
   readonly modules: HostModules;
+  /** What workers with one actor run; null = the same as all. */
+  readonly blockingModules: HostModules | null;
   readonly audit: Audit;
   readonly watchdog: WatchdogOptions | null;
   readonly rendezvousMs: number;
@@ -151,6 +158,13 @@ export const DEFAULT_MODULES: HostModules = {
   kernel: url('./kernel.js'),
   probe: url('./oracles.js'),
   actors: url('../../actors/index.js'),
+};
+
+/** The blocking form of the same rooms (.ci/blocking.mjs). */
+const BLOCKING_MODULES: HostModules = {
+  kernel: url('../../blocking/src/engine/kernel.js'),
+  probe: DEFAULT_MODULES.probe,
+  actors: url('../../blocking/actors/index.js'),
 };
 
 function resolveOptions(options: ThreadOptions): ResolvedOptions {
@@ -171,6 +185,7 @@ function resolveOptions(options: ThreadOptions): ResolvedOptions {
     ledgers: typeof ledgers === 'function' ? ledgers : () => ledgers,
     sharedPins: options.sharedPins ?? null,
     modules: { ...DEFAULT_MODULES, ...options.modules },
+    blockingModules: options.form === 'coroutines' || options.modules !== undefined ? null : BLOCKING_MODULES,
     audit: options.audit ?? (() => []),
     watchdog: options.watchdog === false ? null : { ...WATCHDOG_DEFAULTS, ...options.watchdog },
     rendezvousMs: options.rendezvousMs ?? 10_000,

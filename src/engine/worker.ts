@@ -22,6 +22,7 @@ import {
   type ProbeModule,
   exposeHost,
 } from './control.js';
+import { Aborted, BlockingWaiter } from './blocking-waiter.js';
 import { HostLoop, SLICE_ABORT, SLICE_END, SLICE_FREEZE } from './host-loop.js';
 import { HostedActor, MODE_RETURNED } from './hosted-actor.js';
 import { ACTOR_THREW, PARKED_FROZEN, PHASE_FREEZE, PHASE_RUN, phaseKind, tierOf } from './phase.js';
@@ -29,7 +30,7 @@ import { ACTOR_THREW, PARKED_FROZEN, PHASE_FREEZE, PHASE_RUN, phaseKind, tierOf 
 /** Events that one schedule point may write, counted generously: what a resume may need of a lossless ring. */
 const EVENTS_PER_POINT = 2;
 
-const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+const immediate = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
 /** Microseconds of this worker's clock. */
 const clock = (): number => performance.now() * 1000;
@@ -42,6 +43,7 @@ class Host implements HostApi {
   readonly #kinds: ActorsModule['ACTOR_KINDS'];
   readonly #ring: RingWriter;
   readonly #loop: HostLoop;
+  readonly #waiter: BlockingWaiter;
   readonly #retiring = new Map<number, (luggage: ActorLuggage) => void>();
   #violationsTold = 0;
   #slices = 0;
@@ -51,7 +53,7 @@ class Host implements HostApi {
     this.#task = task;
     this.#m = new Machine(task.plan.machine, task.machine);
     this.#kernel = kernels.resolveKernel(task.plan.kernel);
-    this.#probe = probes.createProbe(this.#m, task.plan, 'threads', task.ledgers);
+    this.#probe = probes.createProbe(this.#m, task.plan, 'threads', task.ledgers, task.sharedPins);
     this.#kinds = actors.ACTOR_KINDS;
     this.#ring = new RingWriter(task.ring, task.lossy, task.recorder);
     const lossless = this.#ring.active && !task.lossy && !task.recorder;
@@ -62,6 +64,7 @@ class Host implements HostApi {
       beforeDrained: () => this.#tellViolations(),
       returned: (actor) => this.#returned(actor),
     });
+    this.#waiter = new BlockingWaiter(this.#m, task.worker, this.#loop, this.#ring, reserve, task.options.timeouts);
     for (const actor of task.actors) this.#admit(actor, null);
     exposeHost(this, task.control);
   }
@@ -106,6 +109,9 @@ class Host implements HostApi {
   }
 
   spawn(actor: number, luggage: ActorLuggage | null): void {
+    if (this.#task.blocking && this.#loop.actors.some((a) => a.mode !== MODE_RETURNED)) {
+      throw new Error(`worker ${this.#task.worker} hosts an actor in the blocking form: start the run with form 'coroutines'`);
+    }
     if (this.#loop.actors.some((a) => a.actor === actor)) throw new Error(`actor ${actor} is here already`);
     this.#admit(actor, luggage);
   }
@@ -127,7 +133,7 @@ class Host implements HostApi {
   async run(): Promise<HostResult> {
     for (;;) {
       await this.#park(() => this.#paused && phaseKind(this.#phaseWord()) === PHASE_RUN);
-      const why = this.#loop.slice();
+      const why = this.#slice();
       this.#slices++;
       if (why === SLICE_END || why === SLICE_ABORT) break;
       this.#loop.clocks.publish();
@@ -137,6 +143,15 @@ class Host implements HostApi {
     }
     this.#ring.close();
     return { violations: this.#probe.violations, stats: this.stats() };
+  }
+
+  #slice(): number {
+    try {
+      return this.#loop.slice();
+    } catch (error) {
+      if (error instanceof Aborted) return SLICE_ABORT;
+      throw error;
+    }
   }
 
   /** After an actor has thrown: leaves its mark and stops everybody, since its locks stay held. */
@@ -165,7 +180,10 @@ class Host implements HostApi {
     if (kind === undefined) throw new RangeError(`actor ${spec.name}: unknown kind ${JSON.stringify(spec.kind)}`);
     const ctx = new Context(this.#m, this.#kernel, this.#probe, this.#ring, actor, spec.node, plan.seed, clock);
     if (luggage !== null) Object.assign(ctx, luggage);
-    this.#loop.add(new HostedActor(actor, tierOf(spec), ctx, kind(ctx, spec, plan)));
+    if (this.#task.blocking) ctx.waiter = this.#waiter;
+    const hosted = new HostedActor(actor, tierOf(spec), ctx, kind(ctx, spec, plan));
+    this.#waiter.serve(hosted);
+    this.#loop.add(hosted);
   }
 
   #returned(hosted: HostedActor): void {
@@ -176,6 +194,7 @@ class Host implements HostApi {
     }
     this.#retiring.delete(hosted.actor);
     // not from inside the loop over the actors
+    this.#loop.wantTurn();
     setImmediate(() => {
       this.#loop.remove(hosted);
       retired(luggageOf(hosted.ctx));
@@ -199,10 +218,14 @@ class Host implements HostApi {
     return Atomics.load(this.#m.words, HDR_PHASE);
   }
 
-  /** One turn of the event loop: control calls are answered, violations leave. */
+  /**
+   * One whole turn of the event loop: control calls are answered, violations leave. The first immediate may come in the
+   * turn under way, after its look at the message ports; between it and the second one stands a whole look.
+   */
   async #turn(): Promise<void> {
     this.#loop.controlSeen = Atomics.load(this.#m.words, HDR_CONTROL_SEQ);
-    await turn();
+    await immediate();
+    await immediate();
   }
 
   /** Stands still while `frozen()`; control calls are answered. */

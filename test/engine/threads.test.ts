@@ -152,6 +152,13 @@ describe('control', () => {
     );
   });
 
+  it('moves the only actor of a worker, with time-outs off', async () => {
+    const run = await start(actors(2, 'locks'), { timeouts: false });
+    await run.move(0, 1);
+    await run.move(0, 0);
+    expect((await run.finish()).kind).toBe('finished');
+  });
+
   it('tells a violation while the run goes on', async () => {
     const run = await start([actor('bad', 'doomed', { how: 4 }), actor('t', 'ticker', {}, 'daemon')]);
     const seen = await new Promise((resolve) => void run.onViolation(resolve));
