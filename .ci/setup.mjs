@@ -25,4 +25,5 @@ if (modified('node_modules/.package-lock.json') < modified('package-lock.json'))
   run('npm', ['ci', '--no-audit', '--no-fund', '--silent']); // its `prepare` builds
 } else {
   run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.']);
+  run(process.execPath, ['.ci/blocking.mjs']);
 }

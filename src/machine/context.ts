@@ -239,6 +239,18 @@ export const RULES_V6_18: KernelRules = {
 /** MAX_GATHER_BATCH: folios that an mmu_gather holds before it must flush and free them. */
 export const GATHER_FOLIOS = 510;
 
+/** What the blocking form of kernel code calls where the coroutine form yields; the engine lends one. */
+export interface Waiter {
+  /** Returns when the actor may go on; `ctx.quantum` is full again. */
+  yielded(ctx: Context, effect: number): void;
+}
+
+const NO_WAITER: Waiter = {
+  yielded: () => {
+    throw new Error('the blocking form of kernel code runs where nobody waits for it');
+  },
+};
+
 /**
  * What one actor's coroutines run in: the kernel's `current` and `smp_processor_id()`, plus what the engine lends.
  * One object shape for all actors; every field is set in the constructor.
@@ -260,6 +272,7 @@ export class Context {
   /** Microseconds, lent by the engine for latency statistics only; always 0 in one-thread runs. */
   readonly clock: () => number;
 
+  waiter: Waiter = NO_WAITER;
   /** Schedule points left before the next yield; 0 in one-thread runs, so that each point yields. */
   quantum = 0;
   /** Lamport time: the actor's clock (one-thread runs: the step number, with tick 0). */

@@ -1,0 +1,123 @@
+/**
+ * What stands behind a schedule point of the kernel's blocking form (.ci/blocking.mjs): the actor is alone on its worker,
+ * so a wait is done in place, by the same protocol by which a host loop sleeps (machine/wait.ts), and a point at
+ * which the quantum is spent only looks whether the run is being aborted and whether the event ring has room.
+ *
+ * A freeze lets the operation under way go on; the actor stops at its next idle point, or where it sleeps.
+ */
+import type { Context, Waiter } from '../machine/context.js';
+import { FIRST_WAIT, WAIT_LOCK, effectKind, effectWord } from '../machine/effects.js';
+import {
+  ACTOR_EFFECT, ACTOR_STATE, ACTOR_STEPS, HDR_ABORT, HDR_PHASE, type Machine, WORKER_CURRENT, workerWord,
+} from '../machine/layout.js';
+import { STAT, countStat } from '../machine/stats.js';
+import { WAITERS } from '../machine/wait.js';
+import type { RingWriter } from '../events/ring.js';
+import type { Doorbell } from './doorbell.js';
+import type { EventClock } from './event-clock.js';
+import { type HostedActor, MODE_ON_LOCK, MODE_ON_WORD, MODE_RUNNABLE, recordWait } from './hosted-actor.js';
+import { ACTOR_BLOCKED, ACTOR_RUNNABLE, PARKED_ASLEEP, PARKED_FROZEN, PHASE_FREEZE, phaseKind } from './phase.js';
+
+/** Thrown through the actor's stack when the run is aborted: nobody will ring. */
+export class Aborted extends Error {
+  override readonly name = 'Aborted';
+}
+
+/** Sleepers look up this often when `timeouts` is on. */
+const SLEEP_MS_MAX = 20;
+const READER_MS_MAX = 5;
+
+/** The parts of a host that a waiter uses, and the host's knobs, which may change. */
+export interface WaiterHost {
+  readonly doorbell: Doorbell;
+  readonly clocks: EventClock;
+  quantum: number;
+  spinTurns: number;
+  sleeps: number;
+  ringWaits: number;
+}
+
+export class BlockingWaiter implements Waiter {
+  readonly #m: Machine;
+  readonly #words: Int32Array;
+  readonly #host: WaiterHost;
+  readonly #ring: RingWriter;
+  readonly #ringReserve: number;
+  readonly #timeoutMs: number;
+  readonly #currentAt: number;
+  #actor: HostedActor | null = null;
+
+  constructor(m: Machine, worker: number, host: WaiterHost, ring: RingWriter, ringReserve: number, timeouts: boolean) {
+    this.#m = m;
+    this.#words = m.words;
+    this.#host = host;
+    this.#ring = ring;
+    this.#ringReserve = ringReserve;
+    this.#timeoutMs = timeouts ? SLEEP_MS_MAX : Infinity;
+    this.#currentAt = workerWord(m, worker, WORKER_CURRENT);
+  }
+
+  /** The one actor of the worker. */
+  serve(actor: HostedActor): void {
+    this.#actor = actor;
+  }
+
+  yielded(ctx: Context, effect: number): void {
+    const words = this.#words;
+    const steps = ctx.recordAt + ACTOR_STEPS;
+    words[steps] = ((words[steps] as number) + 1) | 0;
+    words[ctx.recordAt + ACTOR_EFFECT] = effect;
+    if (Atomics.load(words, HDR_ABORT) !== 0) throw new Aborted();
+    if (this.#ringReserve !== 0 && this.#ring.room() < this.#ringReserve) this.#awaitReader(ctx);
+    if (effectKind(effect) >= FIRST_WAIT) this.#await(ctx, effectKind(effect), effectWord(effect));
+    ctx.quantum = this.#host.quantum;
+  }
+
+  /** Waits while `word` holds ctx.waitValue: looks for some turns, then sleeps. */
+  #await(ctx: Context, kind: number, word: number): void {
+    const words = this.#words;
+    const value = ctx.waitValue;
+    const mask = kind === WAIT_LOCK ? ~WAITERS : -1;
+    const { doorbell } = this.#host;
+    for (let turn = this.#host.spinTurns; turn > 0; turn--) {
+      doorbell.sample();
+      if (((words[word] as number) & mask) !== value) return;
+    }
+    const actor = this.#actor as HostedActor;
+    actor.kind = kind;
+    actor.word = word;
+    actor.value = value;
+    actor.mode = kind === WAIT_LOCK ? MODE_ON_LOCK : MODE_ON_WORD;
+    recordWait(actor, ACTOR_BLOCKED);
+    for (;;) {
+      const sample = doorbell.sample();
+      if (Atomics.load(words, HDR_ABORT) !== 0) throw new Aborted();
+      if (phaseKind(Atomics.load(words, HDR_PHASE)) === PHASE_FREEZE) {
+        this.#sleep(ctx, sample, PARKED_FROZEN);
+        continue;
+      }
+      if (!doorbell.register(actor)) break;
+      this.#host.clocks.publish();
+      this.#sleep(ctx, sample, PARKED_ASLEEP);
+      if (phaseKind(Atomics.load(words, HDR_PHASE)) !== PHASE_FREEZE && (Atomics.load(words, word) & mask) !== value) break;
+    }
+    actor.mode = MODE_RUNNABLE;
+    words[ctx.recordAt + ACTOR_STATE] = ACTOR_RUNNABLE;
+  }
+
+  #sleep(ctx: Context, sample: number, parked: number): void {
+    this.#host.sleeps++;
+    countStat(this.#m, ctx.actor, STAT.sleeps, 1);
+    this.#host.clocks.raise(this.#host.doorbell.wait(sample, parked, this.#timeoutMs));
+    this.#words[this.#currentAt] = ctx.actor + 1;
+  }
+
+  /** A lossless ring is full: the reader's turn. */
+  #awaitReader(ctx: Context): void {
+    this.#host.ringWaits++;
+    countStat(this.#m, ctx.actor, STAT.waits, 1);
+    for (let begins = true; !this.#host.doorbell.waitForReader(this.#ringReserve, READER_MS_MAX, begins); begins = false) {
+      if (Atomics.load(this.#words, HDR_ABORT) !== 0) throw new Aborted();
+    }
+  }
+}
