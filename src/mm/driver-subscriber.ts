@@ -1,7 +1,7 @@
 /**
- * A second notifier subscriber, as GPU drivers have one: its invalidate_range_start takes the driver's mutex, which its own
- * workers hold while they look user pages up. Legal as long as the notifier may sleep; under a PTL it is the deadlock of
- * policy (e) (kernel-model 5 (e)).
+ * A second notifier subscriber, as GPU drivers have one: its invalidate_range_start takes the driver's mutex, which its
+ * own workers hold while they look user pages up. Legal as long as the notifier may sleep; under a PTL it is the
+ * deadlock of policy (e) (kernel-model 5 (e)).
  */
 import { EAGAIN } from '../machine/abi.js';
 import type { Context, Coroutine, SubscriberOps } from '../machine/context.js';
@@ -14,7 +14,12 @@ import { mutexLock, mutexTrylock, mutexUnlock } from '../locks/exclusive.js';
 /** The callbacks of SUBSCRIBER_DRIVER. The device has no entries here to take away: the mutex is what matters. */
 export const DRIVER_SUBSCRIBER: SubscriberOps = {
   *invalidateRangeStart(
-    ctx: Context, _id: number, _start: number, _end: number, _event: number, blockable: boolean,
+    ctx: Context,
+    _id: number,
+    _start: number,
+    _end: number,
+    _event: number,
+    blockable: boolean,
   ): Coroutine {
     const mutex = globalLock(ctx.m, GLOBAL_DRIVER_MUTEX);
     if (--ctx.quantum < 0) yield acquires(mutex);

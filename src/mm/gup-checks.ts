@@ -3,8 +3,19 @@
  * gup_must_unshare (mm/gup.c, mm/internal.h, v6.18; kernel-model 3.10.1 steps 1 and 3 b to e).
  */
 import {
-  EFAULT, FOLL_FORCE, FOLL_HONOR_NUMA_FAULT, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, VM_EXEC, VM_IO, VM_MAYWRITE, VM_PFNMAP,
-  VM_READ, VM_SHARED, VM_WRITE,
+  EFAULT,
+  FOLL_FORCE,
+  FOLL_HONOR_NUMA_FAULT,
+  FOLL_LONGTERM,
+  FOLL_PIN,
+  FOLL_WRITE,
+  VM_EXEC,
+  VM_IO,
+  VM_MAYWRITE,
+  VM_PFNMAP,
+  VM_READ,
+  VM_SHARED,
+  VM_WRITE,
 } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads } from '../machine/effects.js';
@@ -44,11 +55,18 @@ export function gupCanFollowProtnone(ctx: Context, vmFlags: number, flags: numbe
 }
 
 /**
- * can_follow_write_common(): may FOLL_FORCE write through the read-only `entry` of `pfn`? Only an exclusive anonymous page
- * of a private mapping: its copy has been made (Z09 to Z11). Under the lock of the entry.
+ * can_follow_write_common(): may FOLL_FORCE write through the read-only `entry` of `pfn`? Only an exclusive anonymous
+ * page of a private mapping: its copy has been made (Z09 to Z11). Under the lock of the entry.
  */
-export function* canForceWrite(ctx: Context, vmFlags: number, flags: number, entry: number, pfn: number): Coroutine<boolean> {
-  if ((flags & FOLL_FORCE) === 0 || (vmFlags & (VM_SHARED | VM_WRITE)) !== 0 || (vmFlags & VM_MAYWRITE) === 0) return false;
+export function* canForceWrite(
+  ctx: Context,
+  vmFlags: number,
+  flags: number,
+  entry: number,
+  pfn: number,
+): Coroutine<boolean> {
+  if ((flags & FOLL_FORCE) === 0 || (vmFlags & (VM_SHARED | VM_WRITE)) !== 0 || (vmFlags & VM_MAYWRITE) === 0)
+    return false;
   if (isZeroPfn(pfn) || (entry & (PTE_UFFD_WP | PTE_SOFT_DIRTY)) !== 0) return false;
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, pfn));
   return pageAnonExclusive(ctx, pfn);
@@ -59,7 +77,13 @@ export function* canForceWrite(ctx: Context, vmFlags: number, flags: number, ent
  * @param pfn the page whose exclusive bit counts: the subpage, or the head of a PMD-mapped THP
  * @param cow whether the mapping is a COW mapping (GUP-fast, which knows no VMA, says yes)
  */
-export function* gupMustUnshare(ctx: Context, flags: number, cow: boolean, head: number, pfn: number): Coroutine<boolean> {
+export function* gupMustUnshare(
+  ctx: Context,
+  flags: number,
+  cow: boolean,
+  head: number,
+  pfn: number,
+): Coroutine<boolean> {
   if (ctx.kernel.rules.wpReuse !== 'v5.19') return false;
   // with FOLL_WRITE the entry is writable, hence the page exclusive
   if ((flags & (FOLL_WRITE | FOLL_PIN)) !== FOLL_PIN) return false;

@@ -1,23 +1,44 @@
 /**
- * GUP-fast: takes a page without any lock (mm/gup.c gup_fast, v6.18; kernel-model 3.10.3). Interrupts are off from the first
- * table that it reads to the last, so that a page-table page which it may walk is not freed under it (LK10). Sound by
- * pairing: changers clear the entry, then read the pins; this raises the count, then reads the entry again.
+ * GUP-fast: takes a page without any lock (mm/gup.c gup_fast, v6.18; kernel-model 3.10.3). Interrupts are off from the
+ * first table that it reads to the last, so that a page-table page which it may walk is not freed under it (LK10).
+ * Sound by pairing: changers clear the entry, then read the pins; this raises the count, then reads the entry again.
  */
 import {
-  COMPOUND_TAIL, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, GUP_PIN_COUNTING_BIAS, PG_UNPINNABLE_ZONE,
+  COMPOUND_TAIL,
+  FOLL_LONGTERM,
+  FOLL_PIN,
+  FOLL_WRITE,
+  GUP_PIN_COUNTING_BIAS,
+  PG_UNPINNABLE_ZONE,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_PIN, REF_TEMP } from '../machine/context.js';
 import { reads, updates, writes } from '../machine/effects.js';
 import { PTE_WRITE, entryPfn, isHardwareValid, isHuge, isSpecial, isTable } from '../machine/entries.js';
 import {
-  CPU_IRQS_OFF, MM_WRITE_PROTECT_SEQ, PAGE_COMPOUND, PAGE_MAPPING, PAGE_PINCOUNT, mmWord, pageWord, pmdWord, pteWord,
+  CPU_IRQS_OFF,
+  MM_WRITE_PROTECT_SEQ,
+  PAGE_COMPOUND,
+  PAGE_MAPPING,
+  PAGE_PINCOUNT,
+  mmWord,
+  pageWord,
+  pmdWord,
+  pteWord,
 } from '../machine/layout.js';
 import { wake } from '../machine/wait.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { fetchAdd, readOnce, writeOnce, xchg } from '#words';
 import {
-  flagsWord, folioMapping, folioPut, folioTestLarge, mappingIsAnon, refAdd, refAddUnlessZero, refsWord, testFlag,
+  flagsWord,
+  folioMapping,
+  folioPut,
+  folioTestLarge,
+  mappingIsAnon,
+  refAdd,
+  refAddUnlessZero,
+  refsWord,
+  testFlag,
 } from './folio.js';
 import { gupMustUnshare } from './gup-checks.js';
 import { gupPutFolio } from './gup-grab.js';
@@ -143,7 +164,13 @@ function* tryGrabFolioFast(ctx: Context, mm: number, vpn: number, pfn: number, f
 
 /** Steps 6 to 8: the entries are what they were, the folio may be had, and a read-only pin would stay true. */
 function* stillAllowed(
-  ctx: Context, flags: number, pmdAt: number, pmd: number, entryAt: number, entry: number, head: number,
+  ctx: Context,
+  flags: number,
+  pmdAt: number,
+  pmd: number,
+  entryAt: number,
+  entry: number,
+  head: number,
 ): Coroutine<boolean> {
   const { m, words } = ctx;
   // khugepaged clears the PMD only, so the PTE alone would not tell (v6.1, Z04)

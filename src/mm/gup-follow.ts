@@ -1,14 +1,20 @@
 /**
- * follow_page_mask: the page that an address maps now, grabbed under the lock of its entry (mm/gup.c follow_page_pte and
- * follow_huge_pmd, v6.18; kernel-model 3.10.1 step 3). This is the moment of pinning of the slow path.
+ * follow_page_mask: the page that an address maps now, grabbed under the lock of its entry (mm/gup.c follow_page_pte
+ * and follow_huge_pmd, v6.18; kernel-model 3.10.1 step 3). This is the moment of pinning of the slow path.
  */
-import {
-  EEXIST, EMLINK, FOLL_PIN, FOLL_TOUCH, FOLL_WRITE, PG_DIRTY, PG_REFERENCED,
-} from '../machine/abi.js';
+import { EEXIST, EMLINK, FOLL_PIN, FOLL_TOUCH, FOLL_WRITE, PG_DIRTY, PG_REFERENCED } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, releases, updates } from '../machine/effects.js';
 import {
-  PTE_DIRTY, PTE_WRITE, entryPfn, isHuge, isNone, isPresent, isProtnone, isSpecial, isTransHuge,
+  PTE_DIRTY,
+  PTE_WRITE,
+  entryPfn,
+  isHuge,
+  isNone,
+  isPresent,
+  isProtnone,
+  isSpecial,
+  isTransHuge,
 } from '../machine/entries.js';
 import { pmdWord, ptlOf, pteWord } from '../machine/layout.js';
 import { emit } from '../events/emit.js';
@@ -25,8 +31,8 @@ import { vmaFlags } from './vma.js';
 /**
  * follow_page_pte(), with follow_huge_pmd() for a huge leaf. mmap_lock is held.
  * @param flags FOLL_*; with neither FOLL_GET nor FOLL_PIN nothing is taken
- * @returns 1 with the (sub)page in ctx.gupPfn; 0: fault it in; -EMLINK: fault it in unshared; -EEXIST: there is no struct
- *   page; -ENOMEM: no reference could be taken
+ * @returns 1 with the (sub)page in ctx.gupPfn; 0: fault it in; -EMLINK: fault it in unshared; -EEXIST: there is no
+ *   struct page; -ENOMEM: no reference could be taken
  */
 export function* followPagePte(ctx: Context, mm: number, vma: number, vpn: number, flags: number): Coroutine {
   const { m, words } = ctx;

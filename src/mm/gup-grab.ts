@@ -1,7 +1,7 @@
 /**
- * Taking and giving back what GUP holds: try_grab_folio, gup_put_folio and unpin_user_pages_dirty_lock (mm/gup.c, v6.18;
- * kernel-model 3.10.1 f and 3.10.4). A pin of a small folio is 1024 references, a pin of a large one a reference and a
- * _pincount. The zero page has neither.
+ * Taking and giving back what GUP holds: try_grab_folio, gup_put_folio and unpin_user_pages_dirty_lock (mm/gup.c,
+ * v6.18; kernel-model 3.10.1 f and 3.10.4). A pin of a small folio is 1024 references, a pin of a large one a reference
+ * and a _pincount. The zero page has neither.
  */
 import { ENOMEM, FOLL_GET, FOLL_PIN, GUP_PIN_COUNTING_BIAS, PG_DIRTY } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_PIN, REF_TEMP } from '../machine/context.js';
@@ -14,13 +14,22 @@ import { EVENT } from '../events/table.js';
 import { folioLock, folioLockWord, folioUnlock } from '../locks/exclusive.js';
 import { fetchAdd, peek } from '#words';
 import {
-  flagsWord, folioOf, folioRefs, folioTestLarge, isZeroPfn, refAdd, refSubAndTest, refsWord, setFlag, testFlag,
+  flagsWord,
+  folioOf,
+  folioRefs,
+  folioTestLarge,
+  isZeroPfn,
+  refAdd,
+  refSubAndTest,
+  refsWord,
+  setFlag,
+  testFlag,
 } from './folio.js';
 import { freeFolio } from './page-alloc.js';
 
 /**
- * try_grab_folio() of the folio with head `head`: one reference (FOLL_GET) or one pin (FOLL_PIN). The caller holds the lock of
- * an entry that maps it. With neither flag nothing is taken.
+ * try_grab_folio() of the folio with head `head`: one reference (FOLL_GET) or one pin (FOLL_PIN). The caller holds the
+ * lock of an entry that maps it. With neither flag nothing is taken.
  * @returns 0, or -ENOMEM when the count is not positive (overflow, or a page that is being freed)
  */
 export function* tryGrabFolio(ctx: Context, head: number, flags: number): Coroutine {

@@ -1,9 +1,18 @@
 /**
  * FOLL_LONGTERM: a page that may not be pinned for long where it lies (ZONE_MOVABLE, CMA) is moved first (mm/gup.c
- * check_and_migrate_movable_pages, v6.18; kernel-model 3.10.2). Between the unpin and the next pin anything can happen to
- * the range.
+ * check_and_migrate_movable_pages, v6.18; kernel-model 3.10.2). Between the unpin and the next pin anything can happen
+ * to the range.
  */
-import { EAGAIN, ENOMEM, FOLL_PIN, MECH_LONGTERM_MIGRATE, MIGRATE_SYNC, NUMA_NO_NODE, PG_LRU, PG_UNPINNABLE_ZONE } from '../machine/abi.js';
+import {
+  EAGAIN,
+  ENOMEM,
+  FOLL_PIN,
+  MECH_LONGTERM_MIGRATE,
+  MIGRATE_SYNC,
+  NUMA_NO_NODE,
+  PG_LRU,
+  PG_UNPINNABLE_ZONE,
+} from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads } from '../machine/effects.js';
 import { readOnce } from '#words';
@@ -13,8 +22,8 @@ import { folioIsolateLru, lruAddDrainAll } from './swap.js';
 
 /**
  * check_and_migrate_movable_pages() for the page `pfn`, which the caller has just pinned under mmap_lock.
- * @returns 0: the pin stands; -EAGAIN: unpinned (and moved, if it could be isolated), pin again; -ENOMEM: unpinned, and it
- *   could not be moved
+ * @returns 0: the pin stands; -EAGAIN: unpinned (and moved, if it could be isolated), pin again; -ENOMEM: unpinned, and
+ *   it could not be moved
  */
 export function* checkAndMigrateMovablePages(ctx: Context, pfn: number): Coroutine {
   // folio_is_longterm_pinnable(): the zero page always is

@@ -1,12 +1,33 @@
 /**
  * get_user_pages and pin_user_pages: the loop of follow and fault-in, and the calls that others make (mm/gup.c, v6.18;
- * kernel-model 3.10.1, 3.10.2). One page a call. A fault's success promises nothing: another actor may undo it before the
- * page is looked up again, so the loop goes on until the page is held or a fault fails.
+ * kernel-model 3.10.1, 3.10.2). One page a call. A fault's success promises nothing: another actor may undo it before
+ * the page is looked up again, so the loop goes on until the page is held or a fault fails.
  */
 import {
-  EAGAIN, EBUSY, EEXIST, EFAULT, EHWPOISON, EINTR, EMLINK, ENOMEM, FAULT_FLAG_PIN_ALLOC, FAULT_FLAG_REMOTE,
-  FAULT_FLAG_UNSHARE, FAULT_FLAG_WRITE, FOLL_FAST_ONLY, FOLL_GET, FOLL_HWPOISON, FOLL_LONGTERM, FOLL_PIN, FOLL_TOUCH,
-  FOLL_WRITE, VM_FAULT_COMPLETED, VM_FAULT_HWPOISON, VM_FAULT_OOM, VM_FAULT_RETRY, VM_FAULT_SIGBUS,
+  EAGAIN,
+  EBUSY,
+  EEXIST,
+  EFAULT,
+  EHWPOISON,
+  EINTR,
+  EMLINK,
+  ENOMEM,
+  FAULT_FLAG_PIN_ALLOC,
+  FAULT_FLAG_REMOTE,
+  FAULT_FLAG_UNSHARE,
+  FAULT_FLAG_WRITE,
+  FOLL_FAST_ONLY,
+  FOLL_GET,
+  FOLL_HWPOISON,
+  FOLL_LONGTERM,
+  FOLL_PIN,
+  FOLL_TOUCH,
+  FOLL_WRITE,
+  VM_FAULT_COMPLETED,
+  VM_FAULT_HWPOISON,
+  VM_FAULT_OOM,
+  VM_FAULT_RETRY,
+  VM_FAULT_SIGBUS,
   VM_FAULT_SIGSEGV,
 } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
@@ -129,8 +150,8 @@ export function pinned(ctx: Context, mm: number, vpn: number, pfn: number, flags
 
 /**
  * pin_user_pages_fast(): lockless, and under mmap_lock when that does not do. Takes mmap_lock itself.
- * @returns 1 with ctx.gupPfn and ctx.gupWritable set; 0 (FOLL_FAST_ONLY, and the slow path would be needed); or -errno as
- *   {@link pinUserPages}
+ * @returns 1 with ctx.gupPfn and ctx.gupWritable set; 0 (FOLL_FAST_ONLY, and the slow path would be needed); or -errno
+ *   as {@link pinUserPages}
  */
 export function* pinUserPagesFast(ctx: Context, mm: number, vpn: number, flags: number): Coroutine {
   const wanted = (flags & ~FOLL_GET) | FOLL_PIN;

@@ -1,15 +1,19 @@
 /**
  * The NUMA scan: task_numa_work and change_prot_numa (kernel/sched/fair.c, mm/mempolicy.c, v6.18; kernel-model 3.17). A
- * process's own task work makes stretches of its memory inaccessible, so that the next access tells which node uses them.
- * The filter by which threads have touched a VMA (6.4+) is not modelled: the balancer's actor stands for any of them.
+ * process's own task work makes stretches of its memory inaccessible, so that the next access tells which node uses
+ * them. The filter by which threads have touched a VMA (6.4+) is not modelled: the balancer's actor stands for any of
+ * them.
  */
-import {
-  MECH_NUMA_SCAN, VM_IO, VM_MIXEDMAP, VM_NUMA_BOUND, VM_PFNMAP,
-} from '../machine/abi.js';
+import { MECH_NUMA_SCAN, VM_IO, VM_MIXEDMAP, VM_NUMA_BOUND, VM_PFNMAP } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { LOCAL, acquires, reads, updates, writes } from '../machine/effects.js';
 import {
-  MMF_EXITING, MM_FLAGS, MM_NUMA_NEXT_SCAN, MM_NUMA_SCAN_OFFSET, MM_NUMA_SCAN_SEQ, mmWord,
+  MMF_EXITING,
+  MM_FLAGS,
+  MM_NUMA_NEXT_SCAN,
+  MM_NUMA_SCAN_OFFSET,
+  MM_NUMA_SCAN_SEQ,
+  mmWord,
 } from '../machine/layout.js';
 import { MC_ATTEMPTS, STAT, countMechanism, countStat } from '../machine/stats.js';
 import { LOCK_MMAP } from '../locks/classes.js';
@@ -29,8 +33,8 @@ const skipsVma = (vmFlags: number): boolean =>
   (vmFlags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_NUMA_BOUND)) !== 0 || !vmaIsAccessible(vmFlags);
 
 /**
- * task_numa_work(): one scan of `mm` from where the last one stopped. Gives up when another thread has begun this scan, or
- * when mmap_lock is not to be had at once.
+ * task_numa_work(): one scan of `mm` from where the last one stopped. Gives up when another thread has begun this scan,
+ * or when mmap_lock is not to be had at once.
  * @param scanPages pages that may be changed in one go
  * @returns PTEs (and pages of huge PMDs) that were made hints
  */

@@ -1,8 +1,8 @@
 /**
  * Deferred CPU TLB flushes of batched unmaps (mm/rmap.c set_tlb_ubc_flush_pending, try_to_unmap_flush,
- * flush_tlb_batched_pending, v6.18; kernel-model 3.11 step 4 c and 6). The task remembers what it has unmapped (its tlb_ubc);
- * the mm remembers that there may be such unmaps, so that another changer which finds the entries gone already flushes
- * before it returns (Z19).
+ * flush_tlb_batched_pending, v6.18; kernel-model 3.11 step 4 c and 6). The task remembers what it has unmapped (its
+ * tlb_ubc); the mm remembers that there may be such unmaps, so that another changer which finds the entries gone
+ * already flushes before it returns (Z19).
  */
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, updates } from '../machine/effects.js';
@@ -39,8 +39,8 @@ export function* tryToUnmapFlush(ctx: Context): Coroutine<void> {
 }
 
 /**
- * flush_tlb_batched_pending(): called by zap, mprotect and the NUMA scan once they hold the PTL, before they take an entry
- * that is gone already for flushed.
+ * flush_tlb_batched_pending(): called by zap, mprotect and the NUMA scan once they hold the PTL, before they take an
+ * entry that is gone already for flushed.
  */
 export function* flushTlbBatchedPending(ctx: Context, mm: number): Coroutine<void> {
   const at = mmWord(ctx.m, mm, MM_TLB_FLUSH_BATCHED);

@@ -1,6 +1,6 @@
 /**
- * Huge migration entries: set_pmd_migration_entry and remove_migration_pmd (mm/huge_memory.c, v6.18; kernel-model 3.11). The PMD
- * goes through present-but-invalid, never through none (rule PTE-2).
+ * Huge migration entries: set_pmd_migration_entry and remove_migration_pmd (mm/huge_memory.c, v6.18; kernel-model
+ * 3.11). The PMD goes through present-but-invalid, never through none (rule PTE-2).
  */
 import { EBUSY, PG_ANON_EXCLUSIVE, PG_DIRTY } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_MAP } from '../machine/context.js';
@@ -51,7 +51,12 @@ export function* setPmdMigrationEntry(ctx: Context, mm: number, start: number, h
 
 /** remove_migration_pmd(): the huge migration entry at `start` becomes a huge PMD of `dst`. The PMD lock is held. */
 export function* removeMigrationPmd(
-  ctx: Context, mm: number, vmFlags: number, start: number, dst: number, old: number,
+  ctx: Context,
+  mm: number,
+  vmFlags: number,
+  start: number,
+  dst: number,
+  old: number,
 ): Coroutine<void> {
   const pmdAt = pmdWord(ctx.m, mm, start);
   if (--ctx.quantum < 0) yield updates(refsWord(ctx, dst));

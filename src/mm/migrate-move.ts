@@ -1,16 +1,33 @@
 /**
  * migrate_folio_move: an unmapped folio's content, identity and references go to the new folio (mm/migrate.c, v6.18;
- * kernel-model 3.11 steps 7 to 11). The refs test here is the race-free detector of holders that were not found before: plain
- * references, and pins of pages that were not exclusive.
+ * kernel-model 3.11 steps 7 to 11). The refs test here is the race-free detector of holders that were not found before:
+ * plain references, and pins of pages that were not exclusive.
  */
 import {
-  EAGAIN, EHWPOISON, PG_DIRTY, PG_HAS_HWPOISONED, PG_HWPOISON, PG_MAYBE_SHARED, PG_MLOCKED, PG_REFERENCED, PG_SWAPBACKED,
-  PG_SWAPCACHE, PG_UPTODATE, PG_YOUNG,
+  EAGAIN,
+  EHWPOISON,
+  PG_DIRTY,
+  PG_HAS_HWPOISONED,
+  PG_HWPOISON,
+  PG_MAYBE_SHARED,
+  PG_MLOCKED,
+  PG_REFERENCED,
+  PG_SWAPBACKED,
+  PG_SWAPCACHE,
+  PG_UPTODATE,
+  PG_YOUNG,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_ISOLATED } from '../machine/context.js';
 import { reads, releases, updates, writes } from '../machine/effects.js';
 import {
-  KSM_NODE_KPFN, PAGE_CONTENT, PAGE_CPUPID, PAGE_INDEX, PAGE_LRU_NEXT, PAGE_MAPPING, ksmNodeWord, pageWord,
+  KSM_NODE_KPFN,
+  PAGE_CONTENT,
+  PAGE_CPUPID,
+  PAGE_INDEX,
+  PAGE_LRU_NEXT,
+  PAGE_MAPPING,
+  ksmNodeWord,
+  pageWord,
 } from '../machine/layout.js';
 import { MC_PAGES_MOVED, countMechanism } from '../machine/stats.js';
 import { emit } from '../events/emit.js';
@@ -19,15 +36,24 @@ import { folioLockWord, folioUnlock } from '../locks/exclusive.js';
 import { get, readOnce, set, writeOnce } from '#words';
 import { putAnonVma } from './anon-vma.js';
 import {
-  flagsWord, folioIndex, folioMapping, folioMaps, folioPages, folioPut, folioRefs, mappingId, mappingIsKsm, mapsWord,
-  refsWord, setFlag,
+  flagsWord,
+  folioIndex,
+  folioMapping,
+  folioMaps,
+  folioPages,
+  folioPut,
+  folioRefs,
+  mappingId,
+  mappingIsKsm,
+  mapsWord,
+  refsWord,
+  setFlag,
 } from './folio.js';
 import { removeMigrationPtes } from './migrate-restore.js';
 import { folioAddLru } from './swap.js';
 
 /** What folio_migrate_flags() and folio_migrate_mapping() copy. */
-const MIGRATED_FLAGS =
-  PG_DIRTY | PG_REFERENCED | PG_YOUNG | PG_SWAPBACKED | PG_UPTODATE | PG_MLOCKED | PG_MAYBE_SHARED;
+const MIGRATED_FLAGS = PG_DIRTY | PG_REFERENCED | PG_YOUNG | PG_SWAPBACKED | PG_UPTODATE | PG_MLOCKED | PG_MAYBE_SHARED;
 
 /** __migrate_folio_record(): what the unmap step leaves for the move step, in dst->private. */
 export function migrateFolioRecord(ctx: Context, dst: number, wasMapped: boolean, anonVma: number): void {
@@ -36,8 +62,8 @@ export function migrateFolioRecord(ctx: Context, dst: number, wasMapped: boolean
 const record = (ctx: Context, dst: number): number => get(ctx.words, pageWord(ctx.m, dst, PAGE_LRU_NEXT));
 
 /**
- * migrate_folio_move() of a locked, isolated folio that nothing maps. On success both folios are unlocked, `dst` is on the LRU
- * and `src` has been put; on failure nothing has changed, and the migration entries stay for another try or for
+ * migrate_folio_move() of a locked, isolated folio that nothing maps. On success both folios are unlocked, `dst` is on
+ * the LRU and `src` has been put; on failure nothing has changed, and the migration entries stay for another try or for
  * {@link migrateFolioUndo}.
  * @returns 0; -EAGAIN: somebody holds a reference; -EHWPOISON: the page cannot be read
  */
@@ -58,7 +84,10 @@ export function* migrateFolioMove(ctx: Context, src: number, dst: number): Corou
   return 0;
 }
 
-/** migrate_folio_undo_src() and _dst(): the old folio is mapped again and unlocked, the new one goes. `src` stays isolated. */
+/**
+ * migrate_folio_undo_src() and _dst(): the old folio is mapped again and unlocked, the new one goes. `src` stays
+ * isolated.
+ */
 export function* migrateFolioUndo(ctx: Context, src: number, dst: number): Coroutine<void> {
   const recorded = record(ctx, dst);
   if ((recorded & 1) !== 0) yield* removeMigrationPtes(ctx, src, src);
@@ -116,8 +145,8 @@ function* moveToNewFolio(ctx: Context, src: number, dst: number): Coroutine {
 }
 
 /**
- * folio_migrate_ksm(): the stable node's keyhole turns to the new folio. ksm_get_folio() that finds the old folio's mapping
- * cleared looks at kpfn again, so kpfn must be written first (Z50).
+ * folio_migrate_ksm(): the stable node's keyhole turns to the new folio. ksm_get_folio() that finds the old folio's
+ * mapping cleared looks at kpfn again, so kpfn must be written first (Z50).
  */
 export function* folioMigrateKsm(ctx: Context, src: number, dst: number, node: number): Coroutine<void> {
   const { m, words } = ctx;

@@ -1,16 +1,28 @@
 /**
- * try_to_migrate: every mapping of a locked folio becomes a migration entry (mm/rmap.c, v6.18; kernel-model 3.11 step 4). The
- * notifier is sent to each VMA before anything is known of pins: the thread's complaint.
+ * try_to_migrate: every mapping of a locked folio becomes a migration entry (mm/rmap.c, v6.18; kernel-model 3.11 step
+ * 4). The notifier is sent to each VMA before anything is known of pins: the thread's complaint.
  */
-import {
-  MMU_NOTIFY_CLEAR, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_HWPOISON,
-} from '../machine/abi.js';
+import { MMU_NOTIFY_CLEAR, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_HWPOISON } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_MAP } from '../machine/context.js';
 import { reads, releases, updates, writes } from '../machine/effects.js';
 import {
-  PTE_DIRTY, PTE_SOFT_DIRTY, PTE_WRITE, PTE_YOUNG, SWP_DIRTY, SWP_HWPOISON, SWP_MIGRATION_READ,
-  SWP_MIGRATION_READ_EXCLUSIVE, SWP_MIGRATION_WRITE, SWP_YOUNG, entryPfn, isHuge, isPresent, isSpecial, isTable,
-  isTransHuge, mkSwapEntry,
+  PTE_DIRTY,
+  PTE_SOFT_DIRTY,
+  PTE_WRITE,
+  PTE_YOUNG,
+  SWP_DIRTY,
+  SWP_HWPOISON,
+  SWP_MIGRATION_READ,
+  SWP_MIGRATION_READ_EXCLUSIVE,
+  SWP_MIGRATION_WRITE,
+  SWP_YOUNG,
+  entryPfn,
+  isHuge,
+  isPresent,
+  isSpecial,
+  isTable,
+  isTransHuge,
+  mkSwapEntry,
 } from '../machine/entries.js';
 import { PAGE_MAPPING, pageWord, pmdWord, pteWord, ptlOf } from '../machine/layout.js';
 import { emit } from '../events/emit.js';
@@ -19,8 +31,19 @@ import { LOCK_PMD, LOCK_PTL } from '../locks/classes.js';
 import { spinUnlock } from '../locks/exclusive.js';
 import { readOnce, writeOnce, xchg } from '#words';
 import {
-  clearFlag, flagsWord, folioIndex, folioMapping, folioMaps, folioMaybeDmaPinned, folioPages, mappingIsAnon, mapsWord,
-  pinsWord, refSubAndTest, refsWord, setFlag,
+  clearFlag,
+  flagsWord,
+  folioIndex,
+  folioMapping,
+  folioMaps,
+  folioMaybeDmaPinned,
+  folioPages,
+  mappingIsAnon,
+  mapsWord,
+  pinsWord,
+  refSubAndTest,
+  refsWord,
+  setFlag,
 } from './folio.js';
 import { splitHugePmdLocked } from './huge-memory-split.js';
 import { thpStart } from './huge-memory.js';
@@ -36,7 +59,9 @@ import { vmaEnd, vmaMm } from './vma.js';
 export const TTU_SPLIT_HUGE_PMD = 1 << 0;
 /** The CPU flush is deferred to tryToUnmapFlush (TTU_BATCH_FLUSH). */
 export const TTU_BATCH = 1 << 1;
-/** Entries are looked at under their lock only: waits for a zap that has cleared one and not yet dropped its mapcount. */
+/**
+ * Entries are looked at under their lock only: waits for a zap that has cleared one and not yet dropped its mapcount.
+ */
 export const TTU_SYNC = 1 << 2;
 /** The caller holds the anon_vma's rwsem. */
 export const TTU_RMAP_LOCKED = 1 << 3;
@@ -104,7 +129,13 @@ function* splitHugePmdAddress(ctx: Context, mm: number, vma: number, start: numb
 
 /** page_vma_mapped_walk() over [vpn, end) with what is to be done at each mapping. 1, 0 (stays mapped) or RESTART. */
 function* unmapFolio(
-  ctx: Context, mm: number, vma: number, head: number, vpn: number, end: number, flags: number,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  head: number,
+  vpn: number,
+  end: number,
+  flags: number,
 ): Coroutine {
   const { m, words } = ctx;
   const pmdAt = pmdWord(m, mm, vpn);
@@ -130,7 +161,13 @@ function* unmapFolio(
 }
 
 function* unmapPtes(
-  ctx: Context, mm: number, head: number, vpn: number, end: number, flags: number, hint: number,
+  ctx: Context,
+  mm: number,
+  head: number,
+  vpn: number,
+  end: number,
+  flags: number,
+  hint: number,
 ): Coroutine {
   const { m, words } = ctx;
   const pages = folioPages(ctx, head);
@@ -164,7 +201,13 @@ function* unmapPtes(
 
 /** Steps c to h at one PTE, under its PTL. False: pinned, and the PTE is what it was. */
 function* unmapPte(
-  ctx: Context, mm: number, vpn: number, head: number, pfn: number, pteAt: number, flags: number,
+  ctx: Context,
+  mm: number,
+  vpn: number,
+  head: number,
+  pfn: number,
+  pteAt: number,
+  flags: number,
 ): Coroutine<boolean> {
   const { words } = ctx;
   if (--ctx.quantum < 0) yield updates(pteAt);
@@ -214,8 +257,8 @@ export function mkMigrationEntry(entry: number, pfn: number, exclusive: boolean,
 }
 
 /**
- * folio_try_share_anon_rmap_pte() / _pmd(): after the entry was cleared, gives up the exclusive bit of `pfn` unless the folio
- * is pinned. Either GUP-fast sees the cleared entry, or this sees its pin. Under the lock of the entry.
+ * folio_try_share_anon_rmap_pte() / _pmd(): after the entry was cleared, gives up the exclusive bit of `pfn` unless the
+ * folio is pinned. Either GUP-fast sees the cleared entry, or this sees its pin. Under the lock of the entry.
  */
 export function* folioTryShareAnonRmap(ctx: Context, head: number, pfn: number): Coroutine<boolean> {
   if (--ctx.quantum < 0) yield reads(pinsWord(ctx, head));

@@ -1,13 +1,29 @@
 /**
- * remove_migration_ptes: every migration entry of `src` becomes an ordinary entry of `dst`; with dst = src a migration, or the
- * split of a huge page, is undone (mm/migrate.c, v6.18; kernel-model 3.11 step 10). No notifier: nothing was mapped.
+ * remove_migration_ptes: every migration entry of `src` becomes an ordinary entry of `dst`; with dst = src a migration,
+ * or the split of a huge page, is undone (mm/migrate.c, v6.18; kernel-model 3.11 step 10). No notifier: nothing was
+ * mapped.
  */
 import { PG_ANON_EXCLUSIVE, PG_DIRTY, PG_MLOCKED, VM_LOCKED } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_MAP } from '../machine/context.js';
 import { reads, releases, updates, writes } from '../machine/effects.js';
 import {
-  PTE_DIRTY, PTE_PRESENT, PTE_SOFT_DIRTY, PTE_SPECIAL, PTE_WRITE, PTE_YOUNG, SWP_DIRTY, SWP_MIGRATION_READ,
-  SWP_MIGRATION_WRITE, SWP_YOUNG, entryPfn, isHuge, isHugeMigration, isMigrationEntry, isNone, mkEntry, swapType,
+  PTE_DIRTY,
+  PTE_PRESENT,
+  PTE_SOFT_DIRTY,
+  PTE_SPECIAL,
+  PTE_WRITE,
+  PTE_YOUNG,
+  SWP_DIRTY,
+  SWP_MIGRATION_READ,
+  SWP_MIGRATION_WRITE,
+  SWP_YOUNG,
+  entryPfn,
+  isHuge,
+  isHugeMigration,
+  isMigrationEntry,
+  isNone,
+  mkEntry,
+  swapType,
 } from '../machine/entries.js';
 import { PAGE_CONTENT, PAGE_MAPPING, pageWord, pmdWord, pteWord, ptlOf } from '../machine/layout.js';
 import { emit } from '../events/emit.js';
@@ -16,7 +32,16 @@ import { LOCK_PMD, LOCK_PTL } from '../locks/classes.js';
 import { spinUnlock } from '../locks/exclusive.js';
 import { readOnce, writeOnce } from '#words';
 import {
-  ZERO_PFN, flagsWord, folioIndex, folioMapping, folioPages, folioTestLarge, mappingIsAnon, refAdd, refsWord, setFlag,
+  ZERO_PFN,
+  flagsWord,
+  folioIndex,
+  folioMapping,
+  folioPages,
+  folioTestLarge,
+  mappingIsAnon,
+  refAdd,
+  refsWord,
+  setFlag,
 } from './folio.js';
 import { protBits, thpStart } from './huge-memory.js';
 import { removeMigrationPmd } from './migrate-huge.js';
@@ -50,7 +75,13 @@ export function* removeMigrationPtes(ctx: Context, src: number, dst: number, fla
 
 /** remove_migration_pte(): [vpn, end) of one VMA, looked at under the entries' locks (PVMW_SYNC). */
 function* removeMigrationPte(
-  ctx: Context, vma: number, vpn: number, end: number, src: number, dst: number, flags: number,
+  ctx: Context,
+  vma: number,
+  vpn: number,
+  end: number,
+  src: number,
+  dst: number,
+  flags: number,
 ): Coroutine<void> {
   const { m, words } = ctx;
   const mm = vmaMm(ctx, vma);
@@ -90,7 +121,14 @@ function* removeMigrationPte(
 
 /** One migration PTE becomes a PTE of subpage `pfn` of the folio `head`. Under the PTL. */
 function* restorePte(
-  ctx: Context, mm: number, vmFlags: number, vpn: number, head: number, pfn: number, pteAt: number, old: number,
+  ctx: Context,
+  mm: number,
+  vmFlags: number,
+  vpn: number,
+  head: number,
+  pfn: number,
+  pteAt: number,
+  old: number,
   flags: number,
 ): Coroutine<void> {
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
@@ -127,8 +165,8 @@ export const restoredExclusive = (ctx: Context, old: number): boolean =>
   ctx.kernel.rules.wpReuse === 'v5.19' && swapType(old) !== SWP_MIGRATION_READ;
 
 /**
- * The entry that a migration entry becomes: mk_pte with the VMA's protection, so that a NUMA hint is gone; writable only if
- * the entry was; dirty only if the folio is still dirty.
+ * The entry that a migration entry becomes: mk_pte with the VMA's protection, so that a NUMA hint is gone; writable
+ * only if the entry was; dirty only if the folio is still dirty.
  */
 export function presentFromMigration(vmFlags: number, old: number, pfn: number, headFlags: number): number {
   const prot = protBits(vmFlags);

@@ -1,15 +1,23 @@
 /**
- * migrate_pages: moves isolated folios to other frames (mm/migrate.c, v6.18; kernel-model 3.11). Two loops since v6.8: unmap
- * everything, with a notifier for each VMA and each try; then move what was unmapped, without one. ASYNC (the NUMA balancer)
- * tries 10 times; the other modes make one ASYNC batch of 3 tries first and then 7 more, folio by folio, that may sleep.
- * v6.1 unmapped and moved in one loop of 10.
+ * migrate_pages: moves isolated folios to other frames (mm/migrate.c, v6.18; kernel-model 3.11). Two loops since v6.8:
+ * unmap everything, with a notifier for each VMA and each try; then move what was unmapped, without one. ASYNC (the
+ * NUMA balancer) tries 10 times; the other modes make one ASYNC batch of 3 tries first and then 7 more, folio by folio,
+ * that may sleep. v6.1 unmapped and moved in one loop of 10.
  *
- * So a pinned exclusive page costs 10 notifier pairs, a page with a plain reference one a batch. THPs that cannot be had
- * whole are not split here: the caller gets -ENOMEM, as NUMA balancing does.
+ * So a pinned exclusive page costs 10 notifier pairs, a page with a plain reference one a batch. THPs that cannot be
+ * had whole are not split here: the caller gets -ENOMEM, as NUMA balancing does.
  */
 import {
-  EAGAIN, EBUSY, ENOMEM, MECH_LONGTERM_MIGRATE, MIGRATE_ASYNC, MIGRATE_SYNC, MIGRATE_SYNC_LIGHT, NUMA_NO_NODE,
-  PG_UPTODATE, PG_WRITEBACK,
+  EAGAIN,
+  EBUSY,
+  ENOMEM,
+  MECH_LONGTERM_MIGRATE,
+  MIGRATE_ASYNC,
+  MIGRATE_SYNC,
+  MIGRATE_SYNC_LIGHT,
+  NUMA_NO_NODE,
+  PG_UPTODATE,
+  PG_WRITEBACK,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_ISOLATED } from '../machine/context.js';
 import { LOCAL, acquires, reads } from '../machine/effects.js';
@@ -22,8 +30,19 @@ import { folioLock, folioLockWord, folioTrylock } from '../locks/exclusive.js';
 import { readOnce } from '#words';
 import { getAnonVma, putAnonVma } from './anon-vma.js';
 import {
-  flagsWord, folioMapping, folioMaps, folioOrder, folioPages, folioPut, folioRefs, mappingId, mappingIsAnon, mappingIsKsm,
-  mapsWord, pageNode, refsWord,
+  flagsWord,
+  folioMapping,
+  folioMaps,
+  folioOrder,
+  folioPages,
+  folioPut,
+  folioRefs,
+  mappingId,
+  mappingIsAnon,
+  mappingIsKsm,
+  mapsWord,
+  pageNode,
+  refsWord,
 } from './folio.js';
 import { tryToUnmapFlush } from './migrate-flush.js';
 import { migrateFolioRecord, migrateFolioUndo, unlock } from './migrate-move.js';
@@ -40,10 +59,11 @@ const SYNC_PASSES = 7;
 const FREED = 0;
 
 /**
- * migrate_pages(). Consumes the isolation of every folio: those that move are freed, those that stay go back to the LRU.
+ * migrate_pages(). Consumes the isolation of every folio: those that move are freed, those that stay go back to the
+ * LRU.
  * @param pfns heads of isolated folios
- * @param node only this node's frames will do; NUMA_NO_NODE: any, nearest first. Under MECH_LONGTERM_MIGRATE only frames
- *   that may be pinned for long
+ * @param node only this node's frames will do; NUMA_NO_NODE: any, nearest first. Under MECH_LONGTERM_MIGRATE only
+ *   frames that may be pinned for long
  * @param mode MIGRATE_*
  * @returns folios that were not migrated
  */
@@ -85,7 +105,12 @@ export function* migratePages(ctx: Context, pfns: number[], node: number, mode: 
  * @returns 0 or -ENOMEM
  */
 function* migratePagesBatch(
-  ctx: Context, pfns: readonly number[], node: number, mode: number, passes: number, failed: number[],
+  ctx: Context,
+  pfns: readonly number[],
+  node: number,
+  mode: number,
+  passes: number,
+  failed: number[],
 ): Coroutine {
   let waiting = pfns;
   const sources: number[] = [];
@@ -144,9 +169,16 @@ function* migratePagesBatch(
   return outOfMemory ? -ENOMEM : 0;
 }
 
-/** v6.1's loop: unmap_and_move() of each folio, 10 passes, undone after each failure. It waits for a lock from pass 3 on. */
+/**
+ * v6.1's loop: unmap_and_move() of each folio, 10 passes, undone after each failure. It waits for a lock from pass 3
+ * on.
+ */
 function* migrateOneLoop(
-  ctx: Context, pfns: readonly number[], node: number, mode: number, failed: number[],
+  ctx: Context,
+  pfns: readonly number[],
+  node: number,
+  mode: number,
+  failed: number[],
 ): Coroutine<void> {
   let waiting = pfns;
   for (let pass = 0; pass < PASSES && waiting.length > 0; pass++) {
@@ -176,11 +208,16 @@ function* migrateOneLoop(
 /**
  * migrate_folio_unmap(), steps 1 to 5.
  * @param trylockOnly a lock that is held is not waited for, whatever the mode
- * @returns the new folio, both locked and nothing mapping the old one; FREED (nobody else held it; it is gone); -EAGAIN,
- *   -EBUSY (under writeback), -ENOMEM: undone
+ * @returns the new folio, both locked and nothing mapping the old one; FREED (nobody else held it; it is gone);
+ *   -EAGAIN, -EBUSY (under writeback), -ENOMEM: undone
  */
 function* migrateFolioUnmap(
-  ctx: Context, src: number, node: number, mode: number, ttu: number, trylockOnly: boolean,
+  ctx: Context,
+  src: number,
+  node: number,
+  mode: number,
+  ttu: number,
+  trylockOnly: boolean,
 ): Coroutine {
   if (--ctx.quantum < 0) yield reads(refsWord(ctx, src));
   if (folioRefs(ctx, src) === 1) {

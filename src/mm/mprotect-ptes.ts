@@ -1,15 +1,35 @@
 /**
- * change_pte_range: new protection for the PTEs of one table, as mprotect or as the NUMA scan, which gives up some pages (mm/mprotect.c,
- * v6.18; kernel-model 3.17 steps 5 and 6). The scan's look at pins comes here, under the PTL, long after the notifier.
+ * change_pte_range: new protection for the PTEs of one table, as mprotect or as the NUMA scan, which gives up some
+ * pages (mm/mprotect.c, v6.18; kernel-model 3.17 steps 5 and 6). The scan's look at pins comes here, under the PTL,
+ * long after the notifier.
  */
 import { EAGAIN, NUMA_NO_NODE, PG_MAYBE_SHARED, VM_SHARED } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, releases, updates, writes } from '../machine/effects.js';
 import {
-  PFN_SHIFT, PTE_PRESENT, PTE_PROTNONE, PTE_WRITE, SWP_MIGRATION_READ_EXCLUSIVE, SWP_MIGRATION_WRITE, entryPfn, isPresent,
-  isProtnone, isSpecial, mkSwapEntry, swapType,
+  PFN_SHIFT,
+  PTE_PRESENT,
+  PTE_PROTNONE,
+  PTE_WRITE,
+  SWP_MIGRATION_READ_EXCLUSIVE,
+  SWP_MIGRATION_WRITE,
+  entryPfn,
+  isPresent,
+  isProtnone,
+  isSpecial,
+  mkSwapEntry,
+  swapType,
 } from '../machine/entries.js';
-import { MM_USERS, PAGE_ENTIRE_MAPS, PAGE_MAPPING, PAGE_MAPS, mmWord, pageWord, ptlOf, pteWord } from '../machine/layout.js';
+import {
+  MM_USERS,
+  PAGE_ENTIRE_MAPS,
+  PAGE_MAPPING,
+  PAGE_MAPS,
+  mmWord,
+  pageWord,
+  ptlOf,
+  pteWord,
+} from '../machine/layout.js';
 import { MC_BACKED_OUT, countMechanism } from '../machine/stats.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
@@ -17,8 +37,19 @@ import { LOCK_PTL } from '../locks/classes.js';
 import { spinUnlock } from '../locks/exclusive.js';
 import { readOnce, writeOnce, xchg } from '#words';
 import {
-  flagsWord, folioMapping, folioMaps, folioMaybeDmaPinned, folioOf, folioRefs, folioTestLarge, mappingIsKsm, mapsWord,
-  pageNode, pinsWord, refsWord, testFlag,
+  flagsWord,
+  folioMapping,
+  folioMaps,
+  folioMaybeDmaPinned,
+  folioOf,
+  folioRefs,
+  folioTestLarge,
+  mappingIsKsm,
+  mapsWord,
+  pageNode,
+  pinsWord,
+  refsWord,
+  testFlag,
 } from './folio.js';
 import { isCowMapping } from './gup-checks.js';
 import { protBits } from './huge-memory.js';
@@ -34,7 +65,13 @@ import { vmaFlags } from './vma.js';
  * @returns PTEs changed, or -EAGAIN: there is no table any more
  */
 export function* changePteRange(
-  ctx: Context, mm: number, vma: number, start: number, end: number, newFlags: number, numa: boolean,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  start: number,
+  end: number,
+  newFlags: number,
+  numa: boolean,
 ): Coroutine {
   const { m, words } = ctx;
   const table = yield* pteOffsetMapLock(ctx, mm, start);
@@ -75,7 +112,12 @@ export const NUMA_LEAVE = 2;
 
 /** Step 5, for the present entry `pte` at `vpn`. Under the PTL. Returns NUMA_*. */
 export function* numaDecision(
-  ctx: Context, mm: number, vma: number, vpn: number, pte: number, local: number,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  vpn: number,
+  pte: number,
+  local: number,
 ): Coroutine {
   // a hint already; the zero page (no normal folio)
   if (isProtnone(pte) || isSpecial(pte)) return NUMA_LEAVE;
@@ -128,12 +170,19 @@ function* maybeMappedShared(ctx: Context, head: number): Coroutine<boolean> {
 }
 
 /**
- * ptep_modify_prot_start() .. _commit() of one PTE, or the loss of write in a migration entry. Under the PTL. The CPUs are
- * flushed at the end of the whole change.
+ * ptep_modify_prot_start() .. _commit() of one PTE, or the loss of write in a migration entry. Under the PTL. The CPUs
+ * are flushed at the end of the whole change.
  * @returns whether the PTE was one to change
  */
 export function* changePte(
-  ctx: Context, mm: number, vma: number, vpn: number, pteAt: number, pte: number, newFlags: number, numa: boolean,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  vpn: number,
+  pteAt: number,
+  pte: number,
+  newFlags: number,
+  numa: boolean,
 ): Coroutine<boolean> {
   const { words } = ctx;
   if (!isPresent(pte)) {

@@ -1,11 +1,20 @@
 /**
- * mprotect and the walk that it shares with the NUMA scan (mm/mprotect.c, v6.18; kernel-model 3.17 steps 3, 4, 6 and 7). One
- * notifier call covers the rest of the range, from its first populated page middle directory on (6.18: from the first
- * populated upper directory), before any page is looked at: F6, a range whose 512 pages are all pinned loses all its stage-2
- * entries although no host PTE changes. The CPUs' TLBs are flushed after NOTIFY.end, which is harmless: no page is freed.
+ * mprotect and the walk that it shares with the NUMA scan (mm/mprotect.c, v6.18; kernel-model 3.17 steps 3, 4, 6 and
+ * 7). One notifier call covers the rest of the range, from its first populated page middle directory on (6.18: from the
+ * first populated upper directory), before any page is looked at: F6, a range whose 512 pages are all pinned loses all
+ * its stage-2 entries although no host PTE changes. The CPUs' TLBs are flushed after NOTIFY.end, which is harmless: no
+ * page is freed.
  */
 import {
-  EACCES, EINVAL, ENOMEM, MECH_MPROTECT, MMU_NOTIFY_PROTECTION_VMA, VM_EXEC, VM_MAYWRITE, VM_READ, VM_WRITE,
+  EACCES,
+  EINVAL,
+  ENOMEM,
+  MECH_MPROTECT,
+  MMU_NOTIFY_PROTECTION_VMA,
+  VM_EXEC,
+  VM_MAYWRITE,
+  VM_READ,
+  VM_WRITE,
 } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { LOCAL, reads, updates } from '../machine/effects.js';
@@ -31,7 +40,13 @@ const VM_ACCESS_FLAGS = VM_READ | VM_WRITE | VM_EXEC;
  * @returns pages changed
  */
 export function* changeProtection(
-  ctx: Context, mm: number, vma: number, start: number, end: number, newFlags: number, numa: boolean,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  start: number,
+  end: number,
+  newFlags: number,
+  numa: boolean,
 ): Coroutine {
   return yield* changeProtectionRange(ctx, mm, vma, start, end, newFlags, numa, true);
 }
@@ -41,7 +56,14 @@ export function* changeProtection(
  * @param notify false for policies that notify page by page instead
  */
 export function* changeProtectionRange(
-  ctx: Context, mm: number, vma: number, start: number, end: number, newFlags: number, numa: boolean, notify: boolean,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  start: number,
+  end: number,
+  newFlags: number,
+  numa: boolean,
+  notify: boolean,
 ): Coroutine {
   const { m, words } = ctx;
   // tlb_gather_mmu()
@@ -50,7 +72,7 @@ export function* changeProtectionRange(
   fetchAdd(words, pendingAt, 1);
   let pages = 0;
   let announced = -1;
-  for (let vpn = start; vpn < end; ) {
+  for (let vpn = start; vpn < end;) {
     const next = Math.min((vpn | (m.thpPages - 1)) + 1, end);
     const pmdAt = pmdWord(m, mm, vpn);
     if (--ctx.quantum < 0) yield reads(pmdAt);
@@ -66,7 +88,8 @@ export function* changeProtectionRange(
     if (--ctx.quantum < 0) yield LOCAL;
   }
   if (announced >= 0) yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, announced, end);
-  // tlb_finish_mmu(); mm_tlb_flush_nested(): another changer may have changed entries of ours that it has not flushed (Z18)
+  // tlb_finish_mmu(); mm_tlb_flush_nested(): another changer may have changed entries of ours that it has not flushed
+  // (Z18)
   if (--ctx.quantum < 0) yield reads(pendingAt);
   if (pages > 0 || readOnce(words, pendingAt) > 1) yield* flushTlbRange(ctx, false, mm, start, end);
   if (--ctx.quantum < 0) yield updates(pendingAt);
@@ -76,7 +99,13 @@ export function* changeProtectionRange(
 
 /** change_pmd_range() for one PMD: a whole huge one at once, part of one after a split, a table PTE by PTE. */
 function* changePmdRange(
-  ctx: Context, mm: number, vma: number, start: number, end: number, newFlags: number, numa: boolean,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  start: number,
+  end: number,
+  newFlags: number,
+  numa: boolean,
 ): Coroutine {
   const pmdAt = pmdWord(ctx.m, mm, start);
   for (;;) {
@@ -98,8 +127,8 @@ function* changePmdRange(
 }
 
 /**
- * mprotect(): gives [start, end) the access bits of `newVmaFlags` (VM_READ, VM_WRITE, VM_EXEC; none of them is PROT_NONE).
- * Takes mmap_lock for writing. VMAs before a failure keep their new protection.
+ * mprotect(): gives [start, end) the access bits of `newVmaFlags` (VM_READ, VM_WRITE, VM_EXEC; none of them is
+ * PROT_NONE). Takes mmap_lock for writing. VMAs before a failure keep their new protection.
  * @returns 0; -EINVAL (range); -ENOMEM (a hole, or no VMA left for a split); -EACCES (may not be made writable)
  */
 export function* mprotect(ctx: Context, mm: number, start: number, end: number, newVmaFlags: number): Coroutine {
@@ -109,7 +138,7 @@ export function* mprotect(ctx: Context, mm: number, start: number, end: number, 
   const outer = ctx.mechanism;
   ctx.mechanism = MECH_MPROTECT;
   let result = 0;
-  for (let vpn = start; vpn < end && result === 0; ) {
+  for (let vpn = start; vpn < end && result === 0;) {
     const vma = findVma(ctx, mm, vpn);
     if (vma < 0) {
       result = -ENOMEM;

@@ -1,18 +1,18 @@
 /**
  * (d) check-then-notify, variant dA': look at the pins, notify, change (kernel-model 5 (d)).
  *
- * What was proposed: GUP raises the count under the page-table lock (the seed message of the thread calls it the page lock),
- * so a scanner that looks at the count under the same lock could pass pinned pages by and never announce them; the guest's
- * pinned memory would keep its stage-2 entries. What was answered: the notifier may sleep, so the lock must be dropped before
- * it is called, and then the look is worth nothing; and GUP-fast takes no lock at all.
+ * What was proposed: GUP raises the count under the page-table lock (the seed message of the thread calls it the page
+ * lock), so a scanner that looks at the count under the same lock could pass pinned pages by and never announce them;
+ * the guest's pinned memory would keep its stage-2 entries. What was answered: the notifier may sleep, so the lock must
+ * be dropped before it is called, and then the look is worth nothing; and GUP-fast takes no lock at all.
  *
- * Here the NUMA scan goes page by page: PTL, look, skip a pinned page without a notifier; else drop the PTL, announce that one
- * page, take the PTL again and change the page without a second look. KSM looks before its notifier too, but keeps its own test
- * after it. Nothing else is changed: splits, migration, zap and mprotect announce as ever.
+ * Here the NUMA scan goes page by page: PTL, look, skip a pinned page without a notifier; else drop the PTL, announce
+ * that one page, take the PTL again and change the page without a second look. KSM looks before its notifier too, but
+ * keeps its own test after it. Nothing else is changed: splits, migration, zap and mprotect announce as ever.
  *
- * What the model predicts: race d1. A pin, and the stage-2 fault of the guest, land between the look and the moment the start
- * callback takes mmu_lock: a pinned page is unmapped (I-PINNED-S2), and here its PTE is made a hint as well. d2 cannot happen:
- * what is skipped is not changed.
+ * What the model predicts: race d1. A pin, and the stage-2 fault of the guest, land between the look and the moment the
+ * start callback takes mmu_lock: a pinned page is unmapped (I-PINNED-S2), and here its PTE is made a hint as well. d2
+ * cannot happen: what is skipped is not changed.
  */
 import { EAGAIN, MMU_NOTIFY_PROTECTION_VMA } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
@@ -24,7 +24,11 @@ import { readOnce } from '#words';
 import { NUMA_CHANGE, NUMA_PINNED, changePte, changePteRange, localNode } from '../mm/mprotect-ptes.js';
 import { pteOffsetMapLock } from '../mm/pgtable.js';
 import {
-  changeProtectionUnannounced, hugePmdWith, lookAtPte, unlockPtes, writeProtectPageChecked,
+  changeProtectionUnannounced,
+  hugePmdWith,
+  lookAtPte,
+  unlockPtes,
+  writeProtectPageChecked,
 } from './checked-scan.js';
 import type { Policy } from './policy.js';
 
@@ -33,7 +37,12 @@ import type { Policy } from './policy.js';
  * @param retest d': look again after the notifier, and back out when the page is pinned by now
  */
 export function* changePtesChecked(
-  ctx: Context, mm: number, vma: number, start: number, end: number, retest: boolean,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  start: number,
+  end: number,
+  retest: boolean,
 ): Coroutine {
   const local = yield* localNode(ctx, mm, vma);
   let pages = 0;
@@ -57,7 +66,13 @@ export function* changePtesChecked(
 
 /** The change after the notifier, under the PTL. */
 function* changeAnnounced(
-  ctx: Context, mm: number, vma: number, vpn: number, table: number, local: number, retest: boolean,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  vpn: number,
+  table: number,
+  local: number,
+  retest: boolean,
 ): Coroutine<boolean> {
   if (retest) {
     const seen = yield* lookAtPte(ctx, mm, vma, vpn, table, local);
@@ -72,7 +87,13 @@ function* changeAnnounced(
 }
 
 function* changePtes(
-  ctx: Context, mm: number, vma: number, start: number, end: number, newFlags: number, numa: boolean,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  start: number,
+  end: number,
+  newFlags: number,
+  numa: boolean,
 ): Coroutine {
   if (!numa) return yield* changePteRange(ctx, mm, vma, start, end, newFlags, false);
   return yield* changePtesChecked(ctx, mm, vma, start, end, false);

@@ -6,7 +6,16 @@ import { EFAULT, MMU_NOTIFY_PROTECTION_VMA } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, releases, writes } from '../machine/effects.js';
 import {
-  PMD_TABLE, PTE_PRESENT, PTE_PROTNONE, PTE_WRITE, entryPfn, isHuge, isPresent, isProtnone, isSpecial, isTransHuge,
+  PMD_TABLE,
+  PTE_PRESENT,
+  PTE_PROTNONE,
+  PTE_WRITE,
+  entryPfn,
+  isHuge,
+  isPresent,
+  isProtnone,
+  isSpecial,
+  isTransHuge,
 } from '../machine/entries.js';
 import { pmdWord, pteWord, ptlOf } from '../machine/layout.js';
 import { MC_BACKED_OUT, countMechanism } from '../machine/stats.js';
@@ -24,7 +33,13 @@ import { pmdLock, pteOffsetMapLock } from '../mm/pgtable.js';
 
 /** The walk of a NUMA scan without the notifier over the whole range; mprotect keeps it, for it spares no page. */
 export function* changeProtectionUnannounced(
-  ctx: Context, mm: number, vma: number, start: number, end: number, newFlags: number, numa: boolean,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  start: number,
+  end: number,
+  newFlags: number,
+  numa: boolean,
 ): Coroutine {
   if (!numa) return yield* changeProtection(ctx, mm, vma, start, end, newFlags, false);
   return yield* changeProtectionRange(ctx, mm, vma, start, end, newFlags, true, false);
@@ -39,7 +54,12 @@ export function* unlockPtes(ctx: Context, table: number): Coroutine<void> {
 
 /** The scan's look at the PTE of `vpn`, under the PTL. Returns NUMA_*; entries that are not present are left. */
 export function* lookAtPte(
-  ctx: Context, mm: number, vma: number, vpn: number, table: number, local: number,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  vpn: number,
+  table: number,
+  local: number,
 ): Coroutine {
   const pteAt = pteWord(ctx.m, table, vpn);
   if (--ctx.quantum < 0) yield reads(pteAt);
@@ -77,9 +97,7 @@ export function* protectPmd(ctx: Context, mm: number, start: number): Coroutine<
  * @param retest look again under the lock and back out when pinned by now
  * @param keepPlan go to the second look without a notifier when the first one said pinned (the range variant)
  */
-export function* checkedHugePmd(
-  ctx: Context, mm: number, vpn: number, retest: boolean, keepPlan: boolean,
-): Coroutine {
+export function* checkedHugePmd(ctx: Context, mm: number, vpn: number, retest: boolean, keepPlan: boolean): Coroutine {
   const start = thpStart(ctx, vpn);
   const end = start + ctx.m.thpPages;
   const plan = yield* underPmdLock(ctx, mm, start, false, false);
@@ -111,21 +129,17 @@ function* underPmdLock(ctx: Context, mm: number, start: number, change: boolean,
 
 /** What a policy replaces change_huge_pmd by: its own for the scan, the kernel's for mprotect. */
 export function hugePmdWith(retest: boolean, keepPlan: boolean) {
-  return function* (
-    ctx: Context, mm: number, vma: number, vpn: number, newFlags: number, numa: boolean,
-  ): Coroutine {
+  return function* (ctx: Context, mm: number, vma: number, vpn: number, newFlags: number, numa: boolean): Coroutine {
     if (!numa) return yield* changeHugePmd(ctx, mm, vma, vpn, newFlags, false);
     return yield* checkedHugePmd(ctx, mm, vpn, retest, keepPlan);
   };
 }
 
 /**
- * write_protect_page() that looks at the pins first and sends no notifier for a page that it will refuse anyway. KSM's own
- * test after the notifier stays in every variant: without it pinned pages would be merged.
+ * write_protect_page() that looks at the pins first and sends no notifier for a page that it will refuse anyway. KSM's
+ * own test after the notifier stays in every variant: without it pinned pages would be merged.
  */
-export function* writeProtectPageChecked(
-  ctx: Context, mm: number, vma: number, vpn: number, pfn: number,
-): Coroutine {
+export function* writeProtectPageChecked(ctx: Context, mm: number, vma: number, vpn: number, pfn: number): Coroutine {
   const table = yield* pteOffsetMapLock(ctx, mm, vpn);
   if (table < 0) return -EFAULT;
   const pinned = yield* pinnedPte(ctx, vpn, pfn, table);

@@ -1,16 +1,16 @@
 /**
  * (e) notify-under-ptl: look at the pins, notify and change under one hold of the page-table lock (kernel-model 5 (e)).
  *
- * What was proposed: if the look at the pins is worth nothing once the lock is dropped (policy (d)), do not drop it: PTL, look,
- * NOTIFY.start, change, NOTIFY.end, unlock. What was answered: invalidate_range_start may sleep. It runs under SRCU, other
- * subscribers take mutexes and call cond_resched in it, and the PTL is a spinlock.
+ * What was proposed: if the look at the pins is worth nothing once the lock is dropped (policy (d)), do not drop it:
+ * PTL, look, NOTIFY.start, change, NOTIFY.end, unlock. What was answered: invalidate_range_start may sleep. It runs
+ * under SRCU, other subscribers take mutexes and call cond_resched in it, and the PTL is a spinlock.
  *
  * The NUMA scan does so page by page (huge pages under the PMD lock), and KSM's write_protect_page too.
  *
- * What the model predicts: d1 and d2 are closed against slow GUP; GUP-fast, which takes no lock, still pins between the look
- * and the change. Sleeping in atomic context is reported at the first notifier (LK1, LK2). With a second subscriber whose
- * callback takes a mutex (mm/driver-subscriber.ts) and a worker that holds the mutex while it waits for the same PTL, the
- * machine deadlocks.
+ * What the model predicts: d1 and d2 are closed against slow GUP; GUP-fast, which takes no lock, still pins between the
+ * look and the change. Sleeping in atomic context is reported at the first notifier (LK1, LK2). With a second
+ * subscriber whose callback takes a mutex (mm/driver-subscriber.ts) and a worker that holds the mutex while it waits
+ * for the same PTL, the machine deadlocks.
  */
 import { EAGAIN, EFAULT, MMU_NOTIFY_CLEAR, MMU_NOTIFY_PROTECTION_VMA } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
@@ -24,12 +24,23 @@ import { writeProtectPte } from '../mm/ksm-merge.js';
 import { NUMA_CHANGE, changePte, changePteRange, localNode } from '../mm/mprotect-ptes.js';
 import { pmdLock, pteOffsetMapLock } from '../mm/pgtable.js';
 import {
-  changeProtectionUnannounced, lookAtPmd, lookAtPte, pinnedPte, protectPmd, unlockPtes,
+  changeProtectionUnannounced,
+  lookAtPmd,
+  lookAtPte,
+  pinnedPte,
+  protectPmd,
+  unlockPtes,
 } from './checked-scan.js';
 import type { Policy } from './policy.js';
 
 function* changePtes(
-  ctx: Context, mm: number, vma: number, start: number, end: number, newFlags: number, numa: boolean,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  start: number,
+  end: number,
+  newFlags: number,
+  numa: boolean,
 ): Coroutine {
   if (!numa) return yield* changePteRange(ctx, mm, vma, start, end, newFlags, false);
   const local = yield* localNode(ctx, mm, vma);
@@ -48,9 +59,7 @@ function* changePtes(
   return pages;
 }
 
-function* changePmd(
-  ctx: Context, mm: number, vma: number, vpn: number, newFlags: number, numa: boolean,
-): Coroutine {
+function* changePmd(ctx: Context, mm: number, vma: number, vpn: number, newFlags: number, numa: boolean): Coroutine {
   if (!numa) return yield* changeHugePmd(ctx, mm, vma, vpn, newFlags, false);
   const start = thpStart(ctx, vpn);
   const end = start + ctx.m.thpPages;

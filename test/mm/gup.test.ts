@@ -1,13 +1,43 @@
-/** get_user_pages and pin_user_pages: what they take and give back, and each way to fail (kernel-model 3.10.1, 3.10.4). */
+/**
+ * get_user_pages and pin_user_pages: what they take and give back, and each way to fail (kernel-model 3.10.1, 3.10.4).
+ */
 import { describe, expect, it } from 'vitest';
 import {
-  EEXIST, EFAULT, EHWPOISON, EINTR, EMLINK, ENOMEM, FOLL_FORCE, FOLL_GET, FOLL_HONOR_NUMA_FAULT, FOLL_HWPOISON, FOLL_LONGTERM,
-  FOLL_PIN, FOLL_TOUCH, FOLL_WRITE, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_HWPOISON, PG_REFERENCED, VM_FAULT_RETRY, VM_PFNMAP,
-  VM_READ, VM_WRITE,
+  EEXIST,
+  EFAULT,
+  EHWPOISON,
+  EINTR,
+  EMLINK,
+  ENOMEM,
+  FOLL_FORCE,
+  FOLL_GET,
+  FOLL_HONOR_NUMA_FAULT,
+  FOLL_HWPOISON,
+  FOLL_LONGTERM,
+  FOLL_PIN,
+  FOLL_TOUCH,
+  FOLL_WRITE,
+  PG_ANON_EXCLUSIVE,
+  PG_DIRTY,
+  PG_HWPOISON,
+  PG_REFERENCED,
+  VM_FAULT_RETRY,
+  VM_PFNMAP,
+  VM_READ,
+  VM_WRITE,
 } from '#src/machine/abi.js';
 import type { Coroutine } from '#src/machine/context.js';
 import {
-  PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_SPECIAL, PTE_WRITE, SWP_HWPOISON, isProtnone, isSpecial, isTable, mkEntry,
+  PTE_DIRTY,
+  PTE_PRESENT,
+  PTE_PROTNONE,
+  PTE_SPECIAL,
+  PTE_WRITE,
+  SWP_HWPOISON,
+  isProtnone,
+  isSpecial,
+  isTable,
+  mkEntry,
   mkSwapEntry,
 } from '#src/machine/entries.js';
 import { MMF_HAS_PINNED, MM_FLAGS, PAGE_FLAGS, PAGE_REFS, mmWord, pageWord } from '#src/machine/layout.js';
@@ -34,7 +64,8 @@ function pin(lab: MmLab, vpn: number, flags = FOLL_WRITE, cpu = 0): number {
 const unpin = (lab: MmLab, pfn: number, dirty = false): void =>
   lab.run((ctx) => ctx.kernel.unpinUserPage(ctx, pfn, dirty));
 
-const get = (lab: MmLab, vpn: number, flags: number): number => lab.run((ctx) => getUserPagesUnlocked(ctx, 0, vpn, flags));
+const get = (lab: MmLab, vpn: number, flags: number): number =>
+  lab.run((ctx) => getUserPagesUnlocked(ctx, 0, vpn, flags));
 
 /** follow_page without anything taken. */
 const follow = (lab: MmLab, vpn: number, flags: number): number =>
@@ -211,14 +242,15 @@ describe('faulting in', () => {
   });
 });
 
-describe('NUMA hints', () => {
-  const hinted = (rules: 'v6.0' | 'v6.1' | 'v6.8'): MmLab => {
-    const lab = new MmLab({ rules: { gupHonorsNuma: rules } });
-    lab.mapSmall(0, 1);
-    lab.set(lab.pteAt(0), (lab.pte(0) & ~(PTE_PRESENT | PTE_WRITE)) | PTE_PROTNONE);
-    return lab;
-  };
+/** A process whose page 0 is a hint. */
+function hinted(rules: 'v6.0' | 'v6.1' | 'v6.8'): MmLab {
+  const lab = new MmLab({ rules: { gupHonorsNuma: rules } });
+  lab.mapSmall(0, 1);
+  lab.set(lab.pteAt(0), (lab.pte(0) & ~(PTE_PRESENT | PTE_WRITE)) | PTE_PROTNONE);
+  return lab;
+}
 
+describe('NUMA hints', () => {
   it.each([
     ['v6.0', 0, 1],
     ['v6.1', 0, 0],

@@ -1,17 +1,36 @@
-/** mprotect: what the entries become, what is announced, and how it fails (kernel-model 3.17 steps 3 to 7, real-kernels F9). */
+/**
+ * mprotect: what the entries become, what is announced, and how it fails (kernel-model 3.17 steps 3 to 7, real-kernels
+ * F9).
+ */
 import { describe, expect, it } from 'vitest';
 import {
-  EACCES, EINVAL, ENOMEM, FOLL_WRITE, MMU_NOTIFY_CLEAR, MMU_NOTIFY_PROTECTION_VMA, PG_ANON_EXCLUSIVE, VM_EXEC,
-  VM_FAULT_SIGSEGV, VM_HUGEPAGE, VM_READ, VM_WRITE,
+  EACCES,
+  EINVAL,
+  ENOMEM,
+  FOLL_WRITE,
+  MMU_NOTIFY_CLEAR,
+  MMU_NOTIFY_PROTECTION_VMA,
+  PG_ANON_EXCLUSIVE,
+  VM_EXEC,
+  VM_FAULT_SIGSEGV,
+  VM_HUGEPAGE,
+  VM_READ,
+  VM_WRITE,
 } from '#src/machine/abi.js';
 import { REF_TEMP } from '#src/machine/context.js';
 import {
-  PTE_PRESENT, PTE_PROTNONE, PTE_WRITE, SWP_MIGRATION_READ_EXCLUSIVE, SWP_MIGRATION_WRITE, SWP_YOUNG, isHuge, isProtnone, isTable,
+  PTE_PRESENT,
+  PTE_PROTNONE,
+  PTE_WRITE,
+  SWP_MIGRATION_READ_EXCLUSIVE,
+  SWP_MIGRATION_WRITE,
+  SWP_YOUNG,
+  isHuge,
+  isProtnone,
+  isTable,
   swapType,
 } from '#src/machine/entries.js';
-import {
-  MM_MMAP_LOCK, MM_TLB_FLUSH_PENDING, MM_VMA_COUNT, PAGE_FLAGS, mmWord, pageWord,
-} from '#src/machine/layout.js';
+import { MM_MMAP_LOCK, MM_TLB_FLUSH_PENDING, MM_VMA_COUNT, PAGE_FLAGS, mmWord, pageWord } from '#src/machine/layout.js';
 import { folioLock } from '#src/locks/exclusive.js';
 import { refAdd } from '#src/mm/folio.js';
 import { pinUserPagesFast } from '#src/mm/gup.js';

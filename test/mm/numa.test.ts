@@ -1,15 +1,35 @@
 /** The NUMA scan: what it scans, what it skips by which kernel's rule, and what it announces (kernel-model 3.17). */
 import { describe, expect, it } from 'vitest';
 import {
-  FOLL_GET, FOLL_WRITE, MAPPING_KSM, MECH_NUMA_SCAN, MMU_NOTIFY_CLEAR, MMU_NOTIFY_PROTECTION_VMA, PG_ANON_EXCLUSIVE, PG_MAYBE_SHARED,
-  VM_IO, VM_MIXEDMAP, VM_NUMA_BOUND, VM_PFNMAP,
+  FOLL_GET,
+  FOLL_WRITE,
+  MAPPING_KSM,
+  MECH_NUMA_SCAN,
+  MMU_NOTIFY_CLEAR,
+  MMU_NOTIFY_PROTECTION_VMA,
+  PG_ANON_EXCLUSIVE,
+  PG_MAYBE_SHARED,
+  VM_IO,
+  VM_MIXEDMAP,
+  VM_NUMA_BOUND,
+  VM_PFNMAP,
 } from '#src/machine/abi.js';
 import type { KernelRules } from '#src/machine/context.js';
 import { EFFECT_RMW } from '#src/machine/effects.js';
 import { PTE_DIRTY, PTE_PROTNONE, PTE_WRITE, PTE_YOUNG, isProtnone, isTable } from '#src/machine/entries.js';
 import {
-  MMF_EXITING, MM_FLAGS, MM_NUMA_NEXT_SCAN, MM_NUMA_SCAN_OFFSET, MM_NUMA_SCAN_SEQ, MM_TLB_FLUSH_PENDING, MM_USERS, PAGE_FLAGS,
-  PAGE_MAPPING, PAGE_MAPS, mmWord, pageWord,
+  MMF_EXITING,
+  MM_FLAGS,
+  MM_NUMA_NEXT_SCAN,
+  MM_NUMA_SCAN_OFFSET,
+  MM_NUMA_SCAN_SEQ,
+  MM_TLB_FLUSH_PENDING,
+  MM_USERS,
+  PAGE_FLAGS,
+  PAGE_MAPPING,
+  PAGE_MAPS,
+  mmWord,
+  pageWord,
 } from '#src/machine/layout.js';
 import { MC_ATTEMPTS, MC_BACKED_OUT } from '#src/machine/stats.js';
 import { LOCK_MMAP } from '#src/locks/classes.js';
@@ -49,7 +69,9 @@ describe('one scan', () => {
     lab.read(0, 3);
     expect(scan(lab)).toBe(4);
     expect(hints(lab, 0, 4)).toEqual([0, 1, 2, 3]);
-    expect(lab.pte(0) & (PTE_PROTNONE | PTE_WRITE | PTE_DIRTY | PTE_YOUNG)).toBe(PTE_PROTNONE | (pte & (PTE_DIRTY | PTE_YOUNG)));
+    expect(lab.pte(0) & (PTE_PROTNONE | PTE_WRITE | PTE_DIRTY | PTE_YOUNG)).toBe(
+      PTE_PROTNONE | (pte & (PTE_DIRTY | PTE_YOUNG)),
+    );
     expect(lab.probe.starts).toEqual([[0, 0, 4, MMU_NOTIFY_PROTECTION_VMA]]);
     expect(lab.probe.ends).toBe(1);
     expect(lab.word(mmWord(lab.m, 0, MM_TLB_FLUSH_PENDING))).toBe(0);
@@ -183,7 +205,7 @@ describe('which VMAs are skipped', () => {
 });
 
 describe('the stretch', () => {
-  it('ends after so many pages at a huge page boundary; the next scan goes on there, and then a new sequence begins', () => {
+  it('ends after so many pages at a huge page boundary; the next scan goes on there; then a new sequence begins', () => {
     const lab = small(12);
     const offset = mmWord(lab.m, 0, MM_NUMA_SCAN_OFFSET);
     const seq = mmWord(lab.m, 0, MM_NUMA_SCAN_SEQ);

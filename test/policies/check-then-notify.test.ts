@@ -1,16 +1,23 @@
 /**
- * (d) check-then-notify: what each variant spares, and the races d1 and d2 that each of them leaves (kernel-model 5 (d)), each
- * driven by hand through its window. The guest maps by user_mem_abort and holds nothing; the pin is a device's.
+ * (d) check-then-notify: what each variant spares, and the races d1 and d2 that each of them leaves (kernel-model 5
+ * (d)), each driven by hand through its window. The guest maps by user_mem_abort and holds nothing; the pin is a
+ * device's.
  */
 import { describe, expect, it } from 'vitest';
-import {
-  FOLL_LONGTERM, FOLL_WRITE, MECH_NUMA_SCAN, VM_HUGEPAGE, VM_MERGEABLE, VM_READ,
-} from '#src/machine/abi.js';
+import { FOLL_LONGTERM, FOLL_WRITE, MECH_NUMA_SCAN, VM_HUGEPAGE, VM_MERGEABLE, VM_READ } from '#src/machine/abi.js';
 import { type Context, Probe } from '#src/machine/context.js';
 import { EFFECT_RMW } from '#src/machine/effects.js';
 import { entryPfn, isHuge, isProtnone, isTable } from '#src/machine/entries.js';
 import {
-  MM_SRCU, VM_MN_INVALIDATE_LOCK, mmWord, pageWord, pmdWord, pteWord, statsBase, vmWord, PAGE_MAPPING,
+  MM_SRCU,
+  VM_MN_INVALIDATE_LOCK,
+  mmWord,
+  pageWord,
+  pmdWord,
+  pteWord,
+  statsBase,
+  vmWord,
+  PAGE_MAPPING,
 } from '#src/machine/layout.js';
 import { MC_BACKED_OUT, MC_NOTIFIER_STARTS, MECHANISM_COUNTERS, STATS_MECHANISMS_AT } from '#src/machine/stats.js';
 import { pinUserPagesFast } from '#src/mm/gup.js';
@@ -76,7 +83,8 @@ const hints = ({ guest }: World): number[] => {
 const counter = ({ guest }: World, which: number): number =>
   guest.word(statsBase(guest.m, BALANCER) + STATS_MECHANISMS_AT + MECH_NUMA_SCAN * MECHANISM_COUNTERS + which);
 /** The window of d1: NOTIFY.start was decided on, and its callback has taken no lock yet. */
-const toStart = (task: Stepped<number>, { guest }: World): void => task.until(EFFECT_RMW, mmWord(guest.m, 0, MM_SRCU) + 1);
+const toStart = (task: Stepped<number>, { guest }: World): void =>
+  task.until(EFFECT_RMW, mmWord(guest.m, 0, MM_SRCU) + 1);
 
 const VARIANTS = ['check-then-notify', 'check-then-notify-backout', 'check-then-notify-range'] as const;
 
@@ -85,7 +93,9 @@ describe.each(VARIANTS)('%s', (policy) => {
     const w = world(policy);
     const pfn = pin(w, 2);
     expect(scan(w)).toBe(3);
-    expect(w.probe.starts.flatMap(([start, end]) => Array.from({ length: end - start }, (_, i) => start + i))).toEqual([0, 1, 3]);
+    expect(w.probe.starts.flatMap(([start, end]) => Array.from({ length: end - start }, (_, i) => start + i))).toEqual([
+      0, 1, 3,
+    ]);
     expect(w.probe.starts).toHaveLength(policy === 'check-then-notify-range' ? 2 : 3);
     expect(mapped(w)).toEqual([2]);
     expect(hints(w)).toEqual([0, 1, 3]);

@@ -1,8 +1,6 @@
 /** (e) notify-under-ptl: what it closes, what it breaks at once, and the deadlock that follows (kernel-model 5 (e)). */
 import { describe, expect, it } from 'vitest';
-import {
-  FOLL_LONGTERM, FOLL_WRITE, SUBSCRIBER_DRIVER, VM_HUGEPAGE, VM_MERGEABLE, VM_READ,
-} from '#src/machine/abi.js';
+import { FOLL_LONGTERM, FOLL_WRITE, SUBSCRIBER_DRIVER, VM_HUGEPAGE, VM_MERGEABLE, VM_READ } from '#src/machine/abi.js';
 import { type Context, type Coroutine, LOCK_WRITE, Probe } from '#src/machine/context.js';
 import { acquires, releases } from '#src/machine/effects.js';
 import { GLOBAL_DRIVER_MUTEX, globalLock } from '#src/machine/layout.js';
