@@ -49,7 +49,7 @@ export class Audit {
     census.bitMatters = bitMatters;
     const places = this.#places.walk(claims.el2 ? log : null);
     auditBalance(m, actors, log);
-    auditLocks(m, actors, log);
+    auditLocks(m, log);
     auditFree(census, log);
     auditMaps(census, log);
     const pins = ledgers.length === 0 ? null : (pfn: number): number => sumOfPins(ledgers, pfn);

@@ -4,7 +4,7 @@
  */
 import type { Context } from '../machine/context.js';
 import {
-  ACTOR_HELD_COUNT, ACTOR_PREEMPT_COUNT, ANON_VMA_RWSEM, CPU_IN_USE, CPU_IRQS_OFF, CPU_LRU_LOCK, CPU_MAILBOX, GLOBAL_LRU_DRAIN_MUTEX,
+  ACTOR_HELD_COUNT, ACTOR_PREEMPT_COUNT, ANON_VMA_RWSEM, CPU_IN_USE, CPU_IRQS_OFF, CPU_MAILBOX, GLOBAL_LRU_DRAIN_MUTEX,
   LINE, MAIL_STATE, MM_MMAP_LOCK, MM_SRCU, MM_TLB_FLUSH_PENDING, MM_VMA_SEQ, MM_WRITE_PROTECT_SEQ, type Machine, NODE_ZONE_LOCK,
   PAGE_LOCK, VMA_REFCNT, VM_HYP_LOCK, VM_INVALIDATE_IN_PROGRESS, VM_MMU_LOCK, VM_MN_ACTIVE_INVALIDATE_COUNT, VM_MN_INVALIDATE_LOCK,
   VM_SLOTS_LOCK, VM_SRCU, actorWord, anonVmaWord, cpuWord, globalLock, mmWord, nodeWord, pageWord, ptlOf, vmWord, vmaWord,
@@ -51,13 +51,12 @@ export function auditBalance(m: Machine, actors: number, log: ViolationLog): voi
 }
 
 /** At rest: no lock word names a holder. */
-export function auditLocks(m: Machine, actors: number, log: ViolationLog): void {
+export function auditLocks(m: Machine, log: ViolationLog): void {
   const free = (lock: number, pfn = -1): void => {
     if (isFree(m, lock)) return;
     log.found(ID, 'lock left held at rest', { lock, received: String(peek(m.words, lock)), ...(pfn < 0 ? {} : { pfn }) });
   };
   for (let i = 0; i <= LAST_GLOBAL_LOCK; i++) free(globalLock(m, i));
-  for (let cpu = 0; cpu < actors; cpu++) free(cpuWord(m, cpu, CPU_LRU_LOCK));
   for (let node = 0; node < m.nodes; node++) free(nodeWord(m, node, NODE_ZONE_LOCK));
   for (let pfn = 0; pfn < m.frames; pfn++) free(pageWord(m, pfn, PAGE_LOCK), pfn);
   for (let mm = 0; mm < m.mms; mm++) {

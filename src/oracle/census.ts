@@ -7,7 +7,7 @@ import {
   PMD_INVALID, S2_STATE_SHIFT, entryPfn, isHuge, isMigrationEntry, isPresent, isS2Block, isS2Leaf, isS2Table, isTable,
 } from '../machine/entries.js';
 import {
-  BLOCK_FREE_COUNT, BLOCK_FREE_HEAD, BLOCK_NEXT, CPU_LRU_COUNT, CPU_LRU_PFNS, CPU_PCP_COUNT, CPU_PCP_HEAD, type Machine, NODE_FREE_BLOCKS,
+  BLOCK_FREE_COUNT, BLOCK_FREE_HEAD, BLOCK_NEXT, CPU_LRU_PFNS, CPU_PCP_COUNT, CPU_PCP_HEAD, type Machine, NODE_FREE_BLOCKS,
   NODE_FREE_FRAMES, NODE_PARTIAL_BLOCKS, PAGE_LRU_NEXT, blockWord, cpuWord, nodeWord, pageWord, pmdWord, pteWord, s2PteWord, s2RootWord,
   tlbBase,
 } from '../machine/layout.js';
@@ -137,9 +137,9 @@ export class Census {
 
   #cpu(cpu: number): void {
     const { m } = this;
-    const count = peek(m.words, cpuWord(m, cpu, CPU_LRU_COUNT));
-    for (let i = 0; i < count; i++) {
+    for (let i = 0; i < m.config.lruBatch; i++) {
       const head = peek(m.words, cpuWord(m, cpu, CPU_LRU_PFNS) + i);
+      // 0: nothing, or taken out by lru_add_drain_all()
       this.lruBatches[head] = (this.lruBatches[head] as number) + 1;
     }
     const base = tlbBase(m, cpu);
