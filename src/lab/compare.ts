@@ -62,7 +62,7 @@ export async function compare(options: CompareOptions): Promise<CompareReport> {
   for (const [index, policy] of options.policies.entries()) {
     if (stopped) break;
     options.onPolicy?.(policy, index);
-    const simulation = await Simulation.start({ ...options, command: 'compare', policy, events: 'recorder' });
+    const simulation = await Simulation.start({ ...options, command: 'compare', policy, events: 'recorder', auditSeconds: 5 });
     let timer: NodeJS.Timeout | undefined;
     const time = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, options.seconds * 1000);

@@ -1,6 +1,7 @@
 /** `pinfall explore`: schedule after schedule on one thread, until a rule breaks. */
 import { Command } from 'commander';
 import { EXPLORE_DEFAULTS, explore } from '../../lab/explore.js';
+import { INVARIANTS } from '../../oracle/index.js';
 import { subjectOf } from '../../lab/subject.js';
 import { STRATEGIES } from '../../engine/strategies/index.js';
 import { oneOf, policy, seed, userPath, wholeNumber } from '../options.js';
@@ -17,6 +18,7 @@ interface ExploreFlags {
   steps?: number;
   seed?: number;
   keepGoing?: boolean;
+  until?: string;
   schedule?: string;
   events?: string;
   json?: boolean;
@@ -36,6 +38,7 @@ export function exploreCommand(): Command {
     .option('--steps <n>', 'a schedule of so many steps ends there', wholeNumber('--steps', 1, 1e7))
     .option('--seed <n>', 'same seed, same report', seed, 1)
     .option('--keep-going', 'count all violations instead of stopping at the first')
+    .option('--until <invariant>', 'go on until this one is broken', oneOf('--until', INVARIANTS.map(({ id }) => id)))
     .option('--schedule <file>', 'where the schedule of a violation is written', 'pinfall.schedule')
     .option('--events <file>', "that schedule's events, as NDJSON")
     .option('--json', 'one report object on standard output')
@@ -58,6 +61,7 @@ async function run(scenario: string, flags: ExploreFlags): Promise<number> {
     schedules: flags.schedules,
     ...(flags.depth !== undefined && { depth: flags.depth }),
     ...(flags.steps !== undefined && { stepsMax: flags.steps }),
+    ...(flags.until !== undefined && { until: flags.until }),
     ...(flags.keepGoing === true && { keepGoing: true }),
     stop: () => interrupted,
     onProgress: (now) =>

@@ -9,6 +9,9 @@ import { onInterrupt } from '../interrupt.js';
 import { renderStress } from '../render/stress.js';
 import { number } from '../render/table.js';
 
+/** All actors meet this often, and the whole machine is audited. */
+const AUDIT_SECONDS = 5;
+
 export interface StressFlags {
   policy?: string;
   workers?: number;
@@ -43,18 +46,19 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
   if (flags.events !== undefined && !flags.events.endsWith('.ndjson')) {
     throw new InputError(`--events: expected a file name that ends in .ndjson, got '${flags.events}'`);
   }
-  const events = flags.events === undefined ? null : openEvents(userPath(flags.events));
   const simulation = await Simulation.start({
     command: 'stress',
     scenario,
     base: userPath('.'),
     seed: flags.seed ?? freshSeed(),
-    events: events === null ? 'recorder' : 'lossless',
+    events: flags.events === undefined ? 'recorder' : 'lossless',
+    auditSeconds: AUDIT_SECONDS,
     ...(flags.policy !== undefined && { policy: flags.policy }),
     ...(flags.workers !== undefined && { workers: flags.workers }),
     ...(flags.cpus !== undefined && { cpus: flags.cpus }),
     ...(flags.recording !== undefined && { recording: userPath(flags.recording) }),
   });
+  const events = flags.events === undefined ? null : await openEvents(userPath(flags.events), simulation);
   if (events !== null) simulation.merged$.subscribe((batch) => events.write(batch));
   const progress = new ProgressLine();
   const metrics = simulation.metrics$.subscribe((now) => {
@@ -87,11 +91,12 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
   return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
 }
 
-/** Opened before the run starts, so that a file that cannot be written is refused at once. */
-function openEvents(path: string): NdjsonFile {
+/** Created once the scenario is known to be good; a file that cannot be written ends the run at once. */
+async function openEvents(path: string, simulation: Simulation): Promise<NdjsonFile> {
   try {
     return new NdjsonFile(path);
   } catch (error) {
+    await simulation.stop(true);
     throw new InputError(`--events ${path}: cannot be written (${fileProblem(error)})`);
   }
 }

@@ -1,0 +1,80 @@
+/** Exit codes, and what bad input gets: code 2, one line on standard error, nothing on standard output. */
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { pinfall } from './run.js';
+
+const dir = mkdtempSync(join(tmpdir(), 'pinfall-cli-'));
+afterAll(() => rmSync(dir, { recursive: true }));
+const file = (name: string, text: string): string => {
+  writeFileSync(join(dir, name), text);
+  return join(dir, name);
+};
+
+describe('bad input', () => {
+  const noise = Array.from({ length: 4096 }, (_, i) => String.fromCharCode((i * 2654435761) >>> 24)).join('');
+  const cases: [string, string[], RegExp][] = [
+    ['no workers', ['stress', '--workers', '0'], /--workers: expected a whole number from 1 to 64, got '0'/],
+    ['workers by word', ['stress', '--workers', 'many'], /--workers/],
+    ['a duration without a time', ['stress', '--duration', 'soon'], /--duration: expected a time/],
+    ['an unknown policy', ['stress', '--policy', 'nosuch'], /--policy: no 'nosuch'; expected one of classic/],
+    ['an unknown scenario', ['stress', 'nosuch-scenario'], /nosuch-scenario/],
+    ['a scenario cut short', ['stress', file('s.json', '{"nodes": -3')], /s\.json:\d+:\d+/],
+    ['a scenario with a wrong value', ['stress', file('t.yaml', 'title: x\nmachine: { nodes: -3 }\n')], /t\.yaml:2/],
+    ['no such file', ['stress', join(dir, 'missing.yaml')], /no such file/],
+    ['a binary scenario', ['stress', file('r.bin', noise)], /r\.bin/],
+    ['a seed that is none', ['stress', '--seed', 'x'], /--seed/],
+    ['an unknown command', ['nosuchcommand'], /no command 'nosuchcommand'/],
+    ['an unknown option', ['stress', '--bogus'], /--bogus/],
+    ['too many CPUs', ['stress', '--cpus', '100000'], /--cpus/],
+    ['a binary schedule', ['replay', file('q.bin', noise)], /q\.bin/],
+    ['no schedule', ['replay', join(dir, 'missing')], /no such file/],
+    ['an unknown strategy', ['explore', '--strategy', 'luck'], /--strategy/],
+    ['schedules without end', ['explore', '--schedules', '1e99'], /--schedules/],
+    ['an empty policy', ['compare', '--policies', 'a,,b'], /--policies/],
+    ['an event file of no known kind', ['stress', '--events', join(dir, 'e.xyz')], /\.ndjson/],
+  ];
+  it.each(cases)('%s', async (_name, args, message) => {
+    const before = readdirSync(dir).length;
+    const { code, out, err } = await pinfall(...args);
+    expect(code).toBe(2);
+    expect(out).toBe('');
+    expect(err).toMatch(message);
+    expect(err.trimEnd().split('\n')).toHaveLength(1);
+    expect(readdirSync(dir)).toHaveLength(before);
+  });
+});
+
+describe('exit codes', () => {
+  it('0: list, help, and an exploration without a violation', async () => {
+    const lists = JSON.parse((await pinfall('list', '--json')).out) as Record<string, unknown[]>;
+    for (const key of ['scenarios', 'programs', 'policies', 'invariants', 'events']) expect(lists[key]?.length).toBeGreaterThan(0);
+    expect((await pinfall('--help')).code).toBe(0);
+    expect((await pinfall('explore', 'pin-vs-write-protect', '--schedules', '200', '--json')).code).toBe(0);
+  });
+
+  it('1: a violation, with its diagram; its schedule replays to the same end and the same events', async () => {
+    const schedule = join(dir, 'd1.schedule');
+    const found = await pinfall(
+      'explore', '--policy', 'check-then-notify', '--seed', '3', '--schedule', schedule, '--events', join(dir, 'a.ndjson'),
+    );
+    expect(found.code).toBe(1);
+    expect(found.out).toMatch(/<-- pinned page unmapped/);
+    const again = await pinfall('replay', schedule, '--events', join(dir, 'b.ndjson'));
+    expect(again.code).toBe(1);
+    const { readFileSync } = await import('node:fs');
+    expect(readFileSync(join(dir, 'b.ndjson'), 'utf8')).toBe(readFileSync(join(dir, 'a.ndjson'), 'utf8'));
+  });
+
+  it('0: a short run on real threads, whose report is one JSON object and a file', async () => {
+    const path = join(dir, 'report.json');
+    const { code, out } = await pinfall('stress', 'two-processes', '--duration', '500ms', '--seed', '5', '--json', '--report', path);
+    expect(code).toBe(0);
+    const report = JSON.parse(out) as { schema: string; ok: boolean; seed: number; threads: unknown[] };
+    expect(report).toMatchObject({ schema: 'pinfall.report/1', ok: true, seed: 5 });
+    expect(report.threads.length).toBeGreaterThan(1);
+    const { readFileSync } = await import('node:fs');
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(report);
+  });
+});

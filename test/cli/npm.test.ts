@@ -1,0 +1,56 @@
+/** The way in through npm: signals, a stale build, a set-up that fails. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { ROOT, start } from './run.js';
+
+const dir = mkdtempSync(join(tmpdir(), 'pinfall-npm-'));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+/** A copy of the checkout, without what npm installs. */
+function checkout(name: string): string {
+  const to = join(dir, name);
+  for (const part of ['package.json', 'package-lock.json', 'tsconfig.json', 'src', 'actors', '.ci', 'dist']) {
+    cpSync(join(ROOT, part), join(to, part), { recursive: true, preserveTimestamps: true });
+  }
+  return to;
+}
+
+const npmStart = (args: readonly string[], env: Record<string, string> = {}, cwd = ROOT) =>
+  start('npm', ['start', '--silent', '--', ...args], { INIT_CWD: cwd, ...env }, cwd);
+
+describe('npm start', () => {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    it(`${signal} ends the run with the report so far, and leaves nothing behind`, async () => {
+      const { child, done } = npmStart(['stress', 'two-processes', '--duration', '60s', '--seed', '1', '--json']);
+      await new Promise((resolve) => setTimeout(resolve, 6000));
+      child.kill(signal);
+      const { out, err } = await done;
+      const report = JSON.parse(out) as { end: { kind: string }; duration_s: number };
+      expect(err).toMatch(/stopping/);
+      expect(report.end.kind).toBe('interrupted');
+      expect(report.duration_s).toBeLessThan(30);
+    }, 60_000);
+  }
+
+  it('a stale build is built again', async () => {
+    const clone = checkout('stale');
+    symlinkSync(join(ROOT, 'node_modules'), join(clone, 'node_modules'));
+    const source = join(clone, 'src/lab/list.ts');
+    writeFileSync(source, readFileSync(source, 'utf8').replace('pinfall.list/1', 'pinfall.list/rebuilt'));
+    const { code, out } = await npmStart(['list', '--json'], {}, clone).done;
+    expect(code).toBe(0);
+    expect((JSON.parse(out) as { schema: string }).schema).toBe('pinfall.list/rebuilt');
+  }, 90_000);
+
+  it('without node_modules and without a registry the set-up fails: exit code 3, nothing on standard output', async () => {
+    const clone = checkout('bare');
+    utimesSync(join(clone, 'package-lock.json'), new Date(), new Date());
+    const nowhere = { npm_config_registry: 'http://127.0.0.1:9/', npm_config_cache: join(dir, 'cache'), npm_config_fetch_retries: '0' };
+    const { code, out, err } = await npmStart(['list', '--json'], nowhere, clone).done;
+    expect(code).toBe(3);
+    expect(out).toBe('');
+    expect(err).toMatch(/set-up failed/);
+  }, 60_000);
+});
