@@ -2,8 +2,9 @@
  * Finds out that a simulation on real threads goes nowhere. Three ways, none of which takes a stopped or starved machine
  * for a hang:
  *
- *   deadlock   a circle in the waits-for graph whose members have not moved between two looks. Exact: whoever is disabled
- *              by a lock of another disabled actor stays so, however long one looks.
+ *   deadlock   a circle in the waits-for graph whose members have not moved between two looks, or a wait for a lock whose
+ *              holder has returned. Exact: whoever is disabled by a lock of another disabled actor stays so, however long
+ *              one looks.
  *   standstill everybody waits in the middle of an operation or for a word, nobody can run, no timer is set. Exact too.
  *   no step    an actor that is not idle has not moved while the process used much CPU time: a loop without a schedule
  *              point, or a wait that nobody ends while others work. Where nobody works no CPU time passes; then
@@ -151,9 +152,18 @@ export class Watchdog {
       (wait) => this.#moved[wait.actor] === false && isDisabled(this.#m, wait),
     );
     if (still.length === 0) return null;
-    const { cycle } = waitsFor(this.#m, this.#plan, still);
+    const { cycle, edges } = waitsFor(this.#m, this.#plan, still);
     if (cycle.length > 0 && this.#allStill(cycle)) {
       return this.#hang('deadlock', cycle, `${this.#names(cycle)} wait for each other`);
+    }
+    for (const edge of edges) {
+      const gone = edge.holders.find((holder) => isOver(states[holder.actor] ?? ACTOR_ABSENT));
+      if (gone === undefined || !this.#allStill([edge.actor])) continue;
+      return this.#hang(
+        'deadlock',
+        [edge.actor],
+        `${edge.name} waits for ${edge.what}, and ${gone.name}, who holds it, has returned`,
+      );
     }
     const stuck = still.filter((wait) => states[wait.actor] === ACTOR_BLOCKED).map((wait) => wait.actor);
     const waits = new Set(still.map((wait) => wait.actor));

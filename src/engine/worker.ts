@@ -110,7 +110,9 @@ class Host implements HostApi {
 
   spawn(actor: number, luggage: ActorLuggage | null): void {
     if (this.#task.blocking && this.#loop.actors.some((a) => a.mode !== MODE_RETURNED)) {
-      throw new Error(`worker ${this.#task.worker} hosts an actor in the blocking form: start the run with form 'coroutines'`);
+      throw new Error(
+        `worker ${this.#task.worker} hosts an actor in the blocking form: start the run with form 'coroutines'`,
+      );
     }
     if (this.#loop.actors.some((a) => a.actor === actor)) throw new Error(`actor ${actor} is here already`);
     this.#admit(actor, luggage);

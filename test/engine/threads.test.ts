@@ -250,6 +250,18 @@ describe('ends', () => {
     ]);
   });
 
+  it('a wait for a lock whose holder has returned', async () => {
+    const run = await start(
+      [actor('one', 'forgetful'), actor('two', 'forgetful'), actor('t', 'ticker', {}, 'daemon')],
+      {
+        workers: 1,
+        watchdog: { periodMs: 20 },
+      },
+    );
+    const end = await run.ended;
+    expect(end.text).toBe('deadlock: two waits for ksm_thread_mutex, and one, who holds it, has returned');
+  });
+
   it('a standstill: everybody waits for what nobody will do', async () => {
     const run = await start([actor('a', 'waits-for-ever'), actor('b', 'waits-for-ever')], {
       watchdog: { periodMs: 20 },

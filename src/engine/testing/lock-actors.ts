@@ -67,6 +67,8 @@ export const TORN_AT = COUNTERS_AT + 1;
 /** A token that actors hand round, and a word that never changes. */
 export const TOKEN_AT = 112;
 export const NEVER_AT = 113;
+/** How many have their first lock. */
+export const FIRST_LOCKS_AT = 114;
 
 /** A kernel that has nothing but a name. */
 export const resolveKernel = (id: string): Kernel => {
@@ -266,7 +268,7 @@ function* spinner(ctx: Context, spec: ActorSpec): Coroutine<void> {
 function* crossed(ctx: Context, spec: ActorSpec): Coroutine<void> {
   const locksOf = [globalLock(ctx.m, GLOBAL_KSM_THREAD_MUTEX), globalLock(ctx.m, GLOBAL_DRIVER_MUTEX)];
   const classes = [LOCK_KSM_THREAD_MUTEX, LOCK_DRIVER_MUTEX];
-  const held = globalWord(ctx.m, TOKEN_AT);
+  const held = globalWord(ctx.m, FIRST_LOCKS_AT);
   for (const which of spec.params.first === 1 ? [1, 0] : [0, 1]) {
     const lock = locksOf[which] as number;
     if (--ctx.quantum < 0) yield acquires(lock);
@@ -276,6 +278,13 @@ function* crossed(ctx: Context, spec: ActorSpec): Coroutine<void> {
     for (let seen = readOnce(ctx.words, held); seen < 2; seen = readOnce(ctx.words, held))
       yield waitWhile(ctx, held, seen);
   }
+}
+
+/** Returns with a lock held. */
+function* forgetful(ctx: Context): Coroutine<void> {
+  const mutex = globalLock(ctx.m, GLOBAL_KSM_THREAD_MUTEX);
+  if (--ctx.quantum < 0) yield acquires(mutex);
+  while (!mutexLock(ctx, mutex, LOCK_KSM_THREAD_MUTEX)) yield contended(ctx, mutex);
 }
 
 /** Waits in the middle of an operation for what nobody does. */
@@ -357,6 +366,7 @@ export const ACTOR_KINDS: Readonly<Record<string, ActorKind>> = {
   ticker,
   spinner,
   crossed,
+  forgetful,
   'waits-for-ever': waitsForEver,
   doomed,
   'fair-reader': fairReader,
