@@ -66,8 +66,9 @@ export function* hostSetOwner(ctx: Context, pfn: number, owner: number): Corouti
   const at = hostS2Word(ctx, pfn);
   if (--ctx.quantum < 0) yield writes(at);
   const before = xchg(ctx.words, at, mkAnnotation(owner));
-  setHostState(ctx, pfn, owner === PKVM_ID_HOST ? PKVM_PAGE_OWNED : PKVM_NOPAGE);
   if ((before & S2_VALID) !== 0) yield* ctx.kernel.tlbFlushHost(ctx, pfn);
+  // last: a host access that had begun before may have gone on until here
+  setHostState(ctx, pfn, owner === PKVM_ID_HOST ? PKVM_PAGE_OWNED : PKVM_NOPAGE);
 }
 
 /** The do phase of a donation: out of the host's reach first, then into the guest's. In between it is in no table. */
