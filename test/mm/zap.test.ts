@@ -4,7 +4,7 @@ import {
   VM_HUGEPAGE, VM_LOCKED, VM_MERGEABLE, VM_NOHUGEPAGE,
 } from '#src/machine/abi.js';
 import { type Context, Probe } from '#src/machine/context.js';
-import { EFFECT_READ } from '#src/machine/effects.js';
+import { EFFECT_READ, EFFECT_RMW } from '#src/machine/effects.js';
 import {
   PTE_DIRTY, PTE_PRESENT, PTE_SPECIAL, SWP_MIGRATION_WRITE, entryPfn, isHuge, isTable, mkEntry, mkSwapEntry,
 } from '#src/machine/entries.js';
@@ -270,7 +270,8 @@ describe('munmap', () => {
     const lab = new Lab();
     fill(lab, 4, 8);
     const going = new Stepped(lab.a, munmap(lab.a, 0, 4, 8));
-    going.until(EFFECT_READ, mmWord(lab.m, 0, MM_TLB_FLUSH_PENDING));
+    // the VMA is write-locked, nothing is zapped yet
+    going.until(EFFECT_RMW, mmWord(lab.m, 0, MM_TLB_FLUSH_PENDING));
     const fault = new Stepped(lab.b, doUserAddrFault(lab.b, 0, 5, WRITE));
     expect(fault.runOn()).toBe(false);
     expect(going.finish()).toBe(0);
