@@ -6,9 +6,23 @@ import { MECH_TEARDOWN, MECH_THP_SPLIT, MMU_NOTIFY_CLEAR, PG_ANON_EXCLUSIVE, PG_
 import { type Context, type Coroutine, REF_MAP } from '../machine/context.js';
 import { reads, releases, updates, writes } from '../machine/effects.js';
 import {
-  PTE_DIRTY, PTE_PRESENT, PTE_SPECIAL, PTE_WRITE, PTE_YOUNG, SWP_DIRTY, SWP_MIGRATION_READ,
-  SWP_MIGRATION_READ_EXCLUSIVE, SWP_MIGRATION_WRITE, SWP_YOUNG, entryPfn, isHuge, isHugeMigration, mkEntry, mkSwapEntry,
-  mkTable, swapType,
+  PTE_DIRTY,
+  PTE_PRESENT,
+  PTE_SPECIAL,
+  PTE_WRITE,
+  PTE_YOUNG,
+  SWP_DIRTY,
+  SWP_MIGRATION_READ,
+  SWP_MIGRATION_READ_EXCLUSIVE,
+  SWP_MIGRATION_WRITE,
+  SWP_YOUNG,
+  entryPfn,
+  isHuge,
+  isHugeMigration,
+  mkEntry,
+  mkSwapEntry,
+  mkTable,
+  swapType,
 } from '../machine/entries.js';
 import { PAGE_LARGE_MAPS, PAGE_MAPS, pageWord, pmdWord, pteWord } from '../machine/layout.js';
 import { MC_ATTEMPTS, countMechanism } from '../machine/stats.js';
@@ -18,7 +32,16 @@ import { LOCK_PMD } from '../locks/classes.js';
 import { spinUnlock } from '../locks/exclusive.js';
 import { fetchAdd, readOnce, set, writeOnce, xchg } from '#words';
 import {
-  ZERO_PFN, clearFlag, flagsWord, folioMaybeDmaPinned, folioPut, pageAnonExclusive, pinsWord, refAdd, refsWord, setFlag,
+  ZERO_PFN,
+  clearFlag,
+  flagsWord,
+  folioMaybeDmaPinned,
+  folioPut,
+  pageAnonExclusive,
+  pinsWord,
+  refAdd,
+  refsWord,
+  setFlag,
 } from './folio.js';
 import { pmdpInvalidate, protBits, thpStart } from './huge-memory.js';
 import { pgtableWithdraw, pmdLock } from './pgtable.js';
@@ -62,7 +85,11 @@ export function* splitHugePmdIfNeeded(ctx: Context, mm: number, vma: number, vpn
  * @returns whether migration entries were installed
  */
 export function* splitHugePmdLocked(
-  ctx: Context, mm: number, vma: number, vpn: number, freeze: boolean,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  vpn: number,
+  freeze: boolean,
 ): Coroutine<boolean> {
   const { m, words } = ctx;
   const start = thpStart(ctx, vpn);
@@ -86,7 +113,12 @@ export function* splitHugePmdLocked(
 }
 
 function* splitAnon(
-  ctx: Context, mm: number, vma: number, start: number, pmdAt: number, wantFreeze: boolean,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  start: number,
+  pmdAt: number,
+  wantFreeze: boolean,
 ): Coroutine<boolean> {
   const { m, words } = ctx;
   const old = yield* pmdpInvalidate(ctx, mm, start, pmdAt);
@@ -155,7 +187,13 @@ function* mapSubpages(ctx: Context, mm: number, start: number, head: number, exc
 
 /** Fills the table that nobody reaches yet with one migration entry per subpage. */
 function fillMigration(
-  ctx: Context, mm: number, start: number, table: number, head: number, type: number, used: number,
+  ctx: Context,
+  mm: number,
+  start: number,
+  table: number,
+  head: number,
+  type: number,
+  used: number,
 ): void {
   for (let i = 0; i < ctx.m.thpPages; i++) {
     const pteAt = pteWord(ctx.m, table, start + i);
@@ -185,7 +223,12 @@ function* splitZero(ctx: Context, mm: number, start: number, pmdAt: number): Cor
 
 /** smp_wmb(), pmd_populate(): the PTEs are visible before the PMD that points to them. */
 function* populate(
-  ctx: Context, mm: number, start: number, pmdAt: number, before: number, table: number,
+  ctx: Context,
+  mm: number,
+  start: number,
+  pmdAt: number,
+  before: number,
+  table: number,
 ): Coroutine<void> {
   if (--ctx.quantum < 0) yield writes(pmdAt);
   writeOnce(ctx.words, pmdAt, mkTable(table));

@@ -1,13 +1,26 @@
 /** Write and unshare faults on huge PMDs (mm/huge_memory.c do_huge_pmd_wp_page, v6.18; kernel-model 3.3). */
 import {
-  FAULT_FLAG_UNSHARE, MAPPING_ANON, MECH_WP_FAULT, MMU_NOTIFY_CLEAR, PG_ANON_EXCLUSIVE, VM_FAULT_FALLBACK, VM_FAULT_SIGBUS,
+  FAULT_FLAG_UNSHARE,
+  MAPPING_ANON,
+  MECH_WP_FAULT,
+  MMU_NOTIFY_CLEAR,
+  PG_ANON_EXCLUSIVE,
+  VM_FAULT_FALLBACK,
+  VM_FAULT_SIGBUS,
   VM_WRITE,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_TEMP } from '../machine/context.js';
 import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
 import { PTE_DIRTY, PTE_WRITE, PTE_YOUNG, entryPfn } from '../machine/entries.js';
 import {
-  MMF_OOM_UNSTABLE, MM_FLAGS, PAGE_LARGE_MAPS, PAGE_MAPPING, mmWord, pageWord, pmdLockOf, pmdWord,
+  MMF_OOM_UNSTABLE,
+  MM_FLAGS,
+  PAGE_LARGE_MAPS,
+  PAGE_MAPPING,
+  mmWord,
+  pageWord,
+  pmdLockOf,
+  pmdWord,
 } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { contended } from '../machine/wait.js';
@@ -27,7 +40,12 @@ import { vmaAnonVma, vmaFlags } from './vma.js';
  * @returns 0; VM_FAULT_FALLBACK: it was split, go on with PTEs; VM_FAULT_SIGBUS
  */
 export function* doHugePmdWpPage(
-  ctx: Context, mm: number, vma: number, vpn: number, flags: number, orig: number,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  vpn: number,
+  flags: number,
+  orig: number,
 ): Coroutine {
   if (entryPfn(orig) === ZERO_PFN) {
     const result = yield* doHugeZeroWpPmd(ctx, mm, vma, vpn, flags, orig);

@@ -6,18 +6,54 @@
  * or cleared for good (rule PTE-2).
  */
 import {
-  FAULT_FLAG_WRITE, PG_MAYBE_SHARED, PG_UPTODATE, VM_EXEC, VM_FAULT_FALLBACK, VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_READ, VM_SHARED, VM_WRITE,
+  FAULT_FLAG_WRITE,
+  PG_MAYBE_SHARED,
+  PG_UPTODATE,
+  VM_EXEC,
+  VM_FAULT_FALLBACK,
+  VM_FAULT_OOM,
+  VM_FAULT_SIGBUS,
+  VM_READ,
+  VM_SHARED,
+  VM_WRITE,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC } from '../machine/context.js';
 import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
 import {
-  PFN_SHIFT, PMD_HUGE, PMD_TABLE, PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_SPECIAL, PTE_UFFD_WP, PTE_WRITE, PTE_YOUNG,
-  SWP_MIGRATION_READ_EXCLUSIVE, SWP_MIGRATION_WRITE, entryPfn, isHuge, isHugeMigration, isProtnone, isSpecial, mkEntry,
-  mkSwapEntry, swapType,
+  PFN_SHIFT,
+  PMD_HUGE,
+  PMD_TABLE,
+  PTE_DIRTY,
+  PTE_PRESENT,
+  PTE_PROTNONE,
+  PTE_SPECIAL,
+  PTE_UFFD_WP,
+  PTE_WRITE,
+  PTE_YOUNG,
+  SWP_MIGRATION_READ_EXCLUSIVE,
+  SWP_MIGRATION_WRITE,
+  entryPfn,
+  isHuge,
+  isHugeMigration,
+  isProtnone,
+  isSpecial,
+  mkEntry,
+  mkSwapEntry,
+  swapType,
 } from '../machine/entries.js';
 import {
-  MMF_OOM_UNSTABLE, MM_FLAGS, MM_KHUGEPAGED_SLOT, PAGE_CONTENT, PAGE_FLAGS, THP_ENABLED, THP_USE_ZERO_PAGE, globalWord,
-  mmWord, pageWord, pmdLockOf, pmdWord,
+  MMF_OOM_UNSTABLE,
+  MM_FLAGS,
+  MM_KHUGEPAGED_SLOT,
+  PAGE_CONTENT,
+  PAGE_FLAGS,
+  THP_ENABLED,
+  THP_USE_ZERO_PAGE,
+  globalWord,
+  mmWord,
+  pageWord,
+  pmdLockOf,
+  pmdWord,
 } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { contended } from '../machine/wait.js';
@@ -26,9 +62,7 @@ import { EVENT } from '../events/table.js';
 import { LOCK_PMD } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
 import { fetchOr, get, peek, readOnce, set, writeOnce } from '#words';
-import {
-  ZERO_PFN, flagsWord, folioMaybeDmaPinned, folioPut, pageAnonExclusive, pinsWord,
-} from './folio.js';
+import { ZERO_PFN, flagsWord, folioMaybeDmaPinned, folioPut, pageAnonExclusive, pinsWord } from './folio.js';
 import { thpVmaAllowable } from './khugepaged.js';
 import { faultGfp, vmfAnonPrepare } from './memory-anon.js';
 import { enterSlot } from './mmap.js';
@@ -108,7 +142,14 @@ export function* vmaAllocAnonFolioPmd(ctx: Context, flags: number): Coroutine {
 }
 
 /** map_anon_folio_pmd() and set_huge_zero_folio(): the PMD lock is held, the PMD is none. */
-export function* mapHuge(ctx: Context, mm: number, vma: number, vpn: number, head: number, pmdAt: number): Coroutine<void> {
+export function* mapHuge(
+  ctx: Context,
+  mm: number,
+  vma: number,
+  vpn: number,
+  head: number,
+  pmdAt: number,
+): Coroutine<void> {
   const start = thpStart(ctx, vpn);
   let entry = mkEntry(ZERO_PFN, PMD_HUGE | PTE_PRESENT | PTE_SPECIAL | PTE_YOUNG);
   if (head !== ZERO_PFN) {
@@ -125,7 +166,13 @@ export function* mapHuge(ctx: Context, mm: number, vma: number, vpn: number, hea
 }
 
 /** huge_pmd_set_accessed(): young, and dirty on a write, if the PMD is still `orig`. */
-export function* hugePmdSetAccessed(ctx: Context, mm: number, vpn: number, flags: number, orig: number): Coroutine<void> {
+export function* hugePmdSetAccessed(
+  ctx: Context,
+  mm: number,
+  vpn: number,
+  flags: number,
+  orig: number,
+): Coroutine<void> {
   const { m, words } = ctx;
   const pmdAt = pmdWord(m, mm, vpn);
   const lock = pmdLockOf(m, mm, vpn);
@@ -174,7 +221,12 @@ export const protBits = (vmFlags: number): number =>
  * @returns as the kernel: 0, it is no huge PMD (any more); 1, nothing was to be done; a THP's pages, it was changed
  */
 export function* changeHugePmd(
-  ctx: Context, mm: number, vma: number, vpn: number, newFlags: number, numa: boolean,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  vpn: number,
+  newFlags: number,
+  numa: boolean,
 ): Coroutine {
   const { m, words } = ctx;
   const start = thpStart(ctx, vpn);

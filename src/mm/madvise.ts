@@ -1,12 +1,27 @@
 /** madvise() (mm/madvise.c, v6.18; kernel-model 3.18). */
 import {
-  EINVAL, ENOMEM, MECH_ZAP, MMU_NOTIFY_CLEAR, VM_HUGEPAGE, VM_LOCKED, VM_MERGEABLE, VM_NOHUGEPAGE, VM_PFNMAP,
+  EINVAL,
+  ENOMEM,
+  MECH_ZAP,
+  MMU_NOTIFY_CLEAR,
+  VM_HUGEPAGE,
+  VM_LOCKED,
+  VM_MERGEABLE,
+  VM_NOHUGEPAGE,
+  VM_PFNMAP,
 } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, reads, releases, updates } from '../machine/effects.js';
 import { MM_KHUGEPAGED_SLOT, MM_KSM_SLOT } from '../machine/layout.js';
 import {
-  mmLockSeqWord, mmapReadLock, mmapReadUnlock, mmapWriteLock, mmapWriteUnlock, vmaEndRead, vmaLockWord, vmaStartWrite,
+  mmLockSeqWord,
+  mmapReadLock,
+  mmapReadUnlock,
+  mmapWriteLock,
+  mmapWriteUnlock,
+  vmaEndRead,
+  vmaLockWord,
+  vmaStartWrite,
   vmaTryRead,
 } from '../locks/vma-lock.js';
 import { splitHugePmdIfNeeded } from './huge-memory-split.js';
@@ -96,7 +111,7 @@ const mayZap = (ctx: Context, vma: number): boolean => (vmaFlags(ctx, vma) & (VM
 /** madvise_walk_vmas(): a hole makes the result -ENOMEM, but what is mapped behind it is done all the same. */
 function* dontneedVmas(ctx: Context, mm: number, start: number, end: number): Coroutine {
   let unmapped = 0;
-  for (let vpn = start; vpn < end; ) {
+  for (let vpn = start; vpn < end;) {
     const vma = findVmaFrom(ctx, mm, vpn);
     if (vma < 0 || vmaStart(ctx, vma) >= end) return -ENOMEM;
     if (vmaStart(ctx, vma) > vpn) unmapped = -ENOMEM;
@@ -116,7 +131,7 @@ function* dontneedVmas(ctx: Context, mm: number, start: number, end: number): Co
 function* madviseFlags(ctx: Context, mm: number, start: number, end: number, advice: number): Coroutine {
   yield* mmapWriteLock(ctx, mm);
   let result = 0;
-  for (let vpn = start; vpn < end; ) {
+  for (let vpn = start; vpn < end;) {
     let vma = findVmaFrom(ctx, mm, vpn);
     if (vma < 0 || vmaStart(ctx, vma) >= end) {
       result = -ENOMEM;

@@ -1,15 +1,41 @@
 /** do_anonymous_page(): the first touch of an anonymous page (mm/memory.c, v6.18; kernel-model 3.2). */
 import {
-  FAULT_FLAG_PIN_ALLOC, FAULT_FLAG_VMA_LOCK, FAULT_FLAG_WRITE, PG_UPTODATE, VM_FAULT_OOM, VM_FAULT_RETRY,
-  VM_FAULT_SIGBUS, VM_IO, VM_PFNMAP, VM_SHARED, VM_WRITE,
+  FAULT_FLAG_PIN_ALLOC,
+  FAULT_FLAG_VMA_LOCK,
+  FAULT_FLAG_WRITE,
+  PG_UPTODATE,
+  VM_FAULT_OOM,
+  VM_FAULT_RETRY,
+  VM_FAULT_SIGBUS,
+  VM_IO,
+  VM_PFNMAP,
+  VM_SHARED,
+  VM_WRITE,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_LRU_BATCH } from '../machine/context.js';
 import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
 import {
-  PTE_DIRTY, PTE_PRESENT, PTE_SPECIAL, PTE_WRITE, PTE_YOUNG, entryPfn, isTable, mkEntry,
+  PTE_DIRTY,
+  PTE_PRESENT,
+  PTE_SPECIAL,
+  PTE_WRITE,
+  PTE_YOUNG,
+  entryPfn,
+  isTable,
+  mkEntry,
 } from '../machine/entries.js';
 import {
-  MMF_OOM_UNSTABLE, MM_FLAGS, PAGE_CONTENT, PAGE_FLAGS, VMA_ANON_VMA, mmWord, pageWord, pmdWord, pteWord, ptlOf, vmaWord,
+  MMF_OOM_UNSTABLE,
+  MM_FLAGS,
+  PAGE_CONTENT,
+  PAGE_FLAGS,
+  VMA_ANON_VMA,
+  mmWord,
+  pageWord,
+  pmdWord,
+  pteWord,
+  ptlOf,
+  vmaWord,
 } from '../machine/layout.js';
 import { contended } from '../machine/wait.js';
 import { emit } from '../events/emit.js';

@@ -2,16 +2,29 @@
  * NUMA hint faults (mm/memory.c do_numa_page, mm/migrate.c migrate_misplaced_folio, mm/mempolicy.c mpol_misplaced, v6.18;
  * kernel-model 3.5): migrate the page to the node that touches it, or give the PTE its permissions back.
  */
-import {
-  MECH_NUMA_MIGRATE, MIGRATE_ASYNC, NUMA_NO_NODE, VM_NUMA_BOUND, VM_SHARED, VM_WRITE,
-} from '../machine/abi.js';
+import { MECH_NUMA_MIGRATE, MIGRATE_ASYNC, NUMA_NO_NODE, VM_NUMA_BOUND, VM_SHARED, VM_WRITE } from '../machine/abi.js';
 import { type Context, type Coroutine } from '../machine/context.js';
 import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
 import {
-  PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_UFFD_WP, PTE_WRITE, PTE_YOUNG, entryPfn, isProtnone, isSpecial,
+  PTE_DIRTY,
+  PTE_PRESENT,
+  PTE_PROTNONE,
+  PTE_UFFD_WP,
+  PTE_WRITE,
+  PTE_YOUNG,
+  entryPfn,
+  isProtnone,
+  isSpecial,
 } from '../machine/entries.js';
 import {
-  CPU_NODE, NODE_FREE_FRAMES, PAGE_CPUPID, cpuWord, nodeWord, pageWord, pteWord, ptlOf,
+  CPU_NODE,
+  NODE_FREE_FRAMES,
+  PAGE_CPUPID,
+  cpuWord,
+  nodeWord,
+  pageWord,
+  pteWord,
+  ptlOf,
 } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { contended } from '../machine/wait.js';
@@ -20,9 +33,7 @@ import { EVENT } from '../events/table.js';
 import { LOCK_PTL } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
 import { get, peek, readOnce, writeOnce, xchg } from '#words';
-import {
-  ZERO_PFN, flagsWord, folioOf, folioPages, folioTestLarge, pageAnonExclusive, pageNode,
-} from './folio.js';
+import { ZERO_PFN, flagsWord, folioOf, folioPages, folioTestLarge, pageAnonExclusive, pageNode } from './folio.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { folioIsolateLru } from './swap.js';
 import { vmaEnd, vmaFlags, vmaStart } from './vma.js';
@@ -32,7 +43,14 @@ import { vmaEnd, vmaFlags, vmaStart } from './vma.js';
  * @param orig the hint PTE that was seen
  * @returns 0
  */
-export function* doNumaPage(ctx: Context, mm: number, vma: number, vpn: number, orig: number, table: number): Coroutine {
+export function* doNumaPage(
+  ctx: Context,
+  mm: number,
+  vma: number,
+  vpn: number,
+  orig: number,
+  table: number,
+): Coroutine {
   const { m, words } = ctx;
   const pteAt = pteWord(m, table, vpn);
   let ptl = ptlOf(m, table);

@@ -4,14 +4,34 @@
  * of pins that copy-on-write took away (Z07, Z08, Z12).
  */
 import {
-  FAULT_FLAG_UNSHARE, MAPPING_ANON, MECH_WP_FAULT, MMU_NOTIFY_CLEAR, PG_ANON_EXCLUSIVE, PG_HWPOISON, PG_LRU,
-  PG_MAYBE_SHARED, PG_UPTODATE, VM_FAULT_HWPOISON, VM_FAULT_OOM, VM_SHARED, VM_WRITE,
+  FAULT_FLAG_UNSHARE,
+  MAPPING_ANON,
+  MECH_WP_FAULT,
+  MMU_NOTIFY_CLEAR,
+  PG_ANON_EXCLUSIVE,
+  PG_HWPOISON,
+  PG_LRU,
+  PG_MAYBE_SHARED,
+  PG_UPTODATE,
+  VM_FAULT_HWPOISON,
+  VM_FAULT_OOM,
+  VM_SHARED,
+  VM_WRITE,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_MAP, REF_TEMP } from '../machine/context.js';
 import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
 import { PTE_DIRTY, PTE_PRESENT, PTE_WRITE, PTE_YOUNG, entryPfn, isSpecial, mkEntry } from '../machine/entries.js';
 import {
-  KSM_ZERO_PAGES, PAGE_CONTENT, PAGE_FLAGS, PAGE_LARGE_MAPS, PAGE_MAPPING, PAGE_MAPS, globalWord, pageWord, pteWord, ptlOf,
+  KSM_ZERO_PAGES,
+  PAGE_CONTENT,
+  PAGE_FLAGS,
+  PAGE_LARGE_MAPS,
+  PAGE_MAPPING,
+  PAGE_MAPS,
+  globalWord,
+  pageWord,
+  pteWord,
+  ptlOf,
 } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { emit } from '../events/emit.js';
@@ -20,8 +40,19 @@ import { LOCK_PTL } from '../locks/classes.js';
 import { folioLockWord, folioTrylock, folioUnlock, spinUnlock } from '../locks/exclusive.js';
 import { fetchAdd, fetchOr, get, readOnce, set, writeOnce, xchg } from '#words';
 import {
-  ZERO_PFN, flagsWord, folioMapping, folioOf, folioPut, folioRefs, folioTestLarge, mappingIsKsm, pageAnonExclusive, refAdd,
-  refsWord, setFlag, testFlag,
+  ZERO_PFN,
+  flagsWord,
+  folioMapping,
+  folioOf,
+  folioPut,
+  folioRefs,
+  folioTestLarge,
+  mappingIsKsm,
+  pageAnonExclusive,
+  refAdd,
+  refsWord,
+  setFlag,
+  testFlag,
 } from './folio.js';
 import { faultGfp, vmfAnonPrepare } from './memory-anon.js';
 import { allocPages } from './page-alloc.js';
@@ -37,7 +68,13 @@ import { vmaAnonVma, vmaFlags } from './vma.js';
  * @returns 0, VM_FAULT_OOM, _HWPOISON or _RETRY (see vmfAnonPrepare)
  */
 export function* doWpPage(
-  ctx: Context, mm: number, vma: number, vpn: number, flags: number, table: number, orig: number,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  vpn: number,
+  flags: number,
+  table: number,
+  orig: number,
 ): Coroutine {
   const { m } = ctx;
   const unshare = (flags & FAULT_FLAG_UNSHARE) !== 0;
@@ -77,7 +114,12 @@ export function* doWpPage(
 
 /** wp_page_reuse(): a permission gain, so neither notifier nor flush. Under the PTL. */
 function* wpPageReuse(
-  ctx: Context, mm: number, vma: number, vpn: number, pteAt: number, orig: number,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  vpn: number,
+  pteAt: number,
+  orig: number,
 ): Coroutine<void> {
   const bits = PTE_YOUNG | PTE_DIRTY | ((vmaFlags(ctx, vma) & VM_WRITE) !== 0 ? PTE_WRITE : 0);
   if (--ctx.quantum < 0) yield updates(pteAt);
@@ -233,7 +275,13 @@ function* copyUserPage(ctx: Context, from: number, to: number): Coroutine {
 
 /** Maps the copy: writable and dirty for a write, exclusive and read-only for unsharing. Under the PTL. */
 function* mapCopy(
-  ctx: Context, mm: number, vma: number, vpn: number, flags: number, pteAt: number, copy: number,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  vpn: number,
+  flags: number,
+  pteAt: number,
+  copy: number,
 ): Coroutine<void> {
   folioAddNewAnonRmap(ctx, copy, vmaAnonVma(ctx, vma), mm, vpn);
   yield* folioAddLru(ctx, copy);

@@ -6,15 +6,41 @@
  * A result of 0 does not promise that the access succeeds now: callers loop.
  */
 import {
-  FAULT_FLAG_PIN_ALLOC, FAULT_FLAG_REMOTE, FAULT_FLAG_UNSHARE, FAULT_FLAG_VMA_LOCK, FAULT_FLAG_WRITE, VM_EXEC,
-  VM_FAULT_COMPLETED, VM_FAULT_ERROR, VM_FAULT_FALLBACK, VM_FAULT_HWPOISON, VM_FAULT_OOM, VM_FAULT_RETRY,
-  VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV, VM_MAYWRITE, VM_READ, VM_SHARED, VM_WRITE,
+  FAULT_FLAG_PIN_ALLOC,
+  FAULT_FLAG_REMOTE,
+  FAULT_FLAG_UNSHARE,
+  FAULT_FLAG_VMA_LOCK,
+  FAULT_FLAG_WRITE,
+  VM_EXEC,
+  VM_FAULT_COMPLETED,
+  VM_FAULT_ERROR,
+  VM_FAULT_FALLBACK,
+  VM_FAULT_HWPOISON,
+  VM_FAULT_OOM,
+  VM_FAULT_RETRY,
+  VM_FAULT_SIGBUS,
+  VM_FAULT_SIGSEGV,
+  VM_MAYWRITE,
+  VM_READ,
+  VM_SHARED,
+  VM_WRITE,
 } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { LOCAL, acquires, reads, releases, updates } from '../machine/effects.js';
 import {
-  PTE_DIRTY, PTE_WRITE, PTE_YOUNG, SWP_MARKER, entryPfn, isHugeMigration, isHwpoisonEntry, isMigrationEntry, isPresent,
-  isProtnone, isTable, isTransHuge, swapType,
+  PTE_DIRTY,
+  PTE_WRITE,
+  PTE_YOUNG,
+  SWP_MARKER,
+  entryPfn,
+  isHugeMigration,
+  isHwpoisonEntry,
+  isMigrationEntry,
+  isPresent,
+  isProtnone,
+  isTable,
+  isTransHuge,
+  swapType,
 } from '../machine/entries.js';
 import { pmdLockOf, pmdWord, pteWord, ptlOf } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
@@ -25,9 +51,7 @@ import { EVENT } from '../events/table.js';
 import { LOCK_PMD, LOCK_PTL } from '../locks/classes.js';
 import { folioLockWord, spinLock, spinUnlock } from '../locks/exclusive.js';
 import { mightSleep } from '../locks/held.js';
-import {
-  mmLockSeqWord, mmapReadLock, mmapReadUnlock, vmaEndRead, vmaLockWord, vmaTryRead,
-} from '../locks/vma-lock.js';
+import { mmLockSeqWord, mmapReadLock, mmapReadUnlock, vmaEndRead, vmaLockWord, vmaTryRead } from '../locks/vma-lock.js';
 import { fetchOr, readOnce } from '#words';
 import { folioOf } from './folio.js';
 import { hugePmdSetAccessed, thpFaultAllowed } from './huge-memory.js';
@@ -161,9 +185,7 @@ function sanitizeFaultFlags(vmFlags: number, flags: number): number {
 }
 
 /** __handle_mm_fault() at a PMD that is no table. VM_FAULT_FALLBACK: go on with PTEs. */
-function* handlePmdFault(
-  ctx: Context, mm: number, vma: number, vpn: number, flags: number, pmd: number,
-): Coroutine {
+function* handlePmdFault(ctx: Context, mm: number, vma: number, vpn: number, flags: number, pmd: number): Coroutine {
   if (pmd === 0) {
     if (!thpFaultAllowed(ctx, vma, vpn)) return VM_FAULT_FALLBACK;
     return yield* ctx.kernel.doHugePmdAnonymousPage(ctx, mm, vma, vpn, flags);

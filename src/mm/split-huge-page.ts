@@ -4,14 +4,25 @@
  * whole but mapped by PTEs from then on and secondary MMUs unmapped.
  */
 import {
-  EAGAIN, EBUSY, EINVAL, MECH_TEARDOWN, MECH_THP_SPLIT, PG_DIRTY, PG_HAS_HWPOISONED, PG_LRU, PG_MAYBE_SHARED, PG_MLOCKED,
-  PG_REFERENCED, PG_SWAPBACKED, PG_UPTODATE, PG_WRITEBACK, PG_YOUNG,
+  EAGAIN,
+  EBUSY,
+  EINVAL,
+  MECH_TEARDOWN,
+  MECH_THP_SPLIT,
+  PG_DIRTY,
+  PG_HAS_HWPOISONED,
+  PG_LRU,
+  PG_MAYBE_SHARED,
+  PG_MLOCKED,
+  PG_REFERENCED,
+  PG_SWAPBACKED,
+  PG_UPTODATE,
+  PG_WRITEBACK,
+  PG_YOUNG,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, LOCK_WRITE, REF_TEMP } from '../machine/context.js';
 import { reads, releases, updates, writes } from '../machine/effects.js';
-import {
-  PAGE_COMPOUND, PAGE_CPUPID, PAGE_INDEX, PAGE_MAPPING, PAGE_REFS, pageWord,
-} from '../machine/layout.js';
+import { PAGE_COMPOUND, PAGE_CPUPID, PAGE_INDEX, PAGE_MAPPING, PAGE_REFS, pageWord } from '../machine/layout.js';
 import { MC_ATTEMPTS, MC_BACKED_OUT, STAT, countMechanism, countStat } from '../machine/stats.js';
 import { wake } from '../machine/wait.js';
 import { emit } from '../events/emit.js';
@@ -22,16 +33,29 @@ import { lamportRelease, pushHeld } from '../locks/held.js';
 import { fetchAdd, get, readOnce, set, writeOnce, xchg } from '#words';
 import { anonVmaLockWrite, anonVmaUnlockWrite, getAnonVma, putAnonVma } from './anon-vma.js';
 import {
-  clearFlag, flagsWord, folioIndex, folioMapping, folioMaps, folioOf, folioPut, folioRefs, folioTestLarge, mappingId,
-  mappingIsAnon, mapsWord, refFreeze, refUnfreeze, refsWord, setFlag,
+  clearFlag,
+  flagsWord,
+  folioIndex,
+  folioMapping,
+  folioMaps,
+  folioOf,
+  folioPut,
+  folioRefs,
+  folioTestLarge,
+  mappingId,
+  mappingIsAnon,
+  mapsWord,
+  refFreeze,
+  refUnfreeze,
+  refsWord,
+  setFlag,
 } from './folio.js';
 import { tryToUnmapFlush } from './migrate-flush.js';
 import { TTU_BATCH, TTU_RMAP_LOCKED, TTU_SPLIT_HUGE_PMD, TTU_SYNC, tryToMigrate } from './migrate-ptes.js';
 import { RMP_LOCKED, RMP_USE_SHARED_ZEROPAGE, removeMigrationPtes } from './migrate-restore.js';
 
 /** What the tails take over from the head (__split_folio_to_order). */
-const CLONED_FLAGS =
-  PG_UPTODATE | PG_DIRTY | PG_LRU | PG_SWAPBACKED | PG_REFERENCED | PG_YOUNG | PG_MLOCKED;
+const CLONED_FLAGS = PG_UPTODATE | PG_DIRTY | PG_LRU | PG_SWAPBACKED | PG_REFERENCED | PG_YOUNG | PG_MLOCKED;
 
 /**
  * split_huge_page(): the caller holds the lock of `pfn`'s folio and one reference (REF_TEMP) to it. After success he holds

@@ -11,7 +11,16 @@ import { type Context, type Coroutine, GATHER_FOLIOS, REF_GATHER, REF_MAP } from
 import { acquires, reads, releases, updates } from '../machine/effects.js';
 import { entryPfn, isDirty, isHuge, isPresent, isSpecial, isTable } from '../machine/entries.js';
 import {
-  MM_TLB_FLUSH_BATCHED, MM_TLB_FLUSH_PENDING, PAGE_COMPOUND, PAGE_MAPS, mmWord, pageWord, pmdLockOf, pmdWord, pteWord, ptlOf,
+  MM_TLB_FLUSH_BATCHED,
+  MM_TLB_FLUSH_PENDING,
+  PAGE_COMPOUND,
+  PAGE_MAPS,
+  mmWord,
+  pageWord,
+  pmdLockOf,
+  pmdWord,
+  pteWord,
+  ptlOf,
 } from '../machine/layout.js';
 import { contended } from '../machine/wait.js';
 import { emit } from '../events/emit.js';
@@ -152,7 +161,8 @@ export function* zapPageRange(ctx: Context, mm: number, vma: number, start: numb
 }
 
 /** tlb_flush_batched: not 0 once an unmap of this mm was batched. A hint: flushTlbBatchedPending looks for itself. */
-const flushIsBatched = (ctx: Context, mm: number): boolean => peek(ctx.words, mmWord(ctx.m, mm, MM_TLB_FLUSH_BATCHED)) !== 0;
+const flushIsBatched = (ctx: Context, mm: number): boolean =>
+  peek(ctx.words, mmWord(ctx.m, mm, MM_TLB_FLUSH_BATCHED)) !== 0;
 
 /** Whether `pfn` is a folio of its own. Under the PTL of a table that maps it. */
 const isSmallPage = (ctx: Context, pfn: number): boolean => get(ctx.words, pageWord(ctx.m, pfn, PAGE_COMPOUND)) === 0;

@@ -5,8 +5,22 @@
 import { COMPOUND_TAIL, PG_ANON_EXCLUSIVE, PG_BUDDY, PG_PCP } from '#src/machine/abi.js';
 import { PTE_WRITE, entryPfn, isHuge, isPresent, isSpecial, isTable } from '#src/machine/entries.js';
 import {
-  CPU_LRU_PFNS, MM_TLB_FLUSH_PENDING, type Machine, PAGE_COMPOUND, PAGE_ENTIRE_MAPS, PAGE_FLAGS,
-  PAGE_LARGE_MAPS, PAGE_LOCK, PAGE_MAPS, PAGE_PINCOUNT, PAGE_REFS, cpuWord, mmWord, pageWord, pmdWord, pteWord,
+  CPU_LRU_PFNS,
+  MM_TLB_FLUSH_PENDING,
+  type Machine,
+  PAGE_COMPOUND,
+  PAGE_ENTIRE_MAPS,
+  PAGE_FLAGS,
+  PAGE_LARGE_MAPS,
+  PAGE_LOCK,
+  PAGE_MAPS,
+  PAGE_PINCOUNT,
+  PAGE_REFS,
+  cpuWord,
+  mmWord,
+  pageWord,
+  pmdWord,
+  pteWord,
 } from '#src/machine/layout.js';
 
 /** References held by somebody on purpose: head pfn -> how many. A small folio's pin counts 1024. */

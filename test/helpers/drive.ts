@@ -79,7 +79,8 @@ export class Stepped<T> {
   until(kind: number, word: number): void {
     const wanted = (word << 4) | kind;
     while (this.effect !== wanted) {
-      if (!this.step() || this.done) throw new Error(`actor ${this.ctx.actor} never comes to ${describeEffect(wanted)}`);
+      if (!this.step() || this.done)
+        throw new Error(`actor ${this.ctx.actor} never comes to ${describeEffect(wanted)}`);
     }
   }
 
@@ -101,6 +102,12 @@ export function runAll(all: readonly Stepped<unknown>[]): void {
   while (all.some((one) => !one.done)) {
     let moved = false;
     for (const one of all) moved = one.step() || moved;
-    if (!moved) throw new Error(`deadlock: ${all.filter((one) => !one.done).map((one) => describeEffect(one.effect)).join('; ')}`);
+    if (!moved)
+      throw new Error(
+        `deadlock: ${all
+          .filter((one) => !one.done)
+          .map((one) => describeEffect(one.effect))
+          .join('; ')}`,
+      );
   }
 }

@@ -1,17 +1,57 @@
 import { describe, expect, it } from 'vitest';
 import {
-  FAULT_FLAG_REMOTE, FAULT_FLAG_UNSHARE, FAULT_FLAG_WRITE, MECH_THP_SPLIT, MECH_WP_FAULT, MMU_NOTIFY_CLEAR,
-  PG_ANON_EXCLUSIVE, PG_LRU, PG_SWAPBACKED, PG_UPTODATE, VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_HUGEPAGE, VM_NOHUGEPAGE, VM_READ,
+  FAULT_FLAG_REMOTE,
+  FAULT_FLAG_UNSHARE,
+  FAULT_FLAG_WRITE,
+  MECH_THP_SPLIT,
+  MECH_WP_FAULT,
+  MMU_NOTIFY_CLEAR,
+  PG_ANON_EXCLUSIVE,
+  PG_LRU,
+  PG_SWAPBACKED,
+  PG_UPTODATE,
+  VM_FAULT_OOM,
+  VM_FAULT_SIGBUS,
+  VM_HUGEPAGE,
+  VM_NOHUGEPAGE,
+  VM_READ,
 } from '#src/machine/abi.js';
 import type { KernelRules } from '#src/machine/context.js';
 import { EFFECT_ACQUIRE } from '#src/machine/effects.js';
 import {
-  PMD_HUGE, PMD_INVALID, PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_SPECIAL, PTE_WRITE, PTE_YOUNG, SWP_DIRTY,
-  SWP_MIGRATION_READ_EXCLUSIVE, SWP_MIGRATION_WRITE, entryPfn, isHuge, isTable, mkEntry, mkSwapEntry, swapType,
+  PMD_HUGE,
+  PMD_INVALID,
+  PTE_DIRTY,
+  PTE_PRESENT,
+  PTE_PROTNONE,
+  PTE_SPECIAL,
+  PTE_WRITE,
+  PTE_YOUNG,
+  SWP_DIRTY,
+  SWP_MIGRATION_READ_EXCLUSIVE,
+  SWP_MIGRATION_WRITE,
+  entryPfn,
+  isHuge,
+  isTable,
+  mkEntry,
+  mkSwapEntry,
+  swapType,
 } from '#src/machine/entries.js';
 import {
-  MMF_OOM_UNSTABLE, MM_FLAGS, MM_KHUGEPAGED_SLOT, PAGE_CONTENT, PAGE_ENTIRE_MAPS, PAGE_FLAGS, TABLE_POOL_FREE,
-  THP_ENABLED, THP_USE_ZERO_PAGE, depositWord, globalWord, mmWord, pmdLockOf, pmdWord,
+  MMF_OOM_UNSTABLE,
+  MM_FLAGS,
+  MM_KHUGEPAGED_SLOT,
+  PAGE_CONTENT,
+  PAGE_ENTIRE_MAPS,
+  PAGE_FLAGS,
+  TABLE_POOL_FREE,
+  THP_ENABLED,
+  THP_USE_ZERO_PAGE,
+  depositWord,
+  globalWord,
+  mmWord,
+  pmdLockOf,
+  pmdWord,
 } from '#src/machine/layout.js';
 import { folioLockWord, folioTrylock, folioUnlock } from '#src/locks/exclusive.js';
 import { changeHugePmd } from '#src/mm/huge-memory.js';
@@ -48,7 +88,9 @@ describe('do_huge_pmd_anonymous_page', () => {
     const head = entryPfn(lab.pmd(VPN));
     expect(lab.pmd(VPN)).toBe(mkEntry(head, PMD_HUGE | PTE_PRESENT | PTE_YOUNG | PTE_DIRTY | PTE_WRITE));
     expect(head & (lab.m.thpPages - 1)).toBe(0);
-    expect([lab.refs(head), lab.page(head, PAGE_ENTIRE_MAPS), lab.largeMaps(head), lab.maps(head)]).toEqual([1, 1, 1, 0]);
+    expect([lab.refs(head), lab.page(head, PAGE_ENTIRE_MAPS), lab.largeMaps(head), lab.maps(head)]).toEqual([
+      1, 1, 1, 0,
+    ]);
     expect(lab.flags(head)).toBe(PG_ANON_EXCLUSIVE | PG_SWAPBACKED | PG_UPTODATE | PG_LRU);
     expect(lab.flags(head + 1) & PG_ANON_EXCLUSIVE).toBe(0);
     expect(lab.m.words[depositWord(lab.m, 0, VPN)]).not.toBe(0);
@@ -130,6 +172,13 @@ describe('do_huge_pmd_anonymous_page', () => {
   });
 });
 
+const zeroLab = (): Lab => {
+  const lab = thpLab();
+  lab.m.words[globalWord(lab.m, THP_USE_ZERO_PAGE)] = 1;
+  lab.fault(VPN, 0);
+  return lab;
+};
+
 describe('do_huge_pmd_wp_page', () => {
   it('reuses an exclusive huge page, pinned or not, without a notifier', () => {
     const lab = thpLab();
@@ -146,21 +195,24 @@ describe('do_huge_pmd_wp_page', () => {
     ['v5.19', false, 1, false],
     ['v5.9', true, 1, false],
     ['v5.8', true, 1, true],
-  ] as const)('%s: exclusive %s with %i other references: reused %s, else split', (wpReuse, exclusive, gets, reused) => {
-    const lab = thpLab({ wpReuse });
-    const head = readOnlyThp(lab, exclusive);
-    if (gets > 0) lab.get(head);
-    expect(lab.fault(VPN, WRITE)).toBe(0);
-    expect(isHuge(lab.pmd(VPN))).toBe(reused);
-    if (!reused) {
-      expect(lab.notified.map((one) => [one.start, one.end, one.mechanism])).toEqual([
-        [4, 8, MECH_THP_SPLIT],
-        ...(entryPfn(lab.pte(VPN)) === head + 1 ? [] : [[VPN, VPN + 1, MECH_WP_FAULT]]),
-      ]);
-      expect(lab.pte(VPN) & PTE_WRITE).not.toBe(0);
-    }
-    expect(audit(lab.m, { [head]: gets })).toEqual([]);
-  });
+  ] as const)(
+    '%s: exclusive %s with %i other references: reused %s, else split',
+    (wpReuse, exclusive, gets, reused) => {
+      const lab = thpLab({ wpReuse });
+      const head = readOnlyThp(lab, exclusive);
+      if (gets > 0) lab.get(head);
+      expect(lab.fault(VPN, WRITE)).toBe(0);
+      expect(isHuge(lab.pmd(VPN))).toBe(reused);
+      if (!reused) {
+        expect(lab.notified.map((one) => [one.start, one.end, one.mechanism])).toEqual([
+          [4, 8, MECH_THP_SPLIT],
+          ...(entryPfn(lab.pte(VPN)) === head + 1 ? [] : [[VPN, VPN + 1, MECH_WP_FAULT]]),
+        ]);
+        expect(lab.pte(VPN) & PTE_WRITE).not.toBe(0);
+      }
+      expect(audit(lab.m, { [head]: gets })).toEqual([]);
+    },
+  );
 
   it('waits for the folio lock without the PMD lock, and looks again', () => {
     const lab = thpLab();
@@ -198,13 +250,6 @@ describe('do_huge_pmd_wp_page', () => {
   });
 
   describe('over the huge zero page', () => {
-    const zeroLab = (): Lab => {
-      const lab = thpLab();
-      lab.m.words[globalWord(lab.m, THP_USE_ZERO_PAGE)] = 1;
-      lab.fault(VPN, 0);
-      return lab;
-    };
-
     it('maps a huge page of zeros, with a notifier over the whole of it', () => {
       const lab = zeroLab();
       expect(lab.fault(VPN, WRITE)).toBe(0);
@@ -218,7 +263,10 @@ describe('do_huge_pmd_wp_page', () => {
       const lab = zeroLab();
       lab.a.failAllocation = 1;
       expect(lab.fault(VPN, WRITE)).toBe(0);
-      expect(lab.notified.map((one) => [one.start, one.end])).toEqual([[4, 8], [VPN, VPN + 1]]);
+      expect(lab.notified.map((one) => [one.start, one.end])).toEqual([
+        [4, 8],
+        [VPN, VPN + 1],
+      ]);
       expect(entryPfn(lab.pte(VPN))).not.toBe(0);
       for (const vpn of [4, 6, 7]) expect(lab.pte(vpn)).toBe(mkEntry(0, PTE_PRESENT | PTE_SPECIAL | PTE_YOUNG));
       expect(audit(lab.m)).toEqual([]);
@@ -236,10 +284,10 @@ describe('do_huge_pmd_wp_page', () => {
   });
 });
 
-describe('change_huge_pmd', () => {
-  const change = (lab: Lab, flags: number, numa: boolean): number =>
-    runToEnd(changeHugePmd(lab.a, 0, lab.vma(VPN), VPN, flags, numa), lab.a);
+const change = (lab: Lab, flags: number, numa: boolean): number =>
+  runToEnd(changeHugePmd(lab.a, 0, lab.vma(VPN), VPN, flags, numa), lab.a);
 
+describe('change_huge_pmd', () => {
   it('makes a hint of it, pinned or not, through 6.18', () => {
     const lab = thpLab();
     lab.fault(VPN, WRITE);

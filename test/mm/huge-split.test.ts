@@ -1,17 +1,56 @@
 import { describe, expect, it } from 'vitest';
 import {
-  EAGAIN, EBUSY, EINVAL, FAULT_FLAG_WRITE, MECH_MPROTECT, MECH_THP_SPLIT, MMU_NOTIFY_CLEAR, PG_ANON_EXCLUSIVE, PG_DIRTY,
-  PG_LRU, PG_SWAPBACKED, PG_UPTODATE, PG_WRITEBACK, VM_HUGEPAGE,
+  EAGAIN,
+  EBUSY,
+  EINVAL,
+  FAULT_FLAG_WRITE,
+  MECH_MPROTECT,
+  MECH_THP_SPLIT,
+  MMU_NOTIFY_CLEAR,
+  PG_ANON_EXCLUSIVE,
+  PG_DIRTY,
+  PG_LRU,
+  PG_SWAPBACKED,
+  PG_UPTODATE,
+  PG_WRITEBACK,
+  VM_HUGEPAGE,
 } from '#src/machine/abi.js';
 import type { KernelRules } from '#src/machine/context.js';
 import { EFFECT_RMW } from '#src/machine/effects.js';
 import {
-  PMD_HUGE, PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_SPECIAL, PTE_WRITE, PTE_YOUNG, SWP_MIGRATION_READ_EXCLUSIVE,
-  SWP_MIGRATION_WRITE, entryPfn, isHuge, isMigrationEntry, isSpecial, isTable, mkEntry, mkSwapEntry, swapType,
+  PMD_HUGE,
+  PTE_DIRTY,
+  PTE_PRESENT,
+  PTE_PROTNONE,
+  PTE_SPECIAL,
+  PTE_WRITE,
+  PTE_YOUNG,
+  SWP_MIGRATION_READ_EXCLUSIVE,
+  SWP_MIGRATION_WRITE,
+  entryPfn,
+  isHuge,
+  isMigrationEntry,
+  isSpecial,
+  isTable,
+  mkEntry,
+  mkSwapEntry,
+  swapType,
 } from '#src/machine/entries.js';
 import {
-  PAGE_COMPOUND, PAGE_CONTENT, PAGE_ENTIRE_MAPS, PAGE_FLAGS, PAGE_INDEX, PAGE_LOCK, PAGE_MAPPING, PAGE_PINCOUNT, PAGE_REFS,
-  THP_USE_ZERO_PAGE, globalWord, pageWord, pmdLockOf, pmdWord,
+  PAGE_COMPOUND,
+  PAGE_CONTENT,
+  PAGE_ENTIRE_MAPS,
+  PAGE_FLAGS,
+  PAGE_INDEX,
+  PAGE_LOCK,
+  PAGE_MAPPING,
+  PAGE_PINCOUNT,
+  PAGE_REFS,
+  THP_USE_ZERO_PAGE,
+  globalWord,
+  pageWord,
+  pmdLockOf,
+  pmdWord,
 } from '#src/machine/layout.js';
 import { STATS_MECHANISMS_AT } from '#src/machine/stats.js';
 import { LOCK_PMD } from '#src/locks/classes.js';
@@ -41,6 +80,24 @@ function thpLab(thpOrder: number, rules: Partial<KernelRules> = {}): { lab: Lab;
 
 const split = (lab: Lab, vpn: number): void => runToEnd(lab.a.kernel.splitHugePmd(lab.a, 0, lab.vma(vpn), vpn), lab.a);
 
+const freeze = (lab: Lab): boolean => {
+  const lock = pmdLockOf(lab.m, 0, 5);
+  spinLock(lab.a, lock, LOCK_PMD);
+  const frozen = runToEnd(splitHugePmdLocked(lab.a, 0, lab.vma(5), 5, true), lab.a);
+  spinUnlock(lab.a, lock, LOCK_PMD);
+  return frozen;
+};
+
+/** What the caller brings: the folio lock and one reference. */
+const hold = (lab: Lab, head: number): void => {
+  lab.get(head);
+  expect(folioTrylock(lab.a, head)).toBe(true);
+};
+const letGo = (lab: Lab, pfn: number): void => {
+  folioUnlock(lab.a, pfn);
+  lab.setPage(pfn, PAGE_REFS, lab.refs(pfn) - 1);
+};
+
 describe('split_huge_pmd', () => {
   // F9, on real kernels: refs of the head 1 -> 512, or 2 -> 513 with one pin; the folio stays one folio
   it.each([
@@ -53,7 +110,11 @@ describe('split_huge_pmd', () => {
     lab.a.mechanism = MECH_MPROTECT;
     split(lab, 700);
     expect(lab.refs(head)).toBe(after);
-    expect([lab.largeMaps(head), lab.page(head, PAGE_ENTIRE_MAPS), lab.page(head, PAGE_PINCOUNT)]).toEqual([512, 0, pins]);
+    expect([lab.largeMaps(head), lab.page(head, PAGE_ENTIRE_MAPS), lab.page(head, PAGE_PINCOUNT)]).toEqual([
+      512,
+      0,
+      pins,
+    ]);
     expect(lab.page(head, PAGE_COMPOUND)).not.toBe(0);
     expect(lab.notified).toEqual([{ start: 512, end: 1024, event: MMU_NOTIFY_CLEAR, mechanism: MECH_THP_SPLIT }]);
     expect([lab.a.mechanism, lab.notifiersOpen()]).toEqual([MECH_MPROTECT, 0]);
@@ -105,14 +166,6 @@ describe('split_huge_pmd', () => {
   });
 
   describe('with freeze', () => {
-    const freeze = (lab: Lab): boolean => {
-      const lock = pmdLockOf(lab.m, 0, 5);
-      spinLock(lab.a, lock, LOCK_PMD);
-      const frozen = runToEnd(splitHugePmdLocked(lab.a, 0, lab.vma(5), 5, true), lab.a);
-      spinUnlock(lab.a, lock, LOCK_PMD);
-      return frozen;
-    };
-
     it('installs migration entries, which hold neither maps nor references', () => {
       const { lab, head } = thpLab(2);
       lab.get(head);
@@ -136,16 +189,6 @@ describe('split_huge_pmd', () => {
 });
 
 describe('split_huge_page', () => {
-  /** What the caller brings: the folio lock and one reference. */
-  const hold = (lab: Lab, head: number): void => {
-    lab.get(head);
-    expect(folioTrylock(lab.a, head)).toBe(true);
-  };
-  const letGo = (lab: Lab, pfn: number): void => {
-    folioUnlock(lab.a, pfn);
-    lab.setPage(pfn, PAGE_REFS, lab.refs(pfn) - 1);
-  };
-
   it.each([
     [2, 0],
     [2, 3],
@@ -214,24 +257,30 @@ describe('split_huge_page', () => {
     expect(audit(lab.m, { [head]: 1 })).toEqual([]);
   });
 
-  it.each(['pin', 'get'] as const)('a %s that slips in after the early check: -EAGAIN, one pair, mapped by PTEs', (how) => {
-    const { lab, head } = thpLab(2);
-    hold(lab, head);
-    const one = new Stepped(lab.a, lab.a.kernel.splitHugePage(lab.a, head));
-    // pmdp_invalidate comes after the early check and before the pin test
-    one.until(EFFECT_RMW, pmdWord(lab.m, 0, 5));
-    lab[how](head);
-    expect(one.finish()).toBe(-EAGAIN);
-    expect(lab.notified.length).toBe(1);
-    expect(isTable(lab.pmd(5))).toBe(true);
-    for (let i = 0; i < 4; i++) {
-      expect(isMigrationEntry(lab.pte(4 + i))).toBe(false);
-      expect([entryPfn(lab.pte(4 + i)), lab.flags(head + i) & PG_ANON_EXCLUSIVE]).toEqual([head + i, PG_ANON_EXCLUSIVE]);
-    }
-    expect([lab.refs(head), lab.page(head, PAGE_COMPOUND) !== 0]).toEqual([6, true]);
-    letGo(lab, head);
-    expect(audit(lab.m, { [head]: 1 })).toEqual([]);
-  });
+  it.each(['pin', 'get'] as const)(
+    'a %s that slips in after the early check: -EAGAIN, one pair, mapped by PTEs',
+    (how) => {
+      const { lab, head } = thpLab(2);
+      hold(lab, head);
+      const one = new Stepped(lab.a, lab.a.kernel.splitHugePage(lab.a, head));
+      // pmdp_invalidate comes after the early check and before the pin test
+      one.until(EFFECT_RMW, pmdWord(lab.m, 0, 5));
+      lab[how](head);
+      expect(one.finish()).toBe(-EAGAIN);
+      expect(lab.notified.length).toBe(1);
+      expect(isTable(lab.pmd(5))).toBe(true);
+      for (let i = 0; i < 4; i++) {
+        expect(isMigrationEntry(lab.pte(4 + i))).toBe(false);
+        expect([entryPfn(lab.pte(4 + i)), lab.flags(head + i) & PG_ANON_EXCLUSIVE]).toEqual([
+          head + i,
+          PG_ANON_EXCLUSIVE,
+        ]);
+      }
+      expect([lab.refs(head), lab.page(head, PAGE_COMPOUND) !== 0]).toEqual([6, true]);
+      letGo(lab, head);
+      expect(audit(lab.m, { [head]: 1 })).toEqual([]);
+    },
+  );
 
   it('splits a folio that is mapped by PTEs already, some of them gone', () => {
     const { lab, head } = thpLab(2);

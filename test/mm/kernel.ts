@@ -4,7 +4,16 @@ import type { MachineConfig } from '#src/machine/config.js';
 import { Context, type Coroutine, type Kernel, type KernelRules, Probe, RULES_V6_18 } from '#src/machine/context.js';
 import { entryPfn } from '#src/machine/entries.js';
 import {
-  type Machine, PAGE_COMPOUND, PAGE_FLAGS, PAGE_LARGE_MAPS, PAGE_MAPS, PAGE_PINCOUNT, PAGE_REFS, pageWord, pmdWord, pteWord,
+  type Machine,
+  PAGE_COMPOUND,
+  PAGE_FLAGS,
+  PAGE_LARGE_MAPS,
+  PAGE_MAPS,
+  PAGE_PINCOUNT,
+  PAGE_REFS,
+  pageWord,
+  pmdWord,
+  pteWord,
   statsBase,
 } from '#src/machine/layout.js';
 import { STAT, type StatName } from '#src/machine/stats.js';
@@ -25,7 +34,11 @@ export interface Notification {
 }
 
 /** The base kernel, with changes, that also writes down each notifier call. */
-export function recordingKernel(changes: Changes = {}): { kernel: Kernel; notified: Notification[]; open: () => number } {
+export function recordingKernel(changes: Changes = {}): {
+  kernel: Kernel;
+  notified: Notification[];
+  open: () => number;
+} {
   const notified: Notification[] = [];
   let open = 0;
   const kernel: Kernel = {
@@ -58,7 +71,12 @@ export class Lab {
 
   constructor(
     options: {
-      machine?: Partial<MachineConfig>; kernel?: Changes; probe?: Probe; start?: number; pages?: number; flags?: number;
+      machine?: Partial<MachineConfig>;
+      kernel?: Changes;
+      probe?: Probe;
+      start?: number;
+      pages?: number;
+      flags?: number;
     } = {},
   ) {
     this.m = makeMachine(options.machine);
@@ -142,7 +160,8 @@ export class Lab {
 
   stat(name: StatName): number {
     let sum = 0;
-    for (let actor = 0; actor < this.m.cpus; actor++) sum += this.m.words[statsBase(this.m, actor) + STAT[name]] as number;
+    for (let actor = 0; actor < this.m.cpus; actor++)
+      sum += this.m.words[statsBase(this.m, actor) + STAT[name]] as number;
     return sum;
   }
 }

@@ -1,17 +1,53 @@
 import { describe, expect, it } from 'vitest';
 import {
-  FAULT_FLAG_REMOTE, FAULT_FLAG_UNSHARE, FAULT_FLAG_WRITE, FAULT_FLAG_PIN_ALLOC, MAPPING_ANON, PG_ANON_EXCLUSIVE, PG_LRU,
-  PG_SWAPBACKED, PG_UNPINNABLE_ZONE, PG_UPTODATE, VM_FAULT_HWPOISON, VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV,
-  VM_MAYWRITE, VM_READ, VM_SHARED, VM_WRITE,
+  FAULT_FLAG_REMOTE,
+  FAULT_FLAG_UNSHARE,
+  FAULT_FLAG_WRITE,
+  FAULT_FLAG_PIN_ALLOC,
+  MAPPING_ANON,
+  PG_ANON_EXCLUSIVE,
+  PG_LRU,
+  PG_SWAPBACKED,
+  PG_UNPINNABLE_ZONE,
+  PG_UPTODATE,
+  VM_FAULT_HWPOISON,
+  VM_FAULT_OOM,
+  VM_FAULT_SIGBUS,
+  VM_FAULT_SIGSEGV,
+  VM_MAYWRITE,
+  VM_READ,
+  VM_SHARED,
+  VM_WRITE,
 } from '#src/machine/abi.js';
 import { EFFECT_ACQUIRE, EFFECT_READ } from '#src/machine/effects.js';
 import {
-  PTE_DIRTY, PTE_PRESENT, PTE_SPECIAL, PTE_WRITE, PTE_YOUNG, SWP_HWPOISON, SWP_MARKER, SWP_MIGRATION_WRITE, SWP_SWAP,
-  entryPfn, isTable, mkEntry, mkSwapEntry,
+  PTE_DIRTY,
+  PTE_PRESENT,
+  PTE_SPECIAL,
+  PTE_WRITE,
+  PTE_YOUNG,
+  SWP_HWPOISON,
+  SWP_MARKER,
+  SWP_MIGRATION_WRITE,
+  SWP_SWAP,
+  entryPfn,
+  isTable,
+  mkEntry,
+  mkSwapEntry,
 } from '#src/machine/entries.js';
 import {
-  ANON_VMA_POOL_HEAD, MMF_OOM_UNSTABLE, MM_FLAGS, PAGE_CONTENT, PAGE_FLAGS, PAGE_INDEX, PAGE_MAPPING, VMA_ANON_VMA, globalWord,
-  mmWord, ptlOf, vmaWord,
+  ANON_VMA_POOL_HEAD,
+  MMF_OOM_UNSTABLE,
+  MM_FLAGS,
+  PAGE_CONTENT,
+  PAGE_FLAGS,
+  PAGE_INDEX,
+  PAGE_MAPPING,
+  VMA_ANON_VMA,
+  globalWord,
+  mmWord,
+  ptlOf,
+  vmaWord,
 } from '#src/machine/layout.js';
 import { TLB_WRITABLE, enterAccess, leaveAccess, tlbInsert, tlbLookup, tlbTag } from '#src/machine/tlb.js';
 import { folioTrylock, folioUnlock } from '#src/locks/exclusive.js';
@@ -30,7 +66,9 @@ describe('do_anonymous_page', () => {
     expect(lab.fault(3, WRITE)).toBe(0);
     const pfn = entryPfn(lab.pte(3));
     expect(lab.pte(3)).toBe(mkEntry(pfn, PTE_PRESENT | PTE_YOUNG | PTE_WRITE | PTE_DIRTY));
-    expect([lab.refs(pfn), lab.maps(pfn), lab.page(pfn, PAGE_CONTENT), lab.page(pfn, PAGE_INDEX)]).toEqual([1, 1, 0, 3]);
+    expect([lab.refs(pfn), lab.maps(pfn), lab.page(pfn, PAGE_CONTENT), lab.page(pfn, PAGE_INDEX)]).toEqual([
+      1, 1, 0, 3,
+    ]);
     expect(lab.flags(pfn)).toBe(PG_ANON_EXCLUSIVE | PG_SWAPBACKED | PG_UPTODATE | PG_LRU);
     const anonVma = lab.m.words[vmaWord(lab.m, lab.vma(3), VMA_ANON_VMA)] as number;
     expect(lab.page(pfn, PAGE_MAPPING)).toBe((anonVma << 2) | MAPPING_ANON);

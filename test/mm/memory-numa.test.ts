@@ -1,10 +1,22 @@
 import { describe, expect, it } from 'vitest';
 import {
-  FAULT_FLAG_WRITE, MECH_NUMA_MIGRATE, MMU_NOTIFY_CLEAR, PG_LRU, VM_HUGEPAGE, VM_NUMA_BOUND,
+  FAULT_FLAG_WRITE,
+  MECH_NUMA_MIGRATE,
+  MMU_NOTIFY_CLEAR,
+  PG_LRU,
+  VM_HUGEPAGE,
+  VM_NUMA_BOUND,
 } from '#src/machine/abi.js';
 import { EFFECT_ACQUIRE } from '#src/machine/effects.js';
 import {
-  PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_WRITE, PTE_YOUNG, entryPfn, isHuge, isProtnone,
+  PTE_DIRTY,
+  PTE_PRESENT,
+  PTE_PROTNONE,
+  PTE_WRITE,
+  PTE_YOUNG,
+  entryPfn,
+  isHuge,
+  isProtnone,
 } from '#src/machine/entries.js';
 import { PAGE_CONTENT, PAGE_CPUPID, PAGE_FLAGS, pmdLockOf, pmdWord, ptlOf } from '#src/machine/layout.js';
 import { doUserAddrFault } from '#src/mm/memory.js';
@@ -41,9 +53,7 @@ describe('do_numa_page', () => {
     expect(lab.fault(VPN, 0)).toBe(0);
     const now = entryPfn(lab.pte(VPN));
     expect([nodeOf(lab, pfn), nodeOf(lab, now), lab.page(now, PAGE_CONTENT)]).toEqual([1, 0, 42]);
-    expect(lab.notified).toEqual([
-      { start: VPN, end: VPN + 1, event: MMU_NOTIFY_CLEAR, mechanism: MECH_NUMA_MIGRATE },
-    ]);
+    expect(lab.notified).toEqual([{ start: VPN, end: VPN + 1, event: MMU_NOTIFY_CLEAR, mechanism: MECH_NUMA_MIGRATE }]);
     expect(lab.stat('numa_hint_faults')).toBe(1);
     expect(audit(lab.m)).toEqual([]);
   });
@@ -83,7 +93,8 @@ describe('do_numa_page', () => {
     const full = new Lab({ machine: { framesPerNode: 8, mmPages: 32 } });
     const there = hintedPage(full);
     let vpn = 8;
-    while (nodeOf(full, entryPfn(full.pmd(vpn) === 0 ? 0 : full.pte(vpn))) === 0 && vpn < 15) full.fault(vpn++, FAULT_FLAG_WRITE);
+    while (nodeOf(full, entryPfn(full.pmd(vpn) === 0 ? 0 : full.pte(vpn))) === 0 && vpn < 15)
+      full.fault(vpn++, FAULT_FLAG_WRITE);
     full.fault(VPN, 0);
     expect([entryPfn(full.pte(VPN)), full.notified]).toEqual([there, []]);
   });
@@ -119,15 +130,20 @@ describe('do_numa_page', () => {
   });
 });
 
-describe('do_huge_pmd_numa_page', () => {
-  const huge = (): Lab => new Lab({ flags: ANON | VM_HUGEPAGE });
+const huge = (): Lab => new Lab({ flags: ANON | VM_HUGEPAGE });
 
+describe('do_huge_pmd_numa_page', () => {
   it('moves the whole folio', () => {
     const lab = huge();
     const head = hintedThp(lab);
     expect(lab.fault(VPN, 0)).toBe(0);
     const now = entryPfn(lab.pmd(VPN));
-    expect([nodeOf(lab, head), nodeOf(lab, now), isHuge(lab.pmd(VPN)), isProtnone(lab.pmd(VPN))]).toEqual([1, 0, true, false]);
+    expect([nodeOf(lab, head), nodeOf(lab, now), isHuge(lab.pmd(VPN)), isProtnone(lab.pmd(VPN))]).toEqual([
+      1,
+      0,
+      true,
+      false,
+    ]);
     expect(lab.notified.length).toBe(1);
     expect(audit(lab.m)).toEqual([]);
   });

@@ -103,7 +103,8 @@ describe.each([
         let moved = false;
         for (let burst = randomBelow(pick, 4) === 0 ? 60 : 3; burst > 0 && one.step(); burst--) moved = true;
         idle = moved ? 0 : idle + 1;
-        if (idle > 1000) throw new Error(`seed ${seed}: deadlock: ${running.map((r) => `${r.done} ${r.effect}`).join(', ')}`);
+        if (idle > 1000)
+          throw new Error(`seed ${seed}: deadlock: ${running.map((r) => `${r.done} ${r.effect}`).join(', ')}`);
       }
       for (const ctx of actors) expect(m.words[actorWord(m, ctx.actor, ACTOR_HELD_COUNT)], `seed ${seed}`).toBe(0);
       expect(open(), `seed ${seed}`).toBe(0);

@@ -1,7 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import {
-  FAULT_FLAG_REMOTE, FAULT_FLAG_UNSHARE, FAULT_FLAG_WRITE, MAPPING_KSM, MECH_WP_FAULT, MMU_NOTIFY_CLEAR, PG_ANON_EXCLUSIVE,
-  PG_HWPOISON, PG_LRU, VM_FAULT_HWPOISON, VM_FAULT_OOM,
+  FAULT_FLAG_REMOTE,
+  FAULT_FLAG_UNSHARE,
+  FAULT_FLAG_WRITE,
+  MAPPING_KSM,
+  MECH_WP_FAULT,
+  MMU_NOTIFY_CLEAR,
+  PG_ANON_EXCLUSIVE,
+  PG_HWPOISON,
+  PG_LRU,
+  VM_FAULT_HWPOISON,
+  VM_FAULT_OOM,
 } from '#src/machine/abi.js';
 import { type Context, type KernelRules, Probe } from '#src/machine/context.js';
 import { EFFECT_ACQUIRE, EFFECT_RMW } from '#src/machine/effects.js';

@@ -1,22 +1,60 @@
 import { describe, expect, it } from 'vitest';
 import {
-  EAGAIN, EINVAL, ENOMEM, FAULT_FLAG_WRITE, MECH_TEARDOWN, MECH_THP_SPLIT, MECH_ZAP, MMU_NOTIFY_CLEAR, MMU_NOTIFY_UNMAP,
-  VM_HUGEPAGE, VM_LOCKED, VM_MERGEABLE, VM_NOHUGEPAGE,
+  EAGAIN,
+  EINVAL,
+  ENOMEM,
+  FAULT_FLAG_WRITE,
+  MECH_TEARDOWN,
+  MECH_THP_SPLIT,
+  MECH_ZAP,
+  MMU_NOTIFY_CLEAR,
+  MMU_NOTIFY_UNMAP,
+  VM_HUGEPAGE,
+  VM_LOCKED,
+  VM_MERGEABLE,
+  VM_NOHUGEPAGE,
 } from '#src/machine/abi.js';
 import { type Context, Probe } from '#src/machine/context.js';
 import { EFFECT_READ, EFFECT_RMW } from '#src/machine/effects.js';
 import {
-  PTE_DIRTY, PTE_PRESENT, PTE_SPECIAL, SWP_MIGRATION_WRITE, entryPfn, isHuge, isTable, mkEntry, mkSwapEntry,
+  PTE_DIRTY,
+  PTE_PRESENT,
+  PTE_SPECIAL,
+  SWP_MIGRATION_WRITE,
+  entryPfn,
+  isHuge,
+  isTable,
+  mkEntry,
+  mkSwapEntry,
 } from '#src/machine/entries.js';
 import {
-  ANON_VMA_POOL_HEAD, KSM_ZERO_PAGES, MM_CPUMASK, MM_KHUGEPAGED_SLOT, MM_KSM_SLOT, MM_TLB_FLUSH_PENDING, MM_USERS,
-  MM_VMA_COUNT, NODE_FREE_FRAMES, PAGE_CONTENT, TABLE_POOL_FREE, globalWord, mmWord, nodeWord,
+  ANON_VMA_POOL_HEAD,
+  KSM_ZERO_PAGES,
+  MM_CPUMASK,
+  MM_KHUGEPAGED_SLOT,
+  MM_KSM_SLOT,
+  MM_TLB_FLUSH_PENDING,
+  MM_USERS,
+  MM_VMA_COUNT,
+  NODE_FREE_FRAMES,
+  PAGE_CONTENT,
+  TABLE_POOL_FREE,
+  globalWord,
+  mmWord,
+  nodeWord,
 } from '#src/machine/layout.js';
 import { enterAccess, leaveAccess, tlbInsert, tlbLookup, tlbTag } from '#src/machine/tlb.js';
 import { mmapReadLock, mmapReadUnlock } from '#src/locks/vma-lock.js';
 import { exitMmap } from '#src/mm/exit.js';
 import {
-  MADV_COLLAPSE, MADV_DONTNEED, MADV_HUGEPAGE, MADV_MERGEABLE, MADV_NOHUGEPAGE, MADV_UNMERGEABLE, madvise, madviseDontneed,
+  MADV_COLLAPSE,
+  MADV_DONTNEED,
+  MADV_HUGEPAGE,
+  MADV_MERGEABLE,
+  MADV_NOHUGEPAGE,
+  MADV_UNMERGEABLE,
+  madvise,
+  madviseDontneed,
 } from '#src/mm/madvise.js';
 import { doUserAddrFault } from '#src/mm/memory.js';
 import { munmap } from '#src/mm/munmap.js';
@@ -192,10 +230,10 @@ describe('MADV_DONTNEED', () => {
   });
 });
 
-describe('madvise flags', () => {
-  const advise = (lab: Lab, start: number, end: number, advice: number): number =>
-    runToEnd(madvise(lab.a, 0, start, end, advice), lab.a);
+const advise = (lab: Lab, start: number, end: number, advice: number): number =>
+  runToEnd(madvise(lab.a, 0, start, end, advice), lab.a);
 
+describe('madvise flags', () => {
   it('splits VMAs, and huge PMDs at the cuts, sets flags, enters the daemons lists, merges back', () => {
     const lab = new Lab({ flags: ANON | VM_HUGEPAGE });
     lab.fault(4, WRITE);
@@ -211,7 +249,11 @@ describe('madvise flags', () => {
     expect(vmaFlags(lab.a, lab.vma(0)) & (VM_HUGEPAGE | VM_NOHUGEPAGE)).toBe(VM_NOHUGEPAGE);
     expect(advise(lab, 0, 4, MADV_HUGEPAGE)).toBe(0);
     expect(lab.m.words[mmWord(lab.m, 0, MM_KHUGEPAGED_SLOT)]).toBe(1);
-    expect([advise(lab, 3, 2, MADV_DONTNEED), advise(lab, 2, 3, 99), advise(lab, 2, 2, 99)]).toEqual([-EINVAL, -EINVAL, 0]);
+    expect([advise(lab, 3, 2, MADV_DONTNEED), advise(lab, 2, 3, 99), advise(lab, 2, 2, 99)]).toEqual([
+      -EINVAL,
+      -EINVAL,
+      0,
+    ]);
     expect(audit(lab.m)).toEqual([]);
   });
 
@@ -299,7 +341,8 @@ describe('exit_mmap', () => {
       expect(lab.m.words[mmWord(lab.m, 0, word)]).toBe(0);
     }
     expect([0, 1].map((node) => lab.m.words[nodeWord(lab.m, node, NODE_FREE_FRAMES)] as number)).toEqual([
-      (free[0] as number) - 1, free[1],
+      (free[0] as number) - 1,
+      free[1],
     ]);
     expect(lab.m.words[globalWord(lab.m, TABLE_POOL_FREE)]).toBe(tables);
     expect(lab.m.words[globalWord(lab.m, ANON_VMA_POOL_HEAD)]).not.toBe(0);
