@@ -19,6 +19,12 @@ import type { Plan } from './plan.js';
 import { tearDown } from './teardown.js';
 import type { Audit } from './threads.js';
 
+/** A claim about everybody's pins can be judged only by who knows everybody's pins. */
+function levelOf(plan: Plan): OracleOptions['level'] {
+  const aboutAllPins = claimsOf(plan.kernel).pinnedKeepsStage2 === 'longterm';
+  return plan.oracles === 'local' && aboutAllPins ? 'all' : plan.oracles;
+}
+
 /** What the oracles of `plan` are told. */
 export function oracleOptions(
   plan: Plan,
@@ -26,7 +32,7 @@ export function oracleOptions(
   sharedPins: SharedArrayBuffer | null = null,
 ): OracleOptions {
   return {
-    level: plan.oracles,
+    level: levelOf(plan),
     claims: claimsOf(plan.kernel),
     mode,
     actors: plan.actors.length,
@@ -53,7 +59,7 @@ export interface RunOracles {
 
 /** The oracles of a run of `plan` on `m`: memory where the plan's level needs it, and audits, the last with the teardown. */
 export function runOracles(m: Machine, plan: Plan): RunOracles {
-  const all = plan.oracles === 'all';
+  const all = levelOf(plan) === 'all';
   const sharedPins = all ? new SharedArrayBuffer(sharedPinBytes(m)) : null;
   const options = oracleOptions(plan, 'threads', sharedPins);
   const audit: Audit = (machine, _plan, where, ledgers) => {

@@ -6,7 +6,7 @@ import {
   ENOMEM, FAULT_FLAG_REMOTE, FAULT_FLAG_UNSHARE, MECH_KSM, VM_FAULT_OOM, VM_MERGEABLE,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_TEMP } from '../machine/context.js';
-import { acquires, reads, releases, updates } from '../machine/effects.js';
+import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
 import {
   PTE_DIRTY, annotationOwner, entryPfn, isHuge, isPresent, isSpecial, isTable, isTransHuge,
 } from '../machine/entries.js';
@@ -23,7 +23,7 @@ import { EVENT } from '../events/table.js';
 import { LOCK_KSM_THREAD_MUTEX, LOCK_PMD, LOCK_PTL } from '../locks/classes.js';
 import { folioLock, folioLockWord, folioTrylock, folioUnlock, mutexLock, mutexUnlock, spinUnlock } from '../locks/exclusive.js';
 import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
-import { get, peek, readOnce, set } from '#words';
+import { get, peek, readOnce, set, writeOnce } from '#words';
 import {
   ZERO_PFN, folioMapping, folioOf, folioPut, mappingId, mappingIsAnon, mappingIsKsm, refAdd, refsWord,
 } from './folio.js';
@@ -455,7 +455,9 @@ export function* ksmExit(ctx: Context, mm: number): Coroutine<void> {
   if (--ctx.quantum < 0) yield acquires(mutex);
   while (!mutexLock(ctx, mutex, LOCK_KSM_THREAD_MUTEX)) yield contended(ctx, mutex);
   for (let vpn = 0; vpn < m.mmPages; vpn++) yield* removeRmapItemFromTree(ctx, ksmItem(m, mm, vpn));
-  set(words, mmWord(m, mm, MM_KSM_SLOT), 0);
+  const slot = mmWord(m, mm, MM_KSM_SLOT);
+  if (--ctx.quantum < 0) yield writes(slot);
+  writeOnce(words, slot, 0);
   if (--ctx.quantum < 0) yield releases(mutex);
   mutexUnlock(ctx, mutex, LOCK_KSM_THREAD_MUTEX);
 }

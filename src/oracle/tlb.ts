@@ -7,12 +7,15 @@
  * entries it has weakened (unless another actor has weakened the same one since).
  */
 import type { Context } from '../machine/context.js';
-import { PTE_WRITE, S2_WRITE, annotationOwner, entryPfn, isHardwareValid } from '../machine/entries.js';
-import { type Machine, PAGE_HOST_S2, VM_MMU_LOCK, tlbBase, vmWord } from '../machine/layout.js';
+import { PTE_WRITE, S2_WRITE, PKVM_NOPAGE, entryPfn, isHardwareValid } from '../machine/entries.js';
+import { type Machine, PAGE_HYP, VM_MMU_LOCK, tlbBase, vmWord } from '../machine/layout.js';
 import { TLB_WRITABLE, tagGuest, tagPage, tagSpace, tlbPfn, tlbSlot, tlbTag } from '../machine/tlb.js';
 import { peek } from '#words';
 import { entryAt, gfnOfVpn, isFree, isLiveVmOf, page, pfnOfEntry, pfnOfStage2, stage2At } from './view.js';
 import type { ViolationLog, ViolationSubject } from './violation.js';
+
+/** hyp_page: the host's ownership state (hyp/page-state.ts). */
+const HOST_STATE = 3;
 
 const ID = 'I-TLB';
 
@@ -31,7 +34,8 @@ function judge(m: Machine, tag: number, value: number, el2: boolean): string {
   if (entry === 0 || !isHardwareValid(entry)) return 'TLB entry outlived its PTE';
   if (pfnOfEntry(m, entry, at) !== pfn) return 'TLB entry of another frame';
   if (writable && (entry & PTE_WRITE) === 0) return 'TLB entry writable, PTE not';
-  return el2 && annotationOwner(page(m, pfn, PAGE_HOST_S2)) !== 0 ? "TLB entry of another's page" : '';
+  // the host's state follows the DSB of a donation; its stage-2 entry comes before
+  return el2 && (page(m, pfn, PAGE_HYP) & HOST_STATE) === PKVM_NOPAGE ? "TLB entry of another's page" : '';
 }
 
 function subjectOf(cpu: number, tag: number, value: number): ViolationSubject {
