@@ -10,6 +10,7 @@ import {
   KSM_SMART_SCAN,
   KSM_USE_ZERO_PAGES,
   MM_MEMLOCK_LIMIT,
+  MM_USERS,
   Machine,
   PAGE_FLAGS,
   STATS_WORDS,
@@ -62,6 +63,7 @@ export function prepareMachine(plan: Plan): Machine {
       expectOk(`slot ${slot} of VM ${vm}`, toItsEnd(ctx, kvmSetMemslot(ctx, vm, slot, baseGfn, pages, vpn, flags)));
     });
   });
+  countUsers(m, plan);
   if (plan.driverSubscriber) toItsEnd(ctx, registerDriver(ctx));
   assignEl2(
     m,
@@ -100,6 +102,16 @@ function setKnobs(m: Machine, plan: Plan): void {
   m.words[globalWord(m, THP_ENABLED)] = thpEnabled;
   m.words[globalWord(m, KHUGEPAGED_MAX_PTES_NONE)] = Math.min(maxPtesNone, m.thpPages - 1);
   plan.memlockPages.forEach((pages, mm) => (m.words[mmWord(m, mm, MM_MEMLOCK_LIMIT)] = pages));
+}
+
+/** mm_users: threads share their process's mm, and some of the kernel's tests ask whether there is more than one. */
+function countUsers(m: Machine, plan: Plan): void {
+  for (let mm = 0; mm < m.mms; mm++) {
+    const threads = plan.actors.filter(({ kind, params }) =>
+      kind === 'vcpu' ? plan.vms[params['vm'] ?? 0]?.mm === mm : params['mm'] === mm,
+    );
+    if (threads.length > 1) m.words[mmWord(m, mm, MM_USERS)] = threads.length;
+  }
 }
 
 function* registerDriver(ctx: Context): Coroutine<void> {

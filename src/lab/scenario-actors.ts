@@ -5,7 +5,7 @@
 import { MACHINE_LIMITS } from '../machine/config.js';
 import type { ActorSpec, MappingSpec, VmSpec } from '../engine/plan.js';
 import { WORKLOADS } from '../../actors/workload.js';
-import type { ScenarioMemory } from './scenario-memory.js';
+import { type ScenarioMemory, coveredEnd } from './scenario-memory.js';
 import type { ActorEntry } from './scenario-schema.js';
 
 const TIERS = {
@@ -149,11 +149,10 @@ class ActorRows {
     let first = params[firstKey] ?? 0;
     let pages = params[pagesKey] ?? 1;
     if (this.memory.options.recording !== undefined) {
-      const own = this.mappings.filter((each) => each.mm === mm);
-      const into = own.find((each) => each.start <= first && first < each.start + each.pages);
-      const room = into ?? (own[0] as MappingSpec);
-      if (into === undefined) first = room.start;
-      pages = Math.min(pages, room.start + room.pages - first);
+      if (coveredEnd(mm, first, this.mappings) === first) {
+        first = Math.min(...this.mappings.filter((each) => each.mm === mm).map((each) => each.start));
+      }
+      pages = Math.min(pages, coveredEnd(mm, first, this.mappings) - first);
     }
     this.memory.checkRange(path, mm, first, pages, this.mappings);
     params[firstKey] = first;

@@ -34,7 +34,7 @@ export interface PlanOptions {
   /** A recording for guest 0 (`--recording`): a shipped name or a folder, relative to `base`. */
   readonly recording?: string;
   readonly base?: string;
-  /** Where the scenario does not say. Default `local`. */
+  /** Where the scenario does not say. Default `all`: ledgers cost little, and references and contents need them. */
   readonly oracles?: 'off' | 'local' | 'all';
   /** Operations of each actor that has no limit of its own: one-thread runs must end. */
   readonly opsEach?: number;
@@ -134,12 +134,36 @@ export class ScenarioMemory {
         if (all.some((other) => other.mm === mm && mapping.start < other.start + other.pages && other.start < end)) {
           this.refuse(path, `[${mapping.start}, ${end}) overlaps another mapping of process ${mm}`);
         }
-        // private memory may always be made writable
-        const flags = mapping.flags.reduce((bits, name) => bits | (MAPPING_FLAGS[name] ?? 0), VM_MAYWRITE);
-        all.push({ mm, start: mapping.start, pages, flags });
+        let from = mapping.start;
+        mapping.except.forEach((part, j) => {
+          const { start, pages: length } = this.partWithin(part, from, end, [...path, 'except', j]);
+          if (start > from) all.push({ mm, start: from, pages: start - from, flags: flagBits(mapping.flags) });
+          if (length > 0) all.push({ mm, start, pages: length, flags: flagBits(part.flags) });
+          from = start + length;
+        });
+        if (from < end) all.push({ mm, start: from, pages: end - from, flags: flagBits(mapping.flags) });
       });
     });
     return all;
+  }
+
+  /** A part of a mapping with flags of its own: within [from, end), or cut to it for another recording (`--recording`). */
+  private partWithin(
+    part: { readonly start: number; readonly pages: number },
+    from: number,
+    end: number,
+    path: readonly PropertyKey[],
+  ): { readonly start: number; readonly pages: number } {
+    const partEnd = part.start + part.pages;
+    if (part.start >= from && partEnd <= end) return part;
+    if (part.start < from || this.options.recording === undefined) {
+      this.refuse(
+        path,
+        `[${part.start}, ${partEnd}); expected a range within [${from}, ${end}), after the one before it`,
+      );
+    }
+    const start = Math.min(part.start, end);
+    return { start, pages: Math.min(partEnd, end) - start };
   }
 
   /** Memslots lie in their process's mappings and do not overlap in the guest. */
@@ -216,10 +240,9 @@ export class ScenarioMemory {
     pages: number,
     mappings: readonly MappingSpec[],
   ): void {
-    const covered = mappings.some(
-      (each) => each.mm === mm && each.start <= start && start + pages <= each.start + each.pages,
-    );
-    if (!covered) this.refuse(path, `pages ${start} to ${start + pages - 1} are in no mapping of process ${mm}`);
+    if (coveredEnd(mm, start, mappings) < start + pages) {
+      this.refuse(path, `pages ${start} to ${start + pages - 1} are in no mapping of process ${mm}`);
+    }
   }
 
   /** A number of pages that may be the recording's. */
@@ -233,6 +256,19 @@ export class ScenarioMemory {
     return this.scenario.refuse(path, message);
   }
 }
+
+/** Where the memory of process `mm` that goes on from `start` ends; `start` itself where nothing is mapped. */
+export function coveredEnd(mm: number, start: number, mappings: readonly MappingSpec[]): number {
+  let end = start;
+  for (const each of mappings.toSorted((a, b) => a.start - b.start)) {
+    if (each.mm === mm && each.start <= end && end < each.start + each.pages) end = each.start + each.pages;
+  }
+  return end;
+}
+
+/** VM_* bits of a mapping's words. Private memory may always be made writable. */
+const flagBits = (words: readonly string[]): number =>
+  words.reduce((bits, name) => bits | (MAPPING_FLAGS[name] ?? 0), VM_MAYWRITE);
 
 /** The pinned range within the guest's memory. */
 function pinRange(

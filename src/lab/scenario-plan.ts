@@ -56,7 +56,7 @@ export function makePlan(scenario: Scenario, options: PlanOptions): Plan {
     },
     poisonedFrames: memory.poisonedFrames(frames),
     unpinnableFrames: memory.unpinnableFrames(frames),
-    oracles: file.oracles ?? options.oracles ?? 'local',
+    oracles: file.oracles ?? options.oracles ?? 'all',
     recording: memory.recording?.buffer ?? null,
   };
   try {

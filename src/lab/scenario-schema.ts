@@ -42,6 +42,16 @@ const MAPPING = z.strictObject({
   start: pageNumber,
   pages: pageCount,
   flags: z.array(z.enum(MAPPING_FLAGS)).default(['read', 'write']),
+  /** Ranges within it, in order, that have other flags. */
+  except: z
+    .array(
+      z.strictObject({
+        start: pageNumber,
+        pages: whole(1, MACHINE_LIMITS.mmPages[1]),
+        flags: z.array(z.enum(MAPPING_FLAGS)),
+      }),
+    )
+    .default([]),
 });
 
 const PROCESS = z.strictObject({
