@@ -63,7 +63,8 @@ export class Guards {
     if (index >= m.mmsAt) return this.#mm((index - m.mmsAt) % m.mmWords, ((index - m.mmsAt) / m.mmWords) | 0);
     if (index >= m.framesAt) return this.#frame(index & ((1 << PAGE_SHIFT) - 1), (index - m.framesAt) >> PAGE_SHIFT);
     if (index >= m.nodesAt) return this.#zone();
-    if (index >= m.tlbsAt) return MARKED;
+    // a CPU's TLB is hardware: its agent's look at it is one step
+    if (index >= m.tlbsAt) return '';
     if (index >= m.cpusAt) return this.#cpu((index - m.cpusAt) % CPU_WORDS, ((index - m.cpusAt) / CPU_WORDS) | 0);
     if (index >= m.statsAt) return (((index - m.statsAt) / STATS_WORDS) | 0) === actor ? '' : "another actor's counters";
     if (index >= m.actorsAt) return MARKED;

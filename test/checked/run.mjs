@@ -1,5 +1,14 @@
 // Runs one-thread schedules of the core kernel under the checking build and prints what the schedule points miss, as JSON.
 //   node --conditions=pinfall-checked test/checked/run.mjs POLICY SCHEDULES [SEED] [random|pct] [VARIANT]
+import { kvmSetMemslot } from '#src/kvm/vm.js';
+import { Context } from '#src/machine/context.js';
+import { KVM_MEM_LOG_DIRTY_PAGES } from '#src/machine/abi.js';
+import { NO_EVENTS } from '#src/events/ring.js';
+import { assignEl2 } from '#src/kvm/call-hyp.js';
+import { exitMmap } from '#src/mm/exit.js';
+import { MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_UNMERGEABLE, madvise } from '#src/mm/madvise.js';
+import { mmapRegion } from '#src/mm/mmap.js';
+import { munmap } from '#src/mm/munmap.js';
 import { PlanProgram } from '#src/engine/one-thread-plan.js';
 import { END_EXCEPTION, END_NAMES, OneThread } from '#src/engine/one-thread.js';
 import { pct } from '#src/engine/strategies/pct.js';
@@ -39,6 +48,36 @@ for (let i = 0; i < Number(schedules); i++) {
   ends[END_NAMES[end]] = (ends[END_NAMES[end]] ?? 0) + 1;
   if (end === END_EXCEPTION) breaches.set(String(thread.error?.stack ?? thread.error), i);
   for (const { invariant, what } of thread.breaches) breaches.set(`${invariant} ${what}`, i);
+  if (END_NAMES[end] === 'finished') afterlife();
+}
+
+// What no actor does: memslots and mappings change, guest and process end. Alone, as nobody is left; EL2 runs in place.
+function afterlife() {
+  const m = program.machine;
+  assignEl2(m, []);
+  const [first] = program.clocks;
+  const ctx = new Context(m, first.kernel, first.probe, NO_EVENTS, 0, 0, 1);
+  ctx.quantum = 0;
+  ctx.tick = 0;
+  const run = (coroutine) => {
+    let effect = 5;
+    for (;;) {
+      beginStep(effect, 0);
+      const step = coroutine.next();
+      endStep();
+      if (step.done) return;
+      effect = step.value;
+      ctx.quantum = 0;
+    }
+  };
+  run(kvmSetMemslot(ctx, 0, 0, 0, 8, 0, KVM_MEM_LOG_DIRTY_PAGES));
+  run(madvise(ctx, 0, 1, 3, MADV_UNMERGEABLE));
+  run(madvise(ctx, 0, 1, 3, MADV_NOHUGEPAGE));
+  run(madvise(ctx, 0, 0, 8, MADV_HUGEPAGE));
+  run(munmap(ctx, 0, 5, 7));
+  run(mmapRegion(ctx, 0, 5, 1, 3));
+  run(ctx.kernel.kvmDestroyVm(ctx, 0));
+  run(exitMmap(ctx, 0));
 }
 const accesses = violations().map(({ what, actor, word, effect, site }) => ({
   what,
