@@ -15,15 +15,18 @@ import { LOCK_ANON_VMA } from '../locks/classes.js';
 import { downWrite, upWrite } from '../locks/rw.js';
 import { mmLockSeqWord, vmaEndRead, vmaLockWord, vmaStartWrite, vmaStillReadable, vmaTryRead } from '../locks/vma-lock.js';
 import { anonVmaClone, unlinkAnonVmas } from './anon-vma.js';
-import { get, peek, readOnce, set, writeOnce } from '#words';
+import { get, peek, set, writeOnce } from '#words';
 
 export const vmaStart = (ctx: Context, vma: number): number => get(ctx.words, vmaWord(ctx.m, vma, VMA_START));
 /** Exclusive. */
 export const vmaEnd = (ctx: Context, vma: number): number => get(ctx.words, vmaWord(ctx.m, vma, VMA_END));
 export const vmaFlags = (ctx: Context, vma: number): number => get(ctx.words, vmaWord(ctx.m, vma, VMA_FLAGS));
 export const vmaMm = (ctx: Context, vma: number): number => get(ctx.words, vmaWord(ctx.m, vma, VMA_MM));
-/** A marked read: the first fault installs it without a lock that readers hold. */
-export const vmaAnonVma = (ctx: Context, vma: number): number => readOnce(ctx.words, vmaWord(ctx.m, vma, VMA_ANON_VMA));
+/**
+ * The VMA's anon_vma, or 0: not yet. The first fault installs it under a lock that readers hold too; then it is constant while
+ * the VMA is locked, so a plain load that finds it is as good as a marked one, and 0 is a hint.
+ */
+export const vmaAnonVma = (ctx: Context, vma: number): number => peek(ctx.words, vmaWord(ctx.m, vma, VMA_ANON_VMA));
 
 /** vma_lookup(): the VMA that contains `vpn`, or -1. Under mmap_lock. */
 export function findVma(ctx: Context, mm: number, vpn: number): number {
