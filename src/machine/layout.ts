@@ -393,6 +393,8 @@ export const VCPU_HYP_MC_COUNT = 3;
 export const VCPU_LOADED = 4;
 /** Host page-table memcache (classic): one table reserved, + 1; 0 = none. The vCPU's own. */
 export const VCPU_MMU_CACHE = 5;
+/** The actor that runs the vCPU, + 1; 0 = nobody. Its own. */
+export const VCPU_ENTERED = 6;
 /** Replay of a recorded stream (actors/replay.ts): position of the next record, laps included; REPLAY_* state. Marked. */
 export const VCPU_REPLAY_POSITION = 8;
 export const VCPU_REPLAY_STATE = 9;
