@@ -9,7 +9,7 @@
  */
 import { COMPOUND_TAIL, VM_STATE_LIVE } from './abi.js';
 import { LOCK_READ } from './context.js';
-import { PFN_SHIFT, S2_TABLE, S2_VALID, isHardwareValid, mkTable } from './entries.js';
+import { PFN_SHIFT, S2_TABLE, S2_VALID, isHardwareValid, isTable, mkTable } from './entries.js';
 import {
   ACTOR_HELD, ACTOR_HELD_COUNT, ANON_VMA_POOL_HEAD, ANON_VMA_POOL_NEXT, ANON_VMA_REFS, ANON_VMA_RWSEM, ANON_VMA_WORDS,
   AVC_POOL_HEAD, CPU_EL2, CPU_LRU_COUNT, CPU_LRU_PFNS, CPU_MAILBOX, CPU_NODE, CPU_PCP_HEAD, CPU_WORDS,
@@ -87,7 +87,9 @@ export class Guards {
       if (index < m.ksmItemsAt && (index - m.tablesAt) % m.tableWords >= TABLE_HEADER) this.#publish(value >>> PFN_SHIFT);
     } else if (index >= m.mmsAt) {
       const offset = (index - m.mmsAt) % m.mmWords;
-      if (index < m.vmasAt && offset >= m.mmPmdsOffset && offset < m.mmDeposits) this.#publish(value >>> PFN_SHIFT);
+      const pmd = index < m.vmasAt && offset >= m.mmPmdsOffset && offset < m.mmDeposits;
+      // a table PMD names a table, not a frame
+      if (pmd && !isTable(value)) this.#publish(value >>> PFN_SHIFT);
     } else if (index >= m.framesAt) {
       // prep_new_page()
       const pfn = (index - m.framesAt) >> PAGE_SHIFT;
