@@ -6,7 +6,6 @@
  * A table page is a page that the host donated; what it holds stands in a table record of the machine (TABLE_PFN ties
  * the two), taken from a chain of free records that the VM got when it was created.
  */
-import { MECH_TEARDOWN } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { writes } from '../machine/effects.js';
 import {
@@ -32,7 +31,7 @@ import {
   s2TableWord,
   vmWord,
 } from '../machine/layout.js';
-import { MC_STAGE2_UNMAPS, STAT, countMechanism, countStat } from '../machine/stats.js';
+import { STAT, countStat } from '../machine/stats.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { get, set, writeOnce, xchg } from '#words';
@@ -105,8 +104,7 @@ export function* clearGuestLeaf(ctx: Context, vm: number, gfn: number): Coroutin
   if (--ctx.quantum < 0) yield writes(leaf);
   const pfn = entryPfn(xchg(words, leaf, 0));
   set(words, s2TableWord(m, table, TABLE_REFS), get(words, s2TableWord(m, table, TABLE_REFS)) - 1);
-  // EL2 takes a guest's page back at the VM's end only
-  countMechanism(m, ctx.actor, MECH_TEARDOWN, MC_STAGE2_UNMAPS, 1);
+  // at the VM's end only: a page given back, no unmapping of a page that is in use, so no mechanism counts it
   ctx.probe.onStage2Unmap(ctx, vm, gfn, pfn, 1);
   emit(ctx, EVENT.stage2_unmap, vm, gfn, pfn, 0);
 }
