@@ -1,5 +1,6 @@
 /** The actors by kind: what an engine starts for each row of a plan. */
 import type { Context, Coroutine } from '../src/machine/context.js';
+import { bench } from './bench.js';
 import { dma } from './dma.js';
 import { driver } from './driver.js';
 import { el2 } from './el2.js';
@@ -19,6 +20,7 @@ const MAINS: Readonly<Record<string, ActorMain>> = {
   khugepaged,
   'numa-balancer': numaBalancer,
   el2,
+  bench,
 };
 
 /** Starts an actor; `spec` is its row of the plan (an ActorSpec), `plan` the Plan. */

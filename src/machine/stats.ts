@@ -5,6 +5,7 @@
  *   0     operations, STAT_* (64)
  *   64    mechanisms: MECHANISM_COUNTERS words each (16 x 8)
  *   192   latency histograms: one per LATENCY_* (16), 64 log-linear buckets
+ *   1232  what measuring actors note of themselves (actors/bench.ts): MEASURED_* (16)
  */
 import { type Machine, statsBase } from './layout.js';
 
@@ -66,6 +67,13 @@ export const LATENCY = Object.freeze(
 
 /** The longest of each, in nanoseconds, behind the histograms. */
 export const STATS_LATENCY_MAX_AT = STATS_LATENCIES_AT + 16 * LATENCY_BUCKETS;
+/** Operations of the timed phases, mod 2^32; their nanoseconds, low and high word; 1 once the actor is prepared. */
+export const STATS_MEASURED_AT = STATS_LATENCY_MAX_AT + 16;
+export const MEASURED_OPERATIONS = 0;
+export const MEASURED_NANOS = 1;
+export const MEASURED_NANOS_HIGH = 2;
+export const MEASURED_READY = 3;
+
 /** Buckets count quarters of a microsecond: the first four one each, then four to each doubling; the last is open (32 ms). */
 const UNITS_PER_MICRO = 4;
 

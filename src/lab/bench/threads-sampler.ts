@@ -1,0 +1,154 @@
+/** Actors on worker threads as a sampler: they run while it measures, and are frozen in between. */
+import { Subscription } from 'rxjs';
+import { runOracles } from '../../engine/oracles.js';
+import type { Plan } from '../../engine/plan.js';
+import { prepareMachine } from '../../engine/setup.js';
+import { type ThreadOptions, type ThreadRun, startThreads } from '../../engine/threads.js';
+import type { Machine } from '../../machine/layout.js';
+import { statsBase } from '../../machine/layout.js';
+import {
+  MEASURED_NANOS,
+  MEASURED_NANOS_HIGH,
+  MEASURED_OPERATIONS,
+  MEASURED_READY,
+  STAT,
+  STATS_MEASURED_AT,
+} from '../../machine/stats.js';
+import { EventSource } from '../../trace/source.js';
+import type { Sampler } from './sampler.js';
+
+export interface ThreadSamplerOptions {
+  readonly plan: Plan;
+  /** Worker threads; 0 (default) = one per actor. */
+  readonly workers?: number;
+  readonly form?: ThreadOptions['form'];
+  /** `recorder` (default): every event is written, for reports. `merged`: and delivered, in merged order, to a subscriber. */
+  readonly events?: 'off' | 'recorder' | 'merged';
+  /**
+   * What is counted: `timed` (default) operations in the actors' own timed phases; `wall` operations in the time that passes,
+   * where several actors share a worker; `accesses` of vCPU actors, and other STAT_*, in the time that passes.
+   */
+  readonly count?: 'timed' | 'wall' | 'accesses';
+  /** The audit and the teardown at the end; off where they would take long. */
+  readonly audit?: boolean;
+}
+
+const TWO_32 = 4294967296;
+/** A guest of a million pages is filled in less. */
+const READY_MS = 120_000;
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));
+
+/** What the actors have counted so far: operations, and their time in nanoseconds. */
+interface Reading {
+  readonly operations: number;
+  readonly nanos: number;
+}
+
+export class ThreadsSampler implements Sampler {
+  /** Events that reached the subscriber in the last sample, per second; and those lost, in all. */
+  deliveredPerSecond = 0;
+  dropped = 0;
+  /** The sum that the subscriber makes, so that it is made. */
+  sum = 0;
+  readonly #run: ThreadRun;
+  readonly #count: 'timed' | 'wall' | 'accesses';
+  readonly #audit: boolean;
+  readonly #source: EventSource | null;
+  readonly #subscription = new Subscription();
+
+  private constructor(run: ThreadRun, options: ThreadSamplerOptions) {
+    this.#run = run;
+    this.#count = options.count ?? 'timed';
+    this.#audit = options.audit ?? true;
+    this.#source =
+      options.events === 'merged'
+        ? new EventSource({ rings: run.rings, actorNames: run.plan.actors.map(({ name }) => name) })
+        : null;
+    this.#subscription.add(
+      this.#source?.merged$.subscribe((batch) => {
+        let sum = 0;
+        for (let i = 0; i < batch.length; i++) sum += batch.b(i);
+        this.sum += sum;
+      }),
+    );
+  }
+
+  /** Starts the actors and waits until they stand at their first timed operation. */
+  static async start(options: ThreadSamplerOptions): Promise<ThreadsSampler> {
+    const { plan, events = 'recorder', workers = 0, form = 'auto' } = options;
+    const machine = prepareMachine(plan);
+    const { ledgers, sharedPins, audit } = runOracles(machine, plan);
+    const run = await startThreads(plan, machine, {
+      workers,
+      form,
+      events: events === 'merged' ? 'lossless' : events,
+      ...(events === 'recorder' && { ringRecords: 1 << 13 }),
+      timeouts: false,
+      ledgers,
+      sharedPins,
+      ...(options.audit !== false && { audit }),
+    });
+    const sampler = new ThreadsSampler(run, options);
+    const deadline = performance.now() + READY_MS;
+    while (options.count !== 'accesses' && !ready(machine)) {
+      if (performance.now() > deadline) throw new Error(`${plan.scenario}: the actors are not ready after ${READY_MS} ms`);
+      await sleep(1);
+    }
+    await run.pause();
+    return sampler;
+  }
+
+  async sample(ms: number): Promise<number> {
+    const { machine } = this.#run;
+    const before = machine.cpus === 0 ? [] : this.#readings();
+    const delivered = this.#source?.counters.delivered ?? 0;
+    const started = performance.now();
+    await this.#run.resume();
+    await sleep(ms);
+    await this.#run.pause();
+    const micros = (performance.now() - started) * 1000;
+    if (this.#source !== null) {
+      const { counters } = this.#source;
+      this.deliveredPerSecond = ((counters.delivered - delivered) / micros) * 1e6;
+      this.dropped = counters.dropped;
+      this.#source.pump();
+    }
+    const after = this.#readings();
+    let rate = 0;
+    after.forEach(({ operations, nanos }, actor) => {
+      const from = before[actor] as Reading;
+      const done = (operations - from.operations) >>> 0;
+      rate += this.#count === 'timed' ? (done / Math.max(1, nanos - from.nanos)) * 1e9 : (done / micros) * 1e6;
+    });
+    return rate;
+  }
+
+  async close(): Promise<void> {
+    const end = this.#audit ? await this.#run.finish() : await this.#run.abort('measured');
+    this.#source?.close();
+    this.#subscription.unsubscribe();
+    const [violation] = end.violations;
+    if (violation !== undefined) throw new Error(`a violation while measuring: ${JSON.stringify(violation)}`);
+    if (end.kind !== 'finished' && end.text !== 'measured') throw new Error(`while measuring: ${end.text}`);
+  }
+
+  #readings(): Reading[] {
+    const { machine, plan } = this.#run;
+    return plan.actors.map((_, actor) => {
+      const stats = statsBase(machine, actor);
+      if (this.#count === 'accesses') return { operations: machine.words[stats + STAT.accesses] as number, nanos: 0 };
+      const at = stats + STATS_MEASURED_AT;
+      const low = (machine.words[at + MEASURED_NANOS] as number) >>> 0;
+      const high = machine.words[at + MEASURED_NANOS_HIGH] as number;
+      return { operations: machine.words[at + MEASURED_OPERATIONS] as number, nanos: high * TWO_32 + low };
+    });
+  }
+}
+
+/** Whether every measuring actor has prepared its pages. */
+function ready(m: Machine): boolean {
+  for (let actor = 0; actor < m.cpus; actor++) {
+    if (Atomics.load(m.words, statsBase(m, actor) + STATS_MEASURED_AT + MEASURED_READY) === 0) return false;
+  }
+  return true;
+}
