@@ -7,21 +7,96 @@
  *   its object is out of others' reach: a frame that no entry or list names yet, a frozen or free one, a page table that no PMD
  *   points to, a VM that is being made or destroyed.
  */
-import { COMPOUND_TAIL, VM_STATE_LIVE } from './abi.js';
+import { VM_STATE_LIVE } from './abi.js';
 import { LOCK_READ } from './context.js';
-import { PFN_SHIFT, S2_TABLE, S2_VALID, isHardwareValid, isTable, mkTable } from './entries.js';
+import { isHardwareValid, mkTable } from './entries.js';
+import { Reach } from './checked-reach.js';
 import {
-  ACTOR_HELD, ACTOR_HELD_COUNT, ANON_VMA_POOL_HEAD, ANON_VMA_POOL_NEXT, ANON_VMA_REFS, ANON_VMA_RWSEM, ANON_VMA_WORDS,
-  AVC_POOL_HEAD, CPU_EL2, CPU_LRU_COUNT, CPU_LRU_PFNS, CPU_MAILBOX, CPU_NODE, CPU_PCP_HEAD, CPU_WORDS,
-  GLOBAL_ANON_VMA_POOL_LOCK, GLOBAL_HOST_MMU_LOCK, GLOBAL_HYP_POOL_LOCK, GLOBAL_KSM_THREAD_MUTEX, GLOBAL_PKVM_PGD_LOCK,
-  GLOBAL_S2_POOL_LOCK, GLOBAL_TABLE_POOL_LOCK, GLOBAL_VM_TABLE_LOCK, KHUGEPAGED_SCAN_ADDRESS, KHUGEPAGED_SCAN_MM, KSM_NODE_KPFN, KSM_NODE_POOL_HEAD,
-  KSM_NODE_WORDS, KSM_ZERO_PAGES, MAIL_STATE, MM_LOCK_SEQ, MM_MEMLOCK_LIMIT, MM_MMAP_LOCK, MM_SRCU, MM_SUBSCRIPTIONS, MM_USERS, MM_VMA_COUNT,
-  MM_VMA_LIST, MM_VMA_SEQ, type Machine, NODE_ZONE_LOCK, PAGE_COMPOUND, PAGE_CPUPID, PAGE_HOST_S2, PAGE_HYP, PAGE_INDEX, PAGE_LOCK,
-  PAGE_LRU_NEXT, PAGE_MAPPING, PAGE_REFS, PAGE_SHIFT, S2_POOL_FREE, S2_POOL_HEAD, STATS_WORDS, TABLE_FREE, TABLE_HEADER, TABLE_MM,
-  TABLE_PMD, TABLE_POOL_FREE, TABLE_POOL_HEAD, TABLE_STATE, VMA_ANON_VMA, VMA_NUMA_SCAN_SEQ, VMA_REFCNT, VMA_WORDS,
-  VM_HAS_PGT, VM_HYP_LOCK, VM_HYP_META, VM_HYP_POOL_COUNT, VM_HYP_POOL_HEAD, VM_HYP_STATE, VM_HYP_TABLES, VM_HYP_USERS,
-  VM_INVALIDATE_END, VM_INVALIDATE_IN_PROGRESS, VM_MEMSLOTS, VM_MEMSLOT_SETS, VM_MMU_LOCK, VM_MN_ACTIVE_INVALIDATE_COUNT,
-  VM_MN_INVALIDATE_LOCK, VM_S2_DEFERRED, VM_SLOTS_LOCK, VM_STATE, VCPU_HOST_MC_HEAD, VCPU_WORDS, VM_VCPUS, actorWord, cpuWord, globalLock, nodeWord, vmWord,
+  ACTOR_HELD,
+  ACTOR_HELD_COUNT,
+  ANON_VMA_POOL_HEAD,
+  ANON_VMA_POOL_NEXT,
+  ANON_VMA_REFS,
+  ANON_VMA_RWSEM,
+  ANON_VMA_WORDS,
+  AVC_POOL_HEAD,
+  CPU_EL2,
+  CPU_LRU_COUNT,
+  CPU_LRU_PFNS,
+  CPU_MAILBOX,
+  CPU_NODE,
+  CPU_PCP_HEAD,
+  CPU_WORDS,
+  GLOBAL_ANON_VMA_POOL_LOCK,
+  GLOBAL_HOST_MMU_LOCK,
+  GLOBAL_HYP_POOL_LOCK,
+  GLOBAL_KSM_THREAD_MUTEX,
+  GLOBAL_PKVM_PGD_LOCK,
+  GLOBAL_S2_POOL_LOCK,
+  GLOBAL_TABLE_POOL_LOCK,
+  GLOBAL_VM_TABLE_LOCK,
+  KHUGEPAGED_SCAN_ADDRESS,
+  KHUGEPAGED_SCAN_MM,
+  KSM_NODE_POOL_HEAD,
+  KSM_ZERO_PAGES,
+  MAIL_STATE,
+  MM_LOCK_SEQ,
+  MM_MEMLOCK_LIMIT,
+  MM_MMAP_LOCK,
+  MM_SRCU,
+  MM_SUBSCRIPTIONS,
+  MM_USERS,
+  MM_VMA_COUNT,
+  MM_VMA_LIST,
+  MM_VMA_SEQ,
+  type Machine,
+  NODE_ZONE_LOCK,
+  PAGE_COMPOUND,
+  PAGE_CPUPID,
+  PAGE_HOST_S2,
+  PAGE_HYP,
+  PAGE_INDEX,
+  PAGE_LOCK,
+  PAGE_LRU_NEXT,
+  PAGE_MAPPING,
+  PAGE_REFS,
+  PAGE_SHIFT,
+  S2_POOL_FREE,
+  S2_POOL_HEAD,
+  STATS_WORDS,
+  TABLE_HEADER,
+  TABLE_MM,
+  TABLE_PMD,
+  TABLE_POOL_FREE,
+  TABLE_POOL_HEAD,
+  VMA_ANON_VMA,
+  VMA_NUMA_SCAN_SEQ,
+  VMA_REFCNT,
+  VMA_WORDS,
+  VM_HAS_PGT,
+  VM_HYP_LOCK,
+  VM_HYP_META,
+  VM_HYP_POOL_COUNT,
+  VM_HYP_POOL_HEAD,
+  VM_HYP_STATE,
+  VM_HYP_TABLES,
+  VM_HYP_USERS,
+  VM_INVALIDATE_END,
+  VM_INVALIDATE_IN_PROGRESS,
+  VM_MEMSLOTS,
+  VM_MEMSLOT_SETS,
+  VM_MMU_LOCK,
+  VM_MN_ACTIVE_INVALIDATE_COUNT,
+  VM_MN_INVALIDATE_LOCK,
+  VM_S2_DEFERRED,
+  VM_SLOTS_LOCK,
+  VM_STATE,
+  VM_VCPUS,
+  actorWord,
+  cpuWord,
+  globalLock,
+  nodeWord,
+  vmWord,
 } from './layout.js';
 
 /** What nothing guards: to be touched only by a marked access at a declared step. */
@@ -34,18 +109,15 @@ export class Guards {
   readonly #words: Int32Array;
   #actor = 0;
   #write = false;
-  /** By frame: the actor that allocated it + 1, until an entry or a list names it. */
-  readonly #owner: Uint8Array;
-  /** By stage-2 table: whether a root entry points to it. */
-  readonly #linked: Uint8Array;
+  /** What is out of others' reach without any lock. */
+  readonly reach: Reach;
   /** By global word: the actor that uses it alone + 1. */
   readonly #single = new Map<number, number>();
 
   constructor(m: Machine) {
     this.#m = m;
     this.#words = m.words;
-    this.#owner = new Uint8Array(m.frames);
-    this.#linked = new Uint8Array(m.s2Tables);
+    this.reach = new Reach(m);
   }
 
   /** Why `actor` may not touch the word plainly now, or an empty text. */
@@ -53,12 +125,15 @@ export class Guards {
     const m = this.#m;
     this.#actor = actor;
     this.#write = write;
-    if (index >= m.s2TablesAt) return this.#s2Table((index - m.s2TablesAt) % m.s2TableWords, ((index - m.s2TablesAt) / m.s2TableWords) | 0);
+    if (index >= m.s2TablesAt)
+      return this.#s2Table((index - m.s2TablesAt) % m.s2TableWords, ((index - m.s2TablesAt) / m.s2TableWords) | 0);
     if (index >= m.vmsAt) return this.#vm((index - m.vmsAt) % m.vmWords, ((index - m.vmsAt) / m.vmWords) | 0);
     if (index >= m.ksmItemsAt) return this.#ksm(index);
-    if (index >= m.tablesAt) return this.#table((index - m.tablesAt) % m.tableWords, ((index - m.tablesAt) / m.tableWords) | 0);
+    if (index >= m.tablesAt)
+      return this.#table((index - m.tablesAt) % m.tableWords, ((index - m.tablesAt) / m.tableWords) | 0);
     if (index >= m.avcsAt) return this.#avc();
-    if (index >= m.anonVmasAt) return this.#anonVma((index - m.anonVmasAt) % ANON_VMA_WORDS, ((index - m.anonVmasAt) / ANON_VMA_WORDS) | 0);
+    if (index >= m.anonVmasAt)
+      return this.#anonVma((index - m.anonVmasAt) % ANON_VMA_WORDS, ((index - m.anonVmasAt) / ANON_VMA_WORDS) | 0);
     if (index >= m.vmasAt) return this.#vma((index - m.vmasAt) % VMA_WORDS, ((index - m.vmasAt) / VMA_WORDS) | 0);
     if (index >= m.mmsAt) return this.#mm((index - m.mmsAt) % m.mmWords, ((index - m.mmsAt) / m.mmWords) | 0);
     if (index >= m.framesAt) return this.#frame(index & ((1 << PAGE_SHIFT) - 1), (index - m.framesAt) >> PAGE_SHIFT);
@@ -66,77 +141,17 @@ export class Guards {
     // a CPU's TLB is hardware: its agent's look at it is one step
     if (index >= m.tlbsAt) return '';
     if (index >= m.cpusAt) return this.#cpu((index - m.cpusAt) % CPU_WORDS, ((index - m.cpusAt) / CPU_WORDS) | 0);
-    if (index >= m.statsAt) return (((index - m.statsAt) / STATS_WORDS) | 0) === actor ? '' : "another actor's counters";
+    if (index >= m.statsAt)
+      return (((index - m.statsAt) / STATS_WORDS) | 0) === actor ? '' : "another actor's counters";
     if (index >= m.actorsAt) return MARKED;
     if (index >= m.globalDataAt && index < m.workersAt) return this.#global(index - m.globalDataAt);
     return MARKED;
   }
 
-  /** A store of `value`: what it publishes, takes or unlinks. Called before the store. */
-  stored(actor: number, index: number, value: number): void {
-    const m = this.#m;
-    if (index >= m.s2TablesAt) {
-      this.#publish(value >>> PFN_SHIFT);
-    } else if (index >= m.vmsAt) {
-      const offset = (index - m.vmsAt) % m.vmWords;
-      if (offset >= m.vmRoot && offset < m.vmPinned) this.#rootStored(index, value);
-      else if (offset >= VM_VCPUS && offset < VM_MEMSLOT_SETS && (offset - VM_VCPUS) % VCPU_WORDS === VCPU_HOST_MC_HEAD) this.#publish(value);
-    } else if (index >= m.ksmNodesAt) {
-      if (index < m.ksmStableAt && (index - m.ksmNodesAt) % KSM_NODE_WORDS === KSM_NODE_KPFN) this.#publish(value);
-    } else if (index >= m.tablesAt) {
-      if (index < m.ksmItemsAt && (index - m.tablesAt) % m.tableWords >= TABLE_HEADER) this.#publish(value >>> PFN_SHIFT);
-    } else if (index >= m.mmsAt) {
-      const offset = (index - m.mmsAt) % m.mmWords;
-      const pmd = index < m.vmasAt && offset >= m.mmPmdsOffset && offset < m.mmDeposits;
-      // a table PMD names a table, not a frame
-      if (pmd && !isTable(value)) this.#publish(value >>> PFN_SHIFT);
-    } else if (index >= m.framesAt) {
-      // prep_new_page()
-      const pfn = (index - m.framesAt) >> PAGE_SHIFT;
-      if ((index & 15) === PAGE_REFS && value === 1 && this.#words[index] === 0) this.#owner[pfn] = actor + 1;
-    } else if (index >= m.cpusAt && index < m.tlbsAt) {
-      const offset = (index - m.cpusAt) % CPU_WORDS;
-      if (offset >= CPU_LRU_PFNS && offset < CPU_PCP_HEAD) this.#publish(value);
-    }
-  }
-
-  /** LK10: the entry belongs to a page table that is free. */
-  isFreedTable(index: number): boolean {
-    const m = this.#m;
-    if (index < m.tablesAt || index >= m.ksmItemsAt) return false;
-    const offset = (index - m.tablesAt) % m.tableWords;
-    return offset >= TABLE_HEADER && this.#words[index - offset + TABLE_STATE] === TABLE_FREE && this.#words[index - offset + TABLE_PMD] !== 0;
-  }
-
   /** The machine is at its start again. */
   reset(): void {
-    const m = this.#m;
-    this.#owner.fill(0);
-    this.#linked.fill(0);
+    this.reach.reset();
     this.#single.clear();
-    for (let vm = 0; vm < m.vms; vm++) {
-      for (let i = 0; i < m.vmBlocks; i++) {
-        const root = this.#words[vmWord(m, vm, m.vmRoot + i)] as number;
-        if (isTableEntry(root)) this.#linked[root >>> PFN_SHIFT] = 1;
-      }
-    }
-  }
-
-  #publish(pfn: number): void {
-    if (pfn <= 0 || pfn >= this.#m.frames) return;
-    this.#owner[this.#headOf(pfn)] = 0;
-  }
-
-  #rootStored(index: number, value: number): void {
-    const before = this.#words[index] as number;
-    if (isTableEntry(before)) this.#linked[before >>> PFN_SHIFT] = 0;
-    if (isTableEntry(value)) this.#linked[value >>> PFN_SHIFT] = 1;
-    else this.#publish(value >>> PFN_SHIFT);
-  }
-
-  #headOf(pfn: number): number {
-    const compound = this.#words[this.#m.framesAt + (pfn << PAGE_SHIFT) + PAGE_COMPOUND] as number;
-    return compound < 0 ? compound & ~COMPOUND_TAIL : pfn;
   }
 
   /** Whether the actor holds `lock`, for writing if it stores (or wants to). */
@@ -180,7 +195,8 @@ export class Guards {
       return word === KSM_ZERO_PAGES ? MARKED : under(GLOBAL_KSM_THREAD_MUTEX, 'ksm_thread_mutex');
     }
     if (word === TABLE_POOL_HEAD || word === TABLE_POOL_FREE) return under(GLOBAL_TABLE_POOL_LOCK, 'table pool lock');
-    if (word === ANON_VMA_POOL_HEAD || word === AVC_POOL_HEAD) return under(GLOBAL_ANON_VMA_POOL_LOCK, 'anon_vma pool lock');
+    if (word === ANON_VMA_POOL_HEAD || word === AVC_POOL_HEAD)
+      return under(GLOBAL_ANON_VMA_POOL_LOCK, 'anon_vma pool lock');
     if (word === S2_POOL_HEAD || word === S2_POOL_FREE) return under(GLOBAL_S2_POOL_LOCK, 'stage-2 pool lock');
     if (word !== KHUGEPAGED_SCAN_MM && word !== KHUGEPAGED_SCAN_ADDRESS) return MARKED;
     const user = this.#single.get(word) ?? this.#actor + 1;
@@ -190,7 +206,8 @@ export class Guards {
 
   #cpu(offset: number, cpu: number): string {
     if (offset >= CPU_LRU_PFNS && offset < CPU_PCP_HEAD) return MARKED;
-    if (offset === CPU_LRU_COUNT || (offset >= CPU_PCP_HEAD && offset < CPU_NODE)) return cpu === this.#actor ? '' : "another CPU's list";
+    if (offset === CPU_LRU_COUNT || (offset >= CPU_PCP_HEAD && offset < CPU_NODE))
+      return cpu === this.#actor ? '' : "another CPU's list";
     if (offset === CPU_NODE || offset === CPU_EL2) return this.#write ? 'a constant' : '';
     if (offset <= CPU_MAILBOX + MAIL_STATE || offset >= CPU_MAILBOX + 16) return MARKED;
     // the request slot: the caller's, but while it is posted the server's
@@ -200,17 +217,21 @@ export class Guards {
 
   #frame(field: number, pfn: number): string {
     const m = this.#m;
-    const head = this.#headOf(pfn);
+    const head = this.reach.headOf(pfn);
     const at = m.framesAt + (head << PAGE_SHIFT);
     if (field === PAGE_HYP) {
-      return this.#needs(this.#holds(globalLock(m, GLOBAL_HOST_MMU_LOCK)) || this.#holds(globalLock(m, GLOBAL_PKVM_PGD_LOCK)), 'host_mmu.lock');
+      return this.#needs(
+        this.#holds(globalLock(m, GLOBAL_HOST_MMU_LOCK)) || this.#holds(globalLock(m, GLOBAL_PKVM_PGD_LOCK)),
+        'host_mmu.lock',
+      );
     }
-    if (field === PAGE_HOST_S2) return this.#write ? MARKED : this.#needs(this.#holds(globalLock(m, GLOBAL_HOST_MMU_LOCK)), 'host_mmu.lock');
+    if (field === PAGE_HOST_S2)
+      return this.#write ? MARKED : this.#needs(this.#holds(globalLock(m, GLOBAL_HOST_MMU_LOCK)), 'host_mmu.lock');
     if (field === PAGE_LRU_NEXT) return '';
     if (!this.#write && (field === PAGE_COMPOUND || field === PAGE_INDEX)) return '';
     // nobody can take hold of it: free, frozen, or on its way from one to the other
     if (this.#words[at + PAGE_REFS] === 0) return '';
-    if (this.#owner[head] === this.#actor + 1) return '';
+    if (this.reach.isOwn(this.#actor, head)) return '';
     const stable = field === PAGE_MAPPING || field === PAGE_CPUPID || field === PAGE_INDEX;
     return stable && !this.#write ? this.#needs(this.#holds(at + PAGE_LOCK), 'folio lock') : MARKED;
   }
@@ -261,7 +282,8 @@ export class Guards {
   #anonVma(field: number, anonVma: number): string {
     const m = this.#m;
     const at = m.anonVmasAt + anonVma * ANON_VMA_WORDS;
-    if (field === ANON_VMA_POOL_NEXT) return this.#needs(this.#holds(globalLock(m, GLOBAL_ANON_VMA_POOL_LOCK)), 'anon_vma pool lock');
+    if (field === ANON_VMA_POOL_NEXT)
+      return this.#needs(this.#holds(globalLock(m, GLOBAL_ANON_VMA_POOL_LOCK)), 'anon_vma pool lock');
     // out of the pool, in nobody's list
     if (this.#words[at + ANON_VMA_REFS] === 0) return '';
     // readers of the rwsem count themselves in atomically
@@ -300,19 +322,25 @@ export class Guards {
     const m = this.#m;
     const at = m.vmsAt + vm * m.vmWords;
     const lock = (field: number, write = this.#write): boolean => this.#holds(at + field, write);
-    const isLock = offset === VM_MMU_LOCK || offset === VM_MN_INVALIDATE_LOCK || offset === VM_SLOTS_LOCK || offset === VM_HYP_LOCK;
+    const isLock =
+      offset === VM_MMU_LOCK || offset === VM_MN_INVALIDATE_LOCK || offset === VM_SLOTS_LOCK || offset === VM_HYP_LOCK;
     if (isLock || offset === VM_S2_DEFERRED) return MARKED;
     if (this.#words[at + VM_STATE] !== VM_STATE_LIVE) return offset === VM_STATE && this.#write ? MARKED : '';
-    if (offset >= VM_INVALIDATE_IN_PROGRESS && offset <= VM_INVALIDATE_END) return this.#needs(lock(VM_MMU_LOCK), 'mmu_lock');
+    if (offset >= VM_INVALIDATE_IN_PROGRESS && offset <= VM_INVALIDATE_END)
+      return this.#needs(lock(VM_MMU_LOCK), 'mmu_lock');
     if (offset === VM_MN_ACTIVE_INVALIDATE_COUNT) return this.#needs(lock(VM_MN_INVALIDATE_LOCK), 'mn_invalidate_lock');
     if (offset === VM_HAS_PGT) return this.#needs(lock(VM_MMU_LOCK), 'mmu_lock');
-    if (offset > VM_HAS_PGT - 4 && offset < VM_MEMSLOTS) return this.#write ? MARKED : offset === VM_STATE ? MARKED : '';
+    if (offset > VM_HAS_PGT - 4 && offset < VM_MEMSLOTS)
+      return this.#write ? MARKED : offset === VM_STATE ? MARKED : '';
     if (offset === VM_MEMSLOTS) return this.#needs(lock(VM_SLOTS_LOCK), 'slots_lock');
     if (offset >= VM_HYP_STATE && offset < VM_VCPUS) return this.#hypVm(offset, lock(VM_HYP_LOCK));
     if (offset >= VM_VCPUS && offset < VM_MEMSLOT_SETS) return '';
-    if (offset >= VM_MEMSLOT_SETS && offset < m.vmRoot) return this.#write ? this.#needs(lock(VM_SLOTS_LOCK), 'slots_lock') : '';
+    if (offset >= VM_MEMSLOT_SETS && offset < m.vmRoot)
+      return this.#write ? this.#needs(lock(VM_SLOTS_LOCK), 'slots_lock') : '';
     if (offset >= m.vmRoot && offset < m.vmPinned) {
-      return this.#write ? MARKED : this.#needs(lock(VM_MMU_LOCK, true) || lock(VM_HYP_LOCK), 'mmu_lock for writing or hyp_vm.lock');
+      return this.#write
+        ? MARKED
+        : this.#needs(lock(VM_MMU_LOCK, true) || lock(VM_HYP_LOCK), 'mmu_lock for writing or hyp_vm.lock');
     }
     if (offset >= m.vmPinned && offset < m.vmGenerations) return this.#needs(lock(VM_MMU_LOCK), 'mmu_lock');
     return MARKED;
@@ -322,16 +350,20 @@ export class Guards {
     const m = this.#m;
     const table = this.#holds(globalLock(m, GLOBAL_VM_TABLE_LOCK));
     if (offset === VM_HYP_POOL_HEAD || offset === VM_HYP_POOL_COUNT) {
-      return this.#needs(this.#holds(globalLock(m, GLOBAL_HYP_POOL_LOCK)) || (guestLock && !this.#write), 'hyp pool lock');
+      return this.#needs(
+        this.#holds(globalLock(m, GLOBAL_HYP_POOL_LOCK)) || (guestLock && !this.#write),
+        'hyp pool lock',
+      );
     }
     if (offset === VM_HYP_TABLES) return this.#needs(guestLock, 'hyp_vm.lock');
-    const ofTable = offset === VM_HYP_STATE || offset === VM_HYP_META || (offset > VM_HYP_POOL_COUNT && offset <= VM_HYP_USERS);
+    const ofTable =
+      offset === VM_HYP_STATE || offset === VM_HYP_META || (offset > VM_HYP_POOL_COUNT && offset <= VM_HYP_USERS);
     return ofTable ? this.#needs(table || guestLock, 'vm_table_lock') : this.#write ? 'a constant' : '';
   }
 
   #s2Table(offset: number, table: number): string {
     const m = this.#m;
-    if (offset < TABLE_HEADER || this.#linked[table] === 0) return '';
+    if (offset < TABLE_HEADER || !this.reach.isLinked(table)) return '';
     if (this.#write) return MARKED;
     for (let vm = 0; vm < m.vms; vm++) {
       if (this.#holds(vmWord(m, vm, VM_MMU_LOCK), true) || this.#holds(vmWord(m, vm, VM_HYP_LOCK))) return '';
@@ -339,6 +371,3 @@ export class Guards {
     return 'neither mmu_lock (for writing) nor hyp_vm.lock is held';
   }
 }
-
-/** A root entry that points to a table. */
-const isTableEntry = (entry: number): boolean => (entry & (S2_VALID | S2_TABLE)) === (S2_VALID | S2_TABLE);

@@ -77,15 +77,18 @@ export function clearViolations(): void {
 
 function report(what: string, word: number): void {
   const stack = (new Error(what).stack ?? '').split('\n').slice(1);
-  const frame = stack.find((line) => !line.includes('words-checked')) ?? '';
-  const site = frame.replace(/^.*\/(src|actors)\//, '$1/').replace(/\)$/, '').trim();
+  const frame = stack.find((line) => !line.includes('machine/words-checked')) ?? '';
+  const site = frame
+    .replace(/^.*\/(src|actors)\//, '$1/')
+    .replace(/\)$/, '')
+    .trim();
   const key = `${what} ${site}`;
   if (found.size < KEPT && !found.has(key)) found.set(key, { what, actor, word, effect, site });
 }
 
 function marked(words: Words, index: number, write: boolean): void {
   if (!checking || machine === null || guards === null || words !== machine.words) return;
-  if (guards.isFreedTable(index)) report('LK10 entry of a freed table', index);
+  if (guards.reach.isFreedTable(index)) report('LK10 entry of a freed table', index);
   if (index === declared) {
     if (write && effectKind(effect) === EFFECT_READ) report('stores to a word declared as read', index);
     return;
@@ -101,7 +104,7 @@ function plain(words: Words, index: number, write: boolean): void {
 }
 
 function stored(words: Words, index: number, value: number): void {
-  if (guards !== null && machine !== null && words === machine.words) guards.stored(actor, index, value);
+  if (guards !== null && machine !== null && words === machine.words) guards.reach.stored(actor, index, value);
 }
 
 /** READ_ONCE: a marked load of a word that another actor may change without a lock of ours. */

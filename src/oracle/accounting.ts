@@ -12,6 +12,10 @@ export function auditAccounting(m: Machine, log: ViolationLog): void {
     }
     const locked = peek(m.words, mmWord(m, mm, MM_LOCKED_VM));
     if (locked === pinned) continue;
-    log.found('I-ACCT', 'locked_vm differs from pinned pages', { mm, expected: String(pinned), received: String(locked) });
+    log.found('I-ACCT', 'locked_vm differs from pinned pages', {
+      mm,
+      expected: String(pinned),
+      received: String(locked),
+    });
   }
 }

@@ -4,10 +4,41 @@
  */
 import type { Context } from '../machine/context.js';
 import {
-  ACTOR_HELD_COUNT, ACTOR_PREEMPT_COUNT, ANON_VMA_RWSEM, CPU_IN_USE, CPU_IRQS_OFF, CPU_MAILBOX, GLOBAL_LRU_DRAIN_MUTEX,
-  LINE, MAIL_STATE, MM_MMAP_LOCK, MM_SRCU, MM_TLB_FLUSH_PENDING, MM_VMA_SEQ, MM_WRITE_PROTECT_SEQ, type Machine, NODE_ZONE_LOCK,
-  PAGE_LOCK, VMA_REFCNT, VM_HYP_LOCK, VM_INVALIDATE_IN_PROGRESS, VM_MMU_LOCK, VM_MN_ACTIVE_INVALIDATE_COUNT, VM_MN_INVALIDATE_LOCK,
-  VM_SLOTS_LOCK, VM_SRCU, actorWord, anonVmaWord, cpuWord, globalLock, mmWord, nodeWord, pageWord, ptlOf, vmWord, vmaWord,
+  ACTOR_HELD_COUNT,
+  ACTOR_PREEMPT_COUNT,
+  ANON_VMA_RWSEM,
+  CPU_IN_USE,
+  CPU_IRQS_OFF,
+  CPU_MAILBOX,
+  GLOBAL_LRU_DRAIN_MUTEX,
+  LINE,
+  MAIL_STATE,
+  MM_MMAP_LOCK,
+  MM_SRCU,
+  MM_TLB_FLUSH_PENDING,
+  MM_VMA_SEQ,
+  MM_WRITE_PROTECT_SEQ,
+  type Machine,
+  NODE_ZONE_LOCK,
+  PAGE_LOCK,
+  VMA_REFCNT,
+  VM_HYP_LOCK,
+  VM_INVALIDATE_IN_PROGRESS,
+  VM_MMU_LOCK,
+  VM_MN_ACTIVE_INVALIDATE_COUNT,
+  VM_MN_INVALIDATE_LOCK,
+  VM_SLOTS_LOCK,
+  VM_SRCU,
+  actorWord,
+  anonVmaWord,
+  cpuWord,
+  globalLock,
+  mmWord,
+  nodeWord,
+  pageWord,
+  ptlOf,
+  vmWord,
+  vmaWord,
 } from '../machine/layout.js';
 import { MAIL_EMPTY } from '../machine/mailbox.js';
 import { peek } from '#words';
@@ -18,7 +49,8 @@ const ID = 'I-BAL';
 
 /** KVM's counts of `vm` after a change. */
 export function countsChanged(ctx: Context, log: ViolationLog, vm: number, inProgress: number, active: number): void {
-  if (inProgress < 0) log.report(ctx, ID, 'mmu_invalidate_in_progress below zero', { vm, received: String(inProgress) });
+  if (inProgress < 0)
+    log.report(ctx, ID, 'mmu_invalidate_in_progress below zero', { vm, received: String(inProgress) });
   if (active < 0) log.report(ctx, ID, 'mn_active_invalidate_count below zero', { vm, received: String(active) });
 }
 
@@ -43,7 +75,8 @@ export function auditBalance(m: Machine, actors: number, log: ViolationLog): voi
   for (let cpu = 0; cpu < actors; cpu++) {
     zero(cpuWord(m, cpu, CPU_IN_USE), 'translated access left open', { other: cpu });
     zero(cpuWord(m, cpu, CPU_IRQS_OFF), 'GUP-fast section left open', { other: cpu });
-    if (peek(words, cpuWord(m, cpu, CPU_MAILBOX) + MAIL_STATE) !== MAIL_EMPTY) log.found(ID, 'message left in a mailbox', { other: cpu });
+    if (peek(words, cpuWord(m, cpu, CPU_MAILBOX) + MAIL_STATE) !== MAIL_EMPTY)
+      log.found(ID, 'message left in a mailbox', { other: cpu });
     zero(actorWord(m, cpu, ACTOR_PREEMPT_COUNT), 'preempt_count left raised', { other: cpu });
     const held = peek(words, actorWord(m, cpu, ACTOR_HELD_COUNT));
     if (held !== 0) log.found(ID, 'actor at rest holds locks', { other: cpu, received: `${held} locks` });
@@ -54,7 +87,11 @@ export function auditBalance(m: Machine, actors: number, log: ViolationLog): voi
 export function auditLocks(m: Machine, log: ViolationLog): void {
   const free = (lock: number, pfn = -1): void => {
     if (isFree(m, lock)) return;
-    log.found(ID, 'lock left held at rest', { lock, received: String(peek(m.words, lock)), ...(pfn < 0 ? {} : { pfn }) });
+    log.found(ID, 'lock left held at rest', {
+      lock,
+      received: String(peek(m.words, lock)),
+      ...(pfn < 0 ? {} : { pfn }),
+    });
   };
   for (let i = 0; i <= LAST_GLOBAL_LOCK; i++) free(globalLock(m, i));
   for (let node = 0; node < m.nodes; node++) free(nodeWord(m, node, NODE_ZONE_LOCK));

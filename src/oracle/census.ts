@@ -4,11 +4,37 @@
  * each of a million schedules allocates nothing.
  */
 import {
-  PMD_INVALID, S2_STATE_SHIFT, entryPfn, isHuge, isMigrationEntry, isPresent, isS2Block, isS2Leaf, isS2Table, isTable,
+  PMD_INVALID,
+  S2_STATE_SHIFT,
+  entryPfn,
+  isHuge,
+  isMigrationEntry,
+  isPresent,
+  isS2Block,
+  isS2Leaf,
+  isS2Table,
+  isTable,
 } from '../machine/entries.js';
 import {
-  BLOCK_FREE_COUNT, BLOCK_FREE_HEAD, BLOCK_NEXT, CPU_LRU_PFNS, CPU_PCP_COUNT, CPU_PCP_HEAD, type Machine, NODE_FREE_BLOCKS,
-  NODE_FREE_FRAMES, NODE_PARTIAL_BLOCKS, PAGE_LRU_NEXT, blockWord, cpuWord, nodeWord, pageWord, pmdWord, pteWord, s2PteWord, s2RootWord,
+  BLOCK_FREE_COUNT,
+  BLOCK_FREE_HEAD,
+  BLOCK_NEXT,
+  CPU_LRU_PFNS,
+  CPU_PCP_COUNT,
+  CPU_PCP_HEAD,
+  type Machine,
+  NODE_FREE_BLOCKS,
+  NODE_FREE_FRAMES,
+  NODE_PARTIAL_BLOCKS,
+  PAGE_LRU_NEXT,
+  blockWord,
+  cpuWord,
+  nodeWord,
+  pageWord,
+  pmdWord,
+  pteWord,
+  s2PteWord,
+  s2RootWord,
   tlbBase,
 } from '../machine/layout.js';
 import { tlbPfn } from '../machine/tlb.js';

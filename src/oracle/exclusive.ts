@@ -33,7 +33,11 @@ export function auditExclusive(census: Census, log: ViolationLog): void {
     const exclusive = (page(m, pfn, PAGE_FLAGS) & PG_ANON_EXCLUSIVE) !== 0;
     const leaves = (census.pteLeaves[pfn] as number) + (census.pmdLeaves[pfn] as number);
     if (exclusive && leaves > 1) {
-      log.found(ID, 'exclusive page mapped more than once', { pfn, expected: 'at most 1 mapping', received: String(leaves) });
+      log.found(ID, 'exclusive page mapped more than once', {
+        pfn,
+        expected: 'at most 1 mapping',
+        received: String(leaves),
+      });
     }
     if (exclusive && (page(m, pfn, PAGE_MAPPING) & 3) === 3) log.found(ID, 'KSM page is marked exclusive', { pfn });
     if ((census.writableLeaves[pfn] as number) > 0 && census.bitMatters && lacksBit(m, pfn)) {

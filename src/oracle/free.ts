@@ -9,12 +9,30 @@ import { PG_BUDDY, PG_HWPOISON, PG_NO_MAP, PG_PCP, PG_RESERVED } from '../machin
 import type { Context } from '../machine/context.js';
 import { isPresent } from '../machine/entries.js';
 import {
-  type Machine, PAGE_COMPOUND, PAGE_ENTIRE_MAPS, PAGE_FLAGS, PAGE_LARGE_MAPS, PAGE_MAPS, PAGE_PINCOUNT, PAGE_REFS,
+  type Machine,
+  PAGE_COMPOUND,
+  PAGE_ENTIRE_MAPS,
+  PAGE_FLAGS,
+  PAGE_LARGE_MAPS,
+  PAGE_MAPS,
+  PAGE_PINCOUNT,
+  PAGE_REFS,
 } from '../machine/layout.js';
 import { tlbPfn, tlbSlot, tlbTag } from '../machine/tlb.js';
 import { peek } from '#words';
 import type { Census } from './census.js';
-import { entryAt, gfnOfVpn, headOf, isLiveVmOf, mmOfFolio, page, pfnOfEntry, pfnOfStage2, stage2At, vpnOfPage } from './view.js';
+import {
+  entryAt,
+  gfnOfVpn,
+  headOf,
+  isLiveVmOf,
+  mmOfFolio,
+  page,
+  pfnOfEntry,
+  pfnOfStage2,
+  stage2At,
+  vpnOfPage,
+} from './view.js';
 import type { ViolationLog } from './violation.js';
 
 const ID = 'I-FREE';
@@ -37,10 +55,13 @@ export class FreeOracle {
   freed(ctx: Context, head: number, order: number): void {
     const m = this.#m;
     const refs = page(m, head, PAGE_REFS);
-    if (refs !== 0) this.#log.report(ctx, ID, 'freed page has references', { pfn: head, expected: '0', received: String(refs) });
+    if (refs !== 0)
+      this.#log.report(ctx, ID, 'freed page has references', { pfn: head, expected: '0', received: String(refs) });
     const maps = order === 0 ? page(m, head, PAGE_MAPS) : page(m, head, PAGE_LARGE_MAPS);
-    if (maps !== 0) this.#log.report(ctx, ID, 'freed page is still mapped', { pfn: head, expected: '0', received: String(maps) });
-    if (order !== 0 && page(m, head, PAGE_PINCOUNT) !== 0) this.#log.report(ctx, ID, 'freed folio is still pinned', { pfn: head });
+    if (maps !== 0)
+      this.#log.report(ctx, ID, 'freed page is still mapped', { pfn: head, expected: '0', received: String(maps) });
+    if (order !== 0 && page(m, head, PAGE_PINCOUNT) !== 0)
+      this.#log.report(ctx, ID, 'freed folio is still pinned', { pfn: head });
     const mm = mmOfFolio(m, head);
     if (mm < 0) return;
     const pages = this.#deep ? 1 << order : 1;
@@ -70,7 +91,12 @@ export class FreeOracle {
   }
 
   /** The tag is read before the value, as a new entry's tag is written after its value. */
-  #inTlbs(ctx: Context, tag: number, pfn: number, subject: { pfn: number; mm?: number; vpn?: number; vm?: number; gfn?: number }): void {
+  #inTlbs(
+    ctx: Context,
+    tag: number,
+    pfn: number,
+    subject: { pfn: number; mm?: number; vpn?: number; vm?: number; gfn?: number },
+  ): void {
     const m = this.#m;
     for (let cpu = 0; cpu < this.#actors; cpu++) {
       const slot = tlbSlot(m, cpu, tag >>> 8);
@@ -95,7 +121,11 @@ export function auditFree(census: Census, log: ViolationLog): void {
     const free = (flags & (PG_BUDDY | PG_PCP)) !== 0;
     const listed = census.onFreeList[pfn] as number;
     if (free !== listed > 0 || listed > 1) {
-      log.found(ID, 'free list and frame disagree', { pfn, expected: free ? 'on one list' : 'on no list', received: `on ${listed}` });
+      log.found(ID, 'free list and frame disagree', {
+        pfn,
+        expected: free ? 'on one list' : 'on no list',
+        received: `on ${listed}`,
+      });
     }
     if (!free) {
       const head = headOf(m, pfn);
@@ -105,13 +135,19 @@ export function auditFree(census: Census, log: ViolationLog): void {
     }
     if (page(m, pfn, PAGE_REFS) !== 0) log.found(ID, 'free frame has references', { pfn });
     if (page(m, pfn, PAGE_COMPOUND) !== 0) log.found(ID, 'free frame is still compound', { pfn });
-    if (page(m, pfn, PAGE_MAPS) !== 0 || page(m, pfn, PAGE_ENTIRE_MAPS) !== 0) log.found(ID, 'free frame has a mapcount', { pfn });
-    if ((census.pteLeaves[pfn] as number) + (census.pmdLeaves[pfn] as number) > 0) log.found(ID, 'free frame has a PTE', { pfn });
+    if (page(m, pfn, PAGE_MAPS) !== 0 || page(m, pfn, PAGE_ENTIRE_MAPS) !== 0)
+      log.found(ID, 'free frame has a mapcount', { pfn });
+    if ((census.pteLeaves[pfn] as number) + (census.pmdLeaves[pfn] as number) > 0)
+      log.found(ID, 'free frame has a PTE', { pfn });
     if ((census.guestLeaves[pfn] as number) > 0) log.found(ID, 'free frame mapped at stage 2', { pfn });
     if ((census.tlbEntries[pfn] as number) > 0) log.found(ID, 'free frame in a TLB', { pfn });
   }
   for (const { node, expected, received } of census.freeCounts) {
     if (expected === received) continue;
-    log.found(ID, 'free list count is wrong', { other: -1, expected: `${expected} frames`, received: `${received}, node ${node}` });
+    log.found(ID, 'free list count is wrong', {
+      other: -1,
+      expected: `${expected} frames`,
+      received: `${received}, node ${node}`,
+    });
   }
 }

@@ -6,11 +6,30 @@
 import type { Context } from '../machine/context.js';
 import { PKVM_NOPAGE, PKVM_PAGE_OWNED, entryPfn, isS2Table } from '../machine/entries.js';
 import {
-  type Machine, PAGE_CONTENT, PAGE_HYP, TABLE_PFN, VCPUS_MAX, VCPU_HOST_MC_HEAD, VCPU_HYP_MC_HEAD, VM_HYP_META, VM_HYP_POOL_HEAD,
-  VM_HYP_TEARDOWN_HEAD, s2RootWord, s2TableWord, vcpuWord, vmWord,
+  type Machine,
+  PAGE_CONTENT,
+  PAGE_HYP,
+  TABLE_PFN,
+  VCPUS_MAX,
+  VCPU_HOST_MC_HEAD,
+  VCPU_HYP_MC_HEAD,
+  VM_HYP_META,
+  VM_HYP_POOL_HEAD,
+  VM_HYP_TEARDOWN_HEAD,
+  s2RootWord,
+  s2TableWord,
+  vcpuWord,
+  vmWord,
 } from '../machine/layout.js';
 import {
-  MC_PLACES, MC_PLACE_HOST, MC_PLACE_HOST_MC, MC_PLACE_HYP_MC, MC_PLACE_META, MC_PLACE_POOL, MC_PLACE_TABLE, MC_PLACE_TEARDOWN_MC,
+  MC_PLACES,
+  MC_PLACE_HOST,
+  MC_PLACE_HOST_MC,
+  MC_PLACE_HYP_MC,
+  MC_PLACE_META,
+  MC_PLACE_POOL,
+  MC_PLACE_TABLE,
+  MC_PLACE_TEARDOWN_MC,
 } from '../hyp/memcache.js';
 import { peek } from '#words';
 import { page } from './view.js';
@@ -65,14 +84,24 @@ export class HypPlaces {
       if (!this.#enter(log, vm, pfn, place)) return;
       pfn = page(this.#m, pfn, PAGE_CONTENT);
     }
-    if (i < count) log?.found(ID, 'list shorter than its count', { vm, expected: `${count} pages in the ${MC_PLACES[place]}`, received: String(i) });
+    if (i < count)
+      log?.found(ID, 'list shorter than its count', {
+        vm,
+        expected: `${count} pages in the ${MC_PLACES[place]}`,
+        received: String(i),
+      });
   }
 
   /** False: the page is in another place already. */
   #enter(log: ViolationLog | null, vm: number, pfn: number, place: number): boolean {
     const before = this.place[pfn] as number;
     if (before !== MC_PLACE_HOST) {
-      log?.found(ID, 'page in two places', { vm, pfn, expected: MC_PLACES[before] as string, received: MC_PLACES[place] as string });
+      log?.found(ID, 'page in two places', {
+        vm,
+        pfn,
+        expected: MC_PLACES[before] as string,
+        received: MC_PLACES[place] as string,
+      });
       return false;
     }
     this.place[pfn] = place;
@@ -102,7 +131,9 @@ export class MemcacheLedger {
     this.#place[pfn] = to;
     if (place === UNKNOWN || place === from) return;
     this.#log.report(ctx, ID, 'page moved from elsewhere', {
-      pfn, expected: MC_PLACES[place] as string, received: MC_PLACES[from] as string,
+      pfn,
+      expected: MC_PLACES[place] as string,
+      received: MC_PLACES[from] as string,
     });
   }
 }

@@ -40,7 +40,10 @@ const audits = new WeakMap<Machine, Audit>();
  * @param probes probes of this thread, whose ledgers count too
  */
 export function auditAll(
-  m: Machine, options: OracleOptions, ledgers: readonly SharedArrayBuffer[], probes: readonly OracleProbe[] = [],
+  m: Machine,
+  options: OracleOptions,
+  ledgers: readonly SharedArrayBuffer[],
+  probes: readonly OracleProbe[] = [],
 ): Violation[] {
   if (options.level === 'off') return [];
   let audit = audits.get(m);

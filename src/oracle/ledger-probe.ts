@@ -19,9 +19,7 @@ export class LedgerProbe extends LocalProbe {
     const ledger = buffer === null ? new Ledger(m) : new Ledger(m, buffer);
     const shared = options.sharedPins == null ? null : new Int32Array(options.sharedPins);
     const pins =
-      shared === null
-        ? (pfn: number): number => ledger.pins(pfn)
-        : (pfn: number): number => Atomics.load(shared, pfn);
+      shared === null ? (pfn: number): number => ledger.pins(pfn) : (pfn: number): number => Atomics.load(shared, pfn);
     super(m, options, pins, true);
     this.ledger = ledger;
     this.sharedPins = shared;

@@ -7,8 +7,16 @@
 import type { Context } from '../machine/context.js';
 import { KVM_INVALID_PTE_LOCKED, entryPfn, isS2Table } from '../machine/entries.js';
 import {
-  ACTOR_HELD_COUNT, ACTOR_RETRIES, type Machine, VM_INVALIDATE_IN_PROGRESS, VM_INVALIDATE_SEQ, VM_MN_ACTIVE_INVALIDATE_COUNT, actorWord,
-  s2PteWord, s2RootWord, vmWord,
+  ACTOR_HELD_COUNT,
+  ACTOR_RETRIES,
+  type Machine,
+  VM_INVALIDATE_IN_PROGRESS,
+  VM_INVALIDATE_SEQ,
+  VM_MN_ACTIVE_INVALIDATE_COUNT,
+  actorWord,
+  s2PteWord,
+  s2RootWord,
+  vmWord,
 } from '../machine/layout.js';
 import { peek } from '#words';
 import type { ViolationLog } from './violation.js';
@@ -44,7 +52,10 @@ export class Liveness {
     words[retries] = peek(words, retries) + 1;
     const seq = vm < 0 ? 0 : peek(words, vmWord(this.#m, vm, VM_INVALIDATE_SEQ));
     const excused =
-      this.#page[actor] !== page || this.#seq[actor] !== seq || (vm >= 0 && this.#isBusy(vm, page)) || this.#othersHoldLocks(actor);
+      this.#page[actor] !== page ||
+      this.#seq[actor] !== seq ||
+      (vm >= 0 && this.#isBusy(vm, page)) ||
+      this.#othersHoldLocks(actor);
     this.#page[actor] = page;
     this.#seq[actor] = seq;
     const count = excused ? 0 : (this.#count[actor] as number) + 1;

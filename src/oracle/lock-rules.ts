@@ -13,10 +13,25 @@
  */
 import { type Context, LOCK_READ } from '../machine/context.js';
 import {
-  type Machine, TABLE_MM, TABLE_PMD, VM_MEMSLOTS, VM_MM, pmdLockOf, pmdWord, tableWord, vmWord,
+  type Machine,
+  TABLE_MM,
+  TABLE_PMD,
+  VM_MEMSLOTS,
+  VM_MM,
+  pmdLockOf,
+  pmdWord,
+  tableWord,
+  vmWord,
 } from '../machine/layout.js';
 import {
-  LOCK_CLASSES, LOCK_FOLIO, LOCK_MMAP, LOCK_MMU, LOCK_PMD, LOCK_PTL, LOCK_SLOTS, lockClass,
+  LOCK_CLASSES,
+  LOCK_FOLIO,
+  LOCK_MMAP,
+  LOCK_MMU,
+  LOCK_PMD,
+  LOCK_PTL,
+  LOCK_SLOTS,
+  lockClass,
 } from '../locks/classes.js';
 import { peek } from '#words';
 import { heldLock, heldPacked } from './view.js';
@@ -73,7 +88,11 @@ export class LockRules {
       if (heldLock(ctx, i) === lock) {
         const upgrade = mode !== LOCK_READ && (heldPacked(ctx, i) & 15) === LOCK_READ;
         const what = upgrade ? 'LK6 read lock upgraded to write' : 'LK6 waits for its own lock';
-        this.#log.report(ctx, LK, what, { lock, expected: 'a lock that it does not hold', received: lockClass(kind).name });
+        this.#log.report(ctx, LK, what, {
+          lock,
+          expected: 'a lock that it does not hold',
+          received: lockClass(kind).name,
+        });
       } else if (held === kind) {
         if (kind === LOCK_FOLIO) this.#log.report(ctx, LK, 'LK7 waits for second folio lock', { lock });
         else this.#disorder(ctx, lock, kind, held);
@@ -90,7 +109,9 @@ export class LockRules {
     const ptl = held === LOCK_PTL || held === LOCK_PMD;
     const what = kind === LOCK_MMU && ptl ? 'order: mmu_lock under PTL' : 'order: outer lock taken inside';
     this.#log.report(ctx, LK, what, {
-      lock, expected: `${lockClass(kind).name} before ${lockClass(held).name}`, received: `${lockClass(kind).name} while holding it`,
+      lock,
+      expected: `${lockClass(kind).name} before ${lockClass(held).name}`,
+      received: `${lockClass(kind).name} while holding it`,
     });
   }
 
@@ -148,7 +169,9 @@ export class LockRules {
     for (let i = open - 1; i >= 0; i--) {
       const at = this.#windowAt(ctx.actor, i);
       const ours =
-        this.#windows[at + WINDOW_MM] === mm && this.#windows[at + WINDOW_START] === start && this.#windows[at + WINDOW_END] === end;
+        this.#windows[at + WINDOW_MM] === mm &&
+        this.#windows[at + WINDOW_START] === start &&
+        this.#windows[at + WINDOW_END] === end;
       if (!ours) continue;
       this.#windows.copyWithin(at, at + WINDOW_WORDS, this.#windowAt(ctx.actor, open));
       this.#open[ctx.actor] = open - 1;
@@ -172,7 +195,11 @@ export class LockRules {
       const slots = this.#windows[at + WINDOW_SLOTS] as number;
       if (this.#windows[at + WINDOW_MM] !== mm || ((slots >> shift) & 3) === now) continue;
       this.#windows[at + WINDOW_SLOTS] = (slots & ~(3 << shift)) | (now << shift);
-      this.#log.report(ctx, LK, 'LK4 memslots swapped inside window', { vm, mm, vpn: this.#windows[at + WINDOW_START] as number });
+      this.#log.report(ctx, LK, 'LK4 memslots swapped inside window', {
+        vm,
+        mm,
+        vpn: this.#windows[at + WINDOW_START] as number,
+      });
     }
   }
 
@@ -198,7 +225,8 @@ export class LockRules {
       if (kind !== LOCK_PTL) continue;
       const table = ((lock - m.tablesAt) / m.tableWords) | 0;
       // by what the table says of itself: khugepaged has taken it out of the tree
-      if (peek(m.words, tableWord(m, table, TABLE_MM)) === mm && peek(m.words, tableWord(m, table, TABLE_PMD)) === pmd) return;
+      if (peek(m.words, tableWord(m, table, TABLE_MM)) === mm && peek(m.words, tableWord(m, table, TABLE_PMD)) === pmd)
+        return;
     }
     this.#log.report(ctx, LK, 'LK9 mapcount changed without PTL', { mm, vpn, pfn });
   }
@@ -209,7 +237,8 @@ export class LockRules {
     const at = this.#windowAt(ctx.actor, 0);
     this.#open[ctx.actor] = 0;
     this.#log.report(ctx, LK, 'LK3 notifier start without end', {
-      mm: this.#windows[at + WINDOW_MM] as number, vpn: this.#windows[at + WINDOW_START] as number,
+      mm: this.#windows[at + WINDOW_MM] as number,
+      vpn: this.#windows[at + WINDOW_START] as number,
     });
   }
 

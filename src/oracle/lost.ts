@@ -11,7 +11,15 @@ import { VM_STATE_LIVE, VM_STATE_NONE } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
 import { isHwpoisonEntry, isPresent } from '../machine/entries.js';
 import {
-  LINE, MM_TLB_FLUSH_PENDING, type Machine, PAGE_CONTENT, VM_MEMSLOTS, VM_MM, VM_STATE, mmWord, vmWord,
+  LINE,
+  MM_TLB_FLUSH_PENDING,
+  type Machine,
+  PAGE_CONTENT,
+  VM_MEMSLOTS,
+  VM_MM,
+  VM_STATE,
+  mmWord,
+  vmWord,
 } from '../machine/layout.js';
 import { setAt, vpnOfGfn } from '../kvm/memslots.js';
 import { peek } from '#words';
@@ -117,7 +125,7 @@ export class LostAudit {
     const m = this.#m;
     const slots = setAt(m, vm, peek(m.words, vmWord(m, vm, VM_MEMSLOTS)));
     let sum = peek(m.words, vmWord(m, vm, VM_STATE));
-    for (let i = 0; i < LINE; i++) sum = Math.imul(sum, 31) + peek(m.words, slots + i) | 0;
+    for (let i = 0; i < LINE; i++) sum = (Math.imul(sum, 31) + peek(m.words, slots + i)) | 0;
     return sum;
   }
 
@@ -143,7 +151,8 @@ export class LostAudit {
       log.found(ID, 'written page is not mapped', { mm, vpn, expected: allowed.text, received: 'no entry' });
     }
     for (let vm = 0; vm < m.vms; vm++) {
-      if (peek(m.words, vmWord(m, vm, VM_MM)) !== mm || peek(m.words, vmWord(m, vm, VM_STATE)) !== VM_STATE_LIVE) continue;
+      if (peek(m.words, vmWord(m, vm, VM_MM)) !== mm || peek(m.words, vmWord(m, vm, VM_STATE)) !== VM_STATE_LIVE)
+        continue;
       const gfn = gfnOfVpn(m, vm, vpn);
       const leaf = gfn < 0 ? 0 : stage2At(m, vm, gfn);
       if (leaf === 0) continue;
@@ -202,7 +211,8 @@ export class Shadow {
     const m = this.#m;
     this.#content.fill(0);
     for (let mm = 0; mm < m.mms; mm++) {
-      for (let vpn = 0; vpn < m.mmPages; vpn++) this.#state[mm * m.mmPages + vpn] = entryAt(m, mm, vpn) === 0 ? KNOWN : UNKNOWN;
+      for (let vpn = 0; vpn < m.mmPages; vpn++)
+        this.#state[mm * m.mmPages + vpn] = entryAt(m, mm, vpn) === 0 ? KNOWN : UNKNOWN;
     }
   }
 

@@ -19,7 +19,8 @@ export function auditMaps(census: Census, log: ViolationLog): void {
   for (let pfn = 1; pfn < m.frames; pfn++) {
     same(pfn, 'mapcount differs from page tables', census.pteLeaves[pfn] as number, page(m, pfn, PAGE_MAPS));
     same(pfn, 'PMD mapcount differs from tables', census.pmdLeaves[pfn] as number, page(m, pfn, PAGE_ENTIRE_MAPS));
-    if (isLarge(m, pfn)) same(pfn, 'large mapcount is not the sum', leavesOfFolio(census, m, pfn), page(m, pfn, PAGE_LARGE_MAPS));
+    if (isLarge(m, pfn))
+      same(pfn, 'large mapcount is not the sum', leavesOfFolio(census, m, pfn), page(m, pfn, PAGE_LARGE_MAPS));
   }
   for (const { mm, vpn, entry } of census.leftovers) {
     log.found(ID, isMigrationEntry(entry) ? 'migration entry left behind' : 'huge PMD left invalid', { mm, vpn });
@@ -29,6 +30,7 @@ export function auditMaps(census: Census, log: ViolationLog): void {
 /** All leaves that map a page of the folio with head `head`. */
 export function leavesOfFolio(census: Census, m: Machine, head: number): number {
   let leaves = census.pmdLeaves[head] as number;
-  for (let pfn = head, end = head + (isLarge(m, head) ? m.thpPages : 1); pfn < end; pfn++) leaves += census.pteLeaves[pfn] as number;
+  for (let pfn = head, end = head + (isLarge(m, head) ? m.thpPages : 1); pfn < end; pfn++)
+    leaves += census.pteLeaves[pfn] as number;
   return leaves;
 }

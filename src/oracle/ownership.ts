@@ -6,11 +6,26 @@
 import { PG_RESERVED } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
 import {
-  PKVM_ID_GUEST, PKVM_ID_HOST, PKVM_ID_HYP, PKVM_NOPAGE, PKVM_PAGE_OWNED, PKVM_PAGE_SHARED_BORROWED, PKVM_PAGE_SHARED_OWNED,
-  S2_STATE_SHIFT, annotationOwner,
+  PKVM_ID_GUEST,
+  PKVM_ID_HOST,
+  PKVM_ID_HYP,
+  PKVM_NOPAGE,
+  PKVM_PAGE_OWNED,
+  PKVM_PAGE_SHARED_BORROWED,
+  PKVM_PAGE_SHARED_OWNED,
+  S2_STATE_SHIFT,
+  annotationOwner,
 } from '../machine/entries.js';
 import {
-  GLOBAL_HOST_MMU_LOCK, GLOBAL_PKVM_PGD_LOCK, type Machine, PAGE_FLAGS, PAGE_HOST_S2, PAGE_HYP, VM_HYP_LOCK, globalLock, vmWord,
+  GLOBAL_HOST_MMU_LOCK,
+  GLOBAL_PKVM_PGD_LOCK,
+  type Machine,
+  PAGE_FLAGS,
+  PAGE_HOST_S2,
+  PAGE_HYP,
+  VM_HYP_LOCK,
+  globalLock,
+  vmWord,
 } from '../machine/layout.js';
 import { HYP_PENDING_RECLAIM } from '../hyp/page-state.js';
 import type { Census } from './census.js';
@@ -24,7 +39,8 @@ const STATES = ['OWNED', 'SHARED_OWNED', 'SHARED_BORROWED', 'NOPAGE'];
 /** Whether the triple and the annotation are a row of the table. `guests` leaves have the state `guest`. */
 function isLegal(host: number, hyp: number, guests: number, guest: number, owner: number): boolean {
   if (hyp === PKVM_PAGE_OWNED) return host === PKVM_NOPAGE && guests === 0 && owner === PKVM_ID_HYP;
-  if (hyp === PKVM_PAGE_SHARED_BORROWED) return host === PKVM_PAGE_SHARED_OWNED && guests === 0 && owner === PKVM_ID_HOST;
+  if (hyp === PKVM_PAGE_SHARED_BORROWED)
+    return host === PKVM_PAGE_SHARED_OWNED && guests === 0 && owner === PKVM_ID_HOST;
   if (hyp !== PKVM_NOPAGE) return false;
   switch (host) {
     case PKVM_PAGE_OWNED:
@@ -47,7 +63,11 @@ function judge(m: Machine, pfn: number, guests: number, guest: number): Violatio
   const owner = annotationOwner(page(m, pfn, PAGE_HOST_S2));
   if (isLegal(host, hyp, guests, guest, owner)) return null;
   const theirs = guests === 0 ? 'NOPAGE' : `${STATES[guest]}${guests > 1 ? ` in ${guests} places` : ''}`;
-  return { pfn, expected: 'a legal triple', received: `host ${STATES[host]}, hyp ${STATES[hyp]}, guest ${theirs}, annotation ${owner}` };
+  return {
+    pfn,
+    expected: 'a legal triple',
+    received: `host ${STATES[host]}, hyp ${STATES[hyp]}, guest ${theirs}, annotation ${owner}`,
+  };
 }
 
 export function auditOwnership(census: Census, log: ViolationLog): void {
@@ -80,7 +100,8 @@ export class OwnershipWatch {
   }
 
   changed(pfn: number): void {
-    if (this.#count < PENDING_MAX && this.#m.vms * this.#m.vmPages <= GUEST_PAGES_MAX) this.#pending[this.#count++] = pfn;
+    if (this.#count < PENDING_MAX && this.#m.vms * this.#m.vmPages <= GUEST_PAGES_MAX)
+      this.#pending[this.#count++] = pfn;
   }
 
   /** `lock` is about to be released. */

@@ -16,21 +16,39 @@ import type { ViolationLog } from './violation.js';
 const ID = 'I-PIN';
 
 /** The folio is being freed while one of its pages has returned pins. */
-export function pinnedFreed(ctx: Context, log: ViolationLog, pins: (pfn: number) => number, head: number, order: number): void {
+export function pinnedFreed(
+  ctx: Context,
+  log: ViolationLog,
+  pins: (pfn: number) => number,
+  head: number,
+  order: number,
+): void {
   for (let pfn = head; pfn < head + (1 << order); pfn++) {
     if (pins(pfn) > 0) log.report(ctx, ID, 'pinned page was freed', { pfn, received: `${pins(pfn)} pins` });
   }
 }
 
 /** The pages of the entry `after` at (mm, vpn), just stored, are not those that the ledger holds pinned there. One thread only. */
-export function pinnedReplaced(ctx: Context, log: ViolationLog, ledger: Ledger, mm: number, vpn: number, after: number, pages: number): void {
+export function pinnedReplaced(
+  ctx: Context,
+  log: ViolationLog,
+  ledger: Ledger,
+  mm: number,
+  vpn: number,
+  after: number,
+  pages: number,
+): void {
   for (let i = 0; i < pages; i++) {
     const pinned = ledger.pinnedAtPage(mm * ctx.m.mmPages + vpn + i);
     if (pinned < 0 || ledger.pins(pinned) <= 0) continue;
     const received = pfnOfEntry(ctx.m, after, vpn + i);
     if (received === pinned) continue;
     log.report(ctx, ID, 'pinned page replaced in place', {
-      mm, vpn: vpn + i, pfn: pinned, expected: `pfn ${pinned}`, received: `pfn ${received}`,
+      mm,
+      vpn: vpn + i,
+      pfn: pinned,
+      expected: `pfn ${pinned}`,
+      received: `pfn ${received}`,
     });
   }
 }

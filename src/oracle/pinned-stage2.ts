@@ -40,7 +40,9 @@ export class PinnedStage2 {
     if (this.#kind === 'longterm' && ((this.#mechanisms >> ctx.mechanism) & 1) === 0) return;
     for (let i = 0; i < pages; i++) {
       const pinned =
-        this.#kind === 'mapping' ? peek(ctx.words, pinnedPageWord(ctx.m, vm, gfn + i)) === pfn + i + 1 : this.#pins(pfn + i) > 0;
+        this.#kind === 'mapping'
+          ? peek(ctx.words, pinnedPageWord(ctx.m, vm, gfn + i)) === pfn + i + 1
+          : this.#pins(pfn + i) > 0;
       if (!pinned) continue;
       this.#log.report(ctx, ID, 'pinned page unmapped at stage 2', { vm, gfn: gfn + i, pfn: pfn + i });
       return;

@@ -31,7 +31,11 @@ export function readOnlyMapped(ctx: Context, log: ViolationLog, mm: number, vpn:
 export function auditReadOnly(census: Census, log: ViolationLog): void {
   const { m } = census;
   if (page(m, ZERO_PFN, PAGE_CONTENT) !== 0) {
-    log.found(ID, 'zero page is not zero', { pfn: ZERO_PFN, expected: '0', received: String(page(m, ZERO_PFN, PAGE_CONTENT)) });
+    log.found(ID, 'zero page is not zero', {
+      pfn: ZERO_PFN,
+      expected: '0',
+      received: String(page(m, ZERO_PFN, PAGE_CONTENT)),
+    });
   }
   for (let pfn = 0; pfn < m.frames; pfn++) {
     if ((census.writableLeaves[pfn] as number) === 0) continue;

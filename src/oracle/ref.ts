@@ -20,12 +20,16 @@ const ID = 'I-REF';
  * @param kernelOwned whether a frame that nothing maps is in use by the kernel or EL2
  */
 export function auditRefs(
-  census: Census, log: ViolationLog, pins: ((pfn: number) => number) | null, kernelOwned: (pfn: number) => boolean,
+  census: Census,
+  log: ViolationLog,
+  pins: ((pfn: number) => number) | null,
+  kernelOwned: (pfn: number) => boolean,
 ): void {
   const { m } = census;
   for (let pfn = 1; pfn < m.frames; pfn++) {
     if (page(m, pfn, PAGE_COMPOUND) < 0) {
-      if (page(m, pfn, PAGE_REFS) !== 0) log.found(ID, 'tail page has references', { pfn, received: String(page(m, pfn, PAGE_REFS)) });
+      if (page(m, pfn, PAGE_REFS) !== 0)
+        log.found(ID, 'tail page has references', { pfn, received: String(page(m, pfn, PAGE_REFS)) });
       continue;
     }
     const flags = page(m, pfn, PAGE_FLAGS);
@@ -46,7 +50,11 @@ export function auditRefs(
       log.found(ID, 'reference nobody holds', { pfn, expected: `${known + owned} and pins`, received: String(refs) });
     }
     if (large && pinned >= 0 && page(m, pfn, PAGE_PINCOUNT) !== pinned) {
-      log.found(ID, 'pincount differs from pins', { pfn, expected: String(pinned), received: String(page(m, pfn, PAGE_PINCOUNT)) });
+      log.found(ID, 'pincount differs from pins', {
+        pfn,
+        expected: String(pinned),
+        received: String(page(m, pfn, PAGE_PINCOUNT)),
+      });
     }
   }
 }
@@ -113,6 +121,10 @@ export class RefLedger {
     const expected = this.#sum[pfn] as number;
     const received = page(this.#m, pfn, PAGE_REFS);
     this.#sum[pfn] = received;
-    this.#log.report(ctx, ID, 'reference count without a holder', { pfn, expected: String(expected), received: String(received) });
+    this.#log.report(ctx, ID, 'reference count without a holder', {
+      pfn,
+      expected: String(expected),
+      received: String(received),
+    });
   }
 }

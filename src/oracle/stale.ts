@@ -8,8 +8,18 @@ import { MAPPING_KSM, PG_ANON_EXCLUSIVE, VM_STATE_LIVE } from '../machine/abi.js
 import type { Context } from '../machine/context.js';
 import { S2_WRITE, entryPfn, isHuge, isPresent, isProtnone, isTable } from '../machine/entries.js';
 import {
-  type Machine, PAGE_FLAGS, PAGE_MAPPING, VM_INVALIDATE_IN_PROGRESS, VM_MM, VM_MMU_LOCK, VM_STATE, pmdLockOf, pmdWord, ptlOf,
-  s2RootWord, vmWord,
+  type Machine,
+  PAGE_FLAGS,
+  PAGE_MAPPING,
+  VM_INVALIDATE_IN_PROGRESS,
+  VM_MM,
+  VM_MMU_LOCK,
+  VM_STATE,
+  pmdLockOf,
+  pmdWord,
+  ptlOf,
+  s2RootWord,
+  vmWord,
 } from '../machine/layout.js';
 import { RW_READERS } from '../locks/rw.js';
 import { vpnOfGfn } from '../kvm/memslots.js';
@@ -36,7 +46,9 @@ function judge(m: Machine, vm: number, gfn: number, bitMatters: boolean): Findin
   const entry = entryAt(m, mm, vpn);
   const subject = { vm, gfn, mm, vpn, pfn };
   const stale = (received: string): Finding => ({
-    invariant: 'I-STALE', what: 'stage 2 maps a stale page', subject: { ...subject, expected: `host entry of pfn ${pfn}`, received },
+    invariant: 'I-STALE',
+    what: 'stage 2 maps a stale page',
+    subject: { ...subject, expected: `host entry of pfn ${pfn}`, received },
   });
   if (!isPresent(entry)) return stale(entry === 0 ? 'no entry' : 'a swap-type entry');
   if (isProtnone(entry)) return stale('a PROT_NONE entry');
@@ -48,14 +60,19 @@ function judge(m: Machine, vm: number, gfn: number, bitMatters: boolean): Findin
   if ((mapping & 3) === MAPPING_KSM) return perm('KSM page writable for guest');
   // the bit of a page that a huge PMD maps is its head's
   const bitOf = isHuge(entry) ? headOf(m, pfn) : pfn;
-  if (bitMatters && (page(m, bitOf, PAGE_FLAGS) & PG_ANON_EXCLUSIVE) === 0) return perm('shared page writable for guest');
+  if (bitMatters && (page(m, bitOf, PAGE_FLAGS) & PG_ANON_EXCLUSIVE) === 0)
+    return perm('shared page writable for guest');
   return null;
 }
 
 /** A writable leaf was installed, under mmu_lock and after the sequence check: no KSM merge is under way on the page. */
 export function writableMapped(ctx: Context, log: ViolationLog, vm: number, gfn: number, pfn: number): void {
   if (pfn !== ZERO_PFN && (page(ctx.m, headOf(ctx.m, pfn), PAGE_MAPPING) & 3) !== MAPPING_KSM) return;
-  log.report(ctx, 'I-PERM', pfn === ZERO_PFN ? 'zero page writable for guest' : 'KSM page writable for guest', { vm, gfn, pfn });
+  log.report(ctx, 'I-PERM', pfn === ZERO_PFN ? 'zero page writable for guest' : 'KSM page writable for guest', {
+    vm,
+    gfn,
+    pfn,
+  });
 }
 
 export function auditStale(m: Machine, bitMatters: boolean, log: ViolationLog): void {

@@ -8,39 +8,110 @@ export interface InvariantRow {
   readonly checked: string;
 }
 
-const row = (id: string, sentence: string, when: string, checked: string): InvariantRow => ({ id, sentence, when, checked });
+const row = (id: string, sentence: string, when: string, checked: string): InvariantRow => ({
+  id,
+  sentence,
+  when,
+  checked,
+});
 
 export const INVARIANTS: readonly InvariantRow[] = [
   row('I-REF', 'a folio has as many references as holders', 'every step, unless frozen', 'ghost, audit'),
-  row('I-MAP', "a page's mapcount is the number of present leaves that point at it", 'the locks of all its tables are free', 'audit'),
-  row('I-FREE', 'a free page has no PTE, no stage-2 leaf, no TLB entry and no pin', 'at the step that frees', 'local, audit'),
   row(
-    'I-STALE', 'a stage-2 leaf maps the page that the host entry maps, which is present and no hint',
-    'mmu_lock and the PTL are free, no invalidation is open, the gfn is in a memslot, notifiers reach stage 2', 'ghost, audit',
-  ),
-  row('I-PERM', 'a writable stage-2 leaf is of an exclusive page, never KSM, never the zero page', 'as I-STALE', 'local, ghost, audit'),
-  row(
-    'I-EXCL', 'an exclusive page has at most one mapping, and a writable private anonymous PTE an exclusive page',
-    "under the entry's lock", 'local, audit',
+    'I-MAP',
+    "a page's mapcount is the number of present leaves that point at it",
+    'the locks of all its tables are free',
+    'audit',
   ),
   row(
-    'I-PIN', 'a pinned page is neither freed nor moved, and the pinning process keeps it in place',
-    'from the return of the pin call to the first step of the unpin', 'ghost, audit',
+    'I-FREE',
+    'a free page has no PTE, no stage-2 leaf, no TLB entry and no pin',
+    'at the step that frees',
+    'local, audit',
   ),
   row(
-    'I-PINNED-S2', "a pinned page's stage-2 entry is not removed",
-    'where the policy claims it, from the return of pin and map to the release', 'local, ghost',
+    'I-STALE',
+    'a stage-2 leaf maps the page that the host entry maps, which is present and no hint',
+    'mmu_lock and the PTL are free, no invalidation is open, the gfn is in a memslot, notifiers reach stage 2',
+    'ghost, audit',
+  ),
+  row(
+    'I-PERM',
+    'a writable stage-2 leaf is of an exclusive page, never KSM, never the zero page',
+    'as I-STALE',
+    'local, ghost, audit',
+  ),
+  row(
+    'I-EXCL',
+    'an exclusive page has at most one mapping, and a writable private anonymous PTE an exclusive page',
+    "under the entry's lock",
+    'local, audit',
+  ),
+  row(
+    'I-PIN',
+    'a pinned page is neither freed nor moved, and the pinning process keeps it in place',
+    'from the return of the pin call to the first step of the unpin',
+    'ghost, audit',
+  ),
+  row(
+    'I-PINNED-S2',
+    "a pinned page's stage-2 entry is not removed",
+    'where the policy claims it, from the return of pin and map to the release',
+    'local, ghost',
   ),
   row('I-LOST', 'no retired write disappears', "at the owner's next read, unless the page was zapped", 'ghost, audit'),
-  row('I-RO', 'a KSM page and the zero page have constant content', 'from write-protection and flush to the free', 'local, audit'),
-  row('I-TLB', 'no TLB holds an entry stronger than the tables allow', 'when the operation that changed them has returned', 'ghost, audit'),
-  row('I-OWN', 'host, EL2 and guests agree on the owner of each page', 'all locks of EL2 ownership are free', 'ghost, audit'),
-  row('I-WIPE', "a page that was a guest's own is zero when the host becomes its owner", 'at the step that makes it so', 'local'),
-  row('I-HYPMC', "a page of EL2's is in one of its lists, pools or tables at a time", 'at hypercall entry and exit', 'ghost, audit'),
-  row('I-BAL', 'starts and ends balance, and nothing is left open at rest', 'signs at every step, zeroes at rest', 'local, audit'),
-  row('I-LOCKORD', 'the lock rules LK1 to LK10 hold', 'at each blocking acquisition; trylocks are exempt from order', 'lock'),
-  row('I-ACCT', 'locked_vm is the number of pages kept pinned for the process', 'no fault or teardown in flight', 'audit'),
   row(
-    'I-LIVE', 'no actor repeats fault and retry for ever', 'no invalidation is open and nobody else holds a lock', 'local',
+    'I-RO',
+    'a KSM page and the zero page have constant content',
+    'from write-protection and flush to the free',
+    'local, audit',
+  ),
+  row(
+    'I-TLB',
+    'no TLB holds an entry stronger than the tables allow',
+    'when the operation that changed them has returned',
+    'ghost, audit',
+  ),
+  row(
+    'I-OWN',
+    'host, EL2 and guests agree on the owner of each page',
+    'all locks of EL2 ownership are free',
+    'ghost, audit',
+  ),
+  row(
+    'I-WIPE',
+    "a page that was a guest's own is zero when the host becomes its owner",
+    'at the step that makes it so',
+    'local',
+  ),
+  row(
+    'I-HYPMC',
+    "a page of EL2's is in one of its lists, pools or tables at a time",
+    'at hypercall entry and exit',
+    'ghost, audit',
+  ),
+  row(
+    'I-BAL',
+    'starts and ends balance, and nothing is left open at rest',
+    'signs at every step, zeroes at rest',
+    'local, audit',
+  ),
+  row(
+    'I-LOCKORD',
+    'the lock rules LK1 to LK10 hold',
+    'at each blocking acquisition; trylocks are exempt from order',
+    'lock',
+  ),
+  row(
+    'I-ACCT',
+    'locked_vm is the number of pages kept pinned for the process',
+    'no fault or teardown in flight',
+    'audit',
+  ),
+  row(
+    'I-LIVE',
+    'no actor repeats fault and retry for ever',
+    'no invalidation is open and nobody else holds a lock',
+    'local',
   ),
 ];

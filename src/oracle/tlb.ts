@@ -86,7 +86,8 @@ export class TlbWatch {
   /** The entry at (mm, vpn), a PTE or a huge PMD, changed: it may allow less now. */
   changed(ctx: Context, mm: number, vpn: number, before: number, after: number): void {
     if (!isHardwareValid(before)) return;
-    const weaker = !isHardwareValid(after) || entryPfn(after) !== entryPfn(before) || (before & ~after & PTE_WRITE) !== 0;
+    const weaker =
+      !isHardwareValid(after) || entryPfn(after) !== entryPfn(before) || (before & ~after & PTE_WRITE) !== 0;
     const count = this.#count[ctx.actor] as number;
     if (!weaker || count === WEAKENED_MAX) return;
     this.#weakened[ctx.actor * WEAKENED_MAX + count] = tlbTag(false, mm, vpn);

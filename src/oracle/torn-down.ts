@@ -3,14 +3,34 @@
  */
 import { PG_BUDDY, PG_HWPOISON, PG_RESERVED } from '../machine/abi.js';
 import {
-  MM_LOCKED_VM, MM_PINNED_VM, type Machine, PAGE_ENTIRE_MAPS, PAGE_FLAGS, PAGE_HOST_S2, PAGE_LARGE_MAPS, PAGE_LOCK, PAGE_MAPS,
-  PAGE_PINCOUNT, PAGE_REFS, TABLE_POOL_FREE, S2_POOL_FREE, globalWord, mmWord, pageWord,
+  MM_LOCKED_VM,
+  MM_PINNED_VM,
+  type Machine,
+  PAGE_ENTIRE_MAPS,
+  PAGE_FLAGS,
+  PAGE_HOST_S2,
+  PAGE_LARGE_MAPS,
+  PAGE_LOCK,
+  PAGE_MAPS,
+  PAGE_PINCOUNT,
+  PAGE_REFS,
+  TABLE_POOL_FREE,
+  S2_POOL_FREE,
+  globalWord,
+  mmWord,
+  pageWord,
 } from '../machine/layout.js';
 import { annotationOwner } from '../machine/entries.js';
 import type { Violation, ViolationSubject } from './violation.js';
 
 const found = (invariant: string, what: string, subject: ViolationSubject): Violation => ({
-  ...subject, invariant, what, actor: -1, actors: [], time: 0, held: [],
+  ...subject,
+  invariant,
+  what,
+  actor: -1,
+  actors: [],
+  time: 0,
+  held: [],
 });
 
 /** At most this many of each kind. */
@@ -30,20 +50,30 @@ export function auditTornDown(m: Machine): Violation[] {
     const flags = field(pfn, PAGE_FLAGS);
     if ((flags & (PG_HWPOISON | PG_RESERVED)) !== 0) continue;
     const refs = field(pfn, PAGE_REFS);
-    if (refs !== 0) add(found('I-REF', 'page never freed after teardown', { pfn, received: `refs ${refs}`, expected: 'refs 0' }));
+    if (refs !== 0)
+      add(found('I-REF', 'page never freed after teardown', { pfn, received: `refs ${refs}`, expected: 'refs 0' }));
     else if ((flags & PG_BUDDY) === 0) add(found('I-FREE', 'page on no free list', { pfn }));
     const maps = field(pfn, PAGE_MAPS) + field(pfn, PAGE_LARGE_MAPS) + field(pfn, PAGE_ENTIRE_MAPS);
     if (maps !== 0) add(found('I-MAP', 'mapcount left after teardown', { pfn, received: String(maps), expected: '0' }));
     if (field(pfn, PAGE_PINCOUNT) !== 0) add(found('I-PIN', 'pin left after teardown', { pfn }));
     if (field(pfn, PAGE_LOCK) !== 0) add(found('I-LOCKORD', 'folio lock left after teardown', { pfn }));
     if (annotationOwner(field(pfn, PAGE_HOST_S2)) !== 0) {
-      add(found('I-OWN', 'page never returned to host', { pfn, received: `owner ${annotationOwner(field(pfn, PAGE_HOST_S2))}` }));
+      add(
+        found('I-OWN', 'page never returned to host', {
+          pfn,
+          received: `owner ${annotationOwner(field(pfn, PAGE_HOST_S2))}`,
+        }),
+      );
     }
   }
   for (let mm = 0; mm < m.mms; mm++) {
-    for (const [name, which] of [['locked_vm', MM_LOCKED_VM], ['pinned_vm', MM_PINNED_VM]] as const) {
+    for (const [name, which] of [
+      ['locked_vm', MM_LOCKED_VM],
+      ['pinned_vm', MM_PINNED_VM],
+    ] as const) {
       const pages = m.words[mmWord(m, mm, which)] as number;
-      if (pages !== 0) add(found('I-ACCT', `${name} left after teardown`, { mm, received: String(pages), expected: '0' }));
+      if (pages !== 0)
+        add(found('I-ACCT', `${name} left after teardown`, { mm, received: String(pages), expected: '0' }));
     }
   }
   for (const [name, free, all] of [

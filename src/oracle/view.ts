@@ -6,8 +6,22 @@ import { COMPOUND_HEAD, COMPOUND_TAIL, MAPPING_ANON, VM_STATE_LIVE } from '../ma
 import type { Context } from '../machine/context.js';
 import { entryPfn, isHuge, isS2Block, isS2Leaf, isS2Table, isTable } from '../machine/entries.js';
 import {
-  ACTOR_HELD, ANON_VMA_MM, type Machine, PAGE_COMPOUND, PAGE_INDEX, PAGE_MAPPING, VM_MEMSLOTS, VM_MM, VM_STATE, anonVmaWord,
-  pageWord, pmdWord, pteWord, s2PteWord, s2RootWord, vmWord,
+  ACTOR_HELD,
+  ANON_VMA_MM,
+  type Machine,
+  PAGE_COMPOUND,
+  PAGE_INDEX,
+  PAGE_MAPPING,
+  VM_MEMSLOTS,
+  VM_MM,
+  VM_STATE,
+  anonVmaWord,
+  pageWord,
+  pmdWord,
+  pteWord,
+  s2PteWord,
+  s2RootWord,
+  vmWord,
 } from '../machine/layout.js';
 import { WAITERS } from '../machine/wait.js';
 import { RW_PENDING } from '../locks/rw.js';

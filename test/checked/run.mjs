@@ -23,7 +23,8 @@ if (!('beginStep' in words)) {
   process.stderr.write('run with --conditions=pinfall-checked\n');
   process.exit(2);
 }
-const [policy = 'classic', schedules = '50', seed = '1', strategy = 'random', variant = 'pairs'] = process.argv.slice(2);
+const [policy = 'classic', schedules = '50', seed = '1', strategy = 'random', variant = 'pairs'] =
+  process.argv.slice(2);
 const program = new PlanProgram(smallPlan(policy, Number(seed), variant));
 const thread = new OneThread(program, 50_000);
 setMachine(program.machine);
@@ -36,12 +37,12 @@ thread.observer = {
   afterStep: endStep,
 };
 const kind = strategy === 'pct' ? pct : random;
-const choose = kind.create({ seed: Number(seed), depth: 3, stepsMax: 50_000, actors: program.actors.length });
+const choose = kind.create({ seed: Number(seed), depth: 3 });
 const ends = {};
 const breaches = new Map();
 let steps = 0;
 for (let i = 0; i < Number(schedules); i++) {
-  choose.begin(i);
+  choose.begin(i, program.actors.length);
   const end = thread.run(choose, i);
   endStep();
   steps += thread.steps;

@@ -1,10 +1,39 @@
 import { describe, expect, it } from 'vitest';
 import { MAPPING_KSM, PG_ANON_EXCLUSIVE, PG_BUDDY } from '#src/machine/abi.js';
-import { PTE_PROTNONE, PTE_PRESENT, PTE_WRITE, S2_WRITE, SWP_MIGRATION_READ, mkEntry, mkSwapEntry } from '#src/machine/entries.js';
 import {
-  ACTOR_HELD_COUNT, CPU_IN_USE, GLOBAL_HOST_MMU_LOCK, MM_LOCKED_VM, MM_TLB_FLUSH_PENDING, NODE_FREE_FRAMES, PAGE_CONTENT, PAGE_FLAGS,
-  PAGE_HYP, PAGE_MAPPING, PAGE_MAPS, PAGE_REFS, VCPU_HYP_MC_COUNT, VCPU_HYP_MC_HEAD, VM_HYP_META, VM_INVALIDATE_IN_PROGRESS, actorWord,
-  cpuWord, globalLock, mmWord, nodeWord, ptlOf, vcpuWord, vmWord,
+  PTE_PROTNONE,
+  PTE_PRESENT,
+  PTE_WRITE,
+  S2_WRITE,
+  SWP_MIGRATION_READ,
+  mkEntry,
+  mkSwapEntry,
+} from '#src/machine/entries.js';
+import {
+  ACTOR_HELD_COUNT,
+  CPU_IN_USE,
+  GLOBAL_HOST_MMU_LOCK,
+  MM_LOCKED_VM,
+  MM_TLB_FLUSH_PENDING,
+  NODE_FREE_FRAMES,
+  PAGE_CONTENT,
+  PAGE_FLAGS,
+  PAGE_HYP,
+  PAGE_MAPPING,
+  PAGE_MAPS,
+  PAGE_REFS,
+  VCPU_HYP_MC_COUNT,
+  VCPU_HYP_MC_HEAD,
+  VM_HYP_META,
+  VM_INVALIDATE_IN_PROGRESS,
+  actorWord,
+  cpuWord,
+  globalLock,
+  mmWord,
+  nodeWord,
+  ptlOf,
+  vcpuWord,
+  vmWord,
 } from '#src/machine/layout.js';
 import { tlbSlot } from '#src/machine/tlb.js';
 import { Bench, HUGE, PINNER, VCPU, VMM, ids, kinds } from './bench.js';
@@ -135,12 +164,12 @@ const PLANTS: readonly (readonly [what: string, plant: (bench: Bench) => void, e
     },
     ['I-PIN pinned page replaced in place'],
   ],
+  ['an unpin without a pin', (b) => b.probe.onUnpin(b.ctx(PINNER), b.pfn(2)), ['I-PIN page unpinned without pin']],
   [
-    'an unpin without a pin',
-    (b) => b.probe.onUnpin(b.ctx(PINNER), b.pfn(2)),
-    ['I-PIN page unpinned without pin'],
+    'a content that nobody wrote',
+    (b) => b.poke(b.page(b.pfn(2), PAGE_CONTENT), 4242),
+    ['I-LOST retired write is lost'],
   ],
-  ['a content that nobody wrote', (b) => b.poke(b.page(b.pfn(2), PAGE_CONTENT), 4242), ['I-LOST retired write is lost']],
   ['a written page that is gone', (b) => b.poke(b.entryWord(2), 0), ['I-LOST written page is not mapped']],
   [
     'a TLB entry that is writable where the PTE is not',
@@ -158,11 +187,7 @@ const PLANTS: readonly (readonly [what: string, plant: (bench: Bench) => void, e
     },
     ['I-TLB TLB entry of another frame'],
   ],
-  [
-    'a guest TLB entry without a leaf',
-    (b) => b.poke(b.leafWord(3), 0),
-    ['I-TLB TLB entry outlived stage-2 leaf'],
-  ],
+  ['a guest TLB entry without a leaf', (b) => b.poke(b.leafWord(3), 0), ['I-TLB TLB entry outlived stage-2 leaf']],
   [
     'an invalidation in progress',
     (b) => b.poke(vmWord(b.m, 0, VM_INVALIDATE_IN_PROGRESS), 1),
@@ -170,9 +195,17 @@ const PLANTS: readonly (readonly [what: string, plant: (bench: Bench) => void, e
   ],
   ['an open gather', (b) => b.poke(mmWord(b.m, 0, MM_TLB_FLUSH_PENDING), 1), ['I-BAL mmu_gather left open']],
   ['an open access', (b) => b.poke(cpuWord(b.m, VCPU, CPU_IN_USE), 3), ['I-BAL translated access left open']],
-  ['an actor that holds a lock', (b) => b.poke(actorWord(b.m, VMM, ACTOR_HELD_COUNT), 1), ['I-BAL actor at rest holds locks']],
+  [
+    'an actor that holds a lock',
+    (b) => b.poke(actorWord(b.m, VMM, ACTOR_HELD_COUNT), 1),
+    ['I-BAL actor at rest holds locks'],
+  ],
   ['a PTL that nobody releases', (b) => b.poke(ptlOf(b.m, 0), 2), ['I-BAL lock left held at rest']],
-  ['a charge that nobody gave back', (b) => b.poke(mmWord(b.m, 0, MM_LOCKED_VM), 5), ['I-ACCT locked_vm differs from pinned pages']],
+  [
+    'a charge that nobody gave back',
+    (b) => b.poke(mmWord(b.m, 0, MM_LOCKED_VM), 5),
+    ['I-ACCT locked_vm differs from pinned pages'],
+  ],
 ];
 
 describe('what the audit finds', () => {
@@ -202,7 +235,9 @@ describe('what the audit finds', () => {
     const meta = bench.word(vmWord(bench.m, 0, VM_HYP_META));
     bench.poke(vcpuWord(bench.m, 0, 3, VCPU_HYP_MC_HEAD), meta);
     bench.poke(vcpuWord(bench.m, 0, 3, VCPU_HYP_MC_COUNT), 2);
-    expect(kinds(bench.audit())).toEqual(expect.arrayContaining(['I-HYPMC page in two places', 'I-HYPMC list shorter than its count']));
+    expect(kinds(bench.audit())).toEqual(
+      expect.arrayContaining(['I-HYPMC page in two places', 'I-HYPMC list shorter than its count']),
+    );
   });
 
   it('references that are no pins, without a ledger to say so', () => {

@@ -11,7 +11,16 @@ import { FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, VM_HUGEPAGE, VM_MERGEABLE, VM_READ
 import { type MachineConfig, SMALL_MACHINE } from '#src/machine/config.js';
 import { Context, type Coroutine, type Kernel } from '#src/machine/context.js';
 import { entryPfn, isHuge } from '#src/machine/entries.js';
-import { KSM_SMART_SCAN, Machine, globalWord, pageWord, pmdWord, pteWord, s2PteWord, s2RootWord } from '#src/machine/layout.js';
+import {
+  KSM_SMART_SCAN,
+  Machine,
+  globalWord,
+  pageWord,
+  pmdWord,
+  pteWord,
+  s2PteWord,
+  s2RootWord,
+} from '#src/machine/layout.js';
 import { bootMachine } from '#src/mm/boot.js';
 import { pinUserPagesFast } from '#src/mm/gup.js';
 import { ksmDoScan } from '#src/mm/ksm.js';
@@ -34,7 +43,12 @@ export class Bench {
   readonly #contexts: Context[];
 
   constructor(
-    options: Partial<OracleOptions> & { policy?: string; machine?: Partial<MachineConfig>; flags?: number; isProtected?: boolean } = {},
+    options: Partial<OracleOptions> & {
+      policy?: string;
+      machine?: Partial<MachineConfig>;
+      flags?: number;
+      isProtected?: boolean;
+    } = {},
   ) {
     const { policy = 'classic', machine = {}, flags = 0, isProtected = false, ...rest } = options;
     this.m = new Machine({ ...SMALL_MACHINE, cpus: 4, mms: 1, vms: 1, mmPages: PAGES, vmPages: PAGES, ...machine });
@@ -96,7 +110,8 @@ export class Bench {
   /** FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE of one page; returns its frame. */
   pin(vpn: number): number {
     const ctx = this.ctx(PINNER);
-    if (this.run(pinUserPagesFast(ctx, 0, vpn, FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE), ctx) !== 1) throw new Error(`pin of page ${vpn}`);
+    if (this.run(pinUserPagesFast(ctx, 0, vpn, FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE), ctx) !== 1)
+      throw new Error(`pin of page ${vpn}`);
     return ctx.gupPfn;
   }
 
@@ -152,5 +167,7 @@ export class Bench {
 export const kinds = (violations: readonly Violation[]): string[] => [
   ...new Set(violations.map(({ invariant, what }) => `${invariant} ${what}`)),
 ];
-export const ids = (violations: readonly Violation[]): string[] => [...new Set(violations.map(({ invariant }) => invariant))];
+export const ids = (violations: readonly Violation[]): string[] => [
+  ...new Set(violations.map(({ invariant }) => invariant)),
+];
 export const HUGE = VM_HUGEPAGE;

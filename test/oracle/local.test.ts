@@ -2,8 +2,20 @@ import { describe, expect, it } from 'vitest';
 import { MAPPING_KSM, PG_ANON_EXCLUSIVE } from '#src/machine/abi.js';
 import { PTE_PRESENT, PTE_WRITE, S2_VALID, S2_WRITE, entryPfn, mkEntry } from '#src/machine/entries.js';
 import {
-  ACTOR_HELD_COUNT, ACTOR_PROGRESS, ACTOR_RETRIES, PAGE_CONTENT, PAGE_FLAGS, PAGE_MAPPING, PAGE_REFS, VM_INVALIDATE_IN_PROGRESS,
-  VM_INVALIDATE_SEQ, VM_STATE, actorWord, pinnedPageWord, pmdWord, vmWord,
+  ACTOR_HELD_COUNT,
+  ACTOR_PROGRESS,
+  ACTOR_RETRIES,
+  PAGE_CONTENT,
+  PAGE_FLAGS,
+  PAGE_MAPPING,
+  PAGE_REFS,
+  VM_INVALIDATE_IN_PROGRESS,
+  VM_INVALIDATE_SEQ,
+  VM_STATE,
+  actorWord,
+  pinnedPageWord,
+  pmdWord,
+  vmWord,
 } from '#src/machine/layout.js';
 import { MECH_KSM, MECH_NUMA_SCAN, MECH_ZAP, VM_STATE_DYING } from '#src/machine/abi.js';
 import { tlbSlot, tlbTag } from '#src/machine/tlb.js';
@@ -27,7 +39,9 @@ describe('I-FREE at the step that frees', () => {
     const { bench, pfn } = mapped();
     bench.probe.onFree(bench.ctx(VMM), pfn, 0);
     expect(found(bench)).toEqual([
-      'I-FREE freed page has references', 'I-FREE freed page is still mapped', 'I-FREE freed page has a PTE',
+      'I-FREE freed page has references',
+      'I-FREE freed page is still mapped',
+      'I-FREE freed page has a PTE',
       'I-FREE freed page mapped at stage 2',
     ]);
     const [violation] = bench.probe.violations;
@@ -39,8 +53,11 @@ describe('I-FREE at the step that frees', () => {
     const { bench, pfn } = mapped({ level: 'all', mode: 'threads' });
     bench.probe.onFree(bench.ctx(VMM), pfn, 0);
     expect(found(bench)).toContain('I-FREE freed page in a TLB');
-    expect(bench.probe.violations.filter(({ what }) => what === 'freed page in a TLB').map(({ actors }) => actors)).toEqual([
-      [VMM, VMM], [VMM, VCPU],
+    expect(
+      bench.probe.violations.filter(({ what }) => what === 'freed page in a TLB').map(({ actors }) => actors),
+    ).toEqual([
+      [VMM, VMM],
+      [VMM, VCPU],
     ]);
   });
 
@@ -72,7 +89,10 @@ describe('I-EXCL and I-RO at the entry and at the store', () => {
     bench.probe.onDeviceWrite(bench.ctx(VCPU), pfn, 9);
     bench.probe.onWrite(bench.ctx(VCPU), true, 0, 2, 0, 9);
     expect(found(bench)).toEqual([
-      'I-RO KSM page mapped writable', 'I-RO CPU wrote a KSM page', 'I-RO device wrote a KSM page', 'I-RO zero page was written',
+      'I-RO KSM page mapped writable',
+      'I-RO CPU wrote a KSM page',
+      'I-RO device wrote a KSM page',
+      'I-RO zero page was written',
     ]);
   });
 
@@ -87,14 +107,14 @@ describe('I-EXCL and I-RO at the entry and at the store', () => {
   });
 });
 
-describe('I-PINNED-S2 by the claims of the policy', () => {
-  const unmap = (bench: Bench, pfn: number, mechanism: number): void => {
-    const ctx = bench.ctx(VMM);
-    ctx.mechanism = mechanism;
-    bench.probe.onStage2Unmap(ctx, 0, 2, pfn, 1);
-    ctx.mechanism = 0;
-  };
+const unmap = (bench: Bench, pfn: number, mechanism: number): void => {
+  const ctx = bench.ctx(VMM);
+  ctx.mechanism = mechanism;
+  bench.probe.onStage2Unmap(ctx, 0, 2, pfn, 1);
+  ctx.mechanism = 0;
+};
 
+describe('I-PINNED-S2 by the claims of the policy', () => {
   it('counts nothing where nothing is claimed', () => {
     const { bench } = mapped({ level: 'all' });
     unmap(bench, bench.pin(2), MECH_NUMA_SCAN);
@@ -159,16 +179,18 @@ describe('I-WIPE, I-BAL, kernel warnings', () => {
     bench.probe.onInvalidateCount(bench.ctx(VMM), 0, 0, -1);
     bench.probe.onWarn(bench.ctx(VMM), 'I-REF', 'refcount went below zero', 3);
     expect(found(bench)).toEqual([
-      'I-BAL mmu_invalidate_in_progress below zero', 'I-BAL mn_active_invalidate_count below zero', 'I-REF refcount went below zero',
+      'I-BAL mmu_invalidate_in_progress below zero',
+      'I-BAL mn_active_invalidate_count below zero',
+      'I-REF refcount went below zero',
     ]);
   });
 });
 
-describe('I-LIVE', () => {
-  const retries = (bench: Bench, count: number): void => {
-    for (let i = 0; i < count; i++) bench.probe.onRetry(bench.ctx(VCPU), 0, 3);
-  };
+const retries = (bench: Bench, count: number): void => {
+  for (let i = 0; i < count; i++) bench.probe.onRetry(bench.ctx(VCPU), 0, 3);
+};
 
+describe('I-LIVE', () => {
   it('a fault that is retried with nothing to blame', () => {
     const { bench } = mapped();
     retries(bench, RETRIES_MAX);

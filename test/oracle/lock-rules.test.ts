@@ -1,13 +1,42 @@
 import { describe, expect, it } from 'vitest';
 import { LOCK_READ, LOCK_WRITE } from '#src/machine/context.js';
 import {
-  GLOBAL_HOST_MMU_LOCK, GLOBAL_KSM_THREAD_MUTEX, VMA_REFCNT, VM_MEMSLOTS, VM_MMU_LOCK, VM_MN_INVALIDATE_LOCK, VM_SLOTS_LOCK, globalLock,
-  mmWord, MM_MMAP_LOCK, pmdLockOf, ptlOf, vmWord, vmaWord,
+  GLOBAL_HOST_MMU_LOCK,
+  GLOBAL_KSM_THREAD_MUTEX,
+  VMA_REFCNT,
+  VM_MEMSLOTS,
+  VM_MMU_LOCK,
+  VM_MN_INVALIDATE_LOCK,
+  VM_SLOTS_LOCK,
+  globalLock,
+  mmWord,
+  MM_MMAP_LOCK,
+  pmdLockOf,
+  ptlOf,
+  vmWord,
+  vmaWord,
 } from '#src/machine/layout.js';
 import {
-  LOCK_FOLIO, LOCK_HOST_MMU, LOCK_KSM_THREAD_MUTEX, LOCK_MMAP, LOCK_MMU, LOCK_MN_INVALIDATE, LOCK_PMD, LOCK_PTL, LOCK_SLOTS,
+  LOCK_FOLIO,
+  LOCK_HOST_MMU,
+  LOCK_KSM_THREAD_MUTEX,
+  LOCK_MMAP,
+  LOCK_MMU,
+  LOCK_MN_INVALIDATE,
+  LOCK_PMD,
+  LOCK_PTL,
+  LOCK_SLOTS,
 } from '#src/locks/classes.js';
-import { folioLock, folioTrylock, folioUnlock, mutexLock, mutexTrylock, mutexUnlock, spinLock, spinUnlock } from '#src/locks/exclusive.js';
+import {
+  folioLock,
+  folioTrylock,
+  folioUnlock,
+  mutexLock,
+  mutexTrylock,
+  mutexUnlock,
+  spinLock,
+  spinUnlock,
+} from '#src/locks/exclusive.js';
 import { downRead, downReadTrylock, downWrite, upRead, upWrite, writeLock, writeUnlock } from '#src/locks/rw.js';
 import { vmaStartRead } from '#src/locks/vma-lock.js';
 import { Bench, VMM, kinds } from './bench.js';
@@ -18,10 +47,17 @@ function setUp() {
   const { m } = bench;
   const ctx = bench.ctx(VMM);
   return {
-    bench, m, ctx,
-    mmap: mmWord(m, 0, MM_MMAP_LOCK), ptl: ptlOf(m, 0), pmd: pmdLockOf(m, 0, 0), mmu: vmWord(m, 0, VM_MMU_LOCK),
-    slots: vmWord(m, 0, VM_SLOTS_LOCK), mn: vmWord(m, 0, VM_MN_INVALIDATE_LOCK),
-    ksm: globalLock(m, GLOBAL_KSM_THREAD_MUTEX), hostMmu: globalLock(m, GLOBAL_HOST_MMU_LOCK),
+    bench,
+    m,
+    ctx,
+    mmap: mmWord(m, 0, MM_MMAP_LOCK),
+    ptl: ptlOf(m, 0),
+    pmd: pmdLockOf(m, 0, 0),
+    mmu: vmWord(m, 0, VM_MMU_LOCK),
+    slots: vmWord(m, 0, VM_SLOTS_LOCK),
+    mn: vmWord(m, 0, VM_MN_INVALIDATE_LOCK),
+    ksm: globalLock(m, GLOBAL_KSM_THREAD_MUTEX),
+    hostMmu: globalLock(m, GLOBAL_HOST_MMU_LOCK),
     found: () => kinds(bench.probe.violations).map((kind) => kind.replace('I-LOCKORD ', '')),
   };
 }
@@ -33,7 +69,10 @@ describe('LK1: sleeping in atomic context', () => {
     downRead(ctx, mmap, LOCK_MMAP);
     upRead(ctx, mmap, LOCK_MMAP);
     expect(found()).toEqual(['LK1 sleeps holding a spinlock', 'order: outer lock taken inside']);
-    expect(bench.probe.violations[0]).toMatchObject({ received: 'down_read', held: [{ lock: ptl, lockClass: LOCK_PTL, mode: LOCK_WRITE }] });
+    expect(bench.probe.violations[0]).toMatchObject({
+      received: 'down_read',
+      held: [{ lock: ptl, lockClass: LOCK_PTL, mode: LOCK_WRITE }],
+    });
     bench.probe.reset();
     mutexLock(ctx, ksm, LOCK_KSM_THREAD_MUTEX);
     mutexUnlock(ctx, ksm, LOCK_KSM_THREAD_MUTEX);
@@ -53,9 +92,11 @@ describe('LK1: sleeping in atomic context', () => {
   it('not a trylock', () => {
     const { ctx, ptl, mmap, ksm, found } = setUp();
     spinLock(ctx, ptl, LOCK_PTL);
-    expect([folioTrylock(ctx, 9), mutexTrylock(ctx, ksm, LOCK_KSM_THREAD_MUTEX), downReadTrylock(ctx, mmap, LOCK_MMAP)]).toEqual([
-      true, true, true,
-    ]);
+    expect([
+      folioTrylock(ctx, 9),
+      mutexTrylock(ctx, ksm, LOCK_KSM_THREAD_MUTEX),
+      downReadTrylock(ctx, mmap, LOCK_MMAP),
+    ]).toEqual([true, true, true]);
     expect(found()).toEqual([]);
   });
 });
@@ -151,7 +192,7 @@ describe('LK6 to LK9 and the order', () => {
     expect(found()).toEqual(['LK7 waits for second folio lock']);
   });
 
-  it("LK8: EL2 and the host keep to their own locks", () => {
+  it('LK8: EL2 and the host keep to their own locks', () => {
     const { ctx, hostMmu, ptl, found } = setUp();
     spinLock(ctx, hostMmu, LOCK_HOST_MMU);
     spinUnlock(ctx, hostMmu, LOCK_HOST_MMU);

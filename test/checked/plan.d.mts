@@ -1,0 +1,2 @@
+/** A plan (src/engine/plan.ts) as plain data. */
+export function smallPlan(policy: string, seed: number, variant?: string, oracles?: string): object;
