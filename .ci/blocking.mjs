@@ -1,9 +1,13 @@
 /**
  * Derives the blocking form of the kernel from its coroutine form, after `tsc`: dist/blocking/ holds the same modules with
- * every coroutine a plain function.
+ * every coroutine a plain function, and kernel.js, all of them in one file (calls across modules cost V8 a fifth).
  *
  *     if (--ctx.quantum < 0) yield acquires(ptl);          if (--ctx.quantum < 0) ctx.waiter.yielded(ctx, acquires(ptl));
- *     const r = yield* zap(ctx, ...);                ->    const r = zap(ctx, ...);
+ *     if (--ctx.quantum < 0) yield reads(word);      ->
+ *     const r = yield* zap(ctx, ...);                      const r = zap(ctx, ...);
+ *
+ * Points before reads, writes, updates and releases go: there the actor would only have let others of its worker run. At
+ * acquisitions it still looks around once a quantum, and a wait is a wait.
  *
  * A worker that hosts one actor runs this form: waiting happens in place, on the worker's doorbell, and neither a
  * generator nor its resumption stands between the steps. Kernel code is still written once: what both forms do is the same
@@ -13,6 +17,7 @@
 import { parse } from 'acorn';
 import { ancestor, full } from 'acorn-walk';
 import MagicString from 'magic-string';
+import { rolldown } from 'rolldown';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,6 +28,9 @@ const ROOTS = [
   'src/machine', 'src/events', 'src/locks', 'src/hyp', 'src/mm', 'src/kvm', 'src/policies', 'src/zoo', 'actors',
   'src/engine/kernel.js',
 ];
+
+/** Effects whose points the blocking form drops. */
+const DROPPED = new Set(['reads', 'writes', 'updates', 'releases']);
 
 const files = ROOTS.flatMap((root) => listed(root)).filter((file) => file.endsWith('.js'));
 const newest = Math.max(...files.map((file) => statSync(join(dist, file)).mtimeMs), statSync(fileURLToPath(import.meta.url)).mtimeMs);
@@ -41,7 +49,20 @@ for (const module of modules) {
   writeFileSync(out, derive(module, idling));
   if (existsSync(join(dist, `${module.file}.map`))) copyFileSync(join(dist, `${module.file}.map`), `${out}.map`);
 }
+await bundle();
 writeFileSync(stamp, '');
+
+/** kernel.js: what a worker imports (engine/threads.ts, BLOCKING_MODULES). */
+async function bundle() {
+  const entry = join(target, 'entry.js');
+  writeFileSync(
+    entry,
+    "export { resolveKernel } from './src/engine/kernel.js';\nexport { ACTOR_KINDS } from './actors/index.js';\n",
+  );
+  const made = await rolldown({ input: entry, platform: 'node', cwd: dirname(dist) });
+  await made.write({ file: join(target, 'kernel.js'), format: 'esm', sourcemap: true });
+  await made.close();
+}
 
 function listed(path) {
   const at = join(dist, path);
@@ -107,6 +128,19 @@ function idlingFunctions(all) {
   return names;
 }
 
+function isDropped(argument) {
+  if (argument.type === 'ConditionalExpression') return isDropped(argument.consequent) && isDropped(argument.alternate);
+  return argument.type === 'CallExpression' && DROPPED.has(argument.callee.name);
+}
+
+/** `if (--ctx.quantum < 0) yield ...;` around a yield, or null. */
+function pointAround(ancestors) {
+  const statement = ancestors[ancestors.length - 3];
+  if (statement?.type !== 'IfStatement' || statement.alternate !== null) return null;
+  const { test } = statement;
+  return test.type === 'BinaryExpression' && test.left.type === 'UpdateExpression' ? statement : null;
+}
+
 function derive({ text, ast }, idle) {
   const out = new MagicString(text);
   ancestor(ast, {
@@ -117,6 +151,11 @@ function derive({ text, ast }, idle) {
         if (stays && idle.has(calleeOf(node.argument))) return;
         out.remove(node.start, node.argument.start);
       } else if (!stays) {
+        const point = pointAround(ancestors);
+        if (point !== null && isDropped(node.argument)) {
+          out.overwrite(point.start, point.end, ';');
+          return;
+        }
         out.overwrite(node.start, node.argument.start, 'ctx.waiter.yielded(ctx, ');
         out.appendRight(node.argument.end, ')');
       }

@@ -162,9 +162,9 @@ export const DEFAULT_MODULES: HostModules = {
 
 /** The blocking form of the same rooms (.ci/blocking.mjs). */
 const BLOCKING_MODULES: HostModules = {
-  kernel: url('../../blocking/src/engine/kernel.js'),
+  kernel: url('../../blocking/kernel.js'),
   probe: DEFAULT_MODULES.probe,
-  actors: url('../../blocking/actors/index.js'),
+  actors: url('../../blocking/kernel.js'),
 };
 
 function resolveOptions(options: ThreadOptions): ResolvedOptions {
