@@ -26,6 +26,8 @@ export interface ExploreOptions {
   readonly stepsMax?: number;
   /** Do not stop at the first violation; the first of each kind are reported, all are counted. */
   readonly keepGoing?: boolean;
+  /** Schedules tried after the first find, for rules of another kind (the first find of each is reported). */
+  readonly lookOn?: number;
   /** Stop only at a violation of this invariant; others are counted and reported as with `keepGoing`. */
   readonly until?: string | undefined;
   /** Fewer context switches in what is reported (default true). */
@@ -83,7 +85,8 @@ export interface Exploration {
   readonly events: string;
 }
 
-export const EXPLORE_DEFAULTS = { depth: 3, stepsMax: 20_000, schedules: 10_000 } as const;
+/** `lookOn`: one design may break two rules, and the second find tells more than the first alone. */
+export const EXPLORE_DEFAULTS = { depth: 3, stepsMax: 20_000, schedules: 10_000, lookOn: 300 } as const;
 const STEPS_LIMIT = 10_000_000;
 const SLICE_MS = 50;
 /** Violations of different kinds that a report holds at most. */
@@ -110,6 +113,8 @@ class Campaign {
   readonly #violations = new Map<string, ReportViolation>();
   readonly #stepsMax: number;
   #violationCount = 0;
+  /** Where to stop after a find. */
+  #enoughAt: number | undefined;
   #rechecked = 0;
   #steps = 0;
   #schedules = 0;
@@ -234,7 +239,9 @@ class Campaign {
   /** Whether what was found so far is what is looked for. */
   #isEnough(): boolean {
     const { until } = this.#options;
-    return until === undefined || [...this.#violations.values()].some(({ invariant }) => invariant === until);
+    if (until !== undefined) return [...this.#violations.values()].some(({ invariant }) => invariant === until);
+    this.#enoughAt ??= this.#schedules + (this.#options.lookOn ?? EXPLORE_DEFAULTS.lookOn);
+    return this.#schedules >= this.#enoughAt;
   }
 
   /** The schedule that ran last breaks a rule. */

@@ -92,7 +92,7 @@ describe('explore', () => {
   test.each(['random', 'pct'])(
     'stops at the first violation under %s, minimised, with a diagram and a schedule',
     async (strategy) => {
-      const { report, events } = await explore({ subject: model(BUGGY, 5), strategy, schedules: 5000 });
+      const { report, events } = await explore({ subject: model(BUGGY, 5), strategy, schedules: 5000, lookOn: 0 });
       expect(report).toMatchObject({ violation_count: 1, end: { kind: 'violation' }, ok: false });
       expect(report.schedules).toBeLessThan(5000);
       const [violation] = report.violations;
@@ -119,7 +119,7 @@ describe('explore', () => {
   );
 
   test('the diagram shows the race: the reference is taken after the check', async () => {
-    const { report } = await explore({ subject: model(BUGGY, 5), strategy: 'pct', schedules: 5000 });
+    const { report } = await explore({ subject: model(BUGGY, 5), strategy: 'pct', schedules: 5000, lookOn: 0 });
     const lines = (report.violations[0]?.diagram ?? '').split('\n').map((line) => line.trim());
     const at = (text: string): number => lines.indexOf(text);
     expect(at('refcount == 1')).toBeGreaterThan(at('pte == 3'));
@@ -222,6 +222,15 @@ describe('explore', () => {
     await expect(explore(options)).rejects.toThrow(InputError);
     await expect(explore(options)).rejects.toThrow(message);
   });
+});
+
+describe('after a find', () => {
+  test('a design that breaks two rules is reported with both, each with a schedule', async () => {
+    const subject = subjectOf({ scenario: 'pin-race', policy: 'check-then-notify-range', seed: 3 });
+    const { report } = await explore({ subject, strategy: 'random', schedules: 20_000 });
+    expect(report.violations.map(({ invariant }) => invariant).toSorted()).toEqual(['I-PINNED-S2', 'I-STALE']);
+    for (const { schedule } of report.violations) expect(schedule).toMatch(/^pinfall\.schedule\/1/);
+  }, 60_000);
 });
 
 describe('one seed, one result', () => {
