@@ -10,7 +10,7 @@ import { toRuns } from '#src/engine/schedule-file.js';
 import { explore } from '#src/lab/explore.js';
 import { InputError } from '#src/lab/input-error.js';
 import { readSchedule, replay } from '#src/lab/replay.js';
-import { type Subject, programSubject } from '#src/lab/subject.js';
+import { type Subject, programSubject, subjectOf } from '#src/lab/subject.js';
 import { small } from '../engine/one-thread-programs.js';
 
 function model(name: string, seed = 1): Subject {
