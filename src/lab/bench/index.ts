@@ -1,10 +1,15 @@
 /** The bench: sections one after the other, each measured for itself, and their rows. */
 import { cpus, loadavg, release } from 'node:os';
+import { EXPLORER_SECTIONS } from './explorer.js';
 import { FAULT_SECTIONS } from './faults.js';
+import { HIT_SECTIONS } from './hits.js';
 import { RealKernel } from './real-kernel.js';
 import type { BenchRow } from './row.js';
 import { FULL, QUICK } from './sampler.js';
+import { SCALING_SECTIONS } from './scaling.js';
 import type { Section } from './section.js';
+import { SIZE_SECTIONS } from './size.js';
+import { TRACING_SECTIONS } from './tracing.js';
 
 export type { BenchRow } from './row.js';
 
@@ -33,7 +38,14 @@ export interface BenchOptions {
   readonly stop?: () => boolean;
 }
 
-const SECTIONS: readonly Section[] = [...FAULT_SECTIONS];
+const SECTIONS: readonly Section[] = [
+  ...FAULT_SECTIONS,
+  ...HIT_SECTIONS,
+  ...TRACING_SECTIONS,
+  ...EXPLORER_SECTIONS,
+  ...SCALING_SECTIONS,
+  ...SIZE_SECTIONS,
+];
 
 /** The names of all rows. */
 export const benchNames = (): string[] => SECTIONS.flatMap(({ names }) => names);

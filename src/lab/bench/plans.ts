@@ -19,12 +19,14 @@ export interface BenchPlan {
   /** Actors stand on nodes 0 and 1 in turn; else all on node 0, as on the machine that is compared with. */
   readonly spread?: boolean;
   readonly params?: Readonly<Record<string, number>>;
+  /** `vcpu`: real vCPU actors with a synthetic workload (actors/vcpu.ts) in place of measuring ones. */
+  readonly kind?: 'bench' | 'vcpu';
   readonly oracles?: Plan['oracles'];
 }
 
 /** The plan. */
 export function benchPlan(options: BenchPlan): Plan {
-  const { operation, actors: count, guests = false, spread = false, params = {}, oracles = 'local' } = options;
+  const { operation, actors: count, guests = false, spread = false, params = {}, kind = 'bench', oracles = 'local' } = options;
   const group = options.group ?? (() => 0);
   const tablePages = Math.ceil(options.pages / TABLE_PAGES) * TABLE_PAGES;
   const groups = Math.max(...Array.from({ length: count }, (_, actor) => group(actor))) + 1;
@@ -40,10 +42,10 @@ export function benchPlan(options: BenchPlan): Plan {
     mappings.push({ mm, start: first, pages: options.pages, flags: VM_READ | VM_WRITE | VM_MAYWRITE });
     actors.push({
       name: `bench${actor}`,
-      kind: 'bench',
+      kind,
       tier: 'client',
       node: spread ? actor % 2 : 0,
-      params: { operation, mm, vm: mm, vcpu, first_vpn: first, pages: options.pages, ...params },
+      params: { operation, mm, vm: mm, vcpu, first_vpn: first, first_gfn: first, pages: options.pages, ...params },
     });
   }
   const mmPages = Math.max(...members) * (tablePages + TABLE_PAGES);

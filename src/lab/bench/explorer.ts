@@ -1,0 +1,75 @@
+/** Exploration on one thread: K5. */
+import { Piscina } from 'piscina';
+import type { OneThreadResult, OneThreadTask } from './one-thread-task.js';
+import { ratios, row } from './row.js';
+import { type Sampler, interleave } from './sampler.js';
+import type { Section } from './section.js';
+
+/** What Relacy (C++) does with random schedules of the same model. */
+const RELACY_RANDOM = 630_000;
+const STEPS_MIN = 5e6;
+/** As the peers were measured. */
+const DEPTH = 2;
+
+type Setting = Omit<OneThreadTask, 'ms' | 'seed'>;
+
+function sampler(setting: Setting, unit: keyof OneThreadResult): Sampler {
+  const pool = new Piscina({
+    filename: new URL('./one-thread-task.js', import.meta.url).href,
+    minThreads: 1,
+    maxThreads: 1,
+    idleTimeout: Infinity,
+  });
+  let seed = 0;
+  return {
+    sample: async (ms) => ((await pool.run({ ...setting, ms, seed: ++seed } satisfies OneThreadTask)) as OneThreadResult)[unit],
+    close: () => pool.destroy(),
+  };
+}
+
+const MODEL = 'pin-vs-write-protect';
+const RANDOM = 'K5 peer model, random';
+const PCT = 'K5 peer model, PCT';
+const PCT_RATIO = 'K5 peer model, PCT against random';
+
+const peerModel: Section = {
+  names: [RANDOM, PCT, PCT_RATIO],
+  async measure({ effort }) {
+    const setting = { subject: MODEL, depth: DEPTH, oracles: 'off' } as const;
+    const [random, pct] = (await interleave(
+      ['random', 'pct'].map((strategy) => sampler({ ...setting, strategy }, 'schedulesPerSecond')),
+      effort,
+    )) as [number[], number[]];
+    const rate = { unit: 'schedules/s', workers: 1, atLeast: RELACY_RANDOM };
+    return [
+      row(RANDOM, random, rate),
+      row(PCT, pct, rate),
+      row(PCT_RATIO, ratios(pct, random), { unit: 'x', workers: 1, atLeast: 1 }),
+    ];
+  },
+};
+
+const KERNEL = 'K5 core kernel (pin-race), random';
+const KERNEL_NAMES = [`${KERNEL}, no oracles`, `${KERNEL}, all oracles`, `${KERNEL}, PCT, all oracles`].map((name) =>
+  name.includes('PCT') ? name.replace(', random', '') : name,
+);
+
+const coreKernel: Section = {
+  names: KERNEL_NAMES,
+  async measure({ effort }) {
+    const setting = { subject: 'pin-race', strategy: 'random', depth: DEPTH } as const;
+    const samples = await interleave(
+      [
+        sampler({ ...setting, oracles: 'off' }, 'stepsPerSecond'),
+        sampler({ ...setting, oracles: 'all' }, 'stepsPerSecond'),
+        sampler({ ...setting, strategy: 'pct', oracles: 'all' }, 'stepsPerSecond'),
+      ],
+      effort,
+    );
+    return samples.map((rates, i) =>
+      row(KERNEL_NAMES[i] as string, rates, { unit: 'steps/s', workers: 1, ...(i === 0 && { atLeast: STEPS_MIN }) }),
+    );
+  },
+};
+
+export const EXPLORER_SECTIONS: readonly Section[] = [peerModel, coreKernel];

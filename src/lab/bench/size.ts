@@ -1,0 +1,73 @@
+/** Large guests, and the memory of the simulated machine: K7. */
+import { BENCH_ACCESS, BENCH_STAGE2_REFAULT } from '../../../actors/bench.js';
+import { Machine } from '../../machine/layout.js';
+import { ledgerBytes, sharedPinBytes } from '../../oracle/index.js';
+import { benchPlan } from './plans.js';
+import { ratios, row } from './row.js';
+import { interleave } from './sampler.js';
+import type { Bench, Section } from './section.js';
+import { ThreadsSampler } from './threads-sampler.js';
+
+const SMALL_PAGES = 1 << 16;
+const LARGE_PAGES = 1_000_000;
+const QUICK_LARGE_PAGES = 1 << 18;
+const COST_MAX = 1.5;
+
+const scattered = (operation: number, pages: number) =>
+  benchPlan({ operation, actors: 1, pages, guests: true, params: { scattered: 1 } });
+
+/** The same operation on random pages of a small and of a large guest, both filled before. */
+function cost(operation: number, what: string): Section {
+  const names = [`K7 ${what}, guest of 64 K pages`, `K7 ${what}, guest of 1 M pages`, `K7 ${what}, 1 M pages over 64 K`];
+  return {
+    names,
+    async measure({ effort, quick }: Bench) {
+      const large = quick ? QUICK_LARGE_PAGES : LARGE_PAGES;
+      const samplers = [];
+      for (const pages of [SMALL_PAGES, large]) {
+        samplers.push(await ThreadsSampler.start({ plan: scattered(operation, pages), audit: false }));
+      }
+      const [few, many] = (await interleave(samplers, effort)) as [number[], number[]];
+      const nanos = (rates: readonly number[]): number[] => rates.map((rate) => 1e9 / rate);
+      const note = quick ? { note: `${large} pages in a quick run` } : {};
+      return [
+        row(names[0] as string, nanos(few), { unit: 'ns', workers: 1 }),
+        row(names[1] as string, nanos(many), { unit: 'ns', workers: 1, ...note }),
+        row(names[2] as string, ratios(few, many), { unit: 'x', workers: 1, atMost: COST_MAX, ...note }),
+      ];
+    },
+  };
+}
+
+const FRAME = 'K7 memory per frame: struct page';
+const TABLES = 'K7 memory per frame: page tables of host and guest, zones';
+const RMAP = 'K7 memory per frame: rmap and KSM nodes, VMAs';
+const LEDGERS = 'K7 memory per frame: ledgers of all oracles, of one worker';
+const FIXED = 'K7 memory of actors, CPUs, TLBs and locks, whatever the frames';
+
+/** What the layout of a machine of a million guest pages says. No memory is taken. */
+const memory: Section = {
+  names: [FRAME, TABLES, RMAP, LEDGERS, FIXED],
+  measure() {
+    const { machine } = benchPlan({ operation: BENCH_ACCESS, actors: 1, pages: LARGE_PAGES, guests: true });
+    const m = new Machine(machine, new SharedArrayBuffer(0));
+    const frames = m.mmsAt - m.framesAt;
+    const rmap = m.tablesAt - m.vmasAt + (m.vmsAt - m.ksmItemsAt);
+    const tables = m.framesAt - m.nodesAt + (m.vmasAt - m.mmsAt) + (m.ksmItemsAt - m.tablesAt) + (m.totalWords - m.vmsAt);
+    const perFrame = (words: number): number[] => [(4 * words) / m.frames];
+    const bytes = { unit: 'bytes/frame', workers: 0 };
+    return Promise.resolve([
+      row(FRAME, perFrame(frames), { ...bytes, atMost: 64 }),
+      row(TABLES, perFrame(tables), bytes),
+      row(RMAP, perFrame(rmap), bytes),
+      row(LEDGERS, [(ledgerBytes(m) + sharedPinBytes(m)) / m.frames], bytes),
+      row(FIXED, [4 * m.nodesAt], { unit: 'bytes', workers: 0 }),
+    ]);
+  },
+};
+
+export const SIZE_SECTIONS: readonly Section[] = [
+  cost(BENCH_STAGE2_REFAULT, 'zap and stage-2 refault of a random page'),
+  cost(BENCH_ACCESS, 'guest access to a random page'),
+  memory,
+];
