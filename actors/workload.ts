@@ -40,9 +40,10 @@ export function zipfTable(pages: number): Int32Array {
   return table;
 }
 
+const common = (a: number, b: number): number => (b === 0 ? a : common(b, a % b));
+
 /** A factor below 2048 that has no divisor in common with `pages`: rank * factor mod pages visits every page once. */
 function scatterFactor(pages: number): number {
-  const common = (a: number, b: number): number => (b === 0 ? a : common(b, a % b));
   let factor = Math.min(1259, pages - 1);
   while (factor > 1 && common(pages, factor) !== 1) factor--;
   return Math.max(1, factor);

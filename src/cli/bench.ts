@@ -63,7 +63,14 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 function render({ rows, host }: BenchReport): string {
-  const lines = rows.map((row) => [row.name, shown(row.value), row.unit, `${percent(row.spread)}`, goal(row), verdict(row)]);
+  const lines = rows.map((row) => [
+    row.name,
+    shown(row.value),
+    row.unit,
+    `${percent(row.spread)}`,
+    goal(row),
+    verdict(row),
+  ]);
   const missed = rows.filter(({ reason }) => reason !== undefined).map((row) => `  ${row.name}: ${row.reason ?? ''}`);
   const where = `Node ${host.node}, Linux ${host.kernel}, ${host.cpus} CPUs, load ${host.load.map((l) => l.toFixed(1)).join(' to ')}`;
   return [
@@ -74,7 +81,8 @@ function render({ rows, host }: BenchReport): string {
   ].join('\n');
 }
 
-const shown = (value: number): string => number(Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3)));
+const shown = (value: number): string =>
+  number(Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3)));
 const percent = (share: number): string => `${Math.round(share * 100)} %`;
 const goal = ({ bound, target }: BenchRow): string => (target === null ? '' : `${bound ?? ''} ${shown(target)}`);
 const verdict = ({ met }: BenchRow): string => (met === null ? '' : met ? pc.green('met') : pc.red('missed'));

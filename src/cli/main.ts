@@ -46,7 +46,13 @@ async function main(args: readonly string[]): Promise<number> {
     const names = root.commands.map((command) => command.name());
     const first = args.find((arg) => !arg.startsWith('-'));
     // the default command takes a scenario, so commander would take a misspelt command for one
-    if (first !== undefined && args[0] === first && !names.includes(first) && first !== 'help' && !looksLikeScenario(first)) {
+    if (
+      first !== undefined &&
+      args[0] === first &&
+      !names.includes(first) &&
+      first !== 'help' &&
+      !looksLikeScenario(first)
+    ) {
       return refuse(`no command '${first}'; expected one of ${names.join(', ')}`);
     }
     await root.parseAsync(args as string[], { from: 'user' });
@@ -56,7 +62,9 @@ async function main(args: readonly string[]): Promise<number> {
     if (error instanceof CommanderError) {
       return error.exitCode === 0 ? EXIT_OK : refuse(error.message.replace(/^error: /, ''));
     }
-    process.stderr.write(`pinfall: internal failure: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.stderr.write(
+      `pinfall: internal failure: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
     return EXIT_INTERNAL;
   }
 }

@@ -8,7 +8,14 @@
 import type { Context, Waiter } from '../machine/context.js';
 import { FIRST_WAIT, WAIT_LOCK, effectKind, effectWord } from '../machine/effects.js';
 import {
-  ACTOR_EFFECT, ACTOR_STATE, ACTOR_STEPS, HDR_ABORT, HDR_PHASE, type Machine, WORKER_CURRENT, workerWord,
+  ACTOR_EFFECT,
+  ACTOR_STATE,
+  ACTOR_STEPS,
+  HDR_ABORT,
+  HDR_PHASE,
+  type Machine,
+  WORKER_CURRENT,
+  workerWord,
 } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { WAITERS } from '../machine/wait.js';
@@ -99,7 +106,8 @@ export class BlockingWaiter implements Waiter {
       if (!doorbell.register(actor)) break;
       this.#host.clocks.publish();
       this.#sleep(ctx, sample, PARKED_ASLEEP);
-      if (phaseKind(Atomics.load(words, HDR_PHASE)) !== PHASE_FREEZE && (Atomics.load(words, word) & mask) !== value) break;
+      if (phaseKind(Atomics.load(words, HDR_PHASE)) !== PHASE_FREEZE && (Atomics.load(words, word) & mask) !== value)
+        break;
     }
     actor.mode = MODE_RUNNABLE;
     words[ctx.recordAt + ACTOR_STATE] = ACTOR_RUNNABLE;
@@ -116,7 +124,11 @@ export class BlockingWaiter implements Waiter {
   #awaitReader(ctx: Context): void {
     this.#host.ringWaits++;
     countStat(this.#m, ctx.actor, STAT.waits, 1);
-    for (let begins = true; !this.#host.doorbell.waitForReader(this.#ringReserve, READER_MS_MAX, begins); begins = false) {
+    for (
+      let begins = true;
+      !this.#host.doorbell.waitForReader(this.#ringReserve, READER_MS_MAX, begins);
+      begins = false
+    ) {
       if (Atomics.load(this.#words, HDR_ABORT) !== 0) throw new Aborted();
     }
   }

@@ -64,7 +64,7 @@ export function tearDown(m: Machine, plan: Plan, kernel: Kernel, probe: Probe): 
 
 /** Runs `coroutine` to its end, and the servers whenever it waits. */
 function drive(m: Machine, ctx: Context, coroutine: Coroutine<unknown>, servers: readonly Server[]): void {
-  for (let idle = 0; idle < IDLE_TURNS_MAX; ) {
+  for (let idle = 0; idle < IDLE_TURNS_MAX;) {
     ctx.quantum = 2 ** 30;
     const step = coroutine.next();
     if (step.done === true) return;
@@ -74,14 +74,16 @@ function drive(m: Machine, ctx: Context, coroutine: Coroutine<unknown>, servers:
     for (idle = 0; waiting() && idle < IDLE_TURNS_MAX; idle++) {
       for (const server of servers) serve(m, server);
     }
-    if (idle === IDLE_TURNS_MAX) throw new Error(`the teardown waits for word ${effectWord(step.value)}, which nobody will change`);
+    if (idle === IDLE_TURNS_MAX)
+      throw new Error(`the teardown waits for word ${effectWord(step.value)}, which nobody will change`);
   }
 }
 
 function serve(m: Machine, server: Server): void {
   const { ctx } = server;
   const word = effectWord(server.wait);
-  if (effectKind(server.wait) >= FIRST_WAIT && !conditionChanged(m.words, effectKind(server.wait), word, ctx.waitValue)) return;
+  if (effectKind(server.wait) >= FIRST_WAIT && !conditionChanged(m.words, effectKind(server.wait), word, ctx.waitValue))
+    return;
   ctx.quantum = 2 ** 30;
   const step = server.coroutine.next();
   if (step.done === true) throw new Error('a server returned during the teardown');

@@ -62,7 +62,13 @@ export async function compare(options: CompareOptions): Promise<CompareReport> {
   for (const [index, policy] of options.policies.entries()) {
     if (stopped) break;
     options.onPolicy?.(policy, index);
-    const simulation = await Simulation.start({ ...options, command: 'compare', policy, events: 'recorder', auditSeconds: 5 });
+    const simulation = await Simulation.start({
+      ...options,
+      command: 'compare',
+      policy,
+      events: 'recorder',
+      auditSeconds: 5,
+    });
     let timer: NodeJS.Timeout | undefined;
     const time = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, options.seconds * 1000);
@@ -70,7 +76,8 @@ export async function compare(options: CompareOptions): Promise<CompareReport> {
     await Promise.race([time, simulation.ended, options.interrupted]);
     clearTimeout(timer);
     const m = simulation.machine;
-    const saved = (m.words[globalWord(m, KSM_PAGES_SHARING)] as number) + (m.words[globalWord(m, KSM_ZERO_PAGES)] as number);
+    const saved =
+      (m.words[globalWord(m, KSM_PAGES_SHARING)] as number) + (m.words[globalWord(m, KSM_ZERO_PAGES)] as number);
     const report = await simulation.stop(stopped);
     reports.push(report);
     rows.push(rowOf(report, saved * 4096));
@@ -88,7 +95,11 @@ export async function compare(options: CompareOptions): Promise<CompareReport> {
     reports,
     violations: reports.flatMap((report) => report.violations),
     violation_count: reports.reduce((sum, report) => sum + report.violation_count, 0),
-    end: { kind: stopped ? 'interrupted' : (reports.find((report) => report.end.kind !== 'finished')?.end.kind ?? 'finished') },
+    end: {
+      kind: stopped
+        ? 'interrupted'
+        : (reports.find((report) => report.end.kind !== 'finished')?.end.kind ?? 'finished'),
+    },
     ok: reports.every((report) => report.ok),
   };
 }

@@ -6,8 +6,20 @@ import type { EventCounters } from '../trace/source.js';
 import { MECHANISMS } from '../machine/abi.js';
 import { type Machine, statsBase } from '../machine/layout.js';
 import {
-  LATENCIES, LATENCY, type LatencySummary, MC_BACKED_OUT, MC_NOTIFIER_STARTS, MC_PAGES_MOVED, MC_PINNED_HIT,
-  MC_STAGE2_UNMAPS, MC_STAGE2_UNMAPS_PINNED, MECHANISM_COUNTERS, STAT, STATS, STATS_MECHANISMS_AT, type StatName,
+  LATENCIES,
+  LATENCY,
+  type LatencySummary,
+  MC_BACKED_OUT,
+  MC_NOTIFIER_STARTS,
+  MC_PAGES_MOVED,
+  MC_PINNED_HIT,
+  MC_STAGE2_UNMAPS,
+  MC_STAGE2_UNMAPS_PINNED,
+  MECHANISM_COUNTERS,
+  STAT,
+  STATS,
+  STATS_MECHANISMS_AT,
+  type StatName,
   readLatency,
 } from '../machine/stats.js';
 import type { Plan } from '../engine/plan.js';

@@ -119,4 +119,5 @@ export function writeLock(ctx: Context, lock: number, lockClass: number): boolea
 export const writeTrylock = (ctx: Context, lock: number, lockClass: number): boolean =>
   takeWrite(ctx, lock, lockClass, true, true);
 /** write_unlock(). */
-export const writeUnlock = (ctx: Context, lock: number, lockClass: number): void => dropWrite(ctx, lock, lockClass, true);
+export const writeUnlock = (ctx: Context, lock: number, lockClass: number): void =>
+  dropWrite(ctx, lock, lockClass, true);

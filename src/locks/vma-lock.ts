@@ -5,9 +5,7 @@
  */
 import { type Context, type Coroutine, LOCK_READ } from '../machine/context.js';
 import { LOCAL, acquires, reads, releases, updates, writes } from '../machine/effects.js';
-import {
-  MM_LOCK_SEQ, MM_MMAP_LOCK, VMA_LOCK_SEQ, VMA_REFCNT, mmWord, vmaWord,
-} from '../machine/layout.js';
+import { MM_LOCK_SEQ, MM_MMAP_LOCK, VMA_LOCK_SEQ, VMA_REFCNT, mmWord, vmaWord } from '../machine/layout.js';
 import { cmpxchg, fetchAdd, fetchAnd, get, peek, readOnce, writeOnce } from '#words';
 import { WAITERS, contended, lockValue, wake } from '../machine/wait.js';
 import { LOCK_MMAP, LOCK_VMA } from './classes.js';
@@ -20,7 +18,7 @@ const VMA_LOCK_OFFSET = 1 << 20;
 export function vmaTryRead(ctx: Context, vma: number): boolean {
   const { words } = ctx;
   const refcnt = vmaWord(ctx.m, vma, VMA_REFCNT);
-  for (let value = peek(words, refcnt); ; ) {
+  for (let value = peek(words, refcnt); ;) {
     if ((value & VMA_LOCK_OFFSET) !== 0) return false;
     const found = cmpxchg(words, refcnt, value, value + 1);
     if (found === value) break;
@@ -62,7 +60,7 @@ export function vmaEndRead(ctx: Context, vma: number): void {
   ctx.probe.onRelease(ctx, refcnt, LOCK_VMA, LOCK_READ);
   popHeld(ctx, refcnt, false);
   const words = ctx.words;
-  for (let left = peek(words, refcnt + 1); ((ctx.time - left) | 0) > 0; ) {
+  for (let left = peek(words, refcnt + 1); ((ctx.time - left) | 0) > 0;) {
     const found = Atomics.compareExchange(words, refcnt + 1, left, ctx.time | 0);
     if (found === left) break;
     left = found;

@@ -22,7 +22,20 @@ export const EHWPOISON = 133;
 /** errno names for reports: `errnoName(-14)` is `-EFAULT`. */
 const ERRNO_NAMES = new Map<number, string>(
   Object.entries({
-    EPERM, ENOENT, EINTR, EIO, E2BIG, EAGAIN, ENOMEM, EACCES, EFAULT, EBUSY, EEXIST, EINVAL, EMLINK, EHWPOISON,
+    EPERM,
+    ENOENT,
+    EINTR,
+    EIO,
+    E2BIG,
+    EAGAIN,
+    ENOMEM,
+    EACCES,
+    EFAULT,
+    EBUSY,
+    EEXIST,
+    EINVAL,
+    EMLINK,
+    EHWPOISON,
   }).map(([name, value]) => [value, name]),
 );
 export const errnoName = (result: number): string =>
@@ -148,8 +161,22 @@ export const VM_STATE_DEAD = 3;
  * `ctx.mechanism` for the duration of an operation.
  */
 export const MECHANISMS = [
-  'none', 'numa_scan', 'numa_migrate', 'ksm', 'khugepaged', 'thp_split', 'reclaim', 'zap', 'mprotect', 'wp_fault',
-  'longterm_migrate', 'fork', 'hwpoison', 'memslot', 'release', 'teardown',
+  'none',
+  'numa_scan',
+  'numa_migrate',
+  'ksm',
+  'khugepaged',
+  'thp_split',
+  'reclaim',
+  'zap',
+  'mprotect',
+  'wp_fault',
+  'longterm_migrate',
+  'fork',
+  'hwpoison',
+  'memslot',
+  'release',
+  'teardown',
 ] as const;
 export const MECH_NONE = 0;
 export const MECH_NUMA_SCAN = 1;

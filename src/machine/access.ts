@@ -6,12 +6,33 @@
 import { type Context, type Coroutine } from './context.js';
 import { reads, updates, writes } from './effects.js';
 import {
-  PTE_DIRTY, PTE_WRITE, PTE_YOUNG, PMD_HUGE, S2_BLOCK, S2_WRITE, annotationOwner, entryPfn, isHardwareValid, isHuge,
-  isS2Leaf, isS2Table, isTable,
+  PTE_DIRTY,
+  PTE_WRITE,
+  PTE_YOUNG,
+  PMD_HUGE,
+  S2_BLOCK,
+  S2_WRITE,
+  annotationOwner,
+  entryPfn,
+  isHardwareValid,
+  isHuge,
+  isS2Leaf,
+  isS2Table,
+  isTable,
 } from './entries.js';
 import {
-  CPU_IN_USE, MM_CPUMASK, PAGE_CONTENT, PAGE_HOST_S2, VM_CPUMASK, mmWord, pageWord, pmdWord, pteWord, s2PteWord,
-  s2RootWord, vmWord,
+  CPU_IN_USE,
+  MM_CPUMASK,
+  PAGE_CONTENT,
+  PAGE_HOST_S2,
+  VM_CPUMASK,
+  mmWord,
+  pageWord,
+  pmdWord,
+  pteWord,
+  s2PteWord,
+  s2RootWord,
+  vmWord,
 } from './layout.js';
 import { STAT } from './stats.js';
 import { TLB_DIRTY, TLB_WRITABLE, enterAccess, leaveAccess, tlbInsert, tlbLookup, tlbTag } from './tlb.js';
@@ -28,7 +49,12 @@ export const ACCESS_HOST_STAGE2 = 3;
  * One translated load or store that hits the TLB. False: walk. `ctx.accessValue` holds what was read or replaced.
  */
 export function accessHit(
-  ctx: Context, guest: boolean, space: number, page: number, write: boolean, value: number,
+  ctx: Context,
+  guest: boolean,
+  space: number,
+  page: number,
+  write: boolean,
+  value: number,
 ): boolean {
   enterAccess(ctx);
   const hit = tlbLookup(ctx, tlbTag(guest, space, page)) - 1;
@@ -42,7 +68,13 @@ export function accessHit(
 }
 
 function touch(
-  ctx: Context, guest: boolean, space: number, page: number, pfn: number, write: boolean, value: number,
+  ctx: Context,
+  guest: boolean,
+  space: number,
+  page: number,
+  pfn: number,
+  write: boolean,
+  value: number,
 ): void {
   const at = pageWord(ctx.m, pfn, PAGE_CONTENT);
   if (write) {
@@ -60,7 +92,12 @@ function touch(
  * @returns ACCESS_*; `ctx.accessValue` holds what was read or replaced
  */
 export function* hostAccess(
-  ctx: Context, mm: number, vpn: number, write: boolean, value: number, hostStage2: boolean,
+  ctx: Context,
+  mm: number,
+  vpn: number,
+  write: boolean,
+  value: number,
+  hostStage2: boolean,
 ): Coroutine {
   const { m, words } = ctx;
   if (--ctx.quantum < 0) yield updates(ctx.cpuAt + CPU_IN_USE);
@@ -111,7 +148,12 @@ export function* hostAccess(
         return ACCESS_HOST_STAGE2;
       }
     }
-    tlbInsert(ctx, tlbTag(false, mm, vpn), pfn, (used & PTE_DIRTY) !== 0 && (used & PTE_WRITE) !== 0 ? TLB_WRITABLE | TLB_DIRTY : 0);
+    tlbInsert(
+      ctx,
+      tlbTag(false, mm, vpn),
+      pfn,
+      (used & PTE_DIRTY) !== 0 && (used & PTE_WRITE) !== 0 ? TLB_WRITABLE | TLB_DIRTY : 0,
+    );
     const contentAt = pageWord(m, pfn, PAGE_CONTENT);
     if (--ctx.quantum < 0) yield write ? writes(contentAt) : reads(contentAt);
     touch(ctx, false, mm, vpn, pfn, write, value);

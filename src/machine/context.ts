@@ -4,9 +4,12 @@
  * the Probe (what oracles hook into).
  */
 import { type Machine, actorWord, cpuWord, statsBase } from './layout.js';
+import type { KernelRules } from './rules.js';
 
 /** A kernel function that can be interleaved: yields packed effects (effects.ts), returns its result. */
 export type Coroutine<T = number> = Generator<number, T, void>;
+
+export { type KernelRules, RULES_V6_18 } from './rules.js';
 
 /** Where kernel code writes its events; `src/events/ring.ts` implements it, an inactive one does nothing. */
 export interface EventWriter {
@@ -110,7 +113,14 @@ export class Probe {
 /** A notifier subscriber's callbacks (struct mmu_notifier_ops); ids index VMs or drivers. */
 export interface SubscriberOps {
   /** Returns 0, or -EAGAIN when the range is not blockable. start and end are vpns. */
-  invalidateRangeStart(ctx: Context, id: number, start: number, end: number, event: number, blockable: boolean): Coroutine;
+  invalidateRangeStart(
+    ctx: Context,
+    id: number,
+    start: number,
+    end: number,
+    event: number,
+    blockable: boolean,
+  ): Coroutine;
   invalidateRangeEnd(ctx: Context, id: number, start: number, end: number): Coroutine<void>;
   release(ctx: Context, id: number): Coroutine<void>;
 }
@@ -149,15 +159,32 @@ export interface Kernel {
   unpinUserPage(ctx: Context, pfn: number, makeDirty: boolean): Coroutine<void>;
   /* mm/mmu_notifier.c */
   mmuNotifierInvalidateRangeStart(
-    ctx: Context, mm: number, start: number, end: number, event: number, blockable: boolean,
+    ctx: Context,
+    mm: number,
+    start: number,
+    end: number,
+    event: number,
+    blockable: boolean,
   ): Coroutine;
   mmuNotifierInvalidateRangeEnd(ctx: Context, mm: number, start: number, end: number): Coroutine<void>;
   /* mm/mprotect.c, mm/mempolicy.c */
   changePteRange(
-    ctx: Context, mm: number, vma: number, start: number, end: number, newFlags: number, numa: boolean,
+    ctx: Context,
+    mm: number,
+    vma: number,
+    start: number,
+    end: number,
+    newFlags: number,
+    numa: boolean,
   ): Coroutine;
   changeProtection(
-    ctx: Context, mm: number, vma: number, start: number, end: number, newFlags: number, numa: boolean,
+    ctx: Context,
+    mm: number,
+    vma: number,
+    start: number,
+    end: number,
+    newFlags: number,
+    numa: boolean,
   ): Coroutine;
   /* mm/migrate.c, mm/rmap.c */
   migratePages(ctx: Context, pfns: number[], node: number, mode: number): Coroutine;
@@ -179,7 +206,13 @@ export interface Kernel {
   stage2Fault(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine;
   /** kvm_pgtable_stage2_map() of one page, or of the block around it; 0, -EAGAIN or -ENOMEM. mmu_lock held. */
   stage2Map(
-    ctx: Context, vm: number, vcpu: number, gfn: number, pfn: number, block: boolean, writable: boolean,
+    ctx: Context,
+    vm: number,
+    vcpu: number,
+    gfn: number,
+    pfn: number,
+    block: boolean,
+    writable: boolean,
   ): Coroutine;
   /** mmu_lock held for writing; dropped and retaken between chunks if `mayBlock`. */
   kvmUnmapGfnRange(ctx: Context, vm: number, start: number, end: number, mayBlock: boolean): Coroutine<void>;
@@ -200,41 +233,6 @@ export interface Kernel {
   tlbFlushGuest(ctx: Context, vm: number, start: number, end: number): Coroutine<void>;
   tlbFlushHost(ctx: Context, pfn: number): Coroutine<void>;
 }
-
-/** The choices that the kernel model names by version; the defaults are v6.18's. */
-export interface KernelRules {
-  /** 3.3: v5.19+ exclusive bit, v5.9 (refs == 1), v5.8 (maps == 1). */
-  readonly wpReuse: 'v5.19' | 'v5.9' | 'v5.8';
-  /** 3.17 step 5. */
-  readonly numaBusy: 'v5.16' | 'v5.17' | 'v6.10' | 'v6.19';
-  /** 3.10.1 3b. */
-  readonly gupHonorsNuma: 'v6.0' | 'v6.1' | 'v6.8';
-  /** 3.14: one notifier pair per VMA, or two (through 6.13). */
-  readonly splitNotifierPairs: 1 | 2;
-  /** 3.11: v6.8+ splits unmap and move loops; v6.1 has one loop. */
-  readonly migrateLoops: 'v6.1' | 'v6.8';
-  /** 3.16 steps 3 to 6: stable search before the checksum (through 6.8) or after. */
-  readonly ksmChecksumFirst: boolean;
-  /** 3.21 step 6: sequence sampled after the unlock (before v6.3). */
-  readonly seqAfterUnlock: boolean;
-  /** 3.30: A14's teardown, or the one posted in 2022. */
-  readonly pkvmTeardown: 'A14' | 'v2022';
-  /** is_protected_kvm_enabled(): EL2 owns stage 2 of every VM, the host's too. */
-  readonly protectedKvm: boolean;
-}
-
-/** v6.18. */
-export const RULES_V6_18: KernelRules = {
-  wpReuse: 'v5.19',
-  numaBusy: 'v6.10',
-  gupHonorsNuma: 'v6.8',
-  splitNotifierPairs: 1,
-  migrateLoops: 'v6.8',
-  ksmChecksumFirst: true,
-  seqAfterUnlock: false,
-  pkvmTeardown: 'A14',
-  protectedKvm: false,
-};
 
 /** MAX_GATHER_BATCH: folios that an mmu_gather holds before it must flush and free them. */
 export const GATHER_FOLIOS = 510;
@@ -342,7 +340,13 @@ export class Context {
   gupWritable = false;
 
   constructor(
-    m: Machine, kernel: Kernel, probe: Probe, events: EventWriter, actor: number, node: number, seed: number,
+    m: Machine,
+    kernel: Kernel,
+    probe: Probe,
+    events: EventWriter,
+    actor: number,
+    node: number,
+    seed: number,
     clock: () => number = noClock,
   ) {
     this.m = m;

@@ -57,7 +57,8 @@ export const isProtnone = (entry: number): boolean => (entry & (PTE_PRESENT | PT
 export const isWritable = (entry: number): boolean => (entry & PTE_WRITE) !== 0 && isPresent(entry);
 export const isDirty = (entry: number): boolean => (entry & PTE_DIRTY) !== 0 && isPresent(entry);
 export const isSpecial = (entry: number): boolean => (entry & PTE_SPECIAL) !== 0 && isPresent(entry);
-export const isSwapType = (entry: number): boolean => entry !== 0 && !isPresent(entry) && (entry & PMD_INVALID) !== PMD_TABLE;
+export const isSwapType = (entry: number): boolean =>
+  entry !== 0 && !isPresent(entry) && (entry & PMD_INVALID) !== PMD_TABLE;
 export const swapType = (entry: number): number => (isSwapType(entry) ? (entry >> 2) & 7 : 0);
 export const isMigrationEntry = (entry: number): boolean => {
   const type = swapType(entry);

@@ -576,8 +576,7 @@ export const statsBase = (m: Machine, actor: number): number => m.statsAt + acto
 export const cpuWord = (m: Machine, cpu: number, field: number): number => m.cpusAt + cpu * CPU_WORDS + field;
 export const tlbBase = (m: Machine, cpu: number): number => m.tlbsAt + cpu * (m.tlbMask + 1) * 2;
 export const nodeWord = (m: Machine, node: number, field: number): number => m.nodesAt + node * NODE_WORDS + field;
-export const blockWord = (m: Machine, block: number, field: number): number =>
-  m.blocksAt + block * BLOCK_WORDS + field;
+export const blockWord = (m: Machine, block: number, field: number): number => m.blocksAt + block * BLOCK_WORDS + field;
 /** A field of struct page: PAGE_*. */
 export const pageWord = (m: Machine, pfn: number, field: number): number => m.framesAt + (pfn << PAGE_SHIFT) + field;
 export const mmWord = (m: Machine, mm: number, field: number): number => m.mmsAt + mm * m.mmWords + field;

@@ -8,7 +8,15 @@
 import type { Context, Coroutine } from './context.js';
 import { reads, writes } from './effects.js';
 import {
-  CPU_MAILBOX, MAIL_ARGS, MAIL_FUNCTION, MAIL_LAMPORT, MAIL_RESULT, MAIL_RESULT2, MAIL_STATE, MAIL_VCPU, cpuWord,
+  CPU_MAILBOX,
+  MAIL_ARGS,
+  MAIL_FUNCTION,
+  MAIL_LAMPORT,
+  MAIL_RESULT,
+  MAIL_RESULT2,
+  MAIL_STATE,
+  MAIL_VCPU,
+  cpuWord,
 } from './layout.js';
 import { fetchAdd, get, readOnce, set, writeOnce } from '#words';
 import { waitWhile, wake } from './wait.js';
@@ -24,7 +32,13 @@ export const CPU_BELL = CPU_MAILBOX + 16;
  * @returns the result word; the second one is left in `ctx.accessValue`
  */
 export function* call(
-  ctx: Context, server: number, functionId: number, a: number, b: number, c: number, d: number,
+  ctx: Context,
+  server: number,
+  functionId: number,
+  a: number,
+  b: number,
+  c: number,
+  d: number,
 ): Coroutine {
   const { m, words } = ctx;
   const slot = cpuWord(m, ctx.actor, CPU_MAILBOX);

@@ -11,23 +11,68 @@ import { type Machine, statsBase } from './layout.js';
 
 /** The operations counted, in the order of the report's `ops`. */
 export const STATS = [
-  'accesses', 'tlb_hits', 'tlb_misses', 'host_accesses', 'faults', 'stage2_faults', 'stage2_retries', 'stage2_maps',
-  'pins', 'unpins', 'pin_failures', 'hypercalls', 'messages', 'notifier_starts', 'notifier_ends', 'ipis', 'tlb_flushes',
-  'wp_copies', 'wp_reuses', 'numa_hint_faults', 'numa_scans', 'ksm_pages_scanned', 'ksm_merged', 'ksm_refused',
-  'ksm_broken', 'khugepaged_scans', 'khugepaged_refused', 'migrate_failures', 'alloc_failures', 'page_allocs',
-  'page_frees', 'divergences', 'lost_records', 'passes', 'sigbus', 'enomem', 'host_stage2_faults', 'thp_faults',
-  'thp_split_page_failed', 'waits', 'sleeps', 'guest_reads', 'guest_writes', 'zero_pages_merged', 'thp_split_pages',
+  'accesses',
+  'tlb_hits',
+  'tlb_misses',
+  'host_accesses',
+  'faults',
+  'stage2_faults',
+  'stage2_retries',
+  'stage2_maps',
+  'pins',
+  'unpins',
+  'pin_failures',
+  'hypercalls',
+  'messages',
+  'notifier_starts',
+  'notifier_ends',
+  'ipis',
+  'tlb_flushes',
+  'wp_copies',
+  'wp_reuses',
+  'numa_hint_faults',
+  'numa_scans',
+  'ksm_pages_scanned',
+  'ksm_merged',
+  'ksm_refused',
+  'ksm_broken',
+  'khugepaged_scans',
+  'khugepaged_refused',
+  'migrate_failures',
+  'alloc_failures',
+  'page_allocs',
+  'page_frees',
+  'divergences',
+  'lost_records',
+  'passes',
+  'sigbus',
+  'enomem',
+  'host_stage2_faults',
+  'thp_faults',
+  'thp_split_page_failed',
+  'waits',
+  'sleeps',
+  'guest_reads',
+  'guest_writes',
+  'zero_pages_merged',
+  'thp_split_pages',
   'guest_exits',
 ] as const;
 export type StatName = (typeof STATS)[number];
 
 /** STAT.accesses and so on: the counter's number. */
-export const STAT = Object.freeze(
-  Object.fromEntries(STATS.map((name, index) => [name, index])),
-) as Readonly<Record<StatName, number>>;
+export const STAT = Object.freeze(Object.fromEntries(STATS.map((name, index) => [name, index]))) as Readonly<
+  Record<StatName, number>
+>;
 
 export const MECHANISM_COUNTER_NAMES = [
-  'notifier_starts', 'pinned_hit', 'stage2_unmaps', 'stage2_unmaps_pinned', 'pages_moved', 'backed_out', 'attempts',
+  'notifier_starts',
+  'pinned_hit',
+  'stage2_unmaps',
+  'stage2_unmaps_pinned',
+  'pages_moved',
+  'backed_out',
+  'attempts',
 ] as const;
 export const MECHANISM_COUNTERS = 8;
 export const MC_NOTIFIER_STARTS = 0;
@@ -40,8 +85,18 @@ export const MC_ATTEMPTS = 6;
 
 /** Operations whose latency is measured, by the host's clock in real-thread runs. */
 export const LATENCIES = [
-  'stage2_fault', 'host_fault', 'pin', 'unpin', 'hypercall', 'notifier', 'migrate', 'collapse', 'ksm_page', 'zap',
-  'mprotect', 'numa_scan',
+  'stage2_fault',
+  'host_fault',
+  'pin',
+  'unpin',
+  'hypercall',
+  'notifier',
+  'migrate',
+  'collapse',
+  'ksm_page',
+  'zap',
+  'mprotect',
+  'numa_scan',
 ] as const;
 export const LATENCY_BUCKETS = 64;
 
@@ -61,9 +116,9 @@ export function countMechanism(m: Machine, actor: number, mechanism: number, cou
 }
 
 /** LATENCY.pin and so on: the histogram's number. */
-export const LATENCY = Object.freeze(
-  Object.fromEntries(LATENCIES.map((name, index) => [name, index])),
-) as Readonly<Record<(typeof LATENCIES)[number], number>>;
+export const LATENCY = Object.freeze(Object.fromEntries(LATENCIES.map((name, index) => [name, index]))) as Readonly<
+  Record<(typeof LATENCIES)[number], number>
+>;
 
 /** The longest of each, in nanoseconds, behind the histograms. */
 export const STATS_LATENCY_MAX_AT = STATS_LATENCIES_AT + 16 * LATENCY_BUCKETS;
@@ -110,7 +165,7 @@ export interface LatencySummary {
 
 /** Reads histogram LATENCY.<name> of all actors. p50 and p99 are upper edges of their buckets, at most the maximum. */
 export function readLatency(m: Machine, latency: number): LatencySummary {
-  const buckets = new Array<number>(LATENCY_BUCKETS).fill(0);
+  const buckets = Array.from({ length: LATENCY_BUCKETS }, () => 0);
   let count = 0;
   let max = 0;
   for (let actor = 0; actor < m.cpus; actor++) {
@@ -130,5 +185,7 @@ export function readLatency(m: Machine, latency: number): LatencySummary {
     }
     return max;
   };
-  return count === 0 ? { count: 0, p50: 0, p99: 0, max: 0 } : { count, p50: percentile(0.5), p99: percentile(0.99), max };
+  return count === 0
+    ? { count: 0, p50: 0, p99: 0, max: 0 }
+    : { count, p50: percentile(0.5), p99: percentile(0.99), max };
 }

@@ -61,7 +61,14 @@ export function tlbRemove(m: Machine, cpu: number, tag: number): boolean {
 }
 
 /** Removes all entries of [start, end) of a space from the TLB of `cpu`. */
-export function tlbRemoveRange(m: Machine, cpu: number, guest: boolean, space: number, start: number, end: number): void {
+export function tlbRemoveRange(
+  m: Machine,
+  cpu: number,
+  guest: boolean,
+  space: number,
+  start: number,
+  end: number,
+): void {
   if (end - start <= m.tlbMask) {
     for (let page = start; page < end; page++) tlbRemove(m, cpu, tlbTag(guest, space, page));
     return;

@@ -20,7 +20,7 @@ export const WAITERS = 1 << 31;
 export const lockValue = (word: number): number => word & 0x7fffffff;
 
 const slotOf = (m: Machine, word: number): number =>
-  m.waitTableAt + (Math.imul(word, 0x9e3779b1) >>> 22) % WAIT_TABLE_WORDS;
+  m.waitTableAt + ((Math.imul(word, 0x9e3779b1) >>> 22) % WAIT_TABLE_WORDS);
 
 /** Registers `worker` as a sleeper for `word`. */
 export function registerSleeper(m: Machine, word: number, worker: number): void {

@@ -6,9 +6,26 @@ import { ENOMEM } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, reads, releases, updates } from '../machine/effects.js';
 import {
-  ANON_VMA_HEAD, ANON_VMA_MM, ANON_VMA_POOL_HEAD, ANON_VMA_POOL_NEXT, ANON_VMA_REFS, ANON_VMA_RWSEM, AVC_ANON_VMA, AVC_NEXT,
-  AVC_POOL_HEAD, AVC_VMA, AVC_VMA_NEXT, GLOBAL_ANON_VMA_POOL_LOCK, VMA_ANON_VMA, VMA_AVC, VMA_MM, anonVmaWord, avcWord,
-  globalLock, globalWord, vmaWord,
+  ANON_VMA_HEAD,
+  ANON_VMA_MM,
+  ANON_VMA_POOL_HEAD,
+  ANON_VMA_POOL_NEXT,
+  ANON_VMA_REFS,
+  ANON_VMA_RWSEM,
+  AVC_ANON_VMA,
+  AVC_NEXT,
+  AVC_POOL_HEAD,
+  AVC_VMA,
+  AVC_VMA_NEXT,
+  GLOBAL_ANON_VMA_POOL_LOCK,
+  VMA_ANON_VMA,
+  VMA_AVC,
+  VMA_MM,
+  anonVmaWord,
+  avcWord,
+  globalLock,
+  globalWord,
+  vmaWord,
 } from '../machine/layout.js';
 import { contended } from '../machine/wait.js';
 import { LOCK_ANON_VMA, LOCK_POOL } from '../locks/classes.js';

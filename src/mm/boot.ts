@@ -3,17 +3,43 @@
  */
 import { PG_RESERVED } from '../machine/abi.js';
 import {
-  ANON_VMA_POOL_HEAD, ANON_VMA_POOL_NEXT, AVC_NEXT, AVC_POOL_HEAD, CPU_NODE, KHUGEPAGED_MAX_PTES_NONE,
-  KHUGEPAGED_MAX_PTES_SHARED, KHUGEPAGED_MAX_PTES_SWAP, KSM_NODE_NEXT, KSM_NODE_POOL_HEAD, KSM_RUN, KSM_SMART_SCAN,
-  MM_MEMLOCK_LIMIT, type Machine, PAGE_FLAGS, PAGE_REFS, S2_POOL_FREE, S2_POOL_HEAD, TABLE_POOL_FREE, TABLE_POOL_HEAD,
-  TABLE_POOL_NEXT, THP_ENABLED, THP_USE_ZERO_PAGE, anonVmaWord, avcWord, cpuWord, globalWord, ksmNodeWord, mmWord,
-  pageWord, s2TableWord, tableWord,
+  ANON_VMA_POOL_HEAD,
+  ANON_VMA_POOL_NEXT,
+  AVC_NEXT,
+  AVC_POOL_HEAD,
+  CPU_NODE,
+  KHUGEPAGED_MAX_PTES_NONE,
+  KHUGEPAGED_MAX_PTES_SHARED,
+  KHUGEPAGED_MAX_PTES_SWAP,
+  KSM_NODE_NEXT,
+  KSM_NODE_POOL_HEAD,
+  KSM_RUN,
+  KSM_SMART_SCAN,
+  MM_MEMLOCK_LIMIT,
+  type Machine,
+  PAGE_FLAGS,
+  PAGE_REFS,
+  S2_POOL_FREE,
+  S2_POOL_HEAD,
+  TABLE_POOL_FREE,
+  TABLE_POOL_HEAD,
+  TABLE_POOL_NEXT,
+  THP_ENABLED,
+  THP_USE_ZERO_PAGE,
+  anonVmaWord,
+  avcWord,
+  cpuWord,
+  globalWord,
+  ksmNodeWord,
+  mmWord,
+  pageWord,
+  s2TableWord,
+  tableWord,
 } from '../machine/layout.js';
 import { giveFrame } from './page-alloc.js';
 
 /** The node that CPU `cpu` stands on. */
-export const nodeOfCpu = (m: Machine, cpu: number): number =>
-  m.config.cpuNodes[cpu] ?? cpu % m.nodes;
+export const nodeOfCpu = (m: Machine, cpu: number): number => m.config.cpuNodes[cpu] ?? cpu % m.nodes;
 
 /** Lays out free lists, pools and default knobs. Frame 0 is the zero page; it is never free. */
 export function bootMachine(m: Machine): void {

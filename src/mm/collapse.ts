@@ -7,7 +7,17 @@ import { MECH_KHUGEPAGED, MMU_NOTIFY_CLEAR, PG_UPTODATE, VM_WRITE } from '../mac
 import { type Context, type Coroutine, REF_ALLOC, REF_MAP } from '../machine/context.js';
 import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
 import {
-  PMD_HUGE, PTE_DIRTY, PTE_PRESENT, PTE_WRITE, PTE_YOUNG, entryPfn, isNone, isPresent, isSpecial, isTable, mkEntry,
+  PMD_HUGE,
+  PTE_DIRTY,
+  PTE_PRESENT,
+  PTE_WRITE,
+  PTE_YOUNG,
+  entryPfn,
+  isNone,
+  isPresent,
+  isSpecial,
+  isTable,
+  mkEntry,
 } from '../machine/entries.js';
 import { PAGE_CONTENT, PAGE_FLAGS, pageWord, pmdWord, ptlOf, pteWord } from '../machine/layout.js';
 import { MC_ATTEMPTS, MC_BACKED_OUT, MC_PAGES_MOVED, countMechanism } from '../machine/stats.js';
@@ -20,10 +30,27 @@ import { holds } from '../locks/held.js';
 import { mmapReadLock, mmapReadUnlock, mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from '../locks/vma-lock.js';
 import { get, peek, readOnce, set, writeOnce, xchg } from '#words';
 import { anonVmaLockWrite, anonVmaUnlockWrite } from './anon-vma.js';
-import { folioMaps, folioOf, folioPut, folioRefs, folioTestLarge, mapsWord, pageNode, refSubAndTest, refsWord } from './folio.js';
 import {
-  SCAN_ALLOC_HUGE_PAGE_FAIL, SCAN_DEL_PAGE_LRU, SCAN_PAGE_COUNT, SCAN_PAGE_LOCK, SCAN_PMD_NULL, SCAN_PTE_NON_PRESENT,
-  SCAN_SUCCEED, SCAN_VMA_CHECK, SCAN_VMA_NULL,
+  folioMaps,
+  folioOf,
+  folioPut,
+  folioRefs,
+  folioTestLarge,
+  mapsWord,
+  pageNode,
+  refSubAndTest,
+  refsWord,
+} from './folio.js';
+import {
+  SCAN_ALLOC_HUGE_PAGE_FAIL,
+  SCAN_DEL_PAGE_LRU,
+  SCAN_PAGE_COUNT,
+  SCAN_PAGE_LOCK,
+  SCAN_PMD_NULL,
+  SCAN_PTE_NON_PRESENT,
+  SCAN_SUCCEED,
+  SCAN_VMA_CHECK,
+  SCAN_VMA_NULL,
 } from './khugepaged.js';
 import { allocPages, freeFolio } from './page-alloc.js';
 import { pgtableDeposit, pmdLock } from './pgtable.js';
@@ -158,7 +185,8 @@ function* collapseLocked(ctx: Context, mm: number, vpn: number, head: number): C
   set(words, flagsAt, get(words, flagsAt) | PG_UPTODATE);
   folioAddNewAnonRmap(ctx, head, anonVma, mm, vpn);
   const entry =
-    mkEntry(head, PMD_HUGE | PTE_PRESENT | PTE_YOUNG | PTE_DIRTY) | ((vmaFlags(ctx, vma) & VM_WRITE) !== 0 ? PTE_WRITE : 0);
+    mkEntry(head, PMD_HUGE | PTE_PRESENT | PTE_YOUNG | PTE_DIRTY) |
+    ((vmaFlags(ctx, vma) & VM_WRITE) !== 0 ? PTE_WRITE : 0);
   const last = yield* pmdLock(ctx, mm, vpn);
   yield* folioAddLru(ctx, head);
   pgtableDeposit(ctx, mm, vpn, table);
@@ -278,4 +306,3 @@ function lastOfFolio(ctx: Context, table: number, vpn: number, i: number, folio:
   }
   return true;
 }
-

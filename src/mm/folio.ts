@@ -6,12 +6,25 @@
  * that maps the page. GUP-fast, which holds neither, uses the marked form in gup.ts.
  */
 import {
-  COMPOUND_HEAD, COMPOUND_TAIL, GUP_PIN_COUNTING_BIAS, MAPPING_ANON, MAPPING_KSM, PG_ANON_EXCLUSIVE,
+  COMPOUND_HEAD,
+  COMPOUND_TAIL,
+  GUP_PIN_COUNTING_BIAS,
+  MAPPING_ANON,
+  MAPPING_KSM,
+  PG_ANON_EXCLUSIVE,
 } from '../machine/abi.js';
 import { type Context, type Coroutine } from '../machine/context.js';
 import { updates } from '../machine/effects.js';
 import {
-  PAGE_COMPOUND, PAGE_FLAGS, PAGE_INDEX, PAGE_LARGE_MAPS, PAGE_MAPPING, PAGE_MAPS, PAGE_PINCOUNT, PAGE_REFS, pageWord,
+  PAGE_COMPOUND,
+  PAGE_FLAGS,
+  PAGE_INDEX,
+  PAGE_LARGE_MAPS,
+  PAGE_MAPPING,
+  PAGE_MAPS,
+  PAGE_PINCOUNT,
+  PAGE_REFS,
+  pageWord,
 } from '../machine/layout.js';
 import { cmpxchg, fetchAdd, fetchAnd, fetchOr, get, readOnce, set } from '#words';
 import { freeFolio } from './page-alloc.js';

@@ -1,16 +1,29 @@
 /**
  * khugepaged and MADV_COLLAPSE for anonymous memory (mm/khugepaged.c, v6.18; kernel-model 3.15).
  */
-import {
-  EAGAIN, EINVAL, ENOMEM, PG_LRU, PG_MAYBE_SHARED, VM_HUGEPAGE, VM_NOHUGEPAGE,
-} from '../machine/abi.js';
+import { EAGAIN, EINVAL, ENOMEM, PG_LRU, PG_MAYBE_SHARED, VM_HUGEPAGE, VM_NOHUGEPAGE } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { LOCAL, reads, releases } from '../machine/effects.js';
 import { PTE_UFFD_WP, PTE_YOUNG, entryPfn, isHuge, isNone, isPresent, isSpecial } from '../machine/entries.js';
 import {
-  CPU_IRQS_OFF, KHUGEPAGED_MAX_PTES_NONE, KHUGEPAGED_MAX_PTES_SHARED, KHUGEPAGED_MAX_PTES_SWAP, KHUGEPAGED_SCAN_ADDRESS,
-  KHUGEPAGED_SCAN_MM, MMF_EXITING, MM_FLAGS, MM_KHUGEPAGED_SLOT, PAGE_MAPPING, THP_ENABLED, cpuWord, globalWord, mmWord, pageWord,
-  pmdWord, ptlOf, pteWord,
+  CPU_IRQS_OFF,
+  KHUGEPAGED_MAX_PTES_NONE,
+  KHUGEPAGED_MAX_PTES_SHARED,
+  KHUGEPAGED_MAX_PTES_SWAP,
+  KHUGEPAGED_SCAN_ADDRESS,
+  KHUGEPAGED_SCAN_MM,
+  MMF_EXITING,
+  MM_FLAGS,
+  MM_KHUGEPAGED_SLOT,
+  PAGE_MAPPING,
+  THP_ENABLED,
+  cpuWord,
+  globalWord,
+  mmWord,
+  pageWord,
+  pmdWord,
+  ptlOf,
+  pteWord,
 } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { contended, lockValue } from '../machine/wait.js';
@@ -21,7 +34,15 @@ import { folioLockWord, folioTestLocked, spinUnlock } from '../locks/exclusive.j
 import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
 import { get, peek, readOnce, set } from '#words';
 import {
-  flagsWord, folioMaps, folioMapping, folioOf, folioRefs, folioTestLarge, mapsWord, mappingIsAnon, refsWord,
+  flagsWord,
+  folioMaps,
+  folioMapping,
+  folioOf,
+  folioRefs,
+  folioTestLarge,
+  mapsWord,
+  mappingIsAnon,
+  refsWord,
 } from './folio.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { findVma, findVmaFrom, vmaEnd, vmaFlags, vmaStart } from './vma.js';
@@ -170,7 +191,10 @@ export function* khugepagedScan(ctx: Context, pages: number): Coroutine {
     // the cursor is khugepaged's own
     const mm = get(words, mmAt);
     let vpn = get(words, addressAt);
-    if (peek(words, mmWord(m, mm, MM_KHUGEPAGED_SLOT)) === 0 || (peek(words, mmWord(m, mm, MM_FLAGS)) & MMF_EXITING) !== 0) {
+    if (
+      peek(words, mmWord(m, mm, MM_KHUGEPAGED_SLOT)) === 0 ||
+      (peek(words, mmWord(m, mm, MM_FLAGS)) & MMF_EXITING) !== 0
+    ) {
       set(words, mmAt, (mm + 1) % m.mms);
       set(words, addressAt, 0);
       visited++;
@@ -235,7 +259,10 @@ export function* madviseCollapse(ctx: Context, mm: number, vpn: number): Corouti
   if (status === SCAN_SUCCEED || status === SCAN_PMD_MAPPED) return 0;
   // madvise_collapse_errno()
   if (status === SCAN_ALLOC_HUGE_PAGE_FAIL) return -ENOMEM;
-  return status === SCAN_PAGE_COUNT || status === SCAN_PAGE_LOCK || status === SCAN_PAGE_LRU || status === SCAN_DEL_PAGE_LRU
+  return status === SCAN_PAGE_COUNT ||
+    status === SCAN_PAGE_LOCK ||
+    status === SCAN_PAGE_LRU ||
+    status === SCAN_DEL_PAGE_LRU
     ? -EAGAIN
     : -EINVAL;
 }

@@ -2,26 +2,54 @@
  * Merging one page (mm/ksm.c: write_protect_page, replace_page, try_to_merge_one_page, v6.18; kernel-model 3.16 steps 7, 8).
  * write_protect_page calls the notifier before it knows anything of the page: the thread's complaint.
  */
-import {
-  EFAULT, MAPPING_KSM, MMU_NOTIFY_CLEAR, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_SWAPCACHE,
-} from '../machine/abi.js';
+import { EFAULT, MAPPING_KSM, MMU_NOTIFY_CLEAR, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_SWAPCACHE } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_MAP } from '../machine/context.js';
 import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
 import {
-  PTE_DIRTY, PTE_PRESENT, PTE_SPECIAL, PTE_WRITE, PTE_YOUNG, entryPfn, isPresent, isSpecial, mkEntry,
+  PTE_DIRTY,
+  PTE_PRESENT,
+  PTE_SPECIAL,
+  PTE_WRITE,
+  PTE_YOUNG,
+  entryPfn,
+  isPresent,
+  isSpecial,
+  mkEntry,
 } from '../machine/entries.js';
 import {
-  KSM_ZERO_PAGES, MM_TLB_FLUSH_PENDING, PAGE_CONTENT, PAGE_MAPPING, globalWord, mmWord, pageWord, pteWord, ptlOf,
+  KSM_ZERO_PAGES,
+  MM_TLB_FLUSH_PENDING,
+  PAGE_CONTENT,
+  PAGE_MAPPING,
+  globalWord,
+  mmWord,
+  pageWord,
+  pteWord,
+  ptlOf,
 } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { LOCK_PTL } from '../locks/classes.js';
 import { folioLockWord, folioTrylock, folioUnlock, spinUnlock } from '../locks/exclusive.js';
-import { get, readOnce, set, writeOnce, xchg } from '#words';
+import { fetchAdd, readOnce, writeOnce, xchg } from '#words';
 import {
-  ZERO_PFN, clearFlag, flagsWord, folioMapping, folioMaps, folioMaybeDmaPinned, folioOf, folioPut, folioRefs,
-  folioTestLarge, mappingIsAnon, mapsWord, pinsWord, refAdd, refsWord, setFlag,
+  ZERO_PFN,
+  clearFlag,
+  flagsWord,
+  folioMapping,
+  folioMaps,
+  folioMaybeDmaPinned,
+  folioOf,
+  folioPut,
+  folioRefs,
+  folioTestLarge,
+  mappingIsAnon,
+  mapsWord,
+  pinsWord,
+  refAdd,
+  refsWord,
+  setFlag,
 } from './folio.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { folioChangeRmapPte } from './rmap.js';
@@ -69,7 +97,8 @@ export function* writeProtectPte(ctx: Context, mm: number, vpn: number, pfn: num
     const maps = folioMaps(ctx, pfn);
     if (--ctx.quantum < 0) yield reads(refsWord(ctx, pfn));
     // maps + ksmd's own + swapcache: anything more is somebody who may write (O_DIRECT, a pin)
-    if (folioRefs(ctx, pfn) !== maps + 1 + ((flags & PG_SWAPCACHE) !== 0 ? 1 : 0)) return yield* restore(ctx, mm, vpn, pteAt, entry);
+    if (folioRefs(ctx, pfn) !== maps + 1 + ((flags & PG_SWAPCACHE) !== 0 ? 1 : 0))
+      return yield* restore(ctx, mm, vpn, pteAt, entry);
     if (exclusive) {
       // folio_try_share_anon_rmap_pte(): GUP-fast sees the cleared PTE, or we see its pin
       if (--ctx.quantum < 0) yield reads(pinsWord(ctx, pfn));
@@ -102,7 +131,13 @@ function* restore(ctx: Context, mm: number, vpn: number, pteAt: number, entry: n
  * @returns 0 or -EFAULT
  */
 export function* replacePage(
-  ctx: Context, mm: number, _vma: number, vpn: number, pfn: number, kpage: number, orig: number,
+  ctx: Context,
+  mm: number,
+  _vma: number,
+  vpn: number,
+  pfn: number,
+  kpage: number,
+  orig: number,
 ): Coroutine {
   const { m, words } = ctx;
   yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, vpn, vpn + 1, MMU_NOTIFY_CLEAR, true);
@@ -117,7 +152,9 @@ export function* replacePage(
       if (kpage === ZERO_PFN) {
         // dirty marks the zero page as placed by KSM (v6.6+)
         entry = mkEntry(ZERO_PFN, PTE_PRESENT | PTE_SPECIAL | PTE_DIRTY);
-        set(words, globalWord(m, KSM_ZERO_PAGES), get(words, globalWord(m, KSM_ZERO_PAGES)) + 1);
+        const zeroPages = globalWord(m, KSM_ZERO_PAGES);
+        if (--ctx.quantum < 0) yield updates(zeroPages);
+        fetchAdd(words, zeroPages, 1);
         countStat(m, ctx.actor, STAT.zero_pages_merged, 1);
       } else {
         entry = mkEntry(kpage, entry);
@@ -151,7 +188,12 @@ export function* replacePage(
  * @returns 0 or -EFAULT
  */
 export function* tryToMergeOnePage(
-  ctx: Context, mm: number, vma: number, vpn: number, pfn: number, kpage: number,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  vpn: number,
+  pfn: number,
+  kpage: number,
 ): Coroutine {
   const { m, words } = ctx;
   if (pfn === kpage) return 0;

@@ -8,9 +8,27 @@ import { MAPPING_KSM } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_TEMP } from '../machine/context.js';
 import { LOCAL, acquires, reads, releases, updates } from '../machine/effects.js';
 import {
-  KSM_ITEM_ANON_VMA, KSM_ITEM_NEXT, KSM_ITEM_NODE, KSM_ITEM_STATE, KSM_ITEM_UNSTABLE_CONTENT, KSM_ITEM_UNSTABLE_NEXT,
-  KSM_NODE_CONTENT, KSM_NODE_COUNT, KSM_NODE_HLIST, KSM_NODE_KPFN, KSM_NODE_NEXT, KSM_NODE_POOL_HEAD, KSM_NODE_STATE,
-  KSM_PAGES_SHARED, KSM_PAGES_SHARING, KSM_SCAN_SEQNR, type Machine, PAGE_MAPPING, globalWord, ksmItemWord, ksmNodeWord,
+  KSM_ITEM_ANON_VMA,
+  KSM_ITEM_NEXT,
+  KSM_ITEM_NODE,
+  KSM_ITEM_STATE,
+  KSM_ITEM_UNSTABLE_CONTENT,
+  KSM_ITEM_UNSTABLE_NEXT,
+  KSM_NODE_CONTENT,
+  KSM_NODE_COUNT,
+  KSM_NODE_HLIST,
+  KSM_NODE_KPFN,
+  KSM_NODE_NEXT,
+  KSM_NODE_POOL_HEAD,
+  KSM_NODE_STATE,
+  KSM_PAGES_SHARED,
+  KSM_PAGES_SHARING,
+  KSM_SCAN_SEQNR,
+  type Machine,
+  PAGE_MAPPING,
+  globalWord,
+  ksmItemWord,
+  ksmNodeWord,
   pageWord,
 } from '../machine/layout.js';
 import { contended } from '../machine/wait.js';
@@ -167,7 +185,8 @@ export function unstableTreeSearchInsert(ctx: Context, item: number, content: nu
   const { m, words } = ctx;
   const bucket = m.ksmUnstableAt + bucketOf(m, content);
   for (let next = get(words, bucket); next !== 0; next = get(words, ksmItemWord(m, next - 1, KSM_ITEM_UNSTABLE_NEXT))) {
-    if (next - 1 !== item && get(words, ksmItemWord(m, next - 1, KSM_ITEM_UNSTABLE_CONTENT)) === content) return next - 1;
+    if (next - 1 !== item && get(words, ksmItemWord(m, next - 1, KSM_ITEM_UNSTABLE_CONTENT)) === content)
+      return next - 1;
   }
   set(words, ksmItemWord(m, item, KSM_ITEM_STATE), ITEM_UNSTABLE);
   set(words, ksmItemWord(m, item, KSM_ITEM_NODE), get(words, globalWord(m, KSM_SCAN_SEQNR)));

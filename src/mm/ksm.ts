@@ -2,43 +2,58 @@
  * ksmd (mm/ksm.c, v6.18; kernel-model 3.16): scans mergeable VMAs page by page under ksm_thread_mutex, and what one page goes
  * through: smart scan, checksum, zero page, stable tree, unstable tree.
  */
-import {
-  ENOMEM, FAULT_FLAG_REMOTE, FAULT_FLAG_UNSHARE, MECH_KSM, VM_FAULT_OOM, VM_MERGEABLE,
-} from '../machine/abi.js';
+import { MECH_KSM } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_TEMP } from '../machine/context.js';
-import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
+import { acquires, reads, releases, writes } from '../machine/effects.js';
+import { annotationOwner } from '../machine/entries.js';
 import {
-  PTE_DIRTY, annotationOwner, entryPfn, isHuge, isPresent, isSpecial, isTable, isTransHuge,
-} from '../machine/entries.js';
-import {
-  GLOBAL_KSM_THREAD_MUTEX, KSM_ITEM_AGE, KSM_ITEM_ANON_VMA, KSM_ITEM_CHECKSUM, KSM_ITEM_NODE, KSM_ITEM_REMAINING_SKIPS,
-  KSM_ITEM_STATE, KSM_SCAN_ADDRESS, KSM_SCAN_MM, KSM_SMART_SCAN, KSM_USE_ZERO_PAGES, MMF_EXITING, MM_FLAGS, MM_KSM_SLOT,
-  PAGE_CONTENT, PAGE_HOST_S2, PAGE_MAPPING, globalLock, globalWord, ksmItem, ksmItemWord, mmWord, pageWord, pmdLockOf,
-  pmdWord, pteWord, ptlOf,
+  GLOBAL_KSM_THREAD_MUTEX,
+  KSM_ITEM_ANON_VMA,
+  KSM_ITEM_CHECKSUM,
+  KSM_ITEM_NODE,
+  KSM_ITEM_STATE,
+  KSM_SCAN_ADDRESS,
+  KSM_SCAN_MM,
+  KSM_USE_ZERO_PAGES,
+  MM_KSM_SLOT,
+  PAGE_CONTENT,
+  PAGE_HOST_S2,
+  PAGE_MAPPING,
+  globalLock,
+  globalWord,
+  ksmItem,
+  ksmItemWord,
+  mmWord,
+  pageWord,
 } from '../machine/layout.js';
 import { MC_ATTEMPTS, MC_BACKED_OUT, MC_PAGES_MOVED, STAT, countMechanism, countStat } from '../machine/stats.js';
 import { contended } from '../machine/wait.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
-import { LOCK_KSM_THREAD_MUTEX, LOCK_PMD, LOCK_PTL } from '../locks/classes.js';
-import { folioLock, folioLockWord, folioTrylock, folioUnlock, mutexLock, mutexUnlock, spinUnlock } from '../locks/exclusive.js';
+import { LOCK_KSM_THREAD_MUTEX } from '../locks/classes.js';
+import { folioLock, folioLockWord, folioTrylock, folioUnlock, mutexLock, mutexUnlock } from '../locks/exclusive.js';
 import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
 import { get, peek, readOnce, set, writeOnce } from '#words';
-import {
-  ZERO_PFN, folioMapping, folioOf, folioPut, mappingId, mappingIsAnon, mappingIsKsm, refAdd, refsWord,
-} from './folio.js';
+import { ZERO_PFN, folioMapping, folioOf, folioPut, mappingId, mappingIsKsm } from './folio.js';
 import { tryToMergeOnePage } from './ksm-merge.js';
 import {
-  ITEM_STABLE, endFullScan, removeRmapItemFromTree, removeUnstable, stableTreeAppend, stableTreeInsert, stableTreeSearch,
-  unstableTreeSearchInsert, ITEM_UNSTABLE,
+  ITEM_STABLE,
+  removeRmapItemFromTree,
+  removeUnstable,
+  stableTreeAppend,
+  stableTreeInsert,
+  stableTreeSearch,
+  unstableTreeSearchInsert,
+  ITEM_UNSTABLE,
 } from './ksm-tree.js';
-import { pmdLock, pteOffsetMapLock } from './pgtable.js';
-import { findVma, findVmaFrom, vmaAnonVma, vmaEnd, vmaFlags, vmaStart } from './vma.js';
+import { vmaAnonVma } from './vma.js';
+import { breakCow, findMergeableVma, getMergeablePage } from './ksm-break.js';
+import { scanGetNextRmapItem } from './ksm-scan.js';
 
 /** The checksum of an all-zero page, and of content 0: contents are one word, so the checksum is a mix of it. */
-export const checksumOf = (content: number): number => (Math.imul(content ^ (content >>> 16), 0x45d9f3b) | 0) ^ 0x6b736d;
+export const checksumOf = (content: number): number =>
+  (Math.imul(content ^ (content >>> 16), 0x45d9f3b) | 0) ^ 0x6b736d;
 const ZERO_CHECKSUM = checksumOf(0);
-const AGE_MAX = 255;
 
 /**
  * ksm_do_scan(): up to `pages` pages from where the last batch stopped. Takes ksm_thread_mutex for the batch.
@@ -70,133 +85,6 @@ export function* ksmDoScan(ctx: Context, pages: number): Coroutine {
 function nextItem(ctx: Context): number {
   const { m, words } = ctx;
   return ksmItem(m, get(words, globalWord(m, KSM_SCAN_MM)), get(words, globalWord(m, KSM_SCAN_ADDRESS)) - 1);
-}
-
-/**
- * scan_get_next_rmap_item(): moves the cursor past the next anonymous page of a mergeable VMA and takes a reference to its
- * folio; the page is left in ctx.gupPfn and ctx.ksmPfn.
- * @returns true when a full scan has ended instead
- */
-function* scanGetNextRmapItem(ctx: Context): Coroutine<boolean> {
-  const { m, words } = ctx;
-  const mmAt = globalWord(m, KSM_SCAN_MM);
-  const addressAt = globalWord(m, KSM_SCAN_ADDRESS);
-  for (;;) {
-    const mm = get(words, mmAt);
-    if (mm >= m.mms) {
-      set(words, mmAt, 0);
-      set(words, addressAt, 0);
-      yield* endFullScan(ctx);
-      return true;
-    }
-    if (peek(words, mmWord(m, mm, MM_KSM_SLOT)) !== 0) {
-      yield* mmapReadLock(ctx, mm);
-      // ksm_test_exit() comes after the lock and before the first VMA is looked at (Z31)
-      const exiting = (peek(words, mmWord(m, mm, MM_FLAGS)) & MMF_EXITING) !== 0;
-      const found = exiting ? false : yield* nextAnonPage(ctx, mm, addressAt);
-      yield* mmapReadUnlock(ctx, mm);
-      if (found) return false;
-    }
-    set(words, mmAt, mm + 1);
-    set(words, addressAt, 0);
-  }
-}
-
-function* nextAnonPage(ctx: Context, mm: number, addressAt: number): Coroutine<boolean> {
-  const { m, words } = ctx;
-  for (;;) {
-    const vma = findVmaFrom(ctx, mm, get(words, addressAt));
-    if (vma < 0) return false;
-    if ((vmaFlags(ctx, vma) & VM_MERGEABLE) === 0) {
-      set(words, addressAt, vmaEnd(ctx, vma));
-      continue;
-    }
-    let vpn = Math.max(get(words, addressAt), vmaStart(ctx, vma));
-    const end = vmaEnd(ctx, vma);
-    while (vpn < end) {
-      const pmd = peek(words, pmdWord(m, mm, vpn));
-      if (pmd === 0) {
-        vpn = Math.min(end, (vpn | (m.thpPages - 1)) + 1);
-        continue;
-      }
-      const pfn = yield* folioWalk(ctx, mm, vpn);
-      if (pfn > 0) {
-        const item = ksmItem(m, mm, vpn);
-        ctx.ksmPfn = pfn;
-        ctx.gupPfn = pfn;
-        set(words, addressAt, vpn + 1);
-        countStat(m, ctx.actor, STAT.ksm_pages_scanned, 1);
-        if (!(yield* shouldSkipRmapItem(ctx, item, pfn))) return true;
-        yield* folioPut(ctx, folioOf(ctx, pfn), REF_TEMP);
-      }
-      vpn++;
-    }
-    set(words, addressAt, end);
-  }
-}
-
-/** folio_walk_start() for an anonymous page: its pfn with a reference to its folio, or -1. Under mmap_lock. */
-function* folioWalk(ctx: Context, mm: number, vpn: number): Coroutine {
-  const { m, words } = ctx;
-  const pmdAt = pmdWord(m, mm, vpn);
-  if (--ctx.quantum < 0) yield reads(pmdAt);
-  const pmd = readOnce(words, pmdAt);
-  let pfn = -1;
-  if (isHuge(pmd)) {
-    const lock = yield* pmdLock(ctx, mm, vpn);
-    if (--ctx.quantum < 0) yield reads(pmdAt);
-    const now = readOnce(words, pmdAt);
-    if (isTransHuge(now) && entryPfn(now) !== ZERO_PFN) {
-      pfn = entryPfn(now) + (vpn & (m.thpPages - 1));
-      if (--ctx.quantum < 0) yield updates(refsWord(ctx, entryPfn(now)));
-      refAdd(ctx, entryPfn(now), 1, REF_TEMP);
-    }
-    if (--ctx.quantum < 0) yield releases(lock);
-    spinUnlock(ctx, pmdLockOf(m, mm, vpn), LOCK_PMD);
-    return pfn;
-  }
-  if (!isTable(pmd)) return -1;
-  const table = yield* pteOffsetMapLock(ctx, mm, vpn);
-  if (table < 0) return -1;
-  const pteAt = pteWord(m, table, vpn);
-  if (--ctx.quantum < 0) yield reads(pteAt);
-  const entry = readOnce(words, pteAt);
-  if (isPresent(entry) && !isSpecial(entry)) {
-    const folio = folioOf(ctx, entryPfn(entry));
-    if (--ctx.quantum < 0) yield reads(pageWord(m, folio, PAGE_MAPPING));
-    if (mappingIsAnon(folioMapping(ctx, folio))) {
-      pfn = entryPfn(entry);
-      if (--ctx.quantum < 0) yield updates(refsWord(ctx, folio));
-      refAdd(ctx, folio, 1, REF_TEMP);
-    }
-  }
-  const ptl = ptlOf(m, table);
-  if (--ctx.quantum < 0) yield releases(ptl);
-  spinUnlock(ctx, ptl, LOCK_PTL);
-  return pfn;
-}
-
-/** should_skip_rmap_item() (6.7+): a page that has failed for long is looked at less and less often. */
-function* shouldSkipRmapItem(ctx: Context, item: number, pfn: number): Coroutine<boolean> {
-  const { m, words } = ctx;
-  if (peek(words, globalWord(m, KSM_SMART_SCAN)) === 0) return false;
-  const folio = folioOf(ctx, pfn);
-  if (--ctx.quantum < 0) yield reads(pageWord(m, folio, PAGE_MAPPING));
-  if (mappingIsKsm(folioMapping(ctx, folio))) return false;
-  const ageAt = ksmItemWord(m, item, KSM_ITEM_AGE);
-  const age = get(words, ageAt);
-  if (age !== AGE_MAX) set(words, ageAt, age + 1);
-  // the first scans are needed to get through checksum and trees
-  if (age < 3) return false;
-  const skipsAt = ksmItemWord(m, item, KSM_ITEM_REMAINING_SKIPS);
-  const skips = get(words, skipsAt);
-  if (skips === 0) {
-    set(words, skipsAt, age <= 3 ? 1 : age <= 5 ? 2 : age <= 8 ? 4 : 8);
-    return false;
-  }
-  set(words, skipsAt, skips - 1);
-  yield* removeRmapItemFromTree(ctx, item);
-  return true;
 }
 
 /** A page that the host cannot read (donated to a protected guest): reading it would end in an abort from EL2. */
@@ -309,7 +197,13 @@ function* mergeFromUnstable(ctx: Context, item: number, pfn: number, content: nu
 }
 
 /** try_to_merge_two_pages(): the first becomes a KSM page, the second is merged into it; else the first is broken again. */
-function* tryToMergeTwoPages(ctx: Context, item: number, pfn: number, treeItem: number, treePfn: number): Coroutine<boolean> {
+function* tryToMergeTwoPages(
+  ctx: Context,
+  item: number,
+  pfn: number,
+  treeItem: number,
+  treePfn: number,
+): Coroutine<boolean> {
   if ((yield* tryToMergeWithKsmPage(ctx, item, pfn, -1)) !== 0) return false;
   if ((yield* tryToMergeWithKsmPage(ctx, treeItem, treePfn, pfn)) === 0) return true;
   // failed: the page that is KSM by now goes back to being an ordinary one
@@ -367,81 +261,6 @@ function* appendLocked(ctx: Context, item: number, kfolio: number): Coroutine<vo
   stableTreeAppend(ctx, item, mappingId(folioMapping(ctx, kfolio)));
   if (--ctx.quantum < 0) yield releases(lock);
   folioUnlock(ctx, kfolio);
-}
-
-/** find_mergeable_vma(): under mmap_lock. */
-function findMergeableVma(ctx: Context, mm: number, vpn: number): number {
-  if ((peek(ctx.words, mmWord(ctx.m, mm, MM_FLAGS)) & MMF_EXITING) !== 0) return -1;
-  const vma = findVma(ctx, mm, vpn);
-  if (vma < 0 || (vmaFlags(ctx, vma) & VM_MERGEABLE) === 0 || vmaAnonVma(ctx, vma) === 0) return -1;
-  return vma;
-}
-
-/** get_mergeable_page(): the anonymous page of an item with a reference, or -1. */
-function* getMergeablePage(ctx: Context, item: number): Coroutine {
-  const mm = (item / ctx.m.mmPages) | 0;
-  const vpn = item % ctx.m.mmPages;
-  yield* mmapReadLock(ctx, mm);
-  let pfn = -1;
-  if (findMergeableVma(ctx, mm, vpn) >= 0) pfn = yield* folioWalk(ctx, mm, vpn);
-  yield* mmapReadUnlock(ctx, mm);
-  return pfn;
-}
-
-/** break_cow(): gives the item's page back its own copy. */
-function* breakCow(ctx: Context, item: number): Coroutine<void> {
-  const { m, words } = ctx;
-  const mm = (item / m.mmPages) | 0;
-  const vpn = item % m.mmPages;
-  set(words, ksmItemWord(m, item, KSM_ITEM_ANON_VMA), 0);
-  yield* mmapReadLock(ctx, mm);
-  const vma = findMergeableVma(ctx, mm, vpn);
-  if (vma >= 0) yield* breakKsm(ctx, mm, vma, vpn);
-  yield* mmapReadUnlock(ctx, mm);
-}
-
-/**
- * break_ksm(): unshare faults (v6.2+; Z33 tells why not write faults) until the page is no KSM page. Under mmap_lock.
- * @returns 0 or -ENOMEM
- */
-export function* breakKsm(ctx: Context, mm: number, vma: number, vpn: number): Coroutine {
-  for (;;) {
-    if (!(yield* mapsKsmPage(ctx, mm, vpn))) return 0;
-    const fault = yield* ctx.kernel.handleMmFault(ctx, mm, vma, vpn, FAULT_FLAG_UNSHARE | FAULT_FLAG_REMOTE);
-    if ((fault & VM_FAULT_OOM) !== 0) return -ENOMEM;
-  }
-}
-
-/** Whether the PTE maps a KSM page or a zero page that KSM placed. */
-function* mapsKsmPage(ctx: Context, mm: number, vpn: number): Coroutine<boolean> {
-  const table = yield* pteOffsetMapLock(ctx, mm, vpn);
-  if (table < 0) return false;
-  const pteAt = pteWord(ctx.m, table, vpn);
-  if (--ctx.quantum < 0) yield reads(pteAt);
-  const entry = readOnce(ctx.words, pteAt);
-  let ksm = false;
-  if (isPresent(entry)) {
-    if (isSpecial(entry)) {
-      ksm = (entry & PTE_DIRTY) !== 0;
-    } else {
-      const folio = folioOf(ctx, entryPfn(entry));
-      if (--ctx.quantum < 0) yield reads(pageWord(ctx.m, folio, PAGE_MAPPING));
-      ksm = mappingIsKsm(folioMapping(ctx, folio));
-    }
-  }
-  const ptl = ptlOf(ctx.m, table);
-  if (--ctx.quantum < 0) yield releases(ptl);
-  spinUnlock(ctx, ptl, LOCK_PTL);
-  return ksm;
-}
-
-/** unmerge_ksm_pages(): MADV_UNMERGEABLE of [start, end) of a VMA, under mmap_lock write. Returns 0 or -ENOMEM. */
-export function* unmergeKsmPages(ctx: Context, mm: number, vma: number, start: number, end: number): Coroutine {
-  for (let vpn = start; vpn < end; vpn++) {
-    const result = yield* breakKsm(ctx, mm, vma, vpn);
-    if (result !== 0) return result;
-  }
-  return 0;
 }
 
 /**

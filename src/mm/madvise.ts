@@ -26,7 +26,7 @@ import {
 } from '../locks/vma-lock.js';
 import { splitHugePmdIfNeeded } from './huge-memory-split.js';
 import { madviseCollapse } from './khugepaged.js';
-import { unmergeKsmPages } from './ksm.js';
+import { unmergeKsmPages } from './ksm-break.js';
 import { enterSlot } from './mmap.js';
 import { findVmaFrom, vmaEnd, vmaFlags, vmaHint, vmaMerge, vmaModifyFlags, vmaReadLocked, vmaStart } from './vma.js';
 import { tlbFinishMmu, tlbFlushPendingWord, tlbGatherMmu } from './zap.js';

@@ -6,7 +6,16 @@ import { EAGAIN } from '../machine/abi.js';
 import type { Context, Coroutine, SubscriberOps } from '../machine/context.js';
 import { entryPfn, isHuge, isPresent, isTable } from '../machine/entries.js';
 import {
-  MM_SRCU, MM_SUBSCRIPTIONS, PAGE_COMPOUND, PAGE_PINCOUNT, PAGE_REFS, SUBSCRIPTIONS_MAX, mmWord, pageWord, pmdWord, pteWord,
+  MM_SRCU,
+  MM_SUBSCRIPTIONS,
+  PAGE_COMPOUND,
+  PAGE_PINCOUNT,
+  PAGE_REFS,
+  SUBSCRIPTIONS_MAX,
+  mmWord,
+  pageWord,
+  pmdWord,
+  pteWord,
 } from '../machine/layout.js';
 import { MC_NOTIFIER_STARTS, MC_PINNED_HIT, STAT, countMechanism, countStat } from '../machine/stats.js';
 import { COMPOUND_TAIL, GUP_PIN_COUNTING_BIAS } from '../machine/abi.js';
@@ -35,7 +44,12 @@ function opsOf(ctx: Context, subscriptionWord: number): SubscriberOps {
  * @returns 0, or -EAGAIN (not blockable and a subscriber would have slept; no end is owed)
  */
 export function* mmuNotifierInvalidateRangeStart(
-  ctx: Context, mm: number, start: number, end: number, event: number, blockable: boolean,
+  ctx: Context,
+  mm: number,
+  start: number,
+  end: number,
+  event: number,
+  blockable: boolean,
 ): Coroutine {
   if (blockable) mightSleep(ctx, 'mmu_notifier_invalidate_range_start');
   ctx.probe.onNotifierStart(ctx, mm, start, end, event);
@@ -51,7 +65,12 @@ export function* mmuNotifierInvalidateRangeStart(
     for (let i = 0; i < count; i++) {
       const subscriber = get(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS) + 1 + i);
       const result = yield* opsOf(ctx, subscriber).invalidateRangeStart(
-        ctx, subscriber & 255, start, end, event, blockable,
+        ctx,
+        subscriber & 255,
+        start,
+        end,
+        event,
+        blockable,
       );
       if (result === 0) continue;
       // those that were told get their end; this one, which refused, must not
@@ -89,7 +108,8 @@ export function* mmuNotifierInvalidateRangeEnd(ctx: Context, mm: number, start: 
 export function mmuNotifierRegister(ctx: Context, mm: number, kind: number, id: number): void {
   const at = mmWord(ctx.m, mm, MM_SUBSCRIPTIONS);
   const count = get(ctx.words, at);
-  if (count >= SUBSCRIPTIONS_MAX) throw new RangeError(`mm ${mm} has ${SUBSCRIPTIONS_MAX} notifier subscribers already`);
+  if (count >= SUBSCRIPTIONS_MAX)
+    throw new RangeError(`mm ${mm} has ${SUBSCRIPTIONS_MAX} notifier subscribers already`);
   set(ctx.words, at + 1 + count, subscription(kind, id));
   set(ctx.words, at, count + 1);
 }

@@ -5,14 +5,41 @@
  * single pages, private to their CPU; with `pcpBatch` 1 they are not used, so that litmus tests see every free at once.
  */
 import {
-  COMPOUND_HEAD, COMPOUND_TAIL, PG_BUDDY, PG_HWPOISON, PG_NO_MAP, PG_PCP, PG_RESERVED, PG_UNPINNABLE_ZONE,
+  COMPOUND_HEAD,
+  COMPOUND_TAIL,
+  PG_BUDDY,
+  PG_HWPOISON,
+  PG_NO_MAP,
+  PG_PCP,
+  PG_RESERVED,
+  PG_UNPINNABLE_ZONE,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC } from '../machine/context.js';
 import { acquires, releases } from '../machine/effects.js';
 import {
-  BLOCK_FREE_COUNT, BLOCK_FREE_HEAD, BLOCK_NEXT, BLOCK_PREV, CPU_PCP_COUNT, CPU_PCP_HEAD, type Machine,
-  NODE_FREE_BLOCKS, NODE_FREE_FRAMES, NODE_PARTIAL_BLOCKS, NODE_ZONE_LOCK, PAGE_COMPOUND, PAGE_CPUPID, PAGE_ENTIRE_MAPS,
-  PAGE_FLAGS, PAGE_LARGE_MAPS, PAGE_LRU_NEXT, PAGE_MAPPING, PAGE_MAPS, PAGE_PINCOUNT, PAGE_REFS, blockWord, nodeWord,
+  BLOCK_FREE_COUNT,
+  BLOCK_FREE_HEAD,
+  BLOCK_NEXT,
+  BLOCK_PREV,
+  CPU_PCP_COUNT,
+  CPU_PCP_HEAD,
+  type Machine,
+  NODE_FREE_BLOCKS,
+  NODE_FREE_FRAMES,
+  NODE_PARTIAL_BLOCKS,
+  NODE_ZONE_LOCK,
+  PAGE_COMPOUND,
+  PAGE_CPUPID,
+  PAGE_ENTIRE_MAPS,
+  PAGE_FLAGS,
+  PAGE_LARGE_MAPS,
+  PAGE_LRU_NEXT,
+  PAGE_MAPPING,
+  PAGE_MAPS,
+  PAGE_PINCOUNT,
+  PAGE_REFS,
+  blockWord,
+  nodeWord,
   pageWord,
 } from '../machine/layout.js';
 import { STAT } from '../machine/stats.js';

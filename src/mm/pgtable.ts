@@ -7,8 +7,24 @@ import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, reads, releases, writes } from '../machine/effects.js';
 import { entryPfn, isTable, mkTable } from '../machine/entries.js';
 import {
-  GLOBAL_TABLE_POOL_LOCK, TABLE_DEPOSITED, TABLE_FREE, TABLE_HEADER, TABLE_LIVE, TABLE_MM, TABLE_PMD, TABLE_POOL_FREE,
-  TABLE_POOL_HEAD, TABLE_POOL_NEXT, TABLE_STATE, depositWord, globalLock, globalWord, pmdLockOf, pmdWord, ptlOf, tableWord,
+  GLOBAL_TABLE_POOL_LOCK,
+  TABLE_DEPOSITED,
+  TABLE_FREE,
+  TABLE_HEADER,
+  TABLE_LIVE,
+  TABLE_MM,
+  TABLE_PMD,
+  TABLE_POOL_FREE,
+  TABLE_POOL_HEAD,
+  TABLE_POOL_NEXT,
+  TABLE_STATE,
+  depositWord,
+  globalLock,
+  globalWord,
+  pmdLockOf,
+  pmdWord,
+  ptlOf,
+  tableWord,
 } from '../machine/layout.js';
 import { contended } from '../machine/wait.js';
 import { LOCK_PMD, LOCK_POOL, LOCK_PTL } from '../locks/classes.js';

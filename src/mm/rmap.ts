@@ -16,8 +16,25 @@ import { PG_ANON_EXCLUSIVE, PG_SWAPBACKED } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_MAP } from '../machine/context.js';
 import { updates } from '../machine/effects.js';
 import {
-  ANON_VMA_HEAD, AVC_NEXT, AVC_VMA, KSM_ITEM_ANON_VMA, KSM_ITEM_NEXT, KSM_NODE_HLIST, PAGE_ENTIRE_MAPS, PAGE_FLAGS,
-  PAGE_LARGE_MAPS, PAGE_MAPS, VMA_END, VMA_MM, VMA_START, anonVmaWord, avcWord, ksmItemWord, ksmNodeWord, pageWord, vmaWord,
+  ANON_VMA_HEAD,
+  AVC_NEXT,
+  AVC_VMA,
+  KSM_ITEM_ANON_VMA,
+  KSM_ITEM_NEXT,
+  KSM_NODE_HLIST,
+  PAGE_ENTIRE_MAPS,
+  PAGE_FLAGS,
+  PAGE_LARGE_MAPS,
+  PAGE_MAPS,
+  VMA_END,
+  VMA_MM,
+  VMA_START,
+  anonVmaWord,
+  avcWord,
+  ksmItemWord,
+  ksmNodeWord,
+  pageWord,
+  vmaWord,
 } from '../machine/layout.js';
 import { fetchAdd, get, set } from '#words';
 import { anonVmaLockRead, anonVmaUnlockRead } from './anon-vma.js';
@@ -109,7 +126,12 @@ export function folioAddNewAnonRmap(ctx: Context, head: number, anonVma: number,
 
 /** folio_add_anon_rmap_pte() / folio_remove_rmap_pte(): maps of subpage `pfn` by one PTE. Under its PTL. */
 export function* folioChangeRmapPte(
-  ctx: Context, head: number, pfn: number, mm: number, vpn: number, delta: number,
+  ctx: Context,
+  head: number,
+  pfn: number,
+  mm: number,
+  vpn: number,
+  delta: number,
 ): Coroutine<void> {
   const { m, words } = ctx;
   const maps = pageWord(m, pfn, PAGE_MAPS);
@@ -124,7 +146,13 @@ export function* folioChangeRmapPte(
 }
 
 /** folio_add_anon_rmap_pmd() / folio_remove_rmap_pmd(): a PMD map of a THP. Under its PMD lock. */
-export function* folioChangeRmapPmd(ctx: Context, head: number, mm: number, vpn: number, delta: number): Coroutine<void> {
+export function* folioChangeRmapPmd(
+  ctx: Context,
+  head: number,
+  mm: number,
+  vpn: number,
+  delta: number,
+): Coroutine<void> {
   const { m, words } = ctx;
   const sum = pageWord(m, head, PAGE_LARGE_MAPS);
   if (--ctx.quantum < 0) yield updates(sum);

@@ -7,13 +7,34 @@ import { VM_SHARED } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, reads, releases, writes } from '../machine/effects.js';
 import {
-  ANON_VMA_RWSEM, MM_VMA_COUNT, MM_VMA_LIST, MM_VMA_SEQ, VMA_ANON_VMA, VMA_AVC, VMA_END, VMA_FLAGS, VMA_IN_USE, VMA_LOCK_SEQ,
-  VMA_MM, VMA_NUMA_SCAN_SEQ, VMA_START, anonVmaWord, mmWord, vmaWord,
+  ANON_VMA_RWSEM,
+  MM_VMA_COUNT,
+  MM_VMA_LIST,
+  MM_VMA_SEQ,
+  VMA_ANON_VMA,
+  VMA_AVC,
+  VMA_END,
+  VMA_FLAGS,
+  VMA_IN_USE,
+  VMA_LOCK_SEQ,
+  VMA_MM,
+  VMA_NUMA_SCAN_SEQ,
+  VMA_START,
+  anonVmaWord,
+  mmWord,
+  vmaWord,
 } from '../machine/layout.js';
 import { contended } from '../machine/wait.js';
 import { LOCK_ANON_VMA } from '../locks/classes.js';
 import { downWrite, upWrite } from '../locks/rw.js';
-import { mmLockSeqWord, vmaEndRead, vmaLockWord, vmaStartWrite, vmaStillReadable, vmaTryRead } from '../locks/vma-lock.js';
+import {
+  mmLockSeqWord,
+  vmaEndRead,
+  vmaLockWord,
+  vmaStartWrite,
+  vmaStillReadable,
+  vmaTryRead,
+} from '../locks/vma-lock.js';
 import { anonVmaClone, unlinkAnonVmas } from './anon-vma.js';
 import { get, peek, set, writeOnce } from '#words';
 
@@ -196,7 +217,12 @@ export function* splitVma(ctx: Context, mm: number, vma: number, vpn: number): C
  * @returns the VMA that is exactly [start, end), or -1 when no VMA is left for a split
  */
 export function* vmaModifyFlags(
-  ctx: Context, mm: number, vma: number, start: number, end: number, flags: number,
+  ctx: Context,
+  mm: number,
+  vma: number,
+  start: number,
+  end: number,
+  flags: number,
 ): Coroutine {
   let target = vma;
   if (vmaStart(ctx, target) < start) {

@@ -9,7 +9,13 @@ import { pkvm2022 } from './pkvm-2022.js';
 import type { Policy } from './policy.js';
 
 export const POLICIES: readonly Policy[] = [
-  classic, pinnedNotifiers, pkvm2022, checkThenNotify, checkThenNotifyBackout, checkThenNotifyRange, notifyUnderPtl,
+  classic,
+  pinnedNotifiers,
+  pkvm2022,
+  checkThenNotify,
+  checkThenNotifyBackout,
+  checkThenNotifyRange,
+  notifyUnderPtl,
 ];
 
 /** The policy of this id, or undefined. */

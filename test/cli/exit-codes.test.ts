@@ -49,7 +49,8 @@ describe('bad input', () => {
 describe('exit codes', () => {
   it('0: list, help, and an exploration without a violation', async () => {
     const lists = JSON.parse((await pinfall('list', '--json')).out) as Record<string, unknown[]>;
-    for (const key of ['scenarios', 'programs', 'policies', 'invariants', 'events']) expect(lists[key]?.length).toBeGreaterThan(0);
+    for (const key of ['scenarios', 'programs', 'policies', 'invariants', 'events'])
+      expect(lists[key]?.length).toBeGreaterThan(0);
     expect((await pinfall('--help')).code).toBe(0);
     expect((await pinfall('explore', 'pin-vs-write-protect', '--schedules', '200', '--json')).code).toBe(0);
   });
@@ -57,7 +58,15 @@ describe('exit codes', () => {
   it('1: a violation, with its diagram; its schedule replays to the same end and the same events', async () => {
     const schedule = join(dir, 'd1.schedule');
     const found = await pinfall(
-      'explore', '--policy', 'check-then-notify', '--seed', '3', '--schedule', schedule, '--events', join(dir, 'a.ndjson'),
+      'explore',
+      '--policy',
+      'check-then-notify',
+      '--seed',
+      '3',
+      '--schedule',
+      schedule,
+      '--events',
+      join(dir, 'a.ndjson'),
     );
     expect(found.code).toBe(1);
     expect(found.out).toMatch(/<-- pinned page unmapped/);
@@ -69,7 +78,17 @@ describe('exit codes', () => {
 
   it('0: a short run on real threads, whose report is one JSON object and a file', async () => {
     const path = join(dir, 'report.json');
-    const { code, out } = await pinfall('stress', 'two-processes', '--duration', '500ms', '--seed', '5', '--json', '--report', path);
+    const { code, out } = await pinfall(
+      'stress',
+      'two-processes',
+      '--duration',
+      '500ms',
+      '--seed',
+      '5',
+      '--json',
+      '--report',
+      path,
+    );
     expect(code).toBe(0);
     const report = JSON.parse(out) as { schema: string; ok: boolean; seed: number; threads: unknown[] };
     expect(report).toMatchObject({ schema: 'pinfall.report/1', ok: true, seed: 5 });

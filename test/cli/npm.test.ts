@@ -47,7 +47,11 @@ describe('npm start', () => {
   it('without node_modules and without a registry the set-up fails: exit code 3, nothing on standard output', async () => {
     const clone = checkout('bare');
     utimesSync(join(clone, 'package-lock.json'), new Date(), new Date());
-    const nowhere = { npm_config_registry: 'http://127.0.0.1:9/', npm_config_cache: join(dir, 'cache'), npm_config_fetch_retries: '0' };
+    const nowhere = {
+      npm_config_registry: 'http://127.0.0.1:9/',
+      npm_config_cache: join(dir, 'cache'),
+      npm_config_fetch_retries: '0',
+    };
     const { code, out, err } = await npmStart(['list', '--json'], nowhere, clone).done;
     expect(code).toBe(3);
     expect(out).toBe('');

@@ -21,7 +21,10 @@ export function start(command: string, args: readonly string[], env: Record<stri
   child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
   const done = once(child, 'close').then(([code, signal]): Ended => ({
-    code: code as number | null, signal: signal as string | null, out, err,
+    code: code as number | null,
+    signal: signal as string | null,
+    out,
+    err,
   }));
   return { child, done };
 }

@@ -35,7 +35,10 @@ describe('KSM over 64 identical 4k pages in two regions', () => {
     }
   });
 
-  for (const [smartScan, attempts] of [[false, 11], [true, 5]] as const) {
+  for (const [smartScan, attempts] of [
+    [false, 11],
+    [true, 5],
+  ] as const) {
     it(`long-term pinned, smart_scan ${smartScan ? 'on' : 'off'}: ${64 * attempts} calls in 12 scans, all -EFAULT (F3)`, () => {
       const lab = twoRegions(smartScan);
       const pinned = lab.pin(0, 128);
@@ -57,7 +60,10 @@ describe('KSM over 64 identical 4k pages in two regions', () => {
     });
   }
 
-  for (const [smartScan, attempts] of [[false, 39], [true, 8]] as const) {
+  for (const [smartScan, attempts] of [
+    [false, 39],
+    [true, 8],
+  ] as const) {
     it(`it never stops: ${attempts} of 40 scans try, smart_scan ${smartScan ? 'on' : 'off'} (F3)`, () => {
       const lab = twoRegions(smartScan);
       lab.pin(0, 128);
@@ -66,7 +72,10 @@ describe('KSM over 64 identical 4k pages in two regions', () => {
     });
   }
 
-  for (const [smartScan, attempts] of [[false, 11], [true, 5]] as const) {
+  for (const [smartScan, attempts] of [
+    [false, 11],
+    [true, 5],
+  ] as const) {
     it(`a pinned THP: no notifier, the split is refused ${THP * attempts} times in 12 scans (F5)`, () => {
       const lab = new Lab({ smartScan });
       lab.huge(2 * THP, VM_MERGEABLE);

@@ -7,15 +7,42 @@ import { resolveKernel } from '#src/engine/kernel.js';
 import { kvmCreateVm, kvmSetMemslot } from '#src/kvm/vm.js';
 import { vcpuAccess } from '#src/kvm/mmu.js';
 import {
-  FOLL_GET, FOLL_LONGTERM, FOLL_WRITE, FOLL_PIN, MAPPING_KSM, VM_MERGEABLE, VM_READ, VM_WRITE, VM_HUGEPAGE,
+  FOLL_GET,
+  FOLL_LONGTERM,
+  FOLL_WRITE,
+  FOLL_PIN,
+  MAPPING_KSM,
+  VM_MERGEABLE,
+  VM_READ,
+  VM_WRITE,
+  VM_HUGEPAGE,
 } from '#src/machine/abi.js';
 import { Context, type Coroutine, type Kernel, type KernelRules, Probe } from '#src/machine/context.js';
 import { entryPfn, isHuge, isPresent, isProtnone, isS2Leaf, isS2Table, isTable } from '#src/machine/entries.js';
 import {
-  KSM_SMART_SCAN, KSM_USE_ZERO_PAGES, Machine, THP_ENABLED, PAGE_CONTENT, PAGE_MAPPING, PAGE_REFS, globalWord, pageWord, pmdWord,
-  pteWord, s2PteWord, s2RootWord, statsBase, type Machine as MachineType,
+  KSM_SMART_SCAN,
+  KSM_USE_ZERO_PAGES,
+  Machine,
+  THP_ENABLED,
+  PAGE_CONTENT,
+  PAGE_MAPPING,
+  PAGE_REFS,
+  globalWord,
+  pageWord,
+  pmdWord,
+  pteWord,
+  s2PteWord,
+  s2RootWord,
+  statsBase,
+  type Machine as MachineType,
 } from '#src/machine/layout.js';
-import { MC_NOTIFIER_STARTS, MECHANISM_COUNTERS, STAT, STATS_MECHANISMS_AT, type StatName } from '#src/machine/stats.js';
+import {
+  MC_NOTIFIER_STARTS,
+  MECHANISM_COUNTERS,
+  STAT,
+  STATS_MECHANISMS_AT,
+  type StatName,
+} from '#src/machine/stats.js';
 import { NO_EVENTS } from '#src/events/ring.js';
 import { RW_READERS } from '#src/locks/rw.js';
 import { mmapLockWord, mmapReadUnlock } from '#src/locks/vma-lock.js';
@@ -40,11 +67,20 @@ export class Lab {
   readonly kernel: Kernel;
   readonly #contexts: Context[];
 
-  constructor(options: { rules?: Partial<KernelRules>; smartScan?: boolean; useZeroPages?: boolean; pages?: number } = {}) {
+  constructor(
+    options: { rules?: Partial<KernelRules>; smartScan?: boolean; useZeroPages?: boolean; pages?: number } = {},
+  ) {
     const pages = options.pages ?? 4 * THP;
     this.m = new Machine({
-      ...SMALL_MACHINE, thpOrder: 9, framesPerNode: 8 * THP, mmPages: pages, vmPages: pages, cpus: 12, mms: 1,
-      tlbEntries: 1024, vmasPerMm: 40,
+      ...SMALL_MACHINE,
+      thpOrder: 9,
+      framesPerNode: 8 * THP,
+      mmPages: pages,
+      vmPages: pages,
+      cpus: 12,
+      mms: 1,
+      tlbEntries: 1024,
+      vmasPerMm: 40,
     });
     bootMachine(this.m);
     const base = resolveKernel('classic');

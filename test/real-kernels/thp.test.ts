@@ -1,6 +1,14 @@
 /** THP splits and collapses over pinned pages, as observed (F9, F11, F12 and the numbers behind them). */
 import { describe, expect, it } from 'vitest';
-import { EAGAIN, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, MECH_KHUGEPAGED, VM_HUGEPAGE, VM_READ } from '#src/machine/abi.js';
+import {
+  EAGAIN,
+  FOLL_LONGTERM,
+  FOLL_PIN,
+  FOLL_WRITE,
+  MECH_KHUGEPAGED,
+  VM_HUGEPAGE,
+  VM_READ,
+} from '#src/machine/abi.js';
 import { isHuge, isTable } from '#src/machine/entries.js';
 import { MC_BACKED_OUT } from '#src/machine/stats.js';
 import { madviseDontneed } from '#src/mm/madvise.js';

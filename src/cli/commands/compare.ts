@@ -22,7 +22,12 @@ export function compareCommand(): Command {
   return new Command('compare')
     .description('the same guest under each policy for equal time')
     .argument('[scenario]', 'a shipped scenario (see list) or a scenario file', 'redis-guest')
-    .option('--policies <a,b,c>', 'which (see list)', policies, POLICIES.map(({ id }) => id))
+    .option(
+      '--policies <a,b,c>',
+      'which (see list)',
+      policies,
+      POLICIES.map(({ id }) => id),
+    )
     .option('--workers <n>', 'worker threads; default: one per actor', wholeNumber('--workers', 1, 64))
     .option('--cpus <n>', 'vCPUs of the guest', wholeNumber('--cpus', 1, 8))
     .option('--duration <time>', 'of each policy', duration('--duration'), 5)
@@ -47,7 +52,8 @@ async function run(scenario: string, flags: CompareFlags): Promise<number> {
     ...(flags.cpus !== undefined && { cpus: flags.cpus }),
     ...(flags.recording !== undefined && { recording: userPath(flags.recording) }),
     interrupted: new Promise((resolve) => onInterrupt(resolve)),
-    onPolicy: (policy, index) => progress.show(`${policy} (${index + 1} of ${flags.policies.length}), ${flags.duration} s`),
+    onPolicy: (policy, index) =>
+      progress.show(`${policy} (${index + 1} of ${flags.policies.length}), ${flags.duration} s`),
   });
   progress.clear();
   printReport(report, flags, renderCompare);
@@ -55,27 +61,42 @@ async function run(scenario: string, flags: CompareFlags): Promise<number> {
   return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
 }
 
+const byMechanism = (row: CompareReport['rows'][number]): string =>
+  Object.entries(row.pinned_by_mechanism)
+    .map(([name, count]) => `${name} ${count.toLocaleString('en')}`)
+    .join(', ');
+
 function renderCompare(report: CompareReport): string {
-  const byMechanism = (row: CompareReport['rows'][number]): string =>
-    Object.entries(row.pinned_by_mechanism)
-      .map(([name, count]) => `${name} ${count.toLocaleString('en')}`)
-      .join(', ');
   return [
     `pinfall compare  scenario ${report.scenario}, seed ${report.seed}, ${report.workers} workers, ${report.duration_s} s each`,
     table(
       ['policy', 'stage-2 unmaps', 'of pinned', 'refaults', 'divergences', 'violations'],
       report.rows.map((row) => [
-        row.policy, row.stage2_unmaps, row.stage2_unmaps_pinned, row.refaults, row.divergences, row.violations,
+        row.policy,
+        row.stage2_unmaps,
+        row.stage2_unmaps_pinned,
+        row.refaults,
+        row.divergences,
+        row.violations,
       ]),
     ),
     table(
       ['policy', 'merged', 'migrated', 'collapsed', 'saved MiB', 'fault p50 us', 'p99 us', 'accesses/s'],
       report.rows.map((row) => [
-        row.policy, row.merged, row.migrated, row.collapsed, row.memory_saved / 2 ** 20, row.fault_latency_us.p50,
-        row.fault_latency_us.p99, Math.round(row.accesses_per_s),
+        row.policy,
+        row.merged,
+        row.migrated,
+        row.collapsed,
+        row.memory_saved / 2 ** 20,
+        row.fault_latency_us.p50,
+        row.fault_latency_us.p99,
+        Math.round(row.accesses_per_s),
       ]),
     ),
-    table(['policy', 'who unmapped pinned pages'], report.rows.map((row) => [row.policy, byMechanism(row) || 'nobody'])),
+    table(
+      ['policy', 'who unmapped pinned pages'],
+      report.rows.map((row) => [row.policy, byMechanism(row) || 'nobody']),
+    ),
     'Next: npm start --silent -- explore --policy check-then-notify   # the interleaving that breaks checking first',
   ].join('\n\n');
 }

@@ -38,7 +38,14 @@ export function exploreCommand(): Command {
     .option('--steps <n>', 'a schedule of so many steps ends there', wholeNumber('--steps', 1, 1e7))
     .option('--seed <n>', 'same seed, same report', seed, 1)
     .option('--keep-going', 'count all violations instead of stopping at the first')
-    .option('--until <invariant>', 'go on until this one is broken', oneOf('--until', INVARIANTS.map(({ id }) => id)))
+    .option(
+      '--until <invariant>',
+      'go on until this one is broken',
+      oneOf(
+        '--until',
+        INVARIANTS.map(({ id }) => id),
+      ),
+    )
     .option('--schedule <file>', 'where the schedule of a violation is written', 'pinfall.schedule')
     .option('--events <file>', "that schedule's events, as NDJSON")
     .option('--json', 'one report object on standard output')

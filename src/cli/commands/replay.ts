@@ -29,7 +29,10 @@ export function replayCommand(): Command {
 function run(file: string, flags: ReplayFlags): number {
   const schedule = readSchedule(readText(file), file);
   const subject = subjectOf({
-    scenario: schedule.scenario, policy: schedule.policy, seed: schedule.seed, base: userPath('.'),
+    scenario: schedule.scenario,
+    policy: schedule.policy,
+    seed: schedule.seed,
+    base: userPath('.'),
   });
   const { report, events } = replay(schedule, subject, file);
   if (flags.events !== undefined) writeWhole(userPath(flags.events), events);

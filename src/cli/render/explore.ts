@@ -11,9 +11,14 @@ export function renderExplore(report: ExploreReport, scheduleFile: string | unde
   const parts = [
     `${pc.bold('pinfall explore')}  ${report.scenario}, policy ${report.policy}, strategy ${report.strategy}, seed ${report.seed}\n` +
       `${number(report.schedules)} schedules, ${number(report.steps)} steps, ${report.elapsed_s.toFixed(2)} s${rate}.`,
-    table(['outcome', 'schedules'], report.outcomes.map((row) => [row.state, row.count])),
+    table(
+      ['outcome', 'schedules'],
+      report.outcomes.map((row) => [row.state, row.count]),
+    ),
     ...report.violations.map(renderViolation),
-    report.violation_count === 0 ? pc.green('No violation.') + (report.guarantee === '' ? '' : ` ${report.guarantee}`) : '',
+    report.violation_count === 0
+      ? pc.green('No violation.') + (report.guarantee === '' ? '' : ` ${report.guarantee}`)
+      : '',
     next(report, scheduleFile),
   ];
   return parts.filter((part) => part !== '').join('\n\n');

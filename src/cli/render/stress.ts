@@ -24,7 +24,7 @@ function heading(report: Report): string {
     `${pc.bold(`pinfall ${report.command}`)}  scenario ${report.scenario}, policy ${report.policy}, seed ${report.seed}`,
     `${actors} actors on ${report.workers} worker threads, ${report.duration_s.toFixed(1)} s` +
       ` and ${report.teardown_s.toFixed(2)} s of teardown; ${number(report.memory.frames)} frames.` +
-      ' The seed fixes workload and daemons, the interleaving is the hardware\'s.',
+      " The seed fixes workload and daemons, the interleaving is the hardware's.",
   ].join('\n');
 }
 
@@ -32,24 +32,57 @@ function mechanisms(report: Report): string {
   const rows = report.mechanisms
     .filter((row) => row.notifier_starts + row.stage2_unmaps + row.pages_moved + row.backed_out > 0)
     .map((row) => [
-      row.name, row.notifier_starts, row.pinned_hit, row.stage2_unmaps, row.stage2_unmaps_pinned, row.pages_moved,
+      row.name,
+      row.notifier_starts,
+      row.pinned_hit,
+      row.stage2_unmaps,
+      row.stage2_unmaps_pinned,
+      row.pages_moved,
       row.backed_out,
     ]);
-  const head = ['mechanism', 'notifiers', 'pinned pages hit', 'stage-2 unmaps', 'of pinned pages', 'pages moved', 'backed out'];
+  const head = [
+    'mechanism',
+    'notifiers',
+    'pinned pages hit',
+    'stage-2 unmaps',
+    'of pinned pages',
+    'pages moved',
+    'backed out',
+  ];
   return rows.length === 0 ? 'No mechanism sent a notifier.' : table(head, rows);
 }
 
 const SHOWN_OPS = [
-  'accesses', 'tlb_misses', 'stage2_faults', 'stage2_retries', 'faults', 'host_accesses', 'numa_hint_faults', 'wp_copies',
-  'ksm_merged', 'ksm_refused', 'migrate_failures', 'khugepaged_refused', 'hypercalls', 'divergences', 'lost_records', 'passes',
+  'accesses',
+  'tlb_misses',
+  'stage2_faults',
+  'stage2_retries',
+  'faults',
+  'host_accesses',
+  'numa_hint_faults',
+  'wp_copies',
+  'ksm_merged',
+  'ksm_refused',
+  'migrate_failures',
+  'khugepaged_refused',
+  'hypercalls',
+  'divergences',
+  'lost_records',
+  'passes',
 ] as const;
 
 function operations(report: Report): string {
   const rows: (string | number)[][] = SHOWN_OPS.filter((name) => report.ops[name] > 0).map((name) => [
-    name, report.ops[name], Math.round(report.ops[name] / Math.max(report.duration_s, 0.001)),
+    name,
+    report.ops[name],
+    Math.round(report.ops[name] / Math.max(report.duration_s, 0.001)),
   ]);
   rows.push(['pins taken by KVM', report.pins.kvm, Math.round(report.pins.kvm / Math.max(report.duration_s, 0.001))]);
-  rows.push(['pins taken by DMA users', report.pins.dma, Math.round(report.pins.dma / Math.max(report.duration_s, 0.001))]);
+  rows.push([
+    'pins taken by DMA users',
+    report.pins.dma,
+    Math.round(report.pins.dma / Math.max(report.duration_s, 0.001)),
+  ]);
   return table(['operation', 'count', 'per second'], rows);
 }
 
@@ -82,7 +115,10 @@ function verdict(report: Report): string {
     return pc.red(`The run ended early: ${report.end.kind}. ${report.end.detail ?? ''}`);
   }
   if (report.violation_count > 0) return pc.red(`${report.violation_count} violations.`);
-  const lost = report.mechanisms.reduce((sum, row) => sum + (row.name === 'teardown' ? 0 : row.stage2_unmaps_pinned), 0);
+  const lost = report.mechanisms.reduce(
+    (sum, row) => sum + (row.name === 'teardown' ? 0 : row.stage2_unmaps_pinned),
+    0,
+  );
   const who = report.mechanisms
     .filter((row) => row.name !== 'teardown' && row.stage2_unmaps_pinned > 0)
     .map((row) => row.name);
@@ -95,8 +131,10 @@ function verdict(report: Report): string {
 
 function next(report: Report): string {
   const start = 'npm start --silent --';
-  if (report.violation_count > 0) return `Next: ${start} explore --policy ${report.policy}   # the same race, deterministic`;
+  if (report.violation_count > 0)
+    return `Next: ${start} explore --policy ${report.policy}   # the same race, deterministic`;
   if (report.policy === 'pinned-notifiers') return `Next: ${start} compare   # the same guest under every policy`;
-  if (report.policy === 'classic') return `Next: ${start} stress --policy pinned-notifiers   # who unmaps pinned pages?`;
+  if (report.policy === 'classic')
+    return `Next: ${start} stress --policy pinned-notifiers   # who unmaps pinned pages?`;
   return `Next: ${start} explore --policy check-then-notify   # why checking the pin first is no way out`;
 }

@@ -1,0 +1,36 @@
+/** What differs between kernel versions, where the kernel model names a difference. */
+
+/** The choices that the kernel model names by version; the defaults are v6.18's. */
+export interface KernelRules {
+  /** 3.3: v5.19+ exclusive bit, v5.9 (refs == 1), v5.8 (maps == 1). */
+  readonly wpReuse: 'v5.19' | 'v5.9' | 'v5.8';
+  /** 3.17 step 5. */
+  readonly numaBusy: 'v5.16' | 'v5.17' | 'v6.10' | 'v6.19';
+  /** 3.10.1 3b. */
+  readonly gupHonorsNuma: 'v6.0' | 'v6.1' | 'v6.8';
+  /** 3.14: one notifier pair per VMA, or two (through 6.13). */
+  readonly splitNotifierPairs: 1 | 2;
+  /** 3.11: v6.8+ splits unmap and move loops; v6.1 has one loop. */
+  readonly migrateLoops: 'v6.1' | 'v6.8';
+  /** 3.16 steps 3 to 6: stable search before the checksum (through 6.8) or after. */
+  readonly ksmChecksumFirst: boolean;
+  /** 3.21 step 6: sequence sampled after the unlock (before v6.3). */
+  readonly seqAfterUnlock: boolean;
+  /** 3.30: A14's teardown, or the one posted in 2022. */
+  readonly pkvmTeardown: 'A14' | 'v2022';
+  /** is_protected_kvm_enabled(): EL2 owns stage 2 of every VM, the host's too. */
+  readonly protectedKvm: boolean;
+}
+
+/** v6.18. */
+export const RULES_V6_18: KernelRules = {
+  wpReuse: 'v5.19',
+  numaBusy: 'v6.10',
+  gupHonorsNuma: 'v6.8',
+  splitNotifierPairs: 1,
+  migrateLoops: 'v6.8',
+  ksmChecksumFirst: true,
+  seqAfterUnlock: false,
+  pkvmTeardown: 'A14',
+  protectedKvm: false,
+};
