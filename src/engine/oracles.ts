@@ -3,6 +3,10 @@
  * actors stand still, and the teardown at the end. What an oracle is told comes from the plan and its kernel's promises.
  * Workers load this file (threads.ts, DEFAULT_MODULES).
  */
+import { VM_STATE_LIVE } from '../machine/abi.js';
+import { VM_STATE, vmWord } from '../machine/layout.js';
+import { STAT, countStat } from '../machine/stats.js';
+import { countDivergences } from '../kvm/divergence.js';
 import type { Machine } from '../machine/layout.js';
 import {
   type OracleOptions,
@@ -70,10 +74,20 @@ export function runOracles(m: Machine, plan: Plan): RunOracles {
   return { ledgers: all ? () => new SharedArrayBuffer(ledgerBytes(m)) : null, sharedPins, audit };
 }
 
+/** Guest pages that are not the VMM's any more: what policy (c) gives up by design, so counted and no violation. */
+function divergedPages(m: Machine): number {
+  let pages = 0;
+  for (let vm = 0; vm < m.vms; vm++) {
+    if (m.words[vmWord(m, vm, VM_STATE)] === VM_STATE_LIVE) pages += countDivergences(m, vm);
+  }
+  return pages;
+}
+
 /** All actors have returned: VMs and processes go, and nothing may be left of them. Returns what was. */
 function endRun(m: Machine, plan: Plan): Violation[] {
   // the workers' ledgers hold what is given back now, another probe's do not: the local oracles watch
   const level = plan.oracles === 'off' ? 'off' : 'local';
+  countStat(m, 0, STAT.divergences, divergedPages(m));
   const probe = createOracle(m, { ...oracleOptions(plan, 'threads'), level }, null);
   tearDown(m, plan, resolveKernel(plan.kernel), probe);
   return level === 'off' ? [] : [...probe.violations, ...auditTornDown(m)];

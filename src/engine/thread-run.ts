@@ -18,6 +18,9 @@ const STOP_MS = 300;
 /** How long they may take to return when all is done. */
 const END_MS = 5000;
 
+/** How long the cause of an abort may take to arrive after its effects. */
+const LAST_WORDS_MS = 300;
+
 export class ThreadedRun implements ThreadRun {
   readonly machine: Machine;
   readonly plan: Plan;
@@ -239,13 +242,17 @@ export class ThreadedRun implements ThreadRun {
     return new HostLink(this.machine, this.#pool, task, {
       violation: (violation) => this.#violation(violation),
       returned: (actor) => this.#actorReturned(actor),
-      ended: () => {
-        if (this.#ending) return;
-        const text = 'a worker stopped: the run was aborted from inside';
-        void this.#endBadly({ kind: 'aborted', text, hang: null, death: null });
-      },
+      ended: () => void this.#stopped(),
       failed: (host, error) => void this.#died(host, error),
     });
+  }
+
+  /** A worker has ended unasked. One that dies makes the others end, and their word may come before its own. */
+  async #stopped(): Promise<void> {
+    if (!this.#ending) await sleepMs(LAST_WORDS_MS);
+    if (this.#ending) return;
+    const text = 'a worker stopped: the run was aborted from inside';
+    await this.#endBadly({ kind: 'aborted', text, hang: null, death: null });
   }
 
   async #died(host: HostLink, error: Error): Promise<void> {

@@ -7,7 +7,7 @@ import { EAGAIN } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { CPU_EL2, type Machine, cpuWord } from '../machine/layout.js';
 import { call } from '../machine/mailbox.js';
-import { STAT, countStat } from '../machine/stats.js';
+import { LATENCY, STAT, countStat, noteLatency } from '../machine/stats.js';
 import { HYP_HOST_MEM_ABORT, handleHostHcall } from '../hyp/hypercalls.js';
 import { get, set } from '#words';
 
@@ -28,7 +28,10 @@ export function* kvmCallHyp(ctx: Context, fn: number, a: number, b: number, c: n
   const server = get(ctx.words, ctx.cpuAt + CPU_EL2) - 1;
   if (server >= 0) {
     countStat(ctx.m, ctx.actor, STAT.messages, 1);
-    return yield* call(ctx, server, fn, a, b, c, d);
+    const started = ctx.clock();
+    const answer = yield* call(ctx, server, fn, a, b, c, d);
+    noteLatency(ctx, LATENCY.hypercall, started);
+    return answer;
   }
   const irqsOff = ctx.irqsOff;
   ctx.atEl2 = true;

@@ -7,6 +7,7 @@
  *   192   latency histograms: one per LATENCY_* (16), 64 log-linear buckets
  *   1232  what measuring actors note of themselves (actors/bench.ts): MEASURED_* (16)
  */
+import type { Context } from './context.js';
 import { type Machine, statsBase } from './layout.js';
 
 /** The operations counted, in the order of the report's `ops`. */
@@ -153,6 +154,15 @@ export function recordLatency(m: Machine, actor: number, latency: number, micros
   const nanos = Math.min(0x7fffffff, Math.floor(micros * 1000));
   const max = statsBase(m, actor) + STATS_LATENCY_MAX_AT + latency;
   if (nanos > (m.words[max] as number)) m.words[max] = nanos;
+}
+
+/**
+ * Adds the time since `started` (a `ctx.clock()`), shared by `operations`, to histogram LATENCY.<name>. One-thread runs have
+ * no clock and record nothing.
+ */
+export function noteLatency(ctx: Context, latency: number, started: number, operations = 1): void {
+  const now = ctx.clock();
+  if (now > 0) recordLatency(ctx.m, ctx.actor, latency, (now - started) / operations);
 }
 
 /** What is known of one kind of operation over all actors; microseconds. */

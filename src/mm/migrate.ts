@@ -22,7 +22,7 @@ import {
 import { type Context, type Coroutine, REF_ALLOC, REF_ISOLATED } from '../machine/context.js';
 import { LOCAL, acquires, reads } from '../machine/effects.js';
 import { PAGE_MAPPING, pageWord } from '../machine/layout.js';
-import { MC_ATTEMPTS, MC_BACKED_OUT, STAT, countMechanism, countStat } from '../machine/stats.js';
+import { LATENCY, MC_ATTEMPTS, MC_BACKED_OUT, STAT, countMechanism, countStat, noteLatency } from '../machine/stats.js';
 import { contended, waitWhile } from '../machine/wait.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
@@ -69,6 +69,7 @@ const FREED = 0;
  */
 export function* migratePages(ctx: Context, pfns: number[], node: number, mode: number): Coroutine {
   const { m, actor, mechanism } = ctx;
+  const started = ctx.clock();
   countMechanism(m, actor, mechanism, MC_ATTEMPTS, pfns.length);
   let failed: number[] = [];
   if (ctx.kernel.rules.migrateLoops === 'v6.1') {
@@ -96,6 +97,7 @@ export function* migratePages(ctx: Context, pfns: number[], node: number, mode: 
     countStat(m, actor, STAT.migrate_failures, 1);
     yield* folioPutbackLru(ctx, head);
   }
+  noteLatency(ctx, LATENCY.migrate, started);
   return failed.length;
 }
 

@@ -17,13 +17,24 @@ import {
   pmdWord,
   pteWord,
 } from '../machine/layout.js';
-import { MC_NOTIFIER_STARTS, MC_PINNED_HIT, STAT, countMechanism, countStat } from '../machine/stats.js';
+import {
+  LATENCY,
+  MC_NOTIFIER_STARTS,
+  MC_PINNED_HIT,
+  STAT,
+  countMechanism,
+  countStat,
+  noteLatency,
+} from '../machine/stats.js';
 import { COMPOUND_TAIL, GUP_PIN_COUNTING_BIAS } from '../machine/abi.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { mightSleep } from '../locks/held.js';
 import { srcuReadLock, srcuReadUnlock, synchronizeSrcu } from '../locks/srcu.js';
 import { get, peek, set } from '#words';
+
+/** A clock costs as much as a short notifier: one call in eight is timed. */
+const SAMPLE_MASK = 7;
 
 /** mm_has_notifiers(): changes only under mmap_lock write and mm_take_all_locks, of which our callers hold one. */
 export const mmHasNotifiers = (ctx: Context, mm: number): boolean =>
@@ -56,6 +67,8 @@ export function* mmuNotifierInvalidateRangeStart(
   if (mmHasNotifiers(ctx, mm)) {
     countStat(ctx.m, ctx.actor, STAT.notifier_starts, 1);
     countMechanism(ctx.m, ctx.actor, ctx.mechanism, MC_NOTIFIER_STARTS, 1);
+    const sampled = (get(ctx.words, ctx.statsAt + STAT.notifier_starts) & SAMPLE_MASK) === 0;
+    const started = sampled ? ctx.clock() : 0;
     const pinned = countPinned(ctx, mm, start, end);
     if (pinned > 0) countMechanism(ctx.m, ctx.actor, ctx.mechanism, MC_PINNED_HIT, pinned);
     emit(ctx, EVENT.notifier_start, mm, start, end, ctx.mechanism);
@@ -82,6 +95,7 @@ export function* mmuNotifierInvalidateRangeStart(
       return -EAGAIN;
     }
     yield* srcuReadUnlock(ctx, srcu, side);
+    if (sampled) noteLatency(ctx, LATENCY.notifier, started);
   }
   ctx.probe.onNotifierStarted(ctx, mm, start, end);
   return 0;
