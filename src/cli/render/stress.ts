@@ -1,6 +1,6 @@
 /** The report of a run on real threads, for people. */
 import pc from 'picocolors';
-import type { Report } from '../../lab/report.js';
+import type { Report, ReportViolation } from '../../lab/report.js';
 import { number, table } from './table.js';
 
 /** Everything that `stress` prints when it is done. */
@@ -105,11 +105,20 @@ function events(report: Report): string {
   );
 }
 
+/** One of each kind with its diagram and how often it came; all of them are in the report object. */
 function violations(report: Report): string {
-  return report.violations
-    .map((violation) => {
-      const head = `${pc.red(pc.bold(violation.invariant))} ${violation.what}`;
-      return violation.diagram === undefined ? head : `${head}\n\n${violation.diagram}`;
+  const kinds = new Map<string, { first: ReportViolation; count: number }>();
+  for (const violation of report.violations) {
+    const kind = `${violation.invariant} ${violation.what}`;
+    const known = kinds.get(kind);
+    if (known === undefined) kinds.set(kind, { first: violation, count: 1 });
+    else known.count++;
+  }
+  return [...kinds]
+    .map(([kind, { first, count }]) => {
+      const times = count > 1 ? ` (${number(count)} times; the first)` : '';
+      const head = `${pc.red(pc.bold(kind))}${times}`;
+      return first.diagram === undefined ? head : `${head}\n\n${first.diagram}`;
     })
     .join('\n\n');
 }
