@@ -7,7 +7,7 @@
  *   mm                   the process; its pages are [first_vpn, first_vpn + pages)
  *   first_vpn, pages
  *   vm, vcpu             of guest operations; guest pages have the numbers of the process's
- *   scattered            1 = pages in a random order; 0 = one after the other (default)
+ *   workload             WORKLOAD_*: which page is next; absent = one after the other
  *   batch                operations timed at once (default 64)
  *   write_percent        accesses that are writes (default 100)
  */
@@ -23,11 +23,14 @@ import {
   MEASURED_READY,
   STATS_MEASURED_AT,
 } from '../src/machine/stats.js';
+import { emit } from '../src/events/emit.js';
+import { EVENT } from '../src/events/table.js';
 import { vcpuAccess } from '../src/kvm/mmu.js';
 import { madviseDontneed } from '../src/mm/madvise.js';
 import { doUserAddrFault } from '../src/mm/memory.js';
 import { writeToken } from './content.js';
 import { type ActorParams, param } from './types.js';
+import { Workload } from './workload.js';
 
 /** The first touch of each page: anonymous faults. The pages are zapped between two rounds, untimed. */
 export const BENCH_FAULT = 0;
@@ -37,6 +40,8 @@ export const BENCH_REFAULT = 1;
 export const BENCH_STAGE2_REFAULT = 2;
 /** The guest's loads and stores: TLB hits, walks of stage 2. */
 export const BENCH_ACCESS = 3;
+/** Events and nothing else: how many get through. */
+export const BENCH_EVENT = 4;
 
 /** Pages that are faulted in between two looks of the host, while a guest is filled. */
 const FILL_BATCH = 256;
@@ -52,7 +57,7 @@ class Work {
   readonly vcpu: number;
   readonly batch: number;
   readonly writePercent: number;
-  readonly scattered: boolean;
+  private readonly workload: Workload | null;
   /** Where the round stands: pages below are done. */
   at = 0;
   /** Pages still to be faulted in before the first timed batch. */
@@ -69,13 +74,14 @@ class Work {
     this.vcpu = param(params, 'vcpu', 0);
     this.batch = param(params, 'batch', 64);
     this.writePercent = param(params, 'write_percent', 100);
-    this.scattered = param(params, 'scattered', 0) !== 0;
-    this.unfilled = this.operation === BENCH_FAULT ? 0 : this.pages;
+    const kind = param(params, 'workload', -1);
+    this.workload = kind < 0 ? null : new Workload(kind, this.first, this.pages, 0, 0, 1);
+    this.unfilled = this.operation === BENCH_FAULT || this.operation === BENCH_EVENT ? 0 : this.pages;
   }
 
   /** The next page. */
   page(ctx: Context): number {
-    if (this.scattered) return this.first + (random(ctx) % this.pages);
+    if (this.workload !== null) return this.workload.next(ctx) >> 1;
     if (this.at === this.pages) this.at = 0;
     return this.first + this.at++;
   }
@@ -130,7 +136,8 @@ function* fillPages(ctx: Context, work: Work): Coroutine<void> {
 function* touchPage(ctx: Context, mm: number, vpn: number): Coroutine<void> {
   const value = writeToken(ctx);
   while ((yield* hostAccess(ctx, mm, vpn, true, value, false)) !== ACCESS_DONE) {
-    if ((yield* doUserAddrFault(ctx, mm, vpn, FAULT_FLAG_WRITE)) !== 0) throw new Error(`page ${vpn} cannot be faulted in`);
+    if ((yield* doUserAddrFault(ctx, mm, vpn, FAULT_FLAG_WRITE)) !== 0)
+      throw new Error(`page ${vpn} cannot be faulted in`);
   }
 }
 
@@ -155,6 +162,13 @@ function* timedBatch(ctx: Context, work: Work): Coroutine {
         if ((yield* vcpuAccess(ctx, work.vm, work.vcpu, page, true, writeToken(ctx))) !== 0) {
           throw new Error(`guest page ${page} cannot be faulted in`);
         }
+      }
+      return work.batch;
+    case BENCH_EVENT:
+      for (let n = 0; n < work.batch; n++) {
+        if (--ctx.quantum < 0) yield LOCAL;
+        emit(ctx, EVENT.mark, n, work.operations & 0xffff);
+        ctx.time += ctx.tick;
       }
       return work.batch;
     default:

@@ -22,7 +22,8 @@ function sampler(setting: Setting, unit: keyof OneThreadResult): Sampler {
   });
   let seed = 0;
   return {
-    sample: async (ms) => ((await pool.run({ ...setting, ms, seed: ++seed } satisfies OneThreadTask)) as OneThreadResult)[unit],
+    sample: async (ms) =>
+      ((await pool.run({ ...setting, ms, seed: ++seed } satisfies OneThreadTask)) as OneThreadResult)[unit],
     close: () => pool.destroy(),
   };
 }

@@ -58,7 +58,9 @@ function comparison(spec: Comparison): Section {
       const rows = [...named, ...bare].map((name, i) => row(name, samples[i] as number[], rate));
       rows.push(row(realName, real, { ...rate, ...(bench.real === null && { note: NO_COMPILER }) }));
       // every oracle on is for information
-      levels.forEach((level, i) => rows.push(ratioRow(bench, spec, level, ratioNames[i] as string, samples[i] as number[], real)));
+      levels.forEach((level, i) =>
+        rows.push(ratioRow(bench, spec, level, ratioNames[i] as string, samples[i] as number[], real)),
+      );
       return rows;
     },
   };
@@ -76,7 +78,11 @@ function ratioRow(
   if (bench.real === null) return row(name, ratios(ours, real), { ...times, note: NO_COMPILER });
   const nanos = (samples: readonly number[]): string => ((threads * 1e9) / median(samples)).toFixed(0);
   const reason = `${nanos(ours)} ns of a thread's time each, against ${nanos(real)} ns in the real kernel`;
-  return row(name, ratios(ours, real), { ...times, ...(target !== null && level !== 'all' && { atLeast: target }), reason });
+  return row(name, ratios(ours, real), {
+    ...times,
+    ...(target !== null && level !== 'all' && { atLeast: target }),
+    reason,
+  });
 }
 
 function ours({ operation, threads, guests }: Comparison, oracles: Plan['oracles'], events: boolean): Promise<Sampler> {

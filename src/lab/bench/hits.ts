@@ -11,7 +11,9 @@ import { ThreadsSampler } from './threads-sampler.js';
 const PAGES = 512;
 const TARGET = 10e6;
 
-const NAMES = [1, 2].map((cpus) => `K3 guest accesses that hit the TLB, per CPU, ${cpus === 1 ? 'one vCPU' : 'two vCPUs'}`);
+const NAMES = [1, 2].map(
+  (cpus) => `K3 guest accesses that hit the TLB, per CPU, ${cpus === 1 ? 'one vCPU' : 'two vCPUs'}`,
+);
 
 /** The vCPU actor's own loop, as scenarios run it, reading and writing (30 %) pages that all stand in its TLB. */
 const hits: Section = {

@@ -1,4 +1,5 @@
 /** Plans made by hand: measuring actors on a machine of the default scenario's shape. */
+import { MACHINE_LIMITS } from '../../machine/config.js';
 import { VM_MAYWRITE, VM_READ, VM_WRITE } from '../../machine/abi.js';
 import type { ActorSpec, MappingSpec, Plan, VmSpec } from '../../engine/plan.js';
 
@@ -26,7 +27,15 @@ export interface BenchPlan {
 
 /** The plan. */
 export function benchPlan(options: BenchPlan): Plan {
-  const { operation, actors: count, guests = false, spread = false, params = {}, kind = 'bench', oracles = 'local' } = options;
+  const {
+    operation,
+    actors: count,
+    guests = false,
+    spread = false,
+    params = {},
+    kind = 'bench',
+    oracles = 'local',
+  } = options;
   const group = options.group ?? (() => 0);
   const tablePages = Math.ceil(options.pages / TABLE_PAGES) * TABLE_PAGES;
   const groups = Math.max(...Array.from({ length: count }, (_, actor) => group(actor))) + 1;
@@ -62,8 +71,8 @@ export function benchPlan(options: BenchPlan): Plan {
     scenario: 'bench',
     machine: {
       nodes: 2,
-      // either node holds all, with lists and batches of every CPU on top
-      framesPerNode: used + (used >> 3) + count * 256 + 4096,
+      // either node holds all, with lists and batches of every CPU on top; of the largest guests, both together
+      framesPerNode: Math.min(MACHINE_LIMITS.framesPerNode[1], used + (used >> 3) + count * 256 + 4096),
       thpOrder: THP_ORDER,
       cpus: count,
       cpuNodes: actors.map(({ node }) => node),

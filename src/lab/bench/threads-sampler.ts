@@ -48,6 +48,8 @@ export class ThreadsSampler implements Sampler {
   /** Events that reached the subscriber in the last sample, per second; and those lost, in all. */
   deliveredPerSecond = 0;
   dropped = 0;
+  /** CPUs that the process had while it measured, of each sample: on a busy machine fewer than it has workers. */
+  readonly cpus: number[] = [];
   /** The sum that the subscriber makes, so that it is made. */
   sum = 0;
   readonly #run: ThreadRun;
@@ -91,7 +93,8 @@ export class ThreadsSampler implements Sampler {
     const sampler = new ThreadsSampler(run, options);
     const deadline = performance.now() + READY_MS;
     while (options.count !== 'accesses' && !ready(machine)) {
-      if (performance.now() > deadline) throw new Error(`${plan.scenario}: the actors are not ready after ${READY_MS} ms`);
+      if (performance.now() > deadline)
+        throw new Error(`${plan.scenario}: the actors are not ready after ${READY_MS} ms`);
       await sleep(1);
     }
     await run.pause();
@@ -99,14 +102,16 @@ export class ThreadsSampler implements Sampler {
   }
 
   async sample(ms: number): Promise<number> {
-    const { machine } = this.#run;
-    const before = machine.cpus === 0 ? [] : this.#readings();
+    const before = this.#readings();
     const delivered = this.#source?.counters.delivered ?? 0;
+    const cpuBefore = process.cpuUsage();
     const started = performance.now();
     await this.#run.resume();
     await sleep(ms);
     await this.#run.pause();
     const micros = (performance.now() - started) * 1000;
+    const { user, system } = process.cpuUsage(cpuBefore);
+    this.cpus.push((user + system) / micros);
     if (this.#source !== null) {
       const { counters } = this.#source;
       this.deliveredPerSecond = ((counters.delivered - delivered) / micros) * 1e6;

@@ -2,13 +2,13 @@
  * What tracing costs, and how many events reach a subscriber: K4. On: every event type to rings, merged, delivered in batches to
  * a subscriber that sums one field. Off: the writer is a no-op. The main thread drains: on two cores it is part of the cost.
  */
-import { BENCH_STAGE2_REFAULT } from '../../../actors/bench.js';
+import { BENCH_EVENT, BENCH_STAGE2_REFAULT } from '../../../actors/bench.js';
 import type { Plan } from '../../engine/plan.js';
 import { loadScenario } from '../scenario.js';
 import { makePlan } from '../scenario-plan.js';
 import { benchPlan } from './plans.js';
-import { row } from './row.js';
-import { interleave } from './sampler.js';
+import { type BenchRow, median, ratios, row } from './row.js';
+import { interleave, noting } from './sampler.js';
 import type { Section } from './section.js';
 import { ThreadsSampler } from './threads-sampler.js';
 
@@ -22,10 +22,12 @@ interface Traced {
   readonly count: 'wall' | 'accesses';
   readonly workers: number;
   readonly target: boolean;
+  /** Times the usual length of a repetition. */
+  readonly longer?: number;
 }
 
 /** The overhead in per cent of the throughput without events, and the events per second. */
-function traced({ title, plan, count, workers, target }: Traced): Section {
+function traced({ title, plan, count, workers, target, longer = 1 }: Traced): Section {
   const overhead = `K4 tracing overhead, ${title}`;
   const delivered = `K4 events delivered without loss, ${title}`;
   return {
@@ -33,39 +35,76 @@ function traced({ title, plan, count, workers, target }: Traced): Section {
     async measure({ effort }) {
       const off = await ThreadsSampler.start({ plan: plan(), count, events: 'off' });
       const on = await ThreadsSampler.start({ plan: plan(), count, events: 'merged' });
-      const rates: number[] = [];
-      const counted = {
-        sample: async (ms: number) => {
-          const rate = await on.sample(ms);
-          rates.push(on.deliveredPerSecond);
-          return rate;
-        },
-        close: () => on.close(),
-      };
-      const [without, traced] = await interleave([off, counted], effort);
-      const cost = (without as number[]).map((rate, i) => 100 * (1 - ((traced as number[])[i] as number) / rate));
-      // the first is the warm-up's
-      const perSecond = rates.slice(1);
+      const watched = noting(on, () => on.deliveredPerSecond);
+      const samples = await interleave([off, watched.sampler], { ...effort, ms: effort.ms * longer });
+      const [without, traced] = samples as [number[], number[]];
+      const cost = ratios(traced, without).map((ratio) => 100 * (1 - ratio));
       const lost = on.dropped > 0 ? { note: `${on.dropped} events were lost` } : {};
+      const reason = `with the thread that drains, it had ${median(on.cpus).toFixed(1)} CPUs, without events ${median(off.cpus).toFixed(1)}`;
       return [
-        row(overhead, cost, { unit: '%', workers, ...(target && { atMost: OVERHEAD_MAX }) }),
-        row(delivered, perSecond, { unit: 'events/s', workers, ...(target && on.dropped === 0 && { atLeast: EVENTS_MIN }), ...lost }),
+        row(overhead, cost, { unit: '%', workers, ...(target && { atMost: OVERHEAD_MAX }), reason }),
+        row(delivered, watched.noted(effort.repetitions), { unit: 'events/s', workers, ...lost }),
       ];
     },
   };
 }
 
+const THROUGH = [
+  'K4 events delivered without loss, one worker that only writes events',
+  'K4 events delivered without loss, two workers that only write events',
+] as const;
+
+/** What the way to a subscriber carries: the writers wait where it is full. */
+const through: Section = {
+  names: THROUGH,
+  async measure({ effort }) {
+    const rows: BenchRow[] = [];
+    for (const [i, name] of THROUGH.entries()) {
+      const plan = benchPlan({ operation: BENCH_EVENT, actors: i + 1, pages: 1, group: (actor) => actor });
+      const run = await ThreadsSampler.start({ plan, count: 'wall', events: 'merged' });
+      const watched = noting(run, () => run.deliveredPerSecond);
+      await interleave([watched.sampler], effort);
+      const reason = `${run.dropped} events were lost`;
+      const perSecond = run.dropped === 0 ? watched.noted(effort.repetitions) : [0];
+      rows.push(
+        row(name, perSecond, {
+          unit: 'events/s',
+          workers: i + 1,
+          atLeast: EVENTS_MIN,
+          ...(run.dropped > 0 && { reason }),
+        }),
+      );
+    }
+    return rows;
+  },
+};
+
 const refaults = (actors: number) => (): Plan =>
-  benchPlan({ operation: BENCH_STAGE2_REFAULT, actors, pages: PAGES, guests: true, group: (actor) => actor, spread: true });
+  benchPlan({
+    operation: BENCH_STAGE2_REFAULT,
+    actors,
+    pages: PAGES,
+    guests: true,
+    group: (actor) => actor,
+    spread: true,
+  });
 
 export const TRACING_SECTIONS: readonly Section[] = [
   traced({ title: 'zap and stage-2 refault, one worker', plan: refaults(1), count: 'wall', workers: 1, target: true }),
-  traced({ title: 'zap and stage-2 refault, two workers', plan: refaults(2), count: 'wall', workers: 2, target: false }),
+  traced({
+    title: 'zap and stage-2 refault, two workers',
+    plan: refaults(2),
+    count: 'wall',
+    workers: 2,
+    target: false,
+  }),
   traced({
     title: 'the default scenario, a worker for each actor',
     plan: () => makePlan(loadScenario('redis-guest'), { seed: 1 }),
     count: 'accesses',
     workers: 7,
     target: false,
+    longer: 4,
   }),
+  through,
 ];
