@@ -3,7 +3,8 @@
  * so a wait is done in place, by the same protocol by which a host loop sleeps (machine/wait.ts), and a point at
  * which the quantum is spent only looks whether the run is being aborted and whether the event ring has room.
  *
- * A freeze lets the operation under way go on; the actor stops at its next idle point, or where it sleeps.
+ * A freeze lets the operation under way go on; the actor stops at its next idle point, or where it sleeps. One that does not
+ * get there stops where it is: it may retry until somebody goes on who is frozen in the middle of an operation.
  */
 import type { Context, Waiter } from '../machine/context.js';
 import { FIRST_WAIT, WAIT_LOCK, effectKind, effectWord } from '../machine/effects.js';
@@ -33,6 +34,8 @@ export class Aborted extends Error {
 /** Sleepers look up this often when `timeouts` is on. */
 const SLEEP_MS_MAX = 20;
 const READER_MS_MAX = 5;
+/** Points (of those that get here) in a freeze after which an operation is taken for one that does not end: milliseconds. */
+const FROZEN_POINTS_MAX = 100;
 
 /** The parts of a host that a waiter uses, and the host's knobs, which may change. */
 export interface WaiterHost {
@@ -53,6 +56,8 @@ export class BlockingWaiter implements Waiter {
   readonly #timeoutMs: number;
   readonly #currentAt: number;
   #actor: HostedActor | null = null;
+  /** Points passed since the freeze began. */
+  #frozenPoints = 0;
 
   constructor(m: Machine, worker: number, host: WaiterHost, ring: RingWriter, ringReserve: number, timeouts: boolean) {
     this.#m = m;
@@ -77,6 +82,8 @@ export class BlockingWaiter implements Waiter {
     if (Atomics.load(words, HDR_ABORT) !== 0) throw new Aborted();
     if (this.#ringReserve !== 0 && this.#ring.room() < this.#ringReserve) this.#awaitReader(ctx);
     if (effectKind(effect) >= FIRST_WAIT) this.#await(ctx, effectKind(effect), effectWord(effect));
+    else if (!this.#frozen()) this.#frozenPoints = 0;
+    else if (++this.#frozenPoints > FROZEN_POINTS_MAX) this.#freeze(ctx);
     ctx.quantum = this.#host.quantum;
   }
 
@@ -99,18 +106,33 @@ export class BlockingWaiter implements Waiter {
     for (;;) {
       const sample = doorbell.sample();
       if (Atomics.load(words, HDR_ABORT) !== 0) throw new Aborted();
-      if (phaseKind(Atomics.load(words, HDR_PHASE)) === PHASE_FREEZE) {
+      if (this.#frozen()) {
         this.#sleep(ctx, sample, PARKED_FROZEN);
         continue;
       }
       if (!doorbell.register(actor)) break;
       this.#host.clocks.publish();
       this.#sleep(ctx, sample, PARKED_ASLEEP);
-      if (phaseKind(Atomics.load(words, HDR_PHASE)) !== PHASE_FREEZE && (Atomics.load(words, word) & mask) !== value)
-        break;
+      if (!this.#frozen() && (Atomics.load(words, word) & mask) !== value) break;
     }
     actor.mode = MODE_RUNNABLE;
     words[ctx.recordAt + ACTOR_STATE] = ACTOR_RUNNABLE;
+  }
+
+  #frozen(): boolean {
+    return phaseKind(Atomics.load(this.#words, HDR_PHASE)) === PHASE_FREEZE;
+  }
+
+  /** Stands still in the middle of an operation until the freeze is over. */
+  #freeze(ctx: Context): void {
+    for (;;) {
+      const sample = this.#host.doorbell.sample();
+      if (Atomics.load(this.#words, HDR_ABORT) !== 0) throw new Aborted();
+      if (!this.#frozen()) break;
+      this.#host.clocks.publish();
+      this.#sleep(ctx, sample, PARKED_FROZEN);
+    }
+    this.#frozenPoints = 0;
   }
 
   #sleep(ctx: Context, sample: number, parked: number): void {

@@ -1,0 +1,19 @@
+/** A freeze of workers in the blocking form: nobody waits for an actor that retries until a frozen one goes on. */
+import { expect, it } from 'vitest';
+import { BENCH_STAGE2_REFAULT } from '#actors/bench.js';
+import { prepareMachine } from '#src/engine/setup.js';
+import { startThreads } from '#src/engine/threads.js';
+import { benchPlan } from '#src/lab/bench/plans.js';
+
+// A vCPU's fault is retried while an invalidation of its VM is under way, also one that a freeze has caught in the middle.
+it('comes about while vCPUs of one VM fault and unmap', async () => {
+  const plan = benchPlan({ operation: BENCH_STAGE2_REFAULT, actors: 3, pages: 64, guests: true });
+  const run = await startThreads(plan, prepareMachine(plan), { events: 'off', timeouts: false });
+  for (let round = 0; round < 25; round++) {
+    await run.pause();
+    await run.resume();
+    await new Promise((resolve) => void setTimeout(resolve, 4));
+  }
+  const end = await run.finish();
+  expect(end.text).toBe('finished');
+});
