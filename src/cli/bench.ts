@@ -31,8 +31,6 @@ const command = new Command('bench')
 async function main(args: readonly string[]): Promise<number> {
   try {
     command.parse(args as string[], { from: 'user' });
-    const [extra] = command.args;
-    if (extra !== undefined) throw new InputError(`bench: expected options only, got '${extra}'`);
     const flags = command.opts<Flags>();
     const only = flags.only ?? '';
     if (!benchNames().some((name) => name.toLowerCase().includes(only.toLowerCase()))) {

@@ -63,6 +63,7 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
       if (options.stop?.() === true) break;
       options.onSection?.(section.names, done, sections.length);
       const measured = await section.measure({ effort: quick ? QUICK : FULL, quick, real });
+      if (measured.some(({ name }, i) => name !== section.names[i])) throw new Error('rows are not those announced');
       rows.push(...measured.filter(({ name }) => wanted(name)));
     }
   } finally {

@@ -6,6 +6,8 @@
 export interface Sampler {
   /** Measures for about `ms` milliseconds. Returns operations per second. */
   sample(ms: number): Promise<number>;
+  /** CPU time that its compilers need before it counts, milliseconds; default 0. */
+  readonly warmUpCpuMs?: number;
   /** Gives threads and memory back. @throws Error when what ran was not sound (a violation, a hang) */
   close(): Promise<void>;
 }
@@ -17,13 +19,13 @@ export interface Effort {
   readonly repetitions: number;
   /**
    * Milliseconds of a repetition that is not counted: compilers warm up, coroutines late and slowly. There are `warmUpsMax` at
-   * most, and no more once two of them were no faster than the best before.
+   * most, and no more once two of them were no faster than the best before and the sampler has had its CPU time.
    */
   readonly warmUpMs: number;
   readonly warmUpsMax: number;
 }
 
-export const FULL: Effort = { ms: 250, repetitions: 9, warmUpMs: 300, warmUpsMax: 20 };
+export const FULL: Effort = { ms: 200, repetitions: 9, warmUpMs: 250, warmUpsMax: 60 };
 export const QUICK: Effort = { ms: 40, repetitions: 3, warmUpMs: 60, warmUpsMax: 1 };
 
 /**
@@ -50,8 +52,14 @@ export async function interleave(samplers: readonly Sampler[], effort: Effort): 
 const FASTER = 1.03;
 
 async function warmUp(sampler: Sampler, { warmUpMs, warmUpsMax }: Effort): Promise<void> {
+  const start = process.cpuUsage();
+  const cpuMs = (): number => {
+    const { user, system } = process.cpuUsage(start);
+    return (user + system) / 1000;
+  };
   let best = 0;
-  for (let n = 0, late = 0; n < warmUpsMax && late < 2; n++) {
+  let late = 0;
+  for (let n = 0; n < warmUpsMax && (late < 2 || cpuMs() < (sampler.warmUpCpuMs ?? 0)); n++) {
     const rate = await sampler.sample(warmUpMs);
     late = rate > best * FASTER ? 0 : late + 1;
     best = Math.max(best, rate);

@@ -33,6 +33,9 @@ export interface ThreadSamplerOptions {
   readonly audit?: boolean;
 }
 
+/** What it takes each worker to compile the kernel for itself: coroutines are optimised late. */
+const COROUTINES_CPU_MS = 2000;
+const BLOCKING_CPU_MS = 500;
 const TWO_32 = 4294967296;
 /** A guest of a million pages is filled in less. */
 const READY_MS = 120_000;
@@ -50,8 +53,10 @@ export class ThreadsSampler implements Sampler {
   dropped = 0;
   /** CPUs that the process had while it measured, of each sample: on a busy machine fewer than it has workers. */
   readonly cpus: number[] = [];
+  readonly warmUpCpuMs: number;
   /** The sum that the subscriber makes, so that it is made. */
   sum = 0;
+  #received = 0;
   readonly #run: ThreadRun;
   readonly #count: 'timed' | 'wall' | 'accesses';
   readonly #audit: boolean;
@@ -60,6 +65,9 @@ export class ThreadsSampler implements Sampler {
 
   private constructor(run: ThreadRun, options: ThreadSamplerOptions) {
     this.#run = run;
+    const workers = run.threads.length;
+    const blocking = options.form !== 'coroutines' && workers === run.plan.actors.length;
+    this.warmUpCpuMs = workers * (blocking ? BLOCKING_CPU_MS : COROUTINES_CPU_MS);
     this.#count = options.count ?? 'timed';
     this.#audit = options.audit ?? true;
     this.#source =
@@ -71,6 +79,7 @@ export class ThreadsSampler implements Sampler {
         let sum = 0;
         for (let i = 0; i < batch.length; i++) sum += batch.b(i);
         this.sum += sum;
+        this.#received += batch.length;
       }),
     );
   }
@@ -103,22 +112,22 @@ export class ThreadsSampler implements Sampler {
 
   async sample(ms: number): Promise<number> {
     const before = this.#readings();
-    const delivered = this.#source?.counters.delivered ?? 0;
+    const received = this.#received;
     const cpuBefore = process.cpuUsage();
     const started = performance.now();
     await this.#run.resume();
     await sleep(ms);
-    await this.#run.pause();
     const micros = (performance.now() - started) * 1000;
+    // while they run: how long they take to stop is in no count
+    const running = this.#readings();
     const { user, system } = process.cpuUsage(cpuBefore);
     this.cpus.push((user + system) / micros);
-    if (this.#source !== null) {
-      const { counters } = this.#source;
-      this.deliveredPerSecond = ((counters.delivered - delivered) / micros) * 1e6;
-      this.dropped = counters.dropped;
-      this.#source.pump();
-    }
-    const after = this.#readings();
+    this.deliveredPerSecond = ((this.#received - received) / micros) * 1e6;
+    await this.#run.pause();
+    this.#source?.pump();
+    this.dropped = this.#source?.counters.dropped ?? 0;
+    // of two words each, which only stand still together
+    const after = this.#count === 'timed' ? this.#readings() : running;
     let rate = 0;
     after.forEach(({ operations, nanos }, actor) => {
       const from = before[actor] as Reading;
