@@ -35,7 +35,7 @@ export class Aborted extends Error {
 const SLEEP_MS_MAX = 20;
 const READER_MS_MAX = 5;
 /** Points (of those that get here) in a freeze after which an operation is taken for one that does not end: milliseconds. */
-const FROZEN_POINTS_MAX = 100;
+const FROZEN_POINTS_MAX = 200;
 
 /** The parts of a host that a waiter uses, and the host's knobs, which may change. */
 export interface WaiterHost {

@@ -123,12 +123,16 @@ export const LATENCY = Object.freeze(Object.fromEntries(LATENCIES.map((name, ind
 
 /** The longest of each, in nanoseconds, behind the histograms. */
 export const STATS_LATENCY_MAX_AT = STATS_LATENCIES_AT + 16 * LATENCY_BUCKETS;
-/** Operations of the timed phases, mod 2^32; their nanoseconds, low and high word; 1 once the actor is prepared. */
+/**
+ * Operations of the timed phases, mod 2^32; their nanoseconds, low and high word; 1 while the actor stands between two
+ * batches; and, written by who measures, 1 while it shall go on.
+ */
 export const STATS_MEASURED_AT = STATS_LATENCY_MAX_AT + 16;
 export const MEASURED_OPERATIONS = 0;
 export const MEASURED_NANOS = 1;
 export const MEASURED_NANOS_HIGH = 2;
-export const MEASURED_READY = 3;
+export const MEASURED_STANDS = 3;
+export const MEASURED_GO = 4;
 
 /** Buckets count quarters of a microsecond: the first four one each, then four to each doubling; the last is open (32 ms). */
 const UNITS_PER_MICRO = 4;

@@ -1,19 +1,23 @@
-/** Actors on worker threads as a sampler: they run while it measures, and are frozen in between. */
+/**
+ * Actors on worker threads as a sampler: they run while it measures, and stand still in between. Measuring actors stop between
+ * two batches; others are frozen.
+ */
 import { Subscription } from 'rxjs';
 import { runOracles } from '../../engine/oracles.js';
 import type { Plan } from '../../engine/plan.js';
 import { prepareMachine } from '../../engine/setup.js';
 import { type ThreadOptions, type ThreadRun, startThreads } from '../../engine/threads.js';
-import type { Machine } from '../../machine/layout.js';
-import { statsBase } from '../../machine/layout.js';
+import { type Machine, statsBase } from '../../machine/layout.js';
 import {
+  MEASURED_GO,
   MEASURED_NANOS,
   MEASURED_NANOS_HIGH,
   MEASURED_OPERATIONS,
-  MEASURED_READY,
+  MEASURED_STANDS,
   STAT,
   STATS_MEASURED_AT,
 } from '../../machine/stats.js';
+import { wake } from '../../machine/wait.js';
 import { EventSource } from '../../trace/source.js';
 import type { Sampler } from './sampler.js';
 
@@ -39,6 +43,7 @@ const BLOCKING_CPU_MS = 500;
 const TWO_32 = 4294967296;
 /** A guest of a million pages is filled in less. */
 const READY_MS = 120_000;
+const STOP_MS = 20_000;
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));
 
 /** What the actors have counted so far: operations, and their time in nanoseconds. */
@@ -95,18 +100,14 @@ export class ThreadsSampler implements Sampler {
       events: events === 'merged' ? 'lossless' : events,
       ...(events === 'recorder' && { ringRecords: 1 << 13 }),
       timeouts: false,
+      // nobody moves between two samples
+      watchdog: false,
       ledgers,
       sharedPins,
       ...(options.audit !== false && { audit }),
     });
     const sampler = new ThreadsSampler(run, options);
-    const deadline = performance.now() + READY_MS;
-    while (options.count !== 'accesses' && !ready(machine)) {
-      if (performance.now() > deadline)
-        throw new Error(`${plan.scenario}: the actors are not ready after ${READY_MS} ms`);
-      await sleep(1);
-    }
-    await run.pause();
+    await sampler.#stop(READY_MS);
     return sampler;
   }
 
@@ -115,7 +116,7 @@ export class ThreadsSampler implements Sampler {
     const received = this.#received;
     const cpuBefore = process.cpuUsage();
     const started = performance.now();
-    await this.#run.resume();
+    await this.#go();
     await sleep(ms);
     const micros = (performance.now() - started) * 1000;
     // while they run: how long they take to stop is in no count
@@ -123,7 +124,7 @@ export class ThreadsSampler implements Sampler {
     const { user, system } = process.cpuUsage(cpuBefore);
     this.cpus.push((user + system) / micros);
     this.deliveredPerSecond = ((this.#received - received) / micros) * 1e6;
-    await this.#run.pause();
+    await this.#stop(STOP_MS);
     this.#source?.pump();
     this.dropped = this.#source?.counters.dropped ?? 0;
     // of two words each, which only stand still together
@@ -146,6 +147,35 @@ export class ThreadsSampler implements Sampler {
     if (end.kind !== 'finished' && end.text !== 'measured') throw new Error(`while measuring: ${end.text}`);
   }
 
+  async #go(): Promise<void> {
+    if (this.#count === 'accesses') await this.#run.resume();
+    else this.#tell(1);
+  }
+
+  /** Resolves when nobody moves. */
+  async #stop(patienceMs: number): Promise<void> {
+    if (this.#count === 'accesses') {
+      await this.#run.pause();
+      return;
+    }
+    this.#tell(0);
+    const { machine, plan } = this.#run;
+    const deadline = performance.now() + patienceMs;
+    while (!allStand(machine)) {
+      if (performance.now() > deadline) throw new Error(`${plan.scenario}: the actors run on after ${patienceMs} ms`);
+      await sleep(1);
+    }
+  }
+
+  #tell(go: number): void {
+    const { machine } = this.#run;
+    for (let actor = 0; actor < machine.cpus; actor++) {
+      const word = statsBase(machine, actor) + STATS_MEASURED_AT + MEASURED_GO;
+      Atomics.store(machine.words, word, go);
+      wake(machine, word);
+    }
+  }
+
   #readings(): Reading[] {
     const { machine, plan } = this.#run;
     return plan.actors.map((_, actor) => {
@@ -159,10 +189,10 @@ export class ThreadsSampler implements Sampler {
   }
 }
 
-/** Whether every measuring actor has prepared its pages. */
-function ready(m: Machine): boolean {
+/** Whether every measuring actor stands between two batches. */
+function allStand(m: Machine): boolean {
   for (let actor = 0; actor < m.cpus; actor++) {
-    if (Atomics.load(m.words, statsBase(m, actor) + STATS_MEASURED_AT + MEASURED_READY) === 0) return false;
+    if (Atomics.load(m.words, statsBase(m, actor) + STATS_MEASURED_AT + MEASURED_STANDS) === 0) return false;
   }
   return true;
 }
