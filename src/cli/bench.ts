@@ -4,7 +4,7 @@
  * of every command; a target that is missed is told, and no failure: the machine may be busy.
  */
 import { Command, CommanderError } from 'commander';
-import pc from 'picocolors';
+import { pc } from './render/colour.js';
 import { type BenchReport, type BenchRow, bench, benchNames } from '../lab/bench/index.js';
 import { InputError } from '../lab/input-error.js';
 import { onInterrupt } from './interrupt.js';

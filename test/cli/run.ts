@@ -15,7 +15,11 @@ export interface Ended {
 
 /** Starts a command; `done` resolves when the process and both its pipes have ended. */
 export function start(command: string, args: readonly string[], env: Record<string, string> = {}, cwd = ROOT) {
-  const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(command, args, {
+    cwd,
+    env: { ...process.env, FORCE_COLOR: '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let out = '';
   let err = '';
   child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));

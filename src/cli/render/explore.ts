@@ -1,5 +1,5 @@
 /** The reports of `explore` and `replay`, for people. */
-import pc from 'picocolors';
+import { pc } from './colour.js';
 import type { ExploreReport } from '../../lab/explore.js';
 import type { ReplayReport } from '../../lab/replay.js';
 import type { ReportViolation } from '../../lab/report.js';

@@ -1,5 +1,5 @@
 /** The report of a run on real threads, for people. */
-import pc from 'picocolors';
+import { pc } from './colour.js';
 import type { Report, ReportViolation } from '../../lab/report.js';
 import { number, table } from './table.js';
 

@@ -1,6 +1,6 @@
 /** Plain tables of text: a heading, a rule, numbers to the right. */
 import Table from 'cli-table3';
-import pc from 'picocolors';
+import { pc } from './colour.js';
 
 const NO_BORDERS = {
   top: '',
