@@ -27,7 +27,8 @@ import { changePteRange, changeProtection } from '../mm/mprotect.js';
 import { splitHugePage } from '../mm/split-huge-page.js';
 import { zapPageRange } from '../mm/zap.js';
 import { policyById } from '../policies/index.js';
-import type { Claims } from '../policies/policy.js';
+import type { Claims, Policy } from '../policies/policy.js';
+import { bugById } from '../zoo/index.js';
 
 const SUBSCRIBERS: (SubscriberOps | undefined)[] = [];
 SUBSCRIBERS[SUBSCRIBER_KVM] = KVM_SUBSCRIBER;
@@ -68,19 +69,30 @@ export const BASE_KERNEL: Kernel = {
   ...KVM_FUNCTIONS,
 };
 
+/** Policies and planted bugs by id. */
+interface KernelKind {
+  readonly policy: Policy;
+  readonly replace: Policy['replace'];
+}
+
+function kernelKind(id: string): KernelKind {
+  const policy = policyById(id);
+  if (policy !== undefined) return { policy, replace: policy.replace };
+  const bug = bugById(id);
+  const host = bug === undefined ? undefined : policyById(bug.policy);
+  if (bug === undefined || host === undefined) throw new RangeError(`no kernel '${id}'`);
+  return { policy: host, replace: { ...host.replace, ...bug.replace } };
+}
+
 /**
  * The kernel of a policy or planted bug: the base record with its functions replaced. One object shape for all of them.
  * @throws RangeError when there is none of that id
  */
 export function resolveKernel(id: string): Kernel {
-  const policy = policyById(id);
-  if (policy === undefined) throw new RangeError(`no kernel '${id}'`);
-  return { ...BASE_KERNEL, ...policy.replace, id };
+  return { ...BASE_KERNEL, ...kernelKind(id).replace, id };
 }
 
-/** What the kernel of this id promises: oracles judge it by that. */
+/** What the kernel of this id promises: oracles judge it by that. A planted bug promises what its policy does. */
 export function claimsOf(id: string): Claims {
-  const policy = policyById(id);
-  if (policy === undefined) throw new RangeError(`no kernel '${id}'`);
-  return policy.claims;
+  return kernelKind(id).policy.claims;
 }

@@ -1,0 +1,23 @@
+/** What a planted bug is: a historical mistake (kernel-model 6) as a small record of replaced kernel functions. */
+import type { Kernel } from '../machine/context.js';
+
+export interface Bug {
+  /** Z04; siblings of one entry have a suffix: Z01-no-retry. Also the id of its kernel. */
+  readonly id: string;
+  /** One line for `pinfall zoo`. */
+  readonly title: string;
+  /** The commit that mended it; empty for bugs that only the model knows. */
+  readonly commit: string;
+  /** The first release with the fix: `v6.1`; empty where there was none. */
+  readonly fixedIn: string;
+  /** What went wrong, in two or three sentences of our own. */
+  readonly story: string;
+  /** The policy whose kernel it is planted in. */
+  readonly policy: string;
+  /** The functions (and `rules`) it replaces in that kernel. */
+  readonly replace: Partial<Omit<Kernel, 'id'>>;
+  /** The invariants that catch it: each find names one of them. */
+  readonly expect: readonly string[];
+  /** Its litmus file, beside the bug's own: small enough to search. Without the bug it is proved clean. */
+  readonly litmus: string;
+}
