@@ -6,6 +6,7 @@ import { driver } from './driver.js';
 import { el2 } from './el2.js';
 import { khugepaged } from './khugepaged.js';
 import { ksmd } from './ksmd.js';
+import { type LitmusColumns, litmus } from './litmus.js';
 import { numaBalancer } from './numa-balancer.js';
 import type { ActorMain, ActorParams } from './types.js';
 import { vcpu } from './vcpu.js';
@@ -27,12 +28,15 @@ const MAINS: Readonly<Record<string, ActorMain>> = {
 export type ActorKind = (
   ctx: Context,
   spec: { readonly params: ActorParams },
-  plan: { readonly recording: SharedArrayBuffer | null },
+  plan: { readonly recording: SharedArrayBuffer | null; readonly litmus?: LitmusColumns },
 ) => Coroutine<void>;
 
-export const ACTOR_KINDS: Readonly<Record<string, ActorKind>> = Object.fromEntries(
-  Object.entries(MAINS).map(([kind, main]): [string, ActorKind] => [
-    kind,
-    (ctx, spec, plan) => main(ctx, spec.params, plan.recording),
-  ]),
-);
+export const ACTOR_KINDS: Readonly<Record<string, ActorKind>> = {
+  ...Object.fromEntries(
+    Object.entries(MAINS).map(([kind, main]): [string, ActorKind] => [
+      kind,
+      (ctx, spec, plan) => main(ctx, spec.params, plan.recording),
+    ]),
+  ),
+  litmus: (ctx, spec, plan) => litmus(ctx, spec.params['column'] ?? 0, plan.litmus),
+};

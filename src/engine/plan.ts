@@ -51,6 +51,33 @@ export interface KnobSpec {
   readonly maxPtesNone: number;
 }
 
+/** One operation of a litmus test: a row of LITMUS_OPERATIONS (actors/litmus-operations.ts) with its arguments as numbers. */
+export interface LitmusCall {
+  readonly op: number;
+  readonly args: readonly number[];
+  /** The register that gets the result, or -1. */
+  readonly result: number;
+}
+
+/** Who does an operation: a process, a VM and its vCPU; -1 = none. */
+export interface LitmusTask {
+  readonly mm: number;
+  readonly vm: number;
+  readonly vcpu: number;
+}
+
+/** The operations of a litmus test. Its actors are of kind `litmus`, in the order of the plan's; servers (EL2) follow. */
+export interface LitmusPlan {
+  /** Done before anybody runs, in this order. */
+  readonly init: readonly { readonly task: LitmusTask; readonly call: LitmusCall }[];
+  /** By actor. */
+  readonly columns: readonly { readonly task: LitmusTask; readonly calls: readonly LitmusCall[] }[];
+  /** Registers: results by number. 0 to LITMUS_REGISTERS. */
+  readonly registers: number;
+  /** Fault injection by actor: the n-th allocation that fails, 0 = none. */
+  readonly failAllocation: readonly number[];
+}
+
 export interface Plan {
   readonly scenario: string;
   readonly machine: MachineConfig;
@@ -72,4 +99,6 @@ export interface Plan {
   readonly oracles: 'off' | 'local' | 'all';
   /** The recorded guest, when vCPUs replay one: per-vCPU streams in shared memory (lab/recording.ts). */
   readonly recording: SharedArrayBuffer | null;
+  /** What the actors of kind `litmus` do. */
+  readonly litmus?: LitmusPlan;
 }

@@ -41,6 +41,9 @@ export const HDR_ABORT = 32;
 export const HDR_CONTROL_SEQ = 48;
 /** The grain of invalidations: bumped when an mm or VM is torn down (statistics only). */
 export const HDR_GENERATION = 64;
+/** Results of a litmus test's operations: each written by the actor that does it. */
+export const HDR_REGISTERS = 128;
+export const LITMUS_REGISTERS = 128;
 const HEADER_WORDS = 256;
 
 /* ---- global locks, one line each ---- */

@@ -1,0 +1,77 @@
+/** Litmus operations on guests: what a vCPU and the VMM do. */
+import type { Context, Coroutine } from '../src/machine/context.js';
+import { VM_MM, VM_PROTECTED, vmWord } from '../src/machine/layout.js';
+import { vcpuAccess } from '../src/kvm/vcpu.js';
+import { kvmCreateVm, kvmSetMemslot } from '../src/kvm/vm.js';
+import { peek } from '#words';
+import type { LitmusOperation } from './litmus-operations.js';
+import type { LitmusTask } from './litmus-task.js';
+
+type Args = readonly number[];
+const at = (args: Args, i: number): number => args[i] as number;
+
+function* guestRead(ctx: Context, task: LitmusTask, args: Args): Coroutine {
+  const result = yield* vcpuAccess(ctx, task.vm, task.vcpu, at(args, 0), false, 0);
+  return result === 0 ? ctx.accessValue : result;
+}
+
+function* guestWrite(ctx: Context, task: LitmusTask, args: Args): Coroutine {
+  return yield* vcpuAccess(ctx, task.vm, task.vcpu, at(args, 0), true, at(args, 1));
+}
+
+/** The VM's process and kind are what its block says; set-up has written them down. */
+function* createVm(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  const vm = at(args, 0);
+  const mm = peek(ctx.words, vmWord(ctx.m, vm, VM_MM));
+  return yield* kvmCreateVm(ctx, vm, mm, peek(ctx.words, vmWord(ctx.m, vm, VM_PROTECTED)) !== 0);
+}
+
+function* destroyVm(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  yield* ctx.kernel.kvmDestroyVm(ctx, at(args, 0));
+  return 0;
+}
+
+function* setMemslot(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  return yield* kvmSetMemslot(ctx, at(args, 0), at(args, 1), at(args, 2), at(args, 3), at(args, 4), at(args, 5));
+}
+
+function* deleteMemslot(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  return yield* kvmSetMemslot(ctx, at(args, 0), at(args, 1), 0, 0, 0, 0);
+}
+
+export const LITMUS_KVM: readonly LitmusOperation[] = [
+  { name: 'guest_read', params: ['gfn'], by: 'vcpu', result: 'value', summary: 'a load of the guest', run: guestRead },
+  {
+    name: 'guest_write',
+    params: ['gfn', 'value'],
+    by: 'vcpu',
+    result: 'errno',
+    summary: 'a store of the guest',
+    run: guestWrite,
+  },
+  { name: 'create_vm', params: ['vm'], by: 'task', result: 'errno', summary: 'KVM_CREATE_VM', run: createVm },
+  {
+    name: 'destroy_vm',
+    params: ['vm'],
+    by: 'task',
+    result: 'errno',
+    summary: 'the last reference to the VM goes',
+    run: destroyVm,
+  },
+  {
+    name: 'set_memslot',
+    params: ['slot'],
+    by: 'task',
+    result: 'errno',
+    summary: 'KVM_SET_USER_MEMORY_REGION of a declared slot',
+    run: setMemslot,
+  },
+  {
+    name: 'delete_memslot',
+    params: ['slot'],
+    by: 'task',
+    result: 'errno',
+    summary: 'the same with size 0',
+    run: deleteMemslot,
+  },
+];

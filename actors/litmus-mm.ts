@@ -1,0 +1,335 @@
+/** Litmus operations on a process's memory: what a task, a driver or a kernel thread does. */
+import {
+  EAGAIN,
+  EFAULT,
+  EHWPOISON,
+  ENOMEM,
+  FOLL_FORCE,
+  FOLL_GET,
+  MECH_NUMA_MIGRATE,
+  MIGRATE_SYNC,
+  VM_FAULT_HWPOISON,
+  VM_FAULT_OOM,
+  VM_FAULT_SIGBUS,
+} from '../src/machine/abi.js';
+import { type Context, type Coroutine, REF_TEMP } from '../src/machine/context.js';
+import { acquires, reads, releases, updates, writes } from '../src/machine/effects.js';
+import { entryPfn, isHuge, isPresent, isTable } from '../src/machine/entries.js';
+import { PAGE_CONTENT, pageWord, pmdWord, pteWord, ptlOf } from '../src/machine/layout.js';
+import { contended } from '../src/machine/wait.js';
+import { LOCK_PTL } from '../src/locks/classes.js';
+import { folioLock, folioLockWord, folioUnlock, spinUnlock } from '../src/locks/exclusive.js';
+import { mmapReadLock, mmapReadUnlock } from '../src/locks/vma-lock.js';
+import { exitMmap } from '../src/mm/exit.js';
+import { ZERO_PFN, folioOf, folioPut, refAddUnlessZero, refsWord } from '../src/mm/folio.js';
+import { gupPutFolio } from '../src/mm/gup-grab.js';
+import { getUserPagesUnlocked, pinUserPagesFast } from '../src/mm/gup.js';
+import { khugepagedScan } from '../src/mm/khugepaged.js';
+import { ksmDoScan } from '../src/mm/ksm.js';
+import { madvise } from '../src/mm/madvise.js';
+import { NUMA_SCAN_PAGES, taskNumaWork } from '../src/mm/mempolicy.js';
+import { mmapRegion } from '../src/mm/mmap.js';
+import { mprotect } from '../src/mm/mprotect.js';
+import { munmap } from '../src/mm/munmap.js';
+import { pteOffsetMapLock } from '../src/mm/pgtable.js';
+import { folioIsolateLru, lruAddDrainAll } from '../src/mm/swap.js';
+import { findVma } from '../src/mm/vma.js';
+import { readOnce, xchg } from '#words';
+import type { LitmusOperation } from './litmus-operations.js';
+import { type LitmusTask, register } from './litmus-task.js';
+import { touchUser } from './user-access.js';
+
+type Args = readonly number[];
+const at = (args: Args, i: number): number => args[i] as number;
+
+/** What a task that is killed by a signal leaves as its operation's result. */
+export const SIGSEGV = 1011;
+export const SIGBUS = 1007;
+
+/** VM_FAULT_* as an operation's result. */
+function signalOf(fault: number): number {
+  if ((fault & VM_FAULT_OOM) !== 0) return -ENOMEM;
+  if ((fault & VM_FAULT_HWPOISON) !== 0) return -EHWPOISON;
+  return (fault & VM_FAULT_SIGBUS) !== 0 ? -SIGBUS : -SIGSEGV;
+}
+
+function* read(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  const fault = yield* touchUser(ctx, at(args, 0), at(args, 1), false, 0);
+  return fault === 0 ? ctx.accessValue : signalOf(fault);
+}
+
+function* write(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  const fault = yield* touchUser(ctx, at(args, 0), at(args, 1), true, at(args, 2));
+  return fault === 0 ? 0 : signalOf(fault);
+}
+
+function* pin(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  const mm = at(args, 0);
+  yield* mmapReadLock(ctx, mm);
+  const result = yield* ctx.kernel.pinUserPages(ctx, mm, at(args, 1), at(args, 2));
+  const pfn = ctx.gupPfn;
+  yield* mmapReadUnlock(ctx, mm);
+  return result === 1 ? pfn : result;
+}
+
+function* pinFast(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  const result = yield* pinUserPagesFast(ctx, at(args, 0), at(args, 1), at(args, 2));
+  return result === 1 ? ctx.gupPfn : result;
+}
+
+function* get(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  const result = yield* getUserPagesUnlocked(ctx, at(args, 0), at(args, 1), at(args, 2));
+  return result === 1 ? ctx.gupPfn : result;
+}
+
+function* getFast(ctx: Context, task: LitmusTask, args: Args): Coroutine {
+  const flags = at(args, 2);
+  const fast =
+    (flags & FOLL_FORCE) !== 0 ? 0 : yield* ctx.kernel.gupFast(ctx, at(args, 0), at(args, 1), flags | FOLL_GET);
+  return fast === 1 ? ctx.gupPfn : yield* get(ctx, task, args);
+}
+
+function* unpin(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  const pfn = register(ctx, at(args, 0));
+  if (pfn >= 0) yield* ctx.kernel.unpinUserPage(ctx, pfn, false);
+  return 0;
+}
+
+function* put(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  const pfn = register(ctx, at(args, 0));
+  if (pfn >= 0) yield* gupPutFolio(ctx, pfn, FOLL_GET);
+  return 0;
+}
+
+/** A device, or a pipe that vmsplice filled, reads the page: it knows nothing of page tables. */
+function* pinRead(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  const pfn = register(ctx, at(args, 0));
+  if (pfn < 0) return pfn;
+  const word = pageWord(ctx.m, pfn, PAGE_CONTENT);
+  if (--ctx.quantum < 0) yield reads(word);
+  return readOnce(ctx.words, word);
+}
+
+function* pinWrite(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  const pfn = register(ctx, at(args, 0));
+  if (pfn < 0) return pfn;
+  if (pfn === ZERO_PFN) return -EFAULT;
+  const word = pageWord(ctx.m, pfn, PAGE_CONTENT);
+  if (--ctx.quantum < 0) yield writes(word);
+  xchg(ctx.words, word, at(args, 1));
+  ctx.probe.onDeviceWrite(ctx, pfn, at(args, 1));
+  return 0;
+}
+
+function* map(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  return yield* mmapRegion(ctx, at(args, 0), at(args, 1), at(args, 2), at(args, 3));
+}
+
+function* unmap(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  return yield* munmap(ctx, at(args, 0), at(args, 1), at(args, 2));
+}
+
+function* protect(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  return yield* mprotect(ctx, at(args, 0), at(args, 1), at(args, 2), at(args, 3));
+}
+
+function* advise(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  return yield* madvise(ctx, at(args, 0), at(args, 1), at(args, 2), at(args, 3));
+}
+
+function* exit(ctx: Context, task: LitmusTask): Coroutine {
+  yield* exitMmap(ctx, task.mm);
+  return 0;
+}
+
+/**
+ * The page at (mm, vpn) with a temporary reference, or -EFAULT: follow_page() under mmap_lock and the PTL, as move_pages() and
+ * the debugfs split file do.
+ */
+function* getMappedPage(ctx: Context, mm: number, vpn: number): Coroutine {
+  const { m, words } = ctx;
+  yield* mmapReadLock(ctx, mm);
+  let pfn = -EFAULT;
+  const pmdAt = pmdWord(m, mm, vpn);
+  if (--ctx.quantum < 0) yield reads(pmdAt);
+  const pmd = readOnce(words, pmdAt);
+  if (isHuge(pmd)) {
+    if (isPresent(pmd)) pfn = entryPfn(pmd) + (vpn & (m.thpPages - 1));
+  } else if (isTable(pmd)) {
+    const table = yield* pteOffsetMapLock(ctx, mm, vpn);
+    if (table >= 0) {
+      const pteAt = pteWord(m, table, vpn);
+      if (--ctx.quantum < 0) yield reads(pteAt);
+      const pte = readOnce(words, pteAt);
+      if (isPresent(pte)) pfn = entryPfn(pte);
+      const ptl = ptlOf(m, table);
+      if (--ctx.quantum < 0) yield releases(ptl);
+      spinUnlock(ctx, ptl, LOCK_PTL);
+    }
+  }
+  if (pfn === ZERO_PFN) pfn = -EFAULT;
+  if (pfn > 0) {
+    const head = folioOf(ctx, pfn);
+    if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
+    if (!refAddUnlessZero(ctx, head, 1, REF_TEMP)) pfn = -EFAULT;
+  }
+  yield* mmapReadUnlock(ctx, mm);
+  return pfn;
+}
+
+/** move_pages() of one page (mm/migrate.c add_folio_for_migration, v6.18). */
+function* migrate(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  const pfn = yield* getMappedPage(ctx, at(args, 0), at(args, 1));
+  if (pfn < 0) return pfn;
+  const head = folioOf(ctx, pfn);
+  yield* lruAddDrainAll(ctx);
+  const isolated = yield* folioIsolateLru(ctx, head);
+  yield* folioPut(ctx, head, REF_TEMP);
+  if (!isolated) return -EAGAIN;
+  const outer = ctx.mechanism;
+  ctx.mechanism = MECH_NUMA_MIGRATE;
+  const left = yield* ctx.kernel.migratePages(ctx, [head], at(args, 2), MIGRATE_SYNC);
+  ctx.mechanism = outer;
+  return left;
+}
+
+/** What debugfs' split_huge_pages does with one page (mm/huge_memory.c split_huge_pages_pid, v6.18). */
+function* splitFolio(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  const pfn = yield* getMappedPage(ctx, at(args, 0), at(args, 1));
+  if (pfn < 0) return pfn;
+  const lock = folioLockWord(ctx, folioOf(ctx, pfn));
+  if (--ctx.quantum < 0) yield acquires(lock);
+  while (!folioLock(ctx, folioOf(ctx, pfn))) yield contended(ctx, lock);
+  const result = yield* ctx.kernel.splitHugePage(ctx, pfn);
+  const folio = folioOf(ctx, pfn);
+  if (--ctx.quantum < 0) yield releases(folioLockWord(ctx, folio));
+  folioUnlock(ctx, folio);
+  yield* folioPut(ctx, folio, REF_TEMP);
+  return result;
+}
+
+function* splitPmd(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  const mm = at(args, 0);
+  yield* mmapReadLock(ctx, mm);
+  const vma = findVma(ctx, mm, at(args, 1));
+  if (vma >= 0) yield* ctx.kernel.splitHugePmd(ctx, mm, vma, at(args, 1));
+  yield* mmapReadUnlock(ctx, mm);
+  return vma < 0 ? -EFAULT : 0;
+}
+
+function* numaScan(ctx: Context, task: LitmusTask, args: Args): Coroutine {
+  yield* taskNumaWork(ctx, args.length > 0 ? at(args, 0) : task.mm, NUMA_SCAN_PAGES);
+  return 0;
+}
+
+function* ksmScan(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  yield* ksmDoScan(ctx, at(args, 0));
+  return at(args, 0);
+}
+
+function* hugeScan(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  yield* khugepagedScan(ctx, at(args, 0) * ctx.m.thpPages);
+  return at(args, 0);
+}
+
+export const LITMUS_MM: readonly LitmusOperation[] = [
+  { name: 'read', params: ['page'], by: 'task', result: 'value', summary: 'a load of the process', run: read },
+  {
+    name: 'write',
+    params: ['page', 'value'],
+    by: 'task',
+    result: 'errno',
+    summary: 'a store of the process',
+    run: write,
+  },
+  { name: 'pin', params: ['page', 'foll'], by: 'task', result: 'pfn', summary: 'pin_user_pages()', run: pin },
+  {
+    name: 'pin_fast',
+    params: ['page', 'foll'],
+    by: 'task',
+    result: 'pfn',
+    summary: 'pin_user_pages_fast()',
+    run: pinFast,
+  },
+  { name: 'get', params: ['page', 'foll'], by: 'task', result: 'pfn', summary: 'get_user_pages_unlocked()', run: get },
+  {
+    name: 'get_fast',
+    params: ['page', 'foll'],
+    by: 'task',
+    result: 'pfn',
+    summary: 'get_user_pages_fast()',
+    run: getFast,
+  },
+  {
+    name: 'unpin',
+    params: ['register'],
+    by: 'any',
+    result: 'errno',
+    summary: 'unpin_user_page() of what a pin returned',
+    run: unpin,
+  },
+  {
+    name: 'put',
+    params: ['register'],
+    by: 'any',
+    result: 'errno',
+    summary: 'put_page() of what a get returned',
+    run: put,
+  },
+  {
+    name: 'pin_read',
+    params: ['register'],
+    by: 'any',
+    result: 'value',
+    summary: 'a device reads through a pin',
+    run: pinRead,
+  },
+  {
+    name: 'pin_write',
+    params: ['register', 'value'],
+    by: 'any',
+    result: 'errno',
+    summary: 'a device writes through a pin',
+    run: pinWrite,
+  },
+  { name: 'mmap', params: ['mapping'], by: 'task', result: 'errno', summary: 'maps a declared mapping', run: map },
+  { name: 'munmap', params: ['range'], by: 'task', result: 'errno', summary: 'munmap()', run: unmap },
+  { name: 'mprotect', params: ['range', 'prot'], by: 'task', result: 'errno', summary: 'mprotect()', run: protect },
+  { name: 'madvise', params: ['range', 'advice'], by: 'task', result: 'errno', summary: 'madvise()', run: advise },
+  { name: 'exit', params: [], by: 'task', result: 'errno', summary: 'exit_mmap() of the process', run: exit },
+  {
+    name: 'migrate',
+    params: ['page', 'node'],
+    by: 'any',
+    result: 'count',
+    summary: 'move_pages() of one page: how many stayed',
+    run: migrate,
+  },
+  { name: 'split_folio', params: ['page'], by: 'any', result: 'errno', summary: 'split_huge_page()', run: splitFolio },
+  { name: 'split_pmd', params: ['page'], by: 'any', result: 'errno', summary: 'split_huge_pmd()', run: splitPmd },
+  {
+    name: 'numa_scan',
+    params: ['process'],
+    optional: 1,
+    by: 'any',
+    result: 'errno',
+    summary: 'task_numa_work()',
+    run: numaScan,
+  },
+  {
+    name: 'ksm_scan',
+    params: ['count'],
+    by: 'any',
+    result: 'count',
+    summary: 'ksm_do_scan() of so many pages',
+    run: ksmScan,
+  },
+  {
+    name: 'khugepaged_scan',
+    params: ['count'],
+    by: 'any',
+    result: 'count',
+    summary: 'khugepaged looks at so many page tables',
+    run: hugeScan,
+  },
+];

@@ -1,0 +1,20 @@
+/** Who an operation of a litmus test is done by, and its registers. */
+import type { Context } from '../src/machine/context.js';
+import { HDR_REGISTERS } from '../src/machine/layout.js';
+import { peek, set } from '#words';
+
+/** A process, a VM and its vCPU; -1 = none. */
+export interface LitmusTask {
+  readonly mm: number;
+  readonly vm: number;
+  readonly vcpu: number;
+}
+
+/** What a register holds before its operation has ended. */
+export const UNSET = -0x80000000;
+
+export const register = (ctx: Context, r: number): number => peek(ctx.words, HDR_REGISTERS + r);
+
+export function setRegister(ctx: Context, r: number, value: number): void {
+  if (r >= 0) set(ctx.words, HDR_REGISTERS + r, value);
+}

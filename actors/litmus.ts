@@ -1,0 +1,41 @@
+/**
+ * An actor of a litmus test: it does the operations of its column, in order, and ends. Nothing stands between two operations: each
+ * begins at its own first schedule point.
+ *
+ *   column               which column of the plan's litmus part
+ */
+import type { Context, Coroutine } from '../src/machine/context.js';
+import { LITMUS_OPERATIONS } from './litmus-operations.js';
+import { type LitmusTask, setRegister } from './litmus-task.js';
+
+/** The part of a plan that a litmus actor reads (engine/plan.ts LitmusPlan). */
+export interface LitmusColumns {
+  readonly columns: readonly {
+    readonly task: LitmusTask;
+    readonly calls: readonly { readonly op: number; readonly args: readonly number[]; readonly result: number }[];
+  }[];
+  readonly failAllocation: readonly number[];
+}
+
+/** Does the operations of column `index`. @throws RangeError when the plan has no such column */
+export function* litmus(ctx: Context, index: number, plan: LitmusColumns | undefined): Coroutine<void> {
+  const column = plan?.columns[index];
+  if (plan === undefined || column === undefined) throw new RangeError(`no litmus column ${index}`);
+  const { task, calls } = column;
+  ctx.failAllocation = plan.failAllocation[index] ?? 0;
+  for (let i = 0; i < calls.length; i++) {
+    const { op, args, result } = calls[i] as (typeof calls)[number];
+    const value = yield* litmusCall(ctx, task, op, args);
+    setRegister(ctx, result, value);
+  }
+  if (task.vm >= 0 && ctx.loadedVm >= 0) yield* ctx.kernel.vcpuPut(ctx, task.vm, task.vcpu);
+}
+
+/** One operation. */
+export function* litmusCall(ctx: Context, task: LitmusTask, op: number, args: readonly number[]): Coroutine {
+  const operation = LITMUS_OPERATIONS[op];
+  if (operation === undefined) throw new RangeError(`no litmus operation ${op}`);
+  const value = yield* operation.run(ctx, task, args);
+  ctx.probe.onProgress(ctx);
+  return value;
+}
