@@ -1,6 +1,7 @@
 /** The base kernel record, v6.18, made of the functions of the same names below; and kernels by id: policies and planted bugs. */
 import { SUBSCRIBER_DRIVER, SUBSCRIBER_KVM } from '../machine/abi.js';
 import { type Kernel, RULES_V6_18, type SubscriberOps } from '../machine/context.js';
+import { rulesOfVersion } from '../machine/rules.js';
 import { KVM_FUNCTIONS } from '../kvm/functions.js';
 import { KVM_SUBSCRIBER } from '../kvm/notifier.js';
 import { collapseHugePage } from '../mm/collapse.js';
@@ -75,7 +76,15 @@ interface KernelKind {
   readonly replace: Policy['replace'];
 }
 
-function kernelKind(id: string): KernelKind {
+/** An id may name a release behind an `@`: `classic@v5.17`. */
+function kernelKind(fullId: string): KernelKind {
+  const [id = '', version] = fullId.split('@');
+  const { policy, replace } = kindOf(id);
+  if (version === undefined) return { policy, replace };
+  return { policy, replace: { ...replace, rules: rulesOfVersion(version, replace.rules ?? BASE_KERNEL.rules) } };
+}
+
+function kindOf(id: string): KernelKind {
   const policy = policyById(id);
   if (policy !== undefined) return { policy, replace: policy.replace };
   const bug = bugById(id);

@@ -10,12 +10,13 @@ import { ACTOR_KINDS } from '../../actors/index.js';
 import { Context, type Coroutine, type EventWriter, type Kernel, mixSeed } from '../machine/context.js';
 import type { Machine } from '../machine/layout.js';
 import { NO_EVENTS } from '../events/ring.js';
-import { type OracleOptions, type OracleProbe, auditAll, createProbe } from '../oracle/index.js';
+import { type OracleOptions, type OracleProbe, auditAll, createProbe, restartAudit } from '../oracle/index.js';
 import { describeWord } from './describe-word.js';
 import { claimsOf, resolveKernel } from './kernel.js';
 import type { ActorSpec, Plan } from './plan.js';
 import type { Breach, Program, Waiting } from './program.js';
-import { prepareMachine } from './setup.js';
+import { type SetupNotes, primeOracles } from './litmus-setup.js';
+import { prepareWithNotes } from './setup.js';
 import { waitsFor } from './waits-for.js';
 
 const tierOf = ({ tier, params }: ActorSpec): number => {
@@ -35,6 +36,7 @@ export class PlanProgram implements Program {
   readonly #kernel: Kernel;
   readonly #oracles: OracleOptions;
   readonly #template: Int32Array;
+  readonly #notes: SetupNotes;
   #events: EventWriter = NO_EVENTS;
 
   /** @throws RangeError when the plan cannot be set up: too little memory, an unknown actor or kernel */
@@ -42,7 +44,9 @@ export class PlanProgram implements Program {
     this.name = plan.scenario;
     this.plan = plan;
     this.actors = plan.actors.map(({ name }) => name);
-    this.machine = prepareMachine(plan);
+    const { machine, notes } = prepareWithNotes(plan);
+    this.machine = machine;
+    this.#notes = notes;
     this.words = this.machine.words;
     this.#template = this.words.slice();
     this.#kernel = resolveKernel(plan.kernel);
@@ -70,6 +74,9 @@ export class PlanProgram implements Program {
       ctx.tick = 0;
       this.clocks[actor] = ctx;
     }
+    if (plan.litmus === undefined) return;
+    primeOracles(machine, this.#context(0), this.alarm, this.#notes);
+    restartAudit(machine);
   }
 
   start(actor: number): Coroutine<void> {

@@ -28,6 +28,7 @@ import { bootMachine } from '../mm/boot.js';
 import { mmapRegion } from '../mm/mmap.js';
 import { mmuNotifierRegister } from '../mm/mmu-notifier.js';
 import { resolveKernel } from './kernel.js';
+import { NO_NOTES, type SetupNotes, runLitmusSetup } from './litmus-setup.js';
 import type { Plan } from './plan.js';
 
 /**
@@ -35,6 +36,11 @@ import type { Plan } from './plan.js';
  * @throws RangeError when the plan asks for what the kernel refuses (an overlap, too many VMAs, no memory left)
  */
 export function prepareMachine(plan: Plan): Machine {
+  return prepareWithNotes(plan).machine;
+}
+
+/** As {@link prepareMachine}; with what a litmus test's set-up leaves to tell the oracles. */
+export function prepareWithNotes(plan: Plan): { readonly machine: Machine; readonly notes: SetupNotes } {
   const m = new Machine(plan.machine);
   markFrames(m, plan);
   bootMachine(m);
@@ -71,7 +77,8 @@ export function prepareMachine(plan: Plan): Machine {
   );
   // what set-up counted is nobody's doing
   m.words.fill(0, statsBase(m, 0), statsBase(m, 0) + STATS_WORDS);
-  return m;
+  const notes = plan.litmus === undefined ? NO_NOTES : runLitmusSetup(m, plan, plan.litmus);
+  return { machine: m, notes };
 }
 
 /** Runs a coroutine to its end while nobody else runs: it has nothing to wait for. */

@@ -34,3 +34,37 @@ export const RULES_V6_18: KernelRules = {
   pkvmTeardown: 'A14',
   protectedKvm: false,
 };
+
+/** What older releases do otherwise: each row holds for releases before its own, down to the row above. */
+const CHANGES: readonly (readonly [before: readonly [number, number], rules: Partial<KernelRules>])[] = [
+  [[5, 9], { wpReuse: 'v5.8' }],
+  [[5, 17], { numaBusy: 'v5.16' }],
+  [[5, 19], { wpReuse: 'v5.9' }],
+  [[6, 1], { gupHonorsNuma: 'v6.0' }],
+  [[6, 3], { seqAfterUnlock: true }],
+  [[6, 8], { migrateLoops: 'v6.1', gupHonorsNuma: 'v6.1' }],
+  [[6, 9], { ksmChecksumFirst: false }],
+  [[6, 10], { numaBusy: 'v5.17' }],
+  [[6, 14], { splitNotifierPairs: 2 }],
+];
+
+/** `v5.17` as numbers, or null. */
+export function parseKernelVersion(text: string): readonly [number, number] | null {
+  const match = /^v([4-7])\.(\d{1,2})$/.exec(text);
+  return match === null ? null : [Number(match[1]), Number(match[2])];
+}
+
+/**
+ * The rules of a release (kernel-model 3, where a step names versions), v5.0 to v7.2; `base` keeps what no release says (protectedKvm).
+ * @throws RangeError when `text` is no release
+ */
+export function rulesOfVersion(text: string, base: KernelRules): KernelRules {
+  const version = parseKernelVersion(text);
+  if (version === null) throw new RangeError(`no kernel version '${text}'`);
+  const [major, minor] = version;
+  const isBefore = ([a, b]: readonly [number, number]): boolean => major < a || (major === a && minor < b);
+  let rules: KernelRules = isBefore([6, 19]) ? base : { ...base, numaBusy: 'v6.19' };
+  // the newest change first, so that the oldest that applies has the last word
+  for (const [before, change] of [...CHANGES].toReversed()) if (isBefore(before)) rules = { ...rules, ...change };
+  return rules;
+}

@@ -38,6 +38,11 @@ export class Audit {
     this.#lost = new LostAudit(m, claims.stage2FollowsHost);
   }
 
+  /** The machine is back at its start. */
+  reset(): void {
+    this.#lost.reset();
+  }
+
   /** @param ledgers of all workers, or none: then pins are guessed from the counts, and I-LOST is not judged */
   run(options: OracleOptions, ledgers: readonly Ledger[]): Violation[] {
     const m = this.#m;

@@ -46,6 +46,11 @@ export class ExactProbe extends LedgerProbe {
     this.#memcaches.reset();
   }
 
+  override knows(ctx: Context, mm: number, vpn: number, pfn: number, content: number): void {
+    super.knows(ctx, mm, vpn, pfn, content);
+    this.#shadow.read(ctx, false, mm, vpn, pfn, content);
+  }
+
   override onAlloc(_ctx: Context, pfn: number, order: number): void {
     this.#refs.allocated(pfn, order);
   }

@@ -34,6 +34,9 @@ export function createProbe(m: Machine, options: OracleOptions, ledgers: SharedA
 /** An audit keeps its arrays, and what the machine held at the audit before. */
 const audits = new WeakMap<Machine, Audit>();
 
+/** The machine is back at its start: what its last audit saw is no past of it. */
+export const restartAudit = (m: Machine): void => audits.get(m)?.reset();
+
 /**
  * Everything that must hold of a machine at rest: after a drain, or when a one-thread schedule has finished.
  * @param ledgers those of all workers, always in the same order; I-LOST is judged against the audit before

@@ -2,7 +2,7 @@
 import type { Context } from '../machine/context.js';
 import { isPresent } from '../machine/entries.js';
 import type { Machine } from '../machine/layout.js';
-import { Ledger, ZAPPED } from './ledger.js';
+import { BASE, Ledger, ZAPPED } from './ledger.js';
 import { LocalProbe } from './local-probe.js';
 import { userPageOf } from './lost.js';
 import type { OracleOptions } from './options.js';
@@ -30,6 +30,10 @@ export class LedgerProbe extends LocalProbe {
     super.reset();
     this.ledger.reset();
     this.sharedPins?.fill(0);
+  }
+
+  override knows(_ctx: Context, mm: number, vpn: number, _pfn: number, content: number): void {
+    this.ledger.restart(mm * this.m.mmPages + vpn, BASE, content);
   }
 
   override onFree(ctx: Context, pfn: number, order: number): void {

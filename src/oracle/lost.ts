@@ -105,6 +105,12 @@ export class LostAudit {
     this.#followed = followed;
   }
 
+  /** The machine is back at its start: it has these memslots. */
+  reset(): void {
+    this.#slots.length = 0;
+    for (let vm = 0; vm < this.#m.vms; vm++) this.#slots.push(this.#slotsOf(vm));
+  }
+
   run(ledgers: readonly Ledger[], log: ViolationLog): void {
     const m = this.#m;
     this.#unsure.fill(false);

@@ -27,6 +27,9 @@ export class OracleProbe extends Probe {
     this.log.reset();
   }
 
+  /** Before a run: the process's page at `vpn` is frame `pfn` and holds `content`. */
+  knows(_ctx: Context, _mm: number, _vpn: number, _pfn: number, _content: number): void {}
+
   override onProgress(ctx: Context): void {
     const at = ctx.recordAt + ACTOR_PROGRESS;
     ctx.words[at] = (peek(ctx.words, at) + 1) | 0;
