@@ -93,6 +93,11 @@ export class CoroutineStack {
     return step;
   }
 
+  /** The suspended coroutines, the outermost first. */
+  callees(): Coroutine<unknown>[] {
+    return this.#frames.slice(0, this.depth).map(({ callee }) => callee);
+  }
+
   /** A coroutine of this stack delegates to `callee`. */
   push(callee: Callee): Frame {
     if (this.depth === this.#frames.length) {

@@ -16,6 +16,7 @@ import { claimsOf, resolveKernel } from './kernel.js';
 import type { ActorSpec, Plan } from './plan.js';
 import type { Breach, Program, Waiting } from './program.js';
 import { type SetupNotes, primeOracles } from './litmus-setup.js';
+import { heldLocks } from './report-state.js';
 import { prepareWithNotes } from './setup.js';
 import { waitsFor } from './waits-for.js';
 
@@ -115,6 +116,10 @@ export class PlanProgram implements Program {
 
   describe(word: number): string {
     return describeWord(this.machine, word);
+  }
+
+  heldLocks(actor: number): readonly string[] {
+    return heldLocks(this.machine, actor).map(({ name }) => name);
   }
 
   explain(waiting: readonly Waiting[]): readonly string[] {

@@ -124,6 +124,13 @@ export class OneThread {
     return this.#waitWord[actor] === DONE;
   }
 
+  /** The suspended calls of `actor`, the outermost first; none when it is done. */
+  calls(actor: number): Coroutine<unknown>[] {
+    if (this.isDone(actor)) return [];
+    const coroutine = this.#coroutines[actor];
+    return this.#stacks[actor]?.callees() ?? (coroutine === undefined ? [] : [coroutine]);
+  }
+
   /** Who stands waiting at the schedule's end, and for what. */
   waiting(): Waiting[] {
     return this.program.actors.flatMap((_, actor) => {

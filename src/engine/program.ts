@@ -77,6 +77,8 @@ export interface Program {
   observationName(observation: number): string;
   /** What a word is, in a reader's words: `PTL`, `mmu_lock of vm 0`. */
   describe(word: number): string;
+  /** The locks that `actor` holds now, in a reader's words, in the order taken. */
+  heldLocks?(actor: number): readonly string[];
   /** Who waits for what, and who holds it: a line for each of `waiting`. */
   explain(waiting: readonly Waiting[]): readonly string[];
 }
