@@ -2,7 +2,7 @@
  * What a failing schedule comes down to: the two steps that clash, and the smallest change of order that avoids the failure. The races
  * of the schedule are turned round one at a time, the most telling first; the first one whose other order ends well is the answer.
  */
-import { EFFECT_ACQUIRE, WAIT_LOCK, effectKind, effectWord } from '../machine/effects.js';
+import { effectWord } from '../machine/effects.js';
 import { END_DEADLOCK, END_FINISHED, END_VIOLATION, type OneThread, type StepObserver } from '../engine/one-thread.js';
 import { HappensBefore, type Race, type StepTrace, traceSteps } from '../engine/races.js';
 import { effectText } from '../engine/recheck.js';
@@ -58,15 +58,10 @@ export function findClash(thread: OneThread, variation: number, choices: Uint8Ar
 
 /**
  * What tells most comes first: races about the page that the rule was broken for (of a deadlock: about the words waited for), then
- * about other data, then about locks; of these the latest, since what is decided late is what matters.
+ * all others; of these the latest, since what is decided late is what matters.
  */
 function tellingFirst(races: readonly Race[], { effects }: StepTrace, isAbout: (word: number) => boolean): Race[] {
-  const rank = ({ second }: Race): number => {
-    const effect = effects[second] as number;
-    if (isAbout(effectWord(effect))) return 0;
-    const kind = effectKind(effect);
-    return kind === EFFECT_ACQUIRE || kind === WAIT_LOCK ? 2 : 1;
-  };
+  const rank = ({ second }: Race): number => (isAbout(effectWord(effects[second] as number)) ? 0 : 1);
   return races.toSorted((x, y) => rank(x) - rank(y) || y.second - x.second || y.first - x.first);
 }
 
@@ -77,11 +72,13 @@ function aboutFailure(thread: OneThread): (word: number) => boolean {
     const waited = new Set(thread.waiting().map(({ word }) => word));
     return (word) => waited.has(word);
   }
-  const { pfn, gfn } = (thread.breaches[0] ?? {}) as { readonly pfn?: number; readonly gfn?: number };
-  const names = [
-    ...(pfn === undefined ? [] : [`pfn 0x${pfn.toString(16)}`]),
-    ...(gfn === undefined ? [] : [`gfn 0x${gfn.toString(16)}`]),
-  ];
+  const subject = (thread.breaches[0] ?? {}) as Partial<Record<'pfn' | 'gfn' | 'vpn', number>>;
+  // most guests begin at page 0 of their process: the same number names both
+  const page = { ...subject, vpn: subject.vpn ?? subject.gfn };
+  const names = (['pfn', 'gfn', 'vpn'] as const).flatMap((kind) => {
+    const value = page[kind];
+    return value === undefined ? [] : [`${kind} 0x${value.toString(16)}`];
+  });
   return (word) => {
     const name = program.describe(word);
     return names.some((part) => name.endsWith(part));
@@ -109,8 +106,8 @@ function clashOf(thread: OneThread, variation: number, choices: Uint8Array, trac
 }
 
 const nameStep = ({ actor, does, calls }: ClashStep): string => {
-  const fn = calls.at(-1) ?? '';
-  return fn === '' ? `${actor}'s '${does}'` : `${actor}'s '${does}' in ${fn}()`;
+  const inside = calls.slice(-2).map((fn) => `${fn}()`);
+  return inside.length === 0 ? `${actor}'s '${does}'` : `${actor}'s '${does}' in ${inside.join(' > ')}`;
 };
 
 /** Runs `choices` again and looks where the actors of two steps stand just before them. */

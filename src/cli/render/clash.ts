@@ -1,0 +1,22 @@
+/** The clash of a failing schedule, as text. */
+import type { Clash, ClashStep } from '../../lab/clash.js';
+
+function stepLines(index: number, { actor, step, does, at, calls, held }: ClashStep): string[] {
+  const inside = calls.slice(-4, -1).map((fn) => `${fn}()`);
+  return [
+    `  ${index}. ${actor}, step ${step}: ${does}`,
+    ...(at === '' ? [] : [`     at ${at}`]),
+    ...(inside.length === 0 ? [] : [`     called from ${inside.toReversed().join(', from ')}`]),
+    `     holds ${held.length === 0 ? 'no lock' : held.join(', ')}`,
+  ];
+}
+
+/** The two steps and the order that would have been well. */
+export function renderClash({ steps, avoided }: Clash): string {
+  return [
+    'The two steps that clash:',
+    ...stepLines(1, steps[0]),
+    ...stepLines(2, steps[1]),
+    `  Avoided: ${avoided}.`,
+  ].join('\n');
+}

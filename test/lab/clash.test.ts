@@ -1,0 +1,79 @@
+/** The clash of failing schedules: which two steps, where in the code, and which order avoids it. */
+import { describe, expect, it } from 'vitest';
+import { OneThread } from '#src/engine/one-thread.js';
+import { parseSchedule } from '#src/engine/schedule-file.js';
+import { HappensBefore, traceSteps } from '#src/engine/races.js';
+import { GuidedScript } from '#src/engine/strategies/script.js';
+import { findClash } from '#src/lab/clash.js';
+import { explore } from '#src/lab/explore.js';
+import { subjectOf } from '#src/lab/subject.js';
+
+async function failing(scenario: string, policy: string, invariant: string) {
+  const subject = subjectOf({ scenario, policy, seed: 1 });
+  const { report } = await explore({ subject, strategy: 'random', schedules: 2000 });
+  const violation = report.violations.find((each) => each.invariant === invariant);
+  const { variation, choices } = parseSchedule(String(violation?.['schedule']));
+  return { thread: new OneThread(subject.create(), 20_000), variation, choices };
+}
+
+describe('a clash', () => {
+  it('of the peer model: the look at the count, and the pin without the PTL', async () => {
+    const { thread, variation, choices } = await failing('pin-vs-write-protect-buggy', 'classic', 'I-RO');
+    const clash = findClash(thread, variation, choices);
+    expect(clash?.steps.map(({ actor, does }) => `${actor}: ${does}`)).toEqual([
+      'ksmd: read refcount',
+      'gup: write refcount',
+    ]);
+    expect(clash?.steps[0].at).toMatch(/^ksmd \(src\/engine\/programs\/pin-vs-write-protect\.ts:\d+\)$/);
+    expect(clash?.avoided).toContain('ends well');
+  });
+
+  it('of kernel code: the simulated functions, their source lines and the locks held', async () => {
+    const { thread, variation, choices } = await failing('pin-race', 'check-then-notify-range', 'I-STALE');
+    const clash = findClash(thread, variation, choices);
+    const [first, second] = clash?.steps ?? [];
+    expect(first?.calls).toContain('unpinUserPage');
+    expect(first?.does).toMatch(/^update refs of pfn/);
+    expect(second?.calls).toEqual(expect.arrayContaining(['taskNumaWork', 'changeProtNuma', 'numaBusy']));
+    expect(second?.at).toMatch(/^numaBusy \(src\/mm\/mprotect-ptes\.ts:\d+\)$/);
+    expect(second?.held).toEqual(expect.arrayContaining(['mm0 mmap_lock', expect.stringMatching(/^PTL/)]));
+  });
+
+  it('of a deadlock: two acquisitions of one lock', async () => {
+    const { thread, variation, choices } = await failing('driver-deadlock', 'notify-under-ptl', 'deadlock');
+    const clash = findClash(thread, variation, choices);
+    expect(clash?.steps.map(({ does }) => does)).toEqual(['acquire driver mutex', 'acquire driver mutex']);
+    expect(new Set(clash?.steps.map(({ actor }) => actor))).toEqual(new Set(['driver', 'numa-balancer']));
+  });
+
+  it('is not claimed where the schedule ends well', () => {
+    const subject = subjectOf({ scenario: 'pin-vs-write-protect', seed: 1 });
+    const thread = new OneThread(subject.create(), 1000);
+    const script = new GuidedScript().load(new Uint8Array(), 0);
+    script.begin();
+    thread.run(script, 0);
+    expect(findClash(thread, 0, thread.choices.slice(0, thread.steps))).toBeNull();
+  });
+});
+
+describe('happens-before', () => {
+  it('orders steps of one actor and steps that touch one word; races are what nothing else orders', () => {
+    const subject = subjectOf({ scenario: 'pin-vs-write-protect', seed: 1 });
+    const thread = new OneThread(subject.create(), 1000);
+    const script = new GuidedScript().load(new Uint8Array(), 0);
+    script.begin();
+    thread.run(script, 0);
+    const trace = traceSteps(thread, 0, thread.choices.slice(0, thread.steps));
+    const order = new HappensBefore(trace, 3);
+    const last = trace.actors.length - 1;
+    for (let step = 0; step < last; step++) {
+      if (trace.actors[step] === trace.actors[last]) expect(order.before(step, last)).toBe(true);
+      expect(order.before(last, step)).toBe(false);
+    }
+    for (const { first, second } of order.races) {
+      expect(trace.actors[first]).not.toBe(trace.actors[second]);
+      expect(order.before(first, second)).toBe(true);
+    }
+    expect(order.races.length).toBeGreaterThan(0);
+  });
+});
