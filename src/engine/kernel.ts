@@ -7,13 +7,13 @@ import { KVM_SUBSCRIBER } from '../kvm/notifier.js';
 import { collapseHugePage } from '../mm/collapse.js';
 import { DRIVER_SUBSCRIBER } from '../mm/driver-subscriber.js';
 import { followPagePte } from '../mm/gup-follow.js';
-import { gupFast } from '../mm/gup-fast.js';
+import { gupFast, gupFastUnchanged } from '../mm/gup-fast.js';
 import { unpinUserPage } from '../mm/gup-grab.js';
 import { pinUserPages } from '../mm/gup.js';
 import { doHugePmdNumaPage } from '../mm/huge-memory-numa.js';
 import { splitHugePmd } from '../mm/huge-memory-split.js';
 import { doHugePmdWpPage } from '../mm/huge-memory-wp.js';
-import { changeHugePmd, doHugePmdAnonymousPage } from '../mm/huge-memory.js';
+import { changeHugePmd, doHugePmdAnonymousPage, pmdpInvalidate } from '../mm/huge-memory.js';
 import { tlbRemoveTableSyncOne } from '../mm/khugepaged.js';
 import { replacePage, writeProtectPage } from '../mm/ksm-merge.js';
 import { doAnonymousPage } from '../mm/memory-anon.js';
@@ -49,9 +49,11 @@ export const BASE_KERNEL: Kernel = {
   doHugePmdWpPage,
   doHugePmdNumaPage,
   changeHugePmd,
+  pmdpInvalidate,
   splitHugePmd,
   splitHugePage,
   gupFast,
+  gupFastUnchanged,
   followPagePte,
   pinUserPages,
   unpinUserPage,
@@ -104,4 +106,13 @@ export function resolveKernel(id: string): Kernel {
 /** What the kernel of this id promises: oracles judge it by that. A planted bug promises what its policy does. */
 export function claimsOf(id: string): Claims {
   return kernelKind(id).policy.claims;
+}
+
+/**
+ * Whether a pinned page must stay where its process has it (I-PIN, v5.19+). A bug that brings back older rules is judged by
+ * what the kernel promises that it is planted in.
+ */
+export function pinKeepsPlace(id: string): boolean {
+  const rules = id.includes('@') ? resolveKernel(id).rules : (kernelKind(id).policy.replace.rules ?? BASE_KERNEL.rules);
+  return rules.wpReuse === 'v5.19';
 }

@@ -12,7 +12,7 @@ import type { Machine } from '../machine/layout.js';
 import { NO_EVENTS } from '../events/ring.js';
 import { type OracleOptions, type OracleProbe, auditAll, createProbe, restartAudit } from '../oracle/index.js';
 import { describeWord } from './describe-word.js';
-import { claimsOf, resolveKernel } from './kernel.js';
+import { claimsOf, pinKeepsPlace, resolveKernel } from './kernel.js';
 import type { ActorSpec, Plan } from './plan.js';
 import type { Breach, Program, Waiting } from './program.js';
 import { type SetupNotes, primeOracles } from './litmus-setup.js';
@@ -57,6 +57,7 @@ export class PlanProgram implements Program {
       mode: 'one',
       actors: plan.actors.length,
       keepsExclusiveBit: this.#kernel.rules.wpReuse === 'v5.19',
+      pinKeepsPlace: pinKeepsPlace(plan.kernel),
     };
     this.alarm = createProbe(this.machine, this.#oracles, null);
   }

@@ -18,7 +18,7 @@ import {
   sharedPinBytes,
 } from '../oracle/index.js';
 import { auditTornDown } from '../oracle/torn-down.js';
-import { claimsOf, resolveKernel } from './kernel.js';
+import { claimsOf, pinKeepsPlace, resolveKernel } from './kernel.js';
 import type { Plan } from './plan.js';
 import { tearDown } from './teardown.js';
 import type { Audit } from './threads.js';
@@ -41,6 +41,7 @@ export function oracleOptions(
     mode,
     actors: plan.actors.length,
     keepsExclusiveBit: resolveKernel(plan.kernel).rules.wpReuse === 'v5.19',
+    pinKeepsPlace: pinKeepsPlace(plan.kernel),
     sharedPins,
   };
 }

@@ -58,8 +58,14 @@ export class Probe {
   onUnpin(_ctx: Context, _pfn: number): void {}
   /** maps of subpage `pfn` changed by `delta` for `mm` at `vpn`. */
   onMap(_ctx: Context, _mm: number, _vpn: number, _pfn: number, _delta: number): void {}
+  /** Somebody who holds no lock of it is about to read the entry of (mm, vpn) in `table` (I-UAFNODE). */
+  onTableWalk(_ctx: Context, _mm: number, _vpn: number, _table: number): void {}
   /** A PTE or PMD of `mm` covering `vpn` changed from `before` to `after` (words at `word`). */
   onEntry(_ctx: Context, _mm: number, _vpn: number, _word: number, _before: number, _after: number): void {}
+  /** [start, end) of `mm` is going to be zapped: until `onZapEnd` its pages may hold zeroes or what they held. */
+  onZapBegin(_ctx: Context, _mm: number, _start: number, _end: number): void {}
+  /** It has been, TLBs included, or (`zapped` false) it was not to be: what nobody writes from here on is zero. */
+  onZapEnd(_ctx: Context, _mm: number, _start: number, _end: number, _zapped: boolean): void {}
   /** A user mapping was discarded on purpose (zap, munmap): its content may now be lost (I-LOST exemption). */
   onZapped(_ctx: Context, _mm: number, _start: number, _end: number): void {}
   /** A lock is about to be taken with a blocking acquisition (lock rules: order, LK1). */
@@ -150,10 +156,14 @@ export interface Kernel {
   doHugePmdWpPage(ctx: Context, mm: number, vma: number, vpn: number, flags: number, orig: number): Coroutine;
   doHugePmdNumaPage(ctx: Context, mm: number, vma: number, vpn: number, orig: number): Coroutine;
   changeHugePmd(ctx: Context, mm: number, vma: number, vpn: number, newFlags: number, numa: boolean): Coroutine;
+  /** What a huge PMD passes through while it is changed; returns the PMD before. PMD lock held. */
+  pmdpInvalidate(ctx: Context, mm: number, start: number, pmdAt: number): Coroutine;
   splitHugePmd(ctx: Context, mm: number, vma: number, vpn: number): Coroutine<void>;
   splitHugePage(ctx: Context, pfn: number): Coroutine;
   /* mm/gup.c */
   gupFast(ctx: Context, mm: number, vpn: number, flags: number): Coroutine;
+  /** Step 6 of GUP-fast: whether the PMD and the entry (the PTE, or the PMD once more) are what they were. */
+  gupFastUnchanged(ctx: Context, pmdAt: number, pmd: number, entryAt: number, entry: number): Coroutine<boolean>;
   followPagePte(ctx: Context, mm: number, vma: number, vpn: number, flags: number): Coroutine;
   pinUserPages(ctx: Context, mm: number, vpn: number, flags: number): Coroutine;
   unpinUserPage(ctx: Context, pfn: number, makeDirty: boolean): Coroutine<void>;

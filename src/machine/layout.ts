@@ -309,7 +309,7 @@ export const TABLE_PTL = 0;
 /** The mm that uses the table, and the PMD word that points to it. */
 export const TABLE_MM = 2;
 export const TABLE_PMD = 3;
-/** TABLE_FREE, TABLE_LIVE, TABLE_DEPOSITED. */
+/** TABLE_FREE, TABLE_LIVE, TABLE_DEPOSITED, TABLE_DETACHED. */
 export const TABLE_STATE = 4;
 export const TABLE_POOL_NEXT = 5;
 /** Counted entries + 1 of a stage-2 table page; the pfn that holds it under pKVM. */
@@ -319,6 +319,8 @@ export const TABLE_HEADER = LINE;
 export const TABLE_FREE = 0;
 export const TABLE_LIVE = 1;
 export const TABLE_DEPOSITED = 2;
+/** Taken off its PMD by a collapse that has waited for lockless walkers: its alone. */
+export const TABLE_DETACHED = 3;
 
 /* ---- KSM ---- */
 export const KSM_ITEM_CHECKSUM = 0;

@@ -19,7 +19,18 @@ import {
   isTable,
   mkEntry,
 } from '../machine/entries.js';
-import { PAGE_CONTENT, PAGE_FLAGS, pageWord, pmdWord, ptlOf, pteWord } from '../machine/layout.js';
+import {
+  PAGE_CONTENT,
+  PAGE_FLAGS,
+  TABLE_DETACHED,
+  TABLE_LIVE,
+  TABLE_STATE,
+  pageWord,
+  pmdWord,
+  ptlOf,
+  pteWord,
+  tableWord,
+} from '../machine/layout.js';
 import { MC_ATTEMPTS, MC_BACKED_OUT, MC_PAGES_MOVED, countMechanism } from '../machine/stats.js';
 import { contended } from '../machine/wait.js';
 import { emit } from '../events/emit.js';
@@ -157,6 +168,7 @@ function* collapseLocked(ctx: Context, mm: number, vpn: number, head: number): C
   spinUnlock(ctx, pmdLockWord, LOCK_PMD);
   yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, vpn, vpn + pages);
   yield* ctx.kernel.tlbRemoveTableSyncOne(ctx);
+  set(words, tableWord(m, table, TABLE_STATE), TABLE_DETACHED);
 
   const ptl = ptlOf(m, table);
   if (--ctx.quantum < 0) yield acquires(ptl);
@@ -166,6 +178,7 @@ function* collapseLocked(ctx: Context, mm: number, vpn: number, head: number): C
   spinUnlock(ctx, ptl, LOCK_PTL);
 
   if (status !== SCAN_SUCCEED) {
+    set(words, tableWord(m, table, TABLE_STATE), TABLE_LIVE);
     const again = yield* pmdLock(ctx, mm, vpn);
     if (--ctx.quantum < 0) yield writes(pmdAt);
     writeOnce(words, pmdAt, oldPmd);

@@ -100,6 +100,7 @@ function* walk(ctx: Context, mm: number, vpn: number, flags: number): Coroutine 
   if (isTable(pmd)) {
     entryAt = pteWord(m, entryPfn(pmd), vpn);
     if (--ctx.quantum < 0) yield reads(entryAt);
+    ctx.probe.onTableWalk(ctx, mm, vpn, entryPfn(pmd));
     entry = readOnce(words, entryAt);
   } else if (!isHuge(pmd)) {
     return GO_SLOW;
@@ -162,6 +163,22 @@ function* tryGrabFolioFast(ctx: Context, mm: number, vpn: number, pfn: number, f
   return head;
 }
 
+/** Step 6: the entries are read again, after the count was raised. */
+export function* gupFastUnchanged(
+  ctx: Context,
+  pmdAt: number,
+  pmd: number,
+  entryAt: number,
+  entry: number,
+): Coroutine<boolean> {
+  // khugepaged clears the PMD only, so the PTE alone would not tell (v6.1, Z04)
+  if (--ctx.quantum < 0) yield reads(pmdAt);
+  if (readOnce(ctx.words, pmdAt) !== pmd) return false;
+  if (entryAt === pmdAt) return true;
+  if (--ctx.quantum < 0) yield reads(entryAt);
+  return readOnce(ctx.words, entryAt) === entry;
+}
+
 /** Steps 6 to 8: the entries are what they were, the folio may be had, and a read-only pin would stay true. */
 function* stillAllowed(
   ctx: Context,
@@ -172,16 +189,9 @@ function* stillAllowed(
   entry: number,
   head: number,
 ): Coroutine<boolean> {
-  const { m, words } = ctx;
-  // khugepaged clears the PMD only, so the PTE alone would not tell (v6.1, Z04)
-  if (--ctx.quantum < 0) yield reads(pmdAt);
-  if (readOnce(words, pmdAt) !== pmd) return false;
-  if (entryAt !== pmdAt) {
-    if (--ctx.quantum < 0) yield reads(entryAt);
-    if (readOnce(words, entryAt) !== entry) return false;
-  }
+  if (!(yield* ctx.kernel.gupFastUnchanged(ctx, pmdAt, pmd, entryAt, entry))) return false;
   // gup_fast_folio_allowed()
-  if (--ctx.quantum < 0) yield reads(pageWord(m, head, PAGE_MAPPING));
+  if (--ctx.quantum < 0) yield reads(pageWord(ctx.m, head, PAGE_MAPPING));
   if (!mappingIsAnon(folioMapping(ctx, head))) return false;
   return (entry & PTE_WRITE) !== 0 || !(yield* gupMustUnshare(ctx, flags, true, head, entryPfn(entry)));
 }

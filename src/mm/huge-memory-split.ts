@@ -43,7 +43,7 @@ import {
   refsWord,
   setFlag,
 } from './folio.js';
-import { pmdpInvalidate, protBits, thpStart } from './huge-memory.js';
+import { protBits, thpStart } from './huge-memory.js';
 import { pgtableWithdraw, pmdLock } from './pgtable.js';
 import { folioChangeRmapPmd } from './rmap.js';
 import { flushTlbRange } from './tlb-flush.js';
@@ -121,7 +121,7 @@ function* splitAnon(
   wantFreeze: boolean,
 ): Coroutine<boolean> {
   const { m, words } = ctx;
-  const old = yield* pmdpInvalidate(ctx, mm, start, pmdAt);
+  const old = yield* ctx.kernel.pmdpInvalidate(ctx, mm, start, pmdAt);
   const head = entryPfn(old);
   if ((old & PTE_DIRTY) !== 0) {
     if (--ctx.quantum < 0) yield updates(flagsWord(ctx, head));

@@ -61,7 +61,7 @@ import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { LOCK_PMD } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
-import { fetchOr, get, peek, readOnce, set, writeOnce } from '#words';
+import { fetchOr, get, peek, readOnce, set, writeOnce, xchg } from '#words';
 import { ZERO_PFN, flagsWord, folioMaybeDmaPinned, folioPut, pageAnonExclusive, pinsWord } from './folio.js';
 import { thpVmaAllowable } from './khugepaged.js';
 import { faultGfp, vmfAnonPrepare } from './memory-anon.js';
@@ -245,14 +245,14 @@ export function* changeHugePmd(
       ctx.probe.onEntry(ctx, mm, start, pmdAt, pmd, readable);
     }
   } else if (isHuge(pmd) && !(numa && (yield* skipNumaPmd(ctx, mm, vma, start, pmd)))) {
-    const old = yield* pmdpInvalidate(ctx, mm, start, pmdAt);
+    const old = yield* ctx.kernel.pmdpInvalidate(ctx, mm, start, pmdAt);
     const head = entryPfn(old);
     let entry = (old & ~(PTE_PRESENT | PTE_PROTNONE | PTE_WRITE)) | (numa ? PTE_PROTNONE : protBits(newFlags));
     // MM_CP_TRY_CHANGE_WRITABLE
     if (!numa && (yield* canChangePmdWritable(ctx, newFlags, head, entry))) entry |= PTE_WRITE;
-    if (--ctx.quantum < 0) yield writes(pmdAt);
-    writeOnce(words, pmdAt, entry);
-    ctx.probe.onEntry(ctx, mm, start, pmdAt, old | PMD_TABLE, entry);
+    if (--ctx.quantum < 0) yield updates(pmdAt);
+    const before = xchg(words, pmdAt, entry);
+    ctx.probe.onEntry(ctx, mm, start, pmdAt, before, entry);
     if (numa) emit(ctx, EVENT.numa_protect, mm, start, head, 1);
     else emit(ctx, EVENT.pmd_change, mm, start, old, entry);
     result = m.thpPages;

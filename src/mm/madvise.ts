@@ -71,6 +71,7 @@ export function* madviseDontneed(ctx: Context, mm: number, start: number, end: n
   ctx.mechanism = MECH_ZAP;
   if (--ctx.quantum < 0) yield updates(tlbFlushPendingWord(ctx, mm));
   tlbGatherMmu(ctx, mm, start, end);
+  ctx.probe.onZapBegin(ctx, mm, start, end);
   let result = 0;
   // try_vma_read_lock(): lock_vma_under_rcu() in place, for ballooning guests come here a page at a time
   let vma = vmaHint(ctx, mm, start);
@@ -100,6 +101,7 @@ export function* madviseDontneed(ctx: Context, mm: number, start: number, end: n
     result = yield* dontneedVmas(ctx, mm, start, end);
   }
   yield* tlbFinishMmu(ctx, mm);
+  ctx.probe.onZapEnd(ctx, mm, start, end, result !== -EINVAL);
   if (vma < 0) yield* mmapReadUnlock(ctx, mm);
   ctx.mechanism = outer;
   return result;

@@ -11,7 +11,6 @@ import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { readOnce, writeOnce } from '#words';
 import { flagsWord, refAdd, refSubAndTest, refsWord, setFlag } from './folio.js';
-import { pmdpInvalidate } from './huge-memory.js';
 import { folioTryShareAnonRmap, mkMigrationEntry } from './migrate-ptes.js';
 import { presentFromMigration, restoredExclusive } from './migrate-restore.js';
 import { folioChangeRmapPmd } from './rmap.js';
@@ -23,7 +22,7 @@ import { folioChangeRmapPmd } from './rmap.js';
 export function* setPmdMigrationEntry(ctx: Context, mm: number, start: number, head: number): Coroutine {
   const { words } = ctx;
   const pmdAt = pmdWord(ctx.m, mm, start);
-  const pmd = yield* pmdpInvalidate(ctx, mm, start, pmdAt);
+  const pmd = yield* ctx.kernel.pmdpInvalidate(ctx, mm, start, pmdAt);
   const invalid = pmd | PMD_TABLE;
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
   const exclusive =

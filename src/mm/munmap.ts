@@ -40,9 +40,11 @@ function* munmapLocked(ctx: Context, mm: number, start: number, end: number): Co
   }
   if (--ctx.quantum < 0) yield updates(tlbFlushPendingWord(ctx, mm));
   tlbGatherMmu(ctx, mm, start, end);
+  ctx.probe.onZapBegin(ctx, mm, start, end);
   yield* unmapVmas(ctx, mm, start, end);
   yield* freeVmas(ctx, mm, start, end);
   yield* tlbFinishMmu(ctx, mm);
+  ctx.probe.onZapEnd(ctx, mm, start, end, true);
   return 0;
 }
 

@@ -68,7 +68,7 @@ export class Audit {
     if (claims.el2) auditOwnership(census, log);
     auditAccounting(m, log);
     if (ledgers.length > 0) {
-      auditPins(m, ledgers, bitMatters, log);
+      auditPins(m, ledgers, options.pinKeepsPlace ?? bitMatters, log);
       this.#lost.run(ledgers, log);
     }
     return log.violations.slice();

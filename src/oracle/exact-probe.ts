@@ -12,6 +12,7 @@ import { Shadow } from './lost.js';
 import type { OracleOptions } from './options.js';
 import { OwnershipWatch } from './ownership.js';
 import { pinnedReplaced } from './pin.js';
+import { PinPlaces } from './pin-places.js';
 import { RefLedger } from './ref.js';
 import { StaleWatch } from './stale.js';
 import { TlbWatch } from './tlb.js';
@@ -23,6 +24,7 @@ export class ExactProbe extends LedgerProbe {
   readonly #tlbs: TlbWatch;
   readonly #ownership: OwnershipWatch | null;
   readonly #memcaches: MemcacheLedger;
+  readonly #places: PinPlaces | null;
 
   constructor(m: Machine, options: OracleOptions, buffer: ArrayBufferLike | null) {
     super(m, options, buffer);
@@ -33,6 +35,7 @@ export class ExactProbe extends LedgerProbe {
     this.#tlbs = new TlbWatch(m, this.log, actors, claims.el2);
     this.#ownership = claims.el2 ? new OwnershipWatch(m, this.log) : null;
     this.#memcaches = new MemcacheLedger(m, this.log);
+    this.#places = (options.pinKeepsPlace ?? options.keepsExclusiveBit) === false ? null : new PinPlaces(m);
     this.#shadow.reset();
   }
 
@@ -44,6 +47,7 @@ export class ExactProbe extends LedgerProbe {
     this.#tlbs.reset();
     this.#ownership?.reset();
     this.#memcaches.reset();
+    this.#places?.reset();
   }
 
   override knows(ctx: Context, mm: number, vpn: number, pfn: number, content: number): void {
@@ -53,6 +57,12 @@ export class ExactProbe extends LedgerProbe {
 
   override onAlloc(_ctx: Context, pfn: number, order: number): void {
     this.#refs.allocated(pfn, order);
+    this.#places?.allocated(pfn, order);
+  }
+
+  override onPinned(ctx: Context, mm: number, vpn: number, pfn: number): void {
+    if (this.#places === null || this.#places.isZapped(pfn)) super.onPinned(ctx, mm, vpn, pfn);
+    else this.#places.pinned(ctx, this.log, this.ledger, mm, vpn, pfn);
   }
 
   override onRef(ctx: Context, pfn: number, delta: number, _holder: number): void {
@@ -67,7 +77,9 @@ export class ExactProbe extends LedgerProbe {
     super.onEntry(ctx, mm, vpn, word, before, after);
     this.#tlbs.changed(ctx, mm, vpn, before, after);
     this.#stale?.hostChanged(mm, vpn, word);
-    if (!isPresent(after) || (after & PMD_INVALID) === PMD_INVALID || ctx.kernel.rules.wpReuse !== 'v5.19') return;
+    if (this.#places === null) return;
+    this.#places.changed(mm, vpn, before);
+    if (!isPresent(after) || (after & PMD_INVALID) === PMD_INVALID) return;
     pinnedReplaced(ctx, this.log, this.ledger, mm, vpn, after, isHuge(after) ? this.m.thpPages : 1);
   }
 
@@ -108,7 +120,17 @@ export class ExactProbe extends LedgerProbe {
 
   override onZapped(ctx: Context, mm: number, start: number, end: number): void {
     super.onZapped(ctx, mm, start, end);
+    this.#places?.zapped(mm, start, end);
     this.#shadow.zapped(mm, start, end);
+  }
+
+  override onZapBegin(_ctx: Context, mm: number, start: number, end: number): void {
+    this.#shadow.zapBegins(mm, start, end);
+  }
+
+  override onZapEnd(ctx: Context, mm: number, start: number, end: number, zapped: boolean): void {
+    super.onZapEnd(ctx, mm, start, end, zapped);
+    this.#shadow.zapEnds(mm, start, end, zapped);
   }
 
   override onHostOwner(ctx: Context, pfn: number, wipeDemanded: boolean): void {

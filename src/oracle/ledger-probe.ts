@@ -2,7 +2,7 @@
 import type { Context } from '../machine/context.js';
 import { isPresent } from '../machine/entries.js';
 import type { Machine } from '../machine/layout.js';
-import { BASE, Ledger, ZAPPED } from './ledger.js';
+import { BASE, EMPTIED, Ledger, ZAPPED } from './ledger.js';
 import { LocalProbe } from './local-probe.js';
 import { userPageOf } from './lost.js';
 import type { OracleOptions } from './options.js';
@@ -74,6 +74,11 @@ export class LedgerProbe extends LocalProbe {
       ledger.mark(first + vpn, ZAPPED);
       ledger.forgetPin(first + vpn);
     }
+  }
+
+  override onZapEnd(_ctx: Context, mm: number, start: number, end: number, zapped: boolean): void {
+    if (!zapped) return;
+    for (let vpn = start; vpn < end; vpn++) this.ledger.mark(mm * this.m.mmPages + vpn, EMPTIED);
   }
 
   override onHostOwner(ctx: Context, pfn: number, wipeDemanded: boolean): void {

@@ -7,7 +7,7 @@
  *   last                  per user page and per guest page: the content that this worker wrote last
  *   device                per user page: the content that a device of this worker wrote last
  *   pinned                per user page: the frame that this worker pinned there last, + 1
- *   flags (bytes)         per user page and per guest page: WRITTEN, DEVICE, ZAPPED, BASE, ANY
+ *   flags (bytes)         per user page and per guest page: WRITTEN, DEVICE, ZAPPED, BASE, ANY, EMPTIED
  *
  * User pages are numbered mm * mmPages + vpn; guest pages come behind them, vm * vmPages + gfn.
  */
@@ -26,6 +26,8 @@ export const ZAPPED = 4;
 export const BASE = 8;
 /** Anything may be in it until it is written again. */
 export const ANY = 16;
+/** A zap of the page has returned since the last audit: what was there before it is not there any more. */
+export const EMPTIED = 32;
 
 interface Shape {
   readonly userPages: number;

@@ -15,6 +15,7 @@ import { PinnedStage2 } from './pinned-stage2.js';
 import { OracleProbe } from './probe.js';
 import { isReadOnlyPage, readOnlyMapped, readOnlyWritten } from './read-only.js';
 import { writableMapped } from './stale.js';
+import { tableWalked } from './table-walk.js';
 import { page } from './view.js';
 import { hostBecameOwner } from './wipe.js';
 
@@ -49,6 +50,10 @@ export class LocalProbe extends OracleProbe {
     // a folio that nobody has seen yet is mapped once and has one reference
     if (delta > 0 && page(ctx.m, pfn, PAGE_MAPS) <= 1 && page(ctx.m, pfn, PAGE_REFS) === 1) return;
     this.#locks.mapcountChanged(ctx, mm, vpn, pfn);
+  }
+
+  override onTableWalk(ctx: Context, mm: number, vpn: number, table: number): void {
+    tableWalked(ctx, this.log, mm, vpn, table);
   }
 
   override onEntry(ctx: Context, mm: number, vpn: number, _word: number, _before: number, after: number): void {

@@ -6,6 +6,8 @@
  * it; zeroes are as good if it was zapped meanwhile. A device's write may be lost with a page that is not mapped any more.
  *
  * On one thread the shadow knows what each page must hold, and each read is held against it.
+ *
+ * The other half: a zap that has returned was effective (Z15). What nobody has written since it began is zero, not what was there.
  */
 import { VM_STATE_LIVE, VM_STATE_NONE } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
@@ -23,12 +25,13 @@ import {
 } from '../machine/layout.js';
 import { setAt, vpnOfGfn } from '../kvm/memslots.js';
 import { peek } from '#words';
-import { ANY, BASE, DEVICE, type Ledger, WRITTEN, ZAPPED } from './ledger.js';
+import { ANY, BASE, DEVICE, EMPTIED, type Ledger, WRITTEN, ZAPPED } from './ledger.js';
 import { entryAt, gfnOfVpn, headOf, mmOfFolio, page, pfnOfEntry, pfnOfStage2, stage2At, vpnOfPage } from './view.js';
 import type { ViolationLog, ViolationSubject } from './violation.js';
 
 const ID = 'I-LOST';
 const LOST = 'retired write is lost';
+const KEPT = 'zapped page keeps its content';
 
 const text = (content: number): string => `0x${(content >>> 0).toString(16)}`;
 
@@ -46,6 +49,8 @@ class Allowed {
   any = false;
   written = false;
   zapped = false;
+  /** A zap has returned: without a write the page holds zeroes. */
+  emptied = false;
   #base = 0;
   readonly #contents: number[] = [];
 
@@ -53,6 +58,7 @@ class Allowed {
     this.any = false;
     this.written = false;
     this.zapped = false;
+    this.emptied = false;
     this.#base = 0;
     this.#contents.length = 0;
   }
@@ -63,6 +69,7 @@ class Allowed {
     if (flags === 0) return;
     if ((flags & ANY) !== 0) this.any = true;
     if ((flags & ZAPPED) !== 0) this.zapped = true;
+    if ((flags & EMPTIED) !== 0) this.emptied = true;
     if ((flags & WRITTEN) !== 0) {
       this.written = true;
       this.#contents.push(ledger.last(page));
@@ -72,13 +79,14 @@ class Allowed {
   }
 
   holds(content: number): boolean {
-    if (this.any || (this.zapped && content === 0) || (!this.written && content === this.#base)) return true;
+    if (this.any || (this.zapped && content === 0)) return true;
+    if (!this.written && !this.emptied && content === this.#base) return true;
     return this.#contents.includes(content);
   }
 
   get text(): string {
     const contents = this.#contents.map(text);
-    if (!this.written) contents.push(text(this.#base));
+    if (!this.written && !this.emptied) contents.push(text(this.#base));
     if (this.zapped) contents.push('0x0');
     return contents.join(' or ');
   }
@@ -174,7 +182,8 @@ export class LostAudit {
 
   #judge(log: ViolationLog, content: number, subject: ViolationSubject): void {
     if (this.#allowed.holds(content)) return;
-    log.found(ID, LOST, { ...subject, expected: this.#allowed.text, received: text(content) });
+    const what = this.#allowed.emptied && !this.#allowed.written ? KEPT : LOST;
+    log.found(ID, what, { ...subject, expected: this.#allowed.text, received: text(content) });
   }
 
   #restart(ledgers: readonly Ledger[], mm: number, vpn: number, flag: number, content: number): void {
@@ -202,6 +211,11 @@ export class Shadow {
   readonly #followed: boolean;
   readonly #content: Int32Array;
   readonly #state: Uint8Array;
+  /** Zaps of the page that have begun and not returned; and whether somebody wrote it meanwhile. */
+  readonly #zaps: Uint8Array;
+  readonly #writtenInZap: Uint8Array;
+  /** Zeroes are expected because of a zap. */
+  readonly #emptied: Uint8Array;
 
   /** @param followed whether guest and process see the same page (Claims.stage2FollowsHost) */
   constructor(m: Machine, log: ViolationLog, followed: boolean) {
@@ -210,12 +224,17 @@ export class Shadow {
     this.#followed = followed;
     this.#content = new Int32Array(m.mms * m.mmPages);
     this.#state = new Uint8Array(m.mms * m.mmPages);
+    this.#zaps = new Uint8Array(m.mms * m.mmPages);
+    this.#writtenInZap = new Uint8Array(m.mms * m.mmPages);
+    this.#emptied = new Uint8Array(m.mms * m.mmPages);
   }
 
   /** A machine at its start: nothing mapped holds zeroes, of the rest nothing is known. */
   reset(): void {
     const m = this.#m;
     this.#content.fill(0);
+    this.#zaps.fill(0);
+    this.#emptied.fill(0);
     for (let mm = 0; mm < m.mms; mm++) {
       for (let vpn = 0; vpn < m.mmPages; vpn++)
         this.#state[mm * m.mmPages + vpn] = entryAt(m, mm, vpn) === 0 ? KNOWN : UNKNOWN;
@@ -224,7 +243,9 @@ export class Shadow {
 
   wrote(guest: boolean, space: number, at: number, pfn: number, content: number): void {
     const userPage = this.#pageOf(guest, space, at);
-    if (userPage < 0 || this.#isChanging(userPage)) return;
+    if (userPage < 0) return;
+    this.#emptied[userPage] = 0;
+    if (this.#isZapped(userPage, true) || this.#isChanging(userPage)) return;
     const shared = !guest || this.#followed || this.#maps(userPage, pfn);
     this.#content[userPage] = content;
     this.#state[userPage] = shared ? KNOWN : UNKNOWN;
@@ -232,7 +253,7 @@ export class Shadow {
 
   read(ctx: Context, guest: boolean, space: number, at: number, pfn: number, content: number): void {
     const userPage = this.#pageOf(guest, space, at);
-    if (userPage < 0 || this.#isChanging(userPage)) return;
+    if (userPage < 0 || this.#isZapped(userPage, false) || this.#isChanging(userPage)) return;
     // a guest that has gone its own way reads its own page
     if (guest && !this.#followed && !this.#maps(userPage, pfn)) return;
     if (this.#state[userPage] === UNKNOWN) {
@@ -243,21 +264,57 @@ export class Shadow {
     const expected = this.#content[userPage] as number;
     if (expected === content) return;
     const subject = guest ? { vm: space, gfn: at, pfn } : { mm: space, vpn: at, pfn };
-    this.#log.report(ctx, ID, LOST, { ...subject, expected: text(expected), received: text(content) });
+    this.#log.report(ctx, ID, this.#emptied[userPage] === 1 ? KEPT : LOST, {
+      ...subject,
+      expected: text(expected),
+      received: text(content),
+    });
     this.#content[userPage] = content;
   }
 
   /** A device wrote through its pin: seen by the process only while it still maps the page. */
   deviceWrote(pfn: number, content: number): void {
     const userPage = userPageOf(this.#m, pfn);
-    if (userPage < 0 || this.#isChanging(userPage)) return;
+    if (userPage < 0) return;
+    this.#emptied[userPage] = 0;
+    if (this.#isZapped(userPage, true) || this.#isChanging(userPage)) return;
     const mapped = this.#maps(userPage, pfn);
     if (mapped) this.#content[userPage] = content;
     this.#state[userPage] = mapped ? KNOWN : UNKNOWN;
   }
 
   zapped(mm: number, start: number, end: number): void {
-    this.#state.fill(CHANGING, mm * this.#m.mmPages + start, mm * this.#m.mmPages + end);
+    for (let page = mm * this.#m.mmPages + start, last = mm * this.#m.mmPages + end; page < last; page++) {
+      if (this.#zaps[page] === 0) this.#state[page] = CHANGING;
+    }
+  }
+
+  zapBegins(mm: number, start: number, end: number): void {
+    for (let page = mm * this.#m.mmPages + start, last = mm * this.#m.mmPages + end; page < last; page++) {
+      if (this.#zaps[page] === 0) this.#writtenInZap[page] = 0;
+      this.#zaps[page] = (this.#zaps[page] as number) + 1;
+    }
+  }
+
+  /** @param done false: the zap was refused, and may have happened in part */
+  zapEnds(mm: number, start: number, end: number, done: boolean): void {
+    for (let page = mm * this.#m.mmPages + start, last = mm * this.#m.mmPages + end; page < last; page++) {
+      const left = (this.#zaps[page] as number) - 1;
+      this.#zaps[page] = left;
+      if (!done) this.#writtenInZap[page] = 1;
+      if (left > 0) continue;
+      const known = this.#writtenInZap[page] === 0;
+      this.#state[page] = known ? KNOWN : UNKNOWN;
+      this.#content[page] = 0;
+      this.#emptied[page] = known ? 1 : 0;
+    }
+  }
+
+  /** Whether a zap of the page is under way: then it may hold anything, and a write may or may not survive it. */
+  #isZapped(userPage: number, write: boolean): boolean {
+    if (this.#zaps[userPage] === 0) return false;
+    if (write) this.#writtenInZap[userPage] = 1;
+    return true;
   }
 
   /** EL2 wiped the page, or it changed in another way that is no write of anybody's. */

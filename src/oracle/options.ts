@@ -16,6 +16,11 @@ export interface OracleOptions {
   /** False for kernels before v5.19, which have no PG_anon_exclusive (KernelRules.wpReuse). Default true. */
   readonly keepsExclusiveBit?: boolean;
   /**
+   * Whether a pinned page must stay where its process has it (the second half of I-PIN, v5.19+). Default: as keepsExclusiveBit. A
+   * planted bug that brings back older rules is judged by what its policy's kernel promises.
+   */
+  readonly pinKeepsPlace?: boolean;
+  /**
    * Pins by frame of all workers together (sharedPinBytes), for the claims about pins of others; null or absent: a worker knows
    * its own only, and judges nobody by what it does not know.
    */

@@ -59,7 +59,18 @@ export const INVARIANTS: readonly InvariantRow[] = [
     'where the policy claims it, from the return of pin and map to the release',
     'local, ghost',
   ),
-  row('I-LOST', 'no retired write disappears', "at the owner's next read, unless the page was zapped", 'ghost, audit'),
+  row(
+    'I-LOST',
+    'no retired write disappears, and nothing that was zapped comes back',
+    "at the owner's next read, unless the page was zapped or written meanwhile",
+    'ghost, audit',
+  ),
+  row(
+    'I-UAFNODE',
+    'a page table is not walked after it was freed or put to another use',
+    'at each lockless read of an entry',
+    'local',
+  ),
   row(
     'I-RO',
     'a KSM page and the zero page have constant content',

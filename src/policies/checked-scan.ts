@@ -25,7 +25,7 @@ import { LOCK_PMD, LOCK_PTL } from '../locks/classes.js';
 import { spinUnlock } from '../locks/exclusive.js';
 import { readOnce, writeOnce } from '#words';
 import { folioMaybeDmaPinned, folioOf, pinsWord } from '../mm/folio.js';
-import { changeHugePmd, pmdpInvalidate, thpStart } from '../mm/huge-memory.js';
+import { changeHugePmd, thpStart } from '../mm/huge-memory.js';
 import { writeProtectPage } from '../mm/ksm-merge.js';
 import { changeProtection, changeProtectionRange } from '../mm/mprotect.js';
 import { NUMA_CHANGE, NUMA_LEAVE, NUMA_PINNED, numaDecision } from '../mm/mprotect-ptes.js';
@@ -84,7 +84,7 @@ export function* lookAtPmd(ctx: Context, mm: number, start: number): Coroutine {
 /** Makes the huge PMD at `start` a hint, as change_huge_pmd does. PMD lock held, the PMD present. */
 export function* protectPmd(ctx: Context, mm: number, start: number): Coroutine<void> {
   const pmdAt = pmdWord(ctx.m, mm, start);
-  const old = yield* pmdpInvalidate(ctx, mm, start, pmdAt);
+  const old = yield* ctx.kernel.pmdpInvalidate(ctx, mm, start, pmdAt);
   const entry = (old & ~(PTE_PRESENT | PTE_WRITE)) | PTE_PROTNONE;
   if (--ctx.quantum < 0) yield writes(pmdAt);
   writeOnce(ctx.words, pmdAt, entry);

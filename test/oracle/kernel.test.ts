@@ -74,6 +74,7 @@ describe('the table of invariants', () => {
       'I-PIN',
       'I-PINNED-S2',
       'I-LOST',
+      'I-UAFNODE',
       'I-RO',
       'I-TLB',
       'I-OWN',
