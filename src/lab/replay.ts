@@ -4,6 +4,11 @@
  */
 import { END_MISMATCH, END_NAMES, OneThread } from '../engine/one-thread.js';
 import { type Schedule, ScheduleSyntaxError, parseSchedule } from '../engine/schedule-file.js';
+import { ContinuedScript } from '../engine/strategies/continued.js';
+import { STRATEGIES, strategyKind } from '../engine/strategies/index.js';
+import type { Strategy } from '../engine/strategies/strategy.js';
+import { type Clash, findClash } from './clash.js';
+import { EXPLORE_DEFAULTS } from './explore.js';
 import { InputError } from './input-error.js';
 import { type EndRow, REPORT_SCHEMA, type ReportViolation } from './report.js';
 import type { Subject } from './subject.js';
@@ -32,6 +37,10 @@ export interface ReplayReport {
   readonly reproduced: boolean;
   /** The scenario comes to the same plan as when the schedule was recorded. */
   readonly same_plan: boolean;
+  /** What went on where the record ended or did not fit (`--then`); null when nothing had to. */
+  readonly continued: ContinuedRow | null;
+  /** Of a violation or deadlock: the two steps that clash. */
+  readonly clash: Clash | null;
   readonly diagram: string;
   readonly end: EndRow;
   /** No rule broke: false also when that is what was recorded. */
@@ -58,12 +67,25 @@ export function readSchedule(text: string, path: string): Schedule {
   }
 }
 
+/** Where a record stopped, and what went on. */
+export interface ContinuedRow {
+  readonly strategy: string;
+  /** Steps that followed the record. */
+  readonly after_step: number;
+  readonly why: string;
+}
+
+export interface ReplayOptions {
+  /** A strategy that goes on where the record ends or stops fitting: a name of STRATEGIES. Its seed is the schedule's. */
+  readonly continueWith?: string | undefined;
+}
+
 /**
  * Runs a schedule again.
  * @param subject what the schedule names, made by the caller
- * @throws InputError when it has other actors than the schedule
+ * @throws InputError when it has other actors than the schedule, or `then` is no strategy
  */
-export function replay(schedule: Schedule, subject: Subject, path: string): Replay {
+export function replay(schedule: Schedule, subject: Subject, path: string, options: ReplayOptions = {}): Replay {
   const started = performance.now();
   const program = subject.create();
   const [had, has] = [schedule.actors.join(' '), program.actors.join(' ')];
@@ -71,7 +93,11 @@ export function replay(schedule: Schedule, subject: Subject, path: string): Repl
     throw new InputError(`${path}: recorded with the actors ${had}; ${schedule.scenario} has ${has}`);
   }
   const thread = new OneThread(program, Math.max(schedule.stepsMax, schedule.choices.length));
-  const witness = tell(thread, schedule.variation, schedule.choices);
+  const continued =
+    options.continueWith === undefined
+      ? null
+      : new ContinuedScript(schedule.choices, strategyOf(options.continueWith, schedule));
+  const witness = tell(thread, schedule.variation, schedule.choices, continued);
   const { breach } = witness;
   const state = thread.outcome;
   const mismatch = witness.end === END_MISMATCH;
@@ -89,6 +115,10 @@ export function replay(schedule: Schedule, subject: Subject, path: string): Repl
             diagram: witness.diagram,
           },
         ];
+  const row =
+    continued === null || !continued.left ? null : continuedRow(continued, options.continueWith ?? '', program.actors);
+  const clash =
+    breach === null || mismatch ? null : findClash(thread, schedule.variation, thread.choices.slice(0, thread.steps));
   const report: ReplayReport = {
     schema: REPORT_SCHEMA,
     command: 'replay',
@@ -108,9 +138,25 @@ export function replay(schedule: Schedule, subject: Subject, path: string): Repl
     recorded_end: schedule.end,
     reproduced: state === schedule.end && witness.steps === schedule.choices.length,
     same_plan: subject.hash === schedule.hash,
+    continued: row,
+    clash,
     diagram: witness.diagram,
     end: mismatch ? { kind: 'mismatch', detail: breach?.what ?? '' } : { kind: END_NAMES[witness.end] as string },
     ok: violations.length === 0,
   };
   return { report, events: witness.events };
+}
+
+function strategyOf(name: string, { seed }: Schedule): Strategy {
+  const kind = strategyKind(name);
+  if (kind !== undefined) return kind.create({ seed, depth: EXPLORE_DEFAULTS.depth });
+  throw new InputError(`--then: no '${name}'; expected one of ${STRATEGIES.map((each) => each.name).join(', ')}`);
+}
+
+function continuedRow({ matched, wanted }: ContinuedScript, strategy: string, actors: readonly string[]): ContinuedRow {
+  const why =
+    wanted < 0
+      ? 'the record ends there'
+      : `the record names ${actors[wanted] ?? `actor ${wanted}`}, which cannot run there`;
+  return { strategy, after_step: matched, why };
 }

@@ -6,6 +6,7 @@ import { EventLog } from '../events/record.js';
 import { END_DEADLOCK, END_EXCEPTION, END_MISMATCH, type OneThread } from '../engine/one-thread.js';
 import type { Breach, Program } from '../engine/program.js';
 import { effectText } from '../engine/recheck.js';
+import type { ContinuedScript } from '../engine/strategies/continued.js';
 import { ExactScript } from '../engine/strategies/script.js';
 import type { Violation } from '../oracle/violation.js';
 import { raceDiagram } from '../trace/diagram.js';
@@ -24,16 +25,25 @@ export interface Witness {
   readonly events: string;
 }
 
-/** Runs `choices` on `thread` again and tells what happens. */
-export function tell(thread: OneThread, variation: number, choices: Uint8Array): Witness {
+/**
+ * Runs `choices` on `thread` again and tells what happens.
+ * @param continued goes on where the choices end or do not fit
+ */
+export function tell(
+  thread: OneThread,
+  variation: number,
+  choices: Uint8Array,
+  continued: ContinuedScript | null = null,
+): Witness {
   const { program } = thread;
   const log = new EventLog();
   const text = new StepText(program);
-  const script = new ExactScript().load(choices, choices.length);
+  const script = continued?.exact ?? new ExactScript().load(choices, choices.length);
   const hasEvents = program.recordEvents(log);
-  script.begin();
+  const strategy = continued ?? script;
+  strategy.begin(0, program.actors.length);
   if (!hasEvents) thread.observer = text;
-  const end = thread.run(script, variation);
+  const end = thread.run(strategy, variation);
   thread.observer = null;
   program.recordEvents(null);
 

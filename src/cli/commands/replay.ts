@@ -1,15 +1,19 @@
 /** `pinfall replay`: a recorded schedule again, step by step the same. */
 import { Command } from 'commander';
 import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { InputError, fileProblem } from '../../lab/input-error.js';
 import { readSchedule, replay } from '../../lab/replay.js';
+import { Stepper } from '../../lab/stepper.js';
 import { subjectOf } from '../../lab/subject.js';
 import { userPath } from '../options.js';
 import { EXIT_OK, EXIT_VIOLATION, printReport, writeWhole } from '../output.js';
-import { renderReplay } from '../render/explore.js';
+import { renderReplay } from '../render/replay.js';
 
 interface ReplayFlags {
   events?: string;
+  then?: string;
+  step?: boolean;
   json?: boolean;
   report?: string;
 }
@@ -18,15 +22,17 @@ export function replayCommand(): Command {
   return new Command('replay')
     .description('run a recorded schedule again')
     .argument('<file>', 'a schedule file that explore wrote')
+    .option('--then <strategy>', 'go on with this strategy where the record ends or stops fitting')
+    .option('--step', 'walk through it: page tables, counts and locks after each step')
     .option('--events <file>', 'its events, as NDJSON')
     .option('--json', 'one report object on standard output')
     .option('--report <file>', 'the report object to a file')
-    .action((file: string, flags: ReplayFlags) => {
-      process.exitCode = run(file, flags);
+    .action(async (file: string, flags: ReplayFlags) => {
+      process.exitCode = await run(file, flags);
     });
 }
 
-function run(file: string, flags: ReplayFlags): number {
+async function run(file: string, flags: ReplayFlags): Promise<number> {
   const schedule = readSchedule(readText(file), file);
   const subject = subjectOf({
     scenario: schedule.scenario,
@@ -34,10 +40,41 @@ function run(file: string, flags: ReplayFlags): number {
     seed: schedule.seed,
     base: userPath('.'),
   });
-  const { report, events } = replay(schedule, subject, file);
+  if (flags.step === true) {
+    await walk(new Stepper(schedule, subject));
+    return EXIT_OK;
+  }
+  const { report, events } = replay(schedule, subject, file, { continueWith: flags.then });
   if (flags.events !== undefined) writeWhole(userPath(flags.events), events);
   printReport(report, flags, renderReplay);
   return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
+}
+
+const WALK_HELP =
+  'n or Enter: a step   p: a step back   s: to the next context switch   NUMBER: to that step   q: leave';
+
+/** Reads commands, a line each, and shows where they lead. */
+async function walk(stepper: Stepper): Promise<void> {
+  const show = (): void => void process.stdout.write(`${stepper.describe().join('\n')}\n`);
+  const prompt = (): void => void (process.stdin.isTTY && process.stdout.write(`\n${WALK_HELP}\n> `));
+  show();
+  prompt();
+  for await (const line of createInterface({ input: process.stdin })) {
+    const word = line.trim();
+    if (word === 'q') break;
+    if (word === 'n' || word === '') stepper.goTo(stepper.at + 1);
+    else if (word === 'p') stepper.goTo(stepper.at - 1);
+    else if (word === 's') stepper.nextSwitch();
+    else if (/^\d{1,9}$/.test(word)) stepper.goTo(Number(word));
+    else {
+      process.stderr.write(`${WALK_HELP}\n`);
+      continue;
+    }
+    process.stdout.write('\n');
+    show();
+    prompt();
+  }
+  stepper.close();
 }
 
 const FILE_BYTES_MAX = 64 << 20;
