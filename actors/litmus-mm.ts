@@ -22,6 +22,7 @@ import { folioLock, folioLockWord, folioUnlock, spinUnlock } from '../src/locks/
 import { mmapReadLock, mmapReadUnlock } from '../src/locks/vma-lock.js';
 import { exitMmap } from '../src/mm/exit.js';
 import { ZERO_PFN, folioOf, folioPut, refAddUnlessZero, refsWord } from '../src/mm/folio.js';
+import { dupMm } from '../src/mm/fork.js';
 import { gupPutFolio } from '../src/mm/gup-grab.js';
 import { getUserPagesUnlocked, pinUserPagesFast } from '../src/mm/gup.js';
 import { khugepagedScan } from '../src/mm/khugepaged.js';
@@ -135,6 +136,10 @@ function* protect(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
 
 function* advise(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   return yield* madvise(ctx, at(args, 0), at(args, 1), at(args, 2), at(args, 3));
+}
+
+function* fork(ctx: Context, task: LitmusTask, args: Args): Coroutine {
+  return yield* dupMm(ctx, task.mm, at(args, 0));
 }
 
 function* exit(ctx: Context, task: LitmusTask): Coroutine {
@@ -296,6 +301,7 @@ export const LITMUS_MM: readonly LitmusOperation[] = [
   { name: 'munmap', params: ['range'], by: 'task', result: 'errno', summary: 'munmap()', run: unmap },
   { name: 'mprotect', params: ['range', 'prot'], by: 'task', result: 'errno', summary: 'mprotect()', run: protect },
   { name: 'madvise', params: ['range', 'advice'], by: 'task', result: 'errno', summary: 'madvise()', run: advise },
+  { name: 'fork', params: ['process'], by: 'task', result: 'errno', summary: 'dup_mm() for the process', run: fork },
   { name: 'exit', params: [], by: 'task', result: 'errno', summary: 'exit_mmap() of the process', run: exit },
   {
     name: 'migrate',

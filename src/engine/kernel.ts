@@ -6,6 +6,7 @@ import { KVM_FUNCTIONS } from '../kvm/functions.js';
 import { KVM_SUBSCRIBER } from '../kvm/notifier.js';
 import { collapseHugePage } from '../mm/collapse.js';
 import { DRIVER_SUBSCRIBER } from '../mm/driver-subscriber.js';
+import { dupMmap } from '../mm/fork.js';
 import { followPagePte } from '../mm/gup-follow.js';
 import { gupFast, gupFastUnchanged } from '../mm/gup-fast.js';
 import { unpinUserPage } from '../mm/gup-grab.js';
@@ -17,6 +18,7 @@ import { changeHugePmd, doHugePmdAnonymousPage, pmdpInvalidate } from '../mm/hug
 import { tlbRemoveTableSyncOne } from '../mm/khugepaged.js';
 import { replacePage, writeProtectPage } from '../mm/ksm-merge.js';
 import { doAnonymousPage } from '../mm/memory-anon.js';
+import { copyPageRange, copyPresentPte, folioTryDupAnonRmap } from '../mm/memory-fork.js';
 import { doNumaPage } from '../mm/memory-numa.js';
 import { doWpPage, wpCanReuseAnonFolio } from '../mm/memory-wp.js';
 import { handleMmFault } from '../mm/memory.js';
@@ -45,6 +47,10 @@ export const BASE_KERNEL: Kernel = {
   doWpPage,
   wpCanReuseAnonFolio,
   doNumaPage,
+  dupMmap,
+  copyPageRange,
+  copyPresentPte,
+  folioTryDupAnonRmap,
   doHugePmdAnonymousPage,
   doHugePmdWpPage,
   doHugePmdNumaPage,

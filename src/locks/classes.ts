@@ -38,6 +38,9 @@ export const LOCK_CLASSES: readonly LockClassInfo[] = [
   host('lru batch lock', false, 190),
   host('pool lock', false, 195),
   host('zone lock', false, 200),
+  host('mmap_lock/1', true, 31),
+  host('PMD lock/1', false, 171),
+  host('PTL/1', false, 181),
 ];
 
 export const LOCK_KSM_THREAD_MUTEX = 1;
@@ -63,5 +66,9 @@ export const LOCK_KHUGEPAGED_MM = 20;
 export const LOCK_LRU_BATCH = 21;
 export const LOCK_POOL = 22;
 export const LOCK_ZONE = 23;
+/** SINGLE_DEPTH_NESTING: fork holds the locks of parent and child at once, one of each pair as this. */
+export const LOCK_MMAP_NESTED = 24;
+export const LOCK_PMD_NESTED = 25;
+export const LOCK_PTL_NESTED = 26;
 
 export const lockClass = (id: number): LockClassInfo => LOCK_CLASSES[id] ?? (LOCK_CLASSES[0] as LockClassInfo);

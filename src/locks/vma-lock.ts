@@ -8,7 +8,7 @@ import { LOCAL, acquires, reads, releases, updates, writes } from '../machine/ef
 import { MM_LOCK_SEQ, MM_MMAP_LOCK, VMA_LOCK_SEQ, VMA_REFCNT, mmWord, vmaWord } from '../machine/layout.js';
 import { cmpxchg, fetchAdd, fetchAnd, get, peek, readOnce, writeOnce } from '#words';
 import { WAITERS, contended, lockValue, wake } from '../machine/wait.js';
-import { LOCK_MMAP, LOCK_VMA } from './classes.js';
+import { LOCK_MMAP, LOCK_MMAP_NESTED, LOCK_VMA } from './classes.js';
 import { lamportAcquire, popHeld, pushHeld } from './held.js';
 import { downRead, downWrite, upRead, upWrite } from './rw.js';
 
@@ -118,19 +118,27 @@ export function* mmapReadUnlock(ctx: Context, mm: number): Coroutine<void> {
 }
 
 /** mmap_write_lock(): also begins a new mm_lock_seq, so that vma_start_write can mark VMAs as locked. */
-export function* mmapWriteLock(ctx: Context, mm: number): Coroutine<void> {
+export const mmapWriteLock = (ctx: Context, mm: number): Coroutine<void> => mmapDownWrite(ctx, mm, LOCK_MMAP);
+/** mmap_write_unlock(): ends the write lock of every VMA (vma_end_write_all), then drops mmap_lock. */
+export const mmapWriteUnlock = (ctx: Context, mm: number): Coroutine<void> => mmapUpWrite(ctx, mm, LOCK_MMAP);
+/** mmap_write_lock_nested(SINGLE_DEPTH_NESTING) of a child that is not yet anybody's, under its parent's; and its end. */
+export const mmapWriteLockNested = (ctx: Context, mm: number): Coroutine<void> =>
+  mmapDownWrite(ctx, mm, LOCK_MMAP_NESTED);
+export const mmapWriteUnlockNested = (ctx: Context, mm: number): Coroutine<void> =>
+  mmapUpWrite(ctx, mm, LOCK_MMAP_NESTED);
+
+function* mmapDownWrite(ctx: Context, mm: number, lockClass: number): Coroutine<void> {
   const lock = mmapLockWord(ctx, mm);
   if (--ctx.quantum < 0) yield acquires(lock);
-  while (!downWrite(ctx, lock, LOCK_MMAP)) yield contended(ctx, lock);
+  while (!downWrite(ctx, lock, lockClass)) yield contended(ctx, lock);
   yield* advanceLockSeq(ctx, mm);
 }
 
-/** mmap_write_unlock(): ends the write lock of every VMA (vma_end_write_all), then drops mmap_lock. */
-export function* mmapWriteUnlock(ctx: Context, mm: number): Coroutine<void> {
+function* mmapUpWrite(ctx: Context, mm: number, lockClass: number): Coroutine<void> {
   yield* advanceLockSeq(ctx, mm);
   const lock = mmapLockWord(ctx, mm);
   if (--ctx.quantum < 0) yield releases(lock);
-  upWrite(ctx, lock, LOCK_MMAP);
+  upWrite(ctx, lock, lockClass);
 }
 
 function* advanceLockSeq(ctx: Context, mm: number): Coroutine<void> {

@@ -17,6 +17,7 @@ import {
   ANON_VMA_POOL_HEAD,
   ANON_VMA_POOL_NEXT,
   ANON_VMA_REFS,
+  ANON_VMA_ROOT,
   ANON_VMA_RWSEM,
   ANON_VMA_WORDS,
   AVC_POOL_HEAD,
@@ -286,9 +287,12 @@ export class Guards {
       return this.#needs(this.#holds(globalLock(m, GLOBAL_ANON_VMA_POOL_LOCK)), 'anon_vma pool lock');
     // out of the pool, in nobody's list
     if (this.#words[at + ANON_VMA_REFS] === 0) return '';
+    if (field === ANON_VMA_ROOT) return this.#write ? 'a constant' : '';
+    const root = (this.#words[at + ANON_VMA_ROOT] as number) || anonVma;
+    const rwsem = m.anonVmasAt + root * ANON_VMA_WORDS + ANON_VMA_RWSEM;
     // readers of the rwsem count themselves in atomically
-    if (field === ANON_VMA_REFS) return this.#holds(at + ANON_VMA_RWSEM, true) ? '' : MARKED;
-    return this.#needs(this.#holds(at + ANON_VMA_RWSEM), 'anon_vma lock');
+    if (field === ANON_VMA_REFS) return this.#holds(rwsem, true) ? '' : MARKED;
+    return this.#needs(this.#holds(rwsem), 'anon_vma lock');
   }
 
   #avc(): string {

@@ -68,6 +68,8 @@ export class Probe {
   onZapEnd(_ctx: Context, _mm: number, _start: number, _end: number, _zapped: boolean): void {}
   /** A user mapping was discarded on purpose (zap, munmap): its content may now be lost (I-LOST exemption). */
   onZapped(_ctx: Context, _mm: number, _start: number, _end: number): void {}
+  /** fork: `child` has all of `parent`'s memory, and no CPU can write what they share any more. */
+  onForked(_ctx: Context, _parent: number, _child: number): void {}
   /** A lock is about to be taken with a blocking acquisition (lock rules: order, LK1). */
   onLockAttempt(_ctx: Context, _lock: number, _class: LockClass, _mode: number): void {}
   onAcquire(_ctx: Context, _lock: number, _class: LockClass, _mode: number, _trylock: boolean): void {}
@@ -151,6 +153,22 @@ export interface Kernel {
   /** wp_can_reuse_anon_folio: PTL held. 1 = reuse in place. A coroutine since it may lock the folio and drain. */
   wpCanReuseAnonFolio(ctx: Context, vma: number, pfn: number): Coroutine;
   doNumaPage(ctx: Context, mm: number, vma: number, vpn: number, orig: number, table: number): Coroutine;
+  /* kernel/fork.c, mm/memory.c: fork. Both processes' mmap_locks are held for writing */
+  dupMmap(ctx: Context, parent: number, child: number): Coroutine;
+  copyPageRange(ctx: Context, dst: number, src: number): Coroutine;
+  /** Under the PTLs of both tables; see mm/memory-fork.ts for the results. */
+  copyPresentPte(
+    ctx: Context,
+    dst: number,
+    src: number,
+    vpn: number,
+    dstAt: number,
+    srcAt: number,
+    pte: number,
+    prealloc: number,
+  ): Coroutine;
+  /** 0: the page is shared from here on; -EBUSY: it may be pinned. Under the lock of the parent's entry. */
+  folioTryDupAnonRmap(ctx: Context, mm: number, head: number, pfn: number): Coroutine;
   /* mm/huge_memory.c */
   doHugePmdAnonymousPage(ctx: Context, mm: number, vma: number, vpn: number, flags: number): Coroutine;
   doHugePmdWpPage(ctx: Context, mm: number, vma: number, vpn: number, flags: number, orig: number): Coroutine;

@@ -296,6 +296,8 @@ export const ANON_VMA_REFS = 2;
 export const ANON_VMA_HEAD = 3;
 export const ANON_VMA_MM = 4;
 export const ANON_VMA_POOL_NEXT = 5;
+/** The anon_vma whose rwsem guards this one: itself, or after a fork the oldest ancestor's. Constant while it is in use. */
+export const ANON_VMA_ROOT = 6;
 export const ANON_VMA_WORDS = 16;
 export const AVC_VMA = 0;
 export const AVC_ANON_VMA = 1;
@@ -334,8 +336,9 @@ export const KSM_ITEM_REMAINING_SKIPS = 5;
 /** Next in the unstable bucket + 1, and the content it was filed under. */
 export const KSM_ITEM_UNSTABLE_NEXT = 6;
 export const KSM_ITEM_UNSTABLE_CONTENT = 7;
-/** While ITEM_STABLE, word 6 is the anon_vma that rmap walks lock. */
+/** While ITEM_STABLE, word 6 is the anon_vma that rmap walks go through, word 7 the root whose lock they take. */
 export const KSM_ITEM_ANON_VMA = 6;
+export const KSM_ITEM_ANON_ROOT = 7;
 export const KSM_ITEM_WORDS = 8;
 export const KSM_NODE_KPFN = 0;
 export const KSM_NODE_HLIST = 1;

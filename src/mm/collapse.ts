@@ -20,11 +20,14 @@ import {
   mkEntry,
 } from '../machine/entries.js';
 import {
+  MMF_EXITING,
+  MM_FLAGS,
   PAGE_CONTENT,
   PAGE_FLAGS,
   TABLE_DETACHED,
   TABLE_LIVE,
   TABLE_STATE,
+  mmWord,
   pageWord,
   pmdWord,
   ptlOf,
@@ -54,6 +57,7 @@ import {
 } from './folio.js';
 import {
   SCAN_ALLOC_HUGE_PAGE_FAIL,
+  SCAN_ANY_PROCESS,
   SCAN_DEL_PAGE_LRU,
   SCAN_PAGE_COUNT,
   SCAN_PAGE_LOCK,
@@ -103,6 +107,10 @@ export function* collapseHugePage(ctx: Context, mm: number, vpn: number): Corout
 
 /** hugepage_vma_revalidate() and find_pmd_or_thp_or_none(): under mmap_lock. */
 function* revalidate(ctx: Context, mm: number, vpn: number): Coroutine {
+  // hpage_collapse_test_exit(): a dying mm waits for us once only, with its VMAs still there
+  const mmFlags = mmWord(ctx.m, mm, MM_FLAGS);
+  if (--ctx.quantum < 0) yield reads(mmFlags);
+  if ((readOnce(ctx.words, mmFlags) & MMF_EXITING) !== 0) return SCAN_ANY_PROCESS;
   const vma = findVma(ctx, mm, vpn);
   if (vma < 0) return SCAN_VMA_NULL;
   if (vmaStart(ctx, vma) > vpn || vmaEnd(ctx, vma) < vpn + ctx.m.thpPages || vmaAnonVma(ctx, vma) === 0) {

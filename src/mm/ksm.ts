@@ -8,6 +8,7 @@ import { acquires, reads, releases, writes } from '../machine/effects.js';
 import { annotationOwner } from '../machine/entries.js';
 import {
   GLOBAL_KSM_THREAD_MUTEX,
+  KSM_ITEM_ANON_ROOT,
   KSM_ITEM_ANON_VMA,
   KSM_ITEM_CHECKSUM,
   KSM_ITEM_NODE,
@@ -34,6 +35,7 @@ import { LOCK_KSM_THREAD_MUTEX } from '../locks/classes.js';
 import { folioLock, folioLockWord, folioTrylock, folioUnlock, mutexLock, mutexUnlock } from '../locks/exclusive.js';
 import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
 import { get, peek, readOnce, set, writeOnce } from '#words';
+import { anonVmaRoot } from './anon-vma.js';
 import { ZERO_PFN, folioMapping, folioOf, folioPut, mappingId, mappingIsKsm } from './folio.js';
 import { tryToMergeOnePage } from './ksm-merge.js';
 import {
@@ -225,6 +227,7 @@ function* tryToMergeWithKsmPage(ctx: Context, item: number, pfn: number, kpage: 
     if (result === 0) {
       if (get(words, ksmItemWord(m, item, KSM_ITEM_STATE)) === ITEM_UNSTABLE) removeUnstable(ctx, item);
       set(words, ksmItemWord(m, item, KSM_ITEM_ANON_VMA), vmaAnonVma(ctx, vma));
+      set(words, ksmItemWord(m, item, KSM_ITEM_ANON_ROOT), anonVmaRoot(ctx, vmaAnonVma(ctx, vma)));
     } else {
       countMechanism(m, ctx.actor, MECH_KSM, MC_BACKED_OUT, 1);
     }

@@ -19,6 +19,7 @@ import {
   ANON_VMA_HEAD,
   AVC_NEXT,
   AVC_VMA,
+  KSM_ITEM_ANON_ROOT,
   KSM_ITEM_ANON_VMA,
   KSM_ITEM_NEXT,
   KSM_NODE_HLIST,
@@ -37,11 +38,15 @@ import {
   vmaWord,
 } from '../machine/layout.js';
 import { fetchAdd, get, set } from '#words';
-import { anonVmaLockRead, anonVmaUnlockRead } from './anon-vma.js';
+import { anonVmaIsGuarded, anonVmaLockRead, anonVmaUnlockRead } from './anon-vma.js';
 import { folioTestLarge, initAnonMapping, mappingId, mappingIsKsm } from './folio.js';
 
-/** Cursor values: 0 = no more; START = before the first; anonymous: avc + 1; KSM: item + 1. */
+/**
+ * Cursor values: 0 = no more; START = before the first; anonymous: avc + 1; KSM: item + 1 + TURN times the VMAs that were
+ * visited through that item's anon_vma: its own process's, then those that were forked from it (search_new_forks).
+ */
 const START = -1;
+const TURN = 2 ** 26;
 /** The cursor to start with when the caller holds the anon_vma's rwsem already (RMP_LOCKED, TTU_RMAP_LOCKED). */
 export const RMAP_WALK_LOCKED = START;
 
@@ -54,37 +59,14 @@ export function* rmapWalkStart(ctx: Context, mapping: number): Coroutine {
 /** Moves to the next VMA that covers a page of [index, index + pages); sets ctx.rmapVma and ctx.rmapVpn. */
 export function* rmapWalkNext(ctx: Context, mapping: number, cursor: number, index: number, pages: number): Coroutine {
   const { m, words } = ctx;
-  if (mappingIsKsm(mapping)) {
-    if (cursor !== START) yield* anonVmaUnlockRead(ctx, get(words, ksmItemWord(m, cursor - 1, KSM_ITEM_ANON_VMA)));
-    let item =
-      cursor === START
-        ? get(words, ksmNodeWord(m, mappingId(mapping), KSM_NODE_HLIST))
-        : get(words, ksmItemWord(m, cursor - 1, KSM_ITEM_NEXT));
-    for (; item !== 0; item = get(words, ksmItemWord(m, item - 1, KSM_ITEM_NEXT))) {
-      const anonVma = get(words, ksmItemWord(m, item - 1, KSM_ITEM_ANON_VMA));
-      const mm = ((item - 1) / m.mmPages) | 0;
-      const vpn = (item - 1) % m.mmPages;
-      yield* anonVmaLockRead(ctx, anonVma);
-      let avc = get(words, anonVmaWord(m, anonVma, ANON_VMA_HEAD));
-      while (avc !== 0 && !covers(ctx, get(words, avcWord(m, avc - 1, AVC_VMA)), mm, vpn, 1)) {
-        avc = get(words, avcWord(m, avc - 1, AVC_NEXT));
-      }
-      if (avc !== 0) {
-        ctx.rmapVma = get(words, avcWord(m, avc - 1, AVC_VMA));
-        ctx.rmapVpn = vpn;
-        return item;
-      }
-      yield* anonVmaUnlockRead(ctx, anonVma);
-    }
-    return 0;
-  }
+  if (mappingIsKsm(mapping)) return yield* ksmWalkNext(ctx, mappingId(mapping), cursor);
   let avc =
     cursor === START
       ? get(words, anonVmaWord(m, mappingId(mapping), ANON_VMA_HEAD))
       : get(words, avcWord(m, cursor - 1, AVC_NEXT));
   for (; avc !== 0; avc = get(words, avcWord(m, avc - 1, AVC_NEXT))) {
     const vma = get(words, avcWord(m, avc - 1, AVC_VMA));
-    if (!covers(ctx, vma, -1, index, pages)) continue;
+    if (!covers(ctx, vma, index, pages)) continue;
     ctx.rmapVma = vma;
     ctx.rmapVpn = Math.max(index, get(words, vmaWord(m, vma, VMA_START)));
     return avc;
@@ -92,15 +74,57 @@ export function* rmapWalkNext(ctx: Context, mapping: number, cursor: number, ind
   return 0;
 }
 
+/** rmap_walk_ksm(): the next VMA by the rmap_items of a stable node; the item's anon_vma is locked while the cursor is on it. */
+function* ksmWalkNext(ctx: Context, node: number, cursor: number): Coroutine {
+  const { m, words } = ctx;
+  let item = cursor === START ? get(words, ksmNodeWord(m, node, KSM_NODE_HLIST)) : cursor % TURN;
+  let turn = 0;
+  if (cursor !== START) {
+    turn = (cursor - item) / TURN + 1;
+    if (standsOn(ctx, item, turn)) return item + turn * TURN;
+    yield* anonVmaUnlockRead(ctx, get(words, ksmItemWord(m, item - 1, KSM_ITEM_ANON_ROOT)));
+    item = get(words, ksmItemWord(m, item - 1, KSM_ITEM_NEXT));
+  }
+  for (; item !== 0; item = get(words, ksmItemWord(m, item - 1, KSM_ITEM_NEXT))) {
+    const root = get(words, ksmItemWord(m, item - 1, KSM_ITEM_ANON_ROOT));
+    yield* anonVmaLockRead(ctx, root);
+    if (standsOn(ctx, item, 0)) return item;
+    yield* anonVmaUnlockRead(ctx, root);
+  }
+  return 0;
+}
+
+/** Sets the cursor's place to the VMA number `turn` of an rmap_item, if it has so many. The item's anon_vma is locked. */
+function standsOn(ctx: Context, item: number, turn: number): boolean {
+  const { m, words } = ctx;
+  const anonVma = get(words, ksmItemWord(m, item - 1, KSM_ITEM_ANON_VMA));
+  if (!anonVmaIsGuarded(ctx, anonVma, get(words, ksmItemWord(m, item - 1, KSM_ITEM_ANON_ROOT)))) return false;
+  const mm = ((item - 1) / m.mmPages) | 0;
+  const vpn = (item - 1) % m.mmPages;
+  let left = turn;
+  for (const own of OWN_THEN_FORKED) {
+    for (let avc = get(words, anonVmaWord(m, anonVma, ANON_VMA_HEAD)); avc !== 0;) {
+      const vma = get(words, avcWord(m, avc - 1, AVC_VMA));
+      avc = get(words, avcWord(m, avc - 1, AVC_NEXT));
+      if ((get(words, vmaWord(m, vma, VMA_MM)) === mm) !== own || !covers(ctx, vma, vpn, 1) || left-- > 0) continue;
+      ctx.rmapVma = vma;
+      ctx.rmapVpn = vpn;
+      return true;
+    }
+  }
+  return false;
+}
+const OWN_THEN_FORKED = [true, false] as const;
+
 /** Ends a walk. With `cursor` not 0 it ends early, on the mapping where the cursor stands. */
 export function* rmapWalkEnd(ctx: Context, mapping: number, cursor: number): Coroutine<void> {
   if (!mappingIsKsm(mapping)) yield* anonVmaUnlockRead(ctx, mappingId(mapping));
-  else if (cursor > 0) yield* anonVmaUnlockRead(ctx, get(ctx.words, ksmItemWord(ctx.m, cursor - 1, KSM_ITEM_ANON_VMA)));
+  else if (cursor > 0)
+    yield* anonVmaUnlockRead(ctx, get(ctx.words, ksmItemWord(ctx.m, (cursor % TURN) - 1, KSM_ITEM_ANON_ROOT)));
 }
 
-function covers(ctx: Context, vma: number, mm: number, index: number, pages: number): boolean {
+function covers(ctx: Context, vma: number, index: number, pages: number): boolean {
   const { m, words } = ctx;
-  if (mm >= 0 && get(words, vmaWord(m, vma, VMA_MM)) !== mm) return false;
   return get(words, vmaWord(m, vma, VMA_START)) < index + pages && index < get(words, vmaWord(m, vma, VMA_END));
 }
 

@@ -7,7 +7,6 @@ import { VM_SHARED } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, reads, releases, writes } from '../machine/effects.js';
 import {
-  ANON_VMA_RWSEM,
   MM_VMA_COUNT,
   MM_VMA_LIST,
   MM_VMA_SEQ,
@@ -20,7 +19,6 @@ import {
   VMA_MM,
   VMA_NUMA_SCAN_SEQ,
   VMA_START,
-  anonVmaWord,
   mmWord,
   vmaWord,
 } from '../machine/layout.js';
@@ -35,7 +33,7 @@ import {
   vmaStillReadable,
   vmaTryRead,
 } from '../locks/vma-lock.js';
-import { anonVmaClone, unlinkAnonVmas } from './anon-vma.js';
+import { anonVmaClone, anonVmaLockWord, unlinkAnonVmas } from './anon-vma.js';
 import { get, peek, set, writeOnce } from '#words';
 
 export const vmaStart = (ctx: Context, vma: number): number => get(ctx.words, vmaWord(ctx.m, vma, VMA_START));
@@ -180,7 +178,7 @@ function* adjustVma(ctx: Context, mm: number, vma: number, start: number, end: n
   const { m, words } = ctx;
   yield* vmaStartWrite(ctx, mm, vma);
   const anonVma = get(words, vmaWord(m, vma, VMA_ANON_VMA));
-  const lock = anonVmaWord(m, anonVma, ANON_VMA_RWSEM);
+  const lock = anonVma === 0 ? 0 : anonVmaLockWord(ctx, anonVma);
   if (anonVma !== 0) {
     if (--ctx.quantum < 0) yield acquires(lock);
     while (!downWrite(ctx, lock, LOCK_ANON_VMA)) yield contended(ctx, lock);

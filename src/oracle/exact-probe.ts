@@ -133,6 +133,11 @@ export class ExactProbe extends LedgerProbe {
     this.#shadow.zapEnds(mm, start, end, zapped);
   }
 
+  override onForked(ctx: Context, parent: number, child: number): void {
+    super.onForked(ctx, parent, child);
+    this.#shadow.forked(child);
+  }
+
   override onHostOwner(ctx: Context, pfn: number, wipeDemanded: boolean): void {
     super.onHostOwner(ctx, pfn, wipeDemanded);
     if (wipeDemanded) this.#shadow.forget(pfn);

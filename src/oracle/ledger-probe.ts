@@ -2,7 +2,7 @@
 import type { Context } from '../machine/context.js';
 import { isPresent } from '../machine/entries.js';
 import type { Machine } from '../machine/layout.js';
-import { BASE, EMPTIED, Ledger, ZAPPED } from './ledger.js';
+import { ANY, BASE, EMPTIED, Ledger, ZAPPED } from './ledger.js';
 import { LocalProbe } from './local-probe.js';
 import { userPageOf } from './lost.js';
 import type { OracleOptions } from './options.js';
@@ -79,6 +79,12 @@ export class LedgerProbe extends LocalProbe {
   override onZapEnd(_ctx: Context, mm: number, start: number, end: number, zapped: boolean): void {
     if (!zapped) return;
     for (let vpn = start; vpn < end; vpn++) this.ledger.mark(mm * this.m.mmPages + vpn, EMPTIED);
+  }
+
+  override onForked(_ctx: Context, _parent: number, child: number): void {
+    const first = child * this.m.mmPages;
+    // what the parent had then, which this worker does not know
+    for (let vpn = 0; vpn < this.m.mmPages; vpn++) this.ledger.mark(first + vpn, ANY);
   }
 
   override onHostOwner(ctx: Context, pfn: number, wipeDemanded: boolean): void {

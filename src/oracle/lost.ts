@@ -11,7 +11,7 @@
  */
 import { VM_STATE_LIVE, VM_STATE_NONE } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
-import { isHwpoisonEntry, isPresent } from '../machine/entries.js';
+import { entryPfn, isHwpoisonEntry, isPresent, isTable } from '../machine/entries.js';
 import {
   LINE,
   MM_TLB_FLUSH_PENDING,
@@ -21,12 +21,26 @@ import {
   VM_MM,
   VM_STATE,
   mmWord,
+  pmdLockOf,
+  pmdWord,
+  ptlOf,
   vmWord,
 } from '../machine/layout.js';
 import { setAt, vpnOfGfn } from '../kvm/memslots.js';
 import { peek } from '#words';
 import { ANY, BASE, DEVICE, EMPTIED, type Ledger, WRITTEN, ZAPPED } from './ledger.js';
-import { entryAt, gfnOfVpn, headOf, mmOfFolio, page, pfnOfEntry, pfnOfStage2, stage2At, vpnOfPage } from './view.js';
+import {
+  entryAt,
+  gfnOfVpn,
+  headOf,
+  isFree,
+  mmOfFolio,
+  page,
+  pfnOfEntry,
+  pfnOfStage2,
+  stage2At,
+  vpnOfPage,
+} from './view.js';
 import type { ViolationLog, ViolationSubject } from './violation.js';
 
 const ID = 'I-LOST';
@@ -315,6 +329,20 @@ export class Shadow {
     if (this.#zaps[userPage] === 0) return false;
     if (write) this.#writtenInZap[userPage] = 1;
     return true;
+  }
+
+  /** The child has what its parent had, and nobody has changed it since: what is mapped there now, or nothing. */
+  forked(child: number): void {
+    const m = this.#m;
+    for (let vpn = 0; vpn < m.mmPages; vpn++) {
+      const pmd = peek(m.words, pmdWord(m, child, vpn));
+      const lock = isTable(pmd) ? ptlOf(m, entryPfn(pmd)) : pmdLockOf(m, child, vpn);
+      const entry = entryAt(m, child, vpn);
+      // whoever holds the lock may have the entry in his hand
+      const known = isPresent(entry) || (entry === 0 && isFree(m, lock));
+      this.#content[child * m.mmPages + vpn] = isPresent(entry) ? page(m, pfnOfEntry(m, entry, vpn), PAGE_CONTENT) : 0;
+      this.#state[child * m.mmPages + vpn] = known ? KNOWN : UNKNOWN;
+    }
   }
 
   /** EL2 wiped the page, or it changed in another way that is no write of anybody's. */

@@ -85,13 +85,16 @@ export function gfnOfVpn(m: Machine, vm: number, vpn: number): number {
 export const isLiveVmOf = (m: Machine, vm: number, mm: number): boolean =>
   peek(m.words, vmWord(m, vm, VM_MM)) === mm && peek(m.words, vmWord(m, vm, VM_STATE)) === VM_STATE_LIVE;
 
-/** The process that an ordinary anonymous folio belongs to, or -1: KSM pages have several, free and table pages none. */
+/**
+ * The process that made an ordinary anonymous folio, or -1: KSM pages have several, free and table pages none. Its children
+ * may share it.
+ */
 export function mmOfFolio(m: Machine, head: number): number {
   const mapping = peek(m.words, pageWord(m, head, PAGE_MAPPING));
   return (mapping & 3) === MAPPING_ANON ? peek(m.words, anonVmaWord(m, mapping >>> 2, ANON_VMA_MM)) : -1;
 }
 
-/** Where an ordinary anonymous page is mapped in the process of {@link mmOfFolio}: without fork there is one such place. */
+/** Where an ordinary anonymous page is mapped, in the process of {@link mmOfFolio} and in its children. */
 export const vpnOfPage = (m: Machine, head: number, pfn: number): number =>
   peek(m.words, pageWord(m, head, PAGE_INDEX)) + (pfn - head);
 
