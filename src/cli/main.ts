@@ -7,6 +7,7 @@ import { Command, CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';
 import { InputError } from '../lab/input-error.js';
 import { compareCommand } from './commands/compare.js';
+import { dashboardCommand } from './commands/dashboard.js';
 import { exploreCommand } from './commands/explore.js';
 import { listCommand } from './commands/list.js';
 import { replayCommand } from './commands/replay.js';
@@ -25,7 +26,14 @@ function program(): Command {
     .showHelpAfterError(false)
     .showSuggestionAfterError(true)
     .configureOutput({ writeErr: () => {} });
-  const commands = [stressCommand(), compareCommand(), exploreCommand(), replayCommand(), listCommand()];
+  const commands = [
+    stressCommand(),
+    compareCommand(),
+    exploreCommand(),
+    replayCommand(),
+    dashboardCommand(),
+    listCommand(),
+  ];
   for (const command of commands) {
     root.addCommand(command.configureOutput({ writeErr: () => {} }).exitOverride(), {
       isDefault: command.name() === 'stress',

@@ -1,0 +1,135 @@
+/** `pinfall dashboard`: a run in a browser, turned while it runs. */
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { DEFAULT_HOST, DEFAULT_PORT, Dashboard } from '../../dashboard/dashboard.js';
+import { InputError } from '../../lab/input-error.js';
+import { Simulation, type SimulationOptions } from '../../lab/simulation.js';
+import { duration, freshSeed, policy, seed, userPath, wholeNumber } from '../options.js';
+import { EXIT_INTERNAL, EXIT_OK, EXIT_VIOLATION, printReport } from '../output.js';
+import { onInterrupt } from '../interrupt.js';
+import { renderStress } from '../render/stress.js';
+
+/** All actors meet this often, and the whole machine is audited. */
+const AUDIT_SECONDS = 5;
+
+export interface ServerFlags {
+  port?: number;
+  host?: string;
+  token?: string;
+}
+
+interface DashboardFlags extends ServerFlags {
+  policy?: string;
+  workers?: number;
+  cpus?: number;
+  seed?: number;
+  recording?: string;
+  duration?: number;
+  lossless?: boolean;
+  sweep?: string;
+  json?: boolean;
+  report?: string;
+}
+
+export function dashboardCommand(): Command {
+  const command = new Command('dashboard')
+    .description('race a guest and watch it in a browser: charts, lanes, memory, races, knobs')
+    .argument('[scenario]', 'a shipped scenario (see list) or a scenario file', 'redis-guest');
+  return serverOptions(command)
+    .option('--policy <id>', 'what pins and notifiers mean (see list)', policy)
+    .option('--workers <n>', 'worker threads; default: one per actor', wholeNumber('--workers', 1, 64))
+    .option('--cpus <n>', 'vCPUs of the guest', wholeNumber('--cpus', 1, 8))
+    .option('--seed <n>', 'fixes workload and daemons, not the interleaving', seed)
+    .option('--recording <dir>', 'a recorded guest to replay')
+    .option('--duration <time>', 'ends by itself after 20s, 2m; default: Ctrl-C', duration('--duration'))
+    .option('--lossless', 'a full event ring holds its worker up, instead of dropping events')
+    .option('--sweep <file>', 'show a finished sweep: the JSON report of tune')
+    .option('--json', 'one report object on standard output, of the last run')
+    .option('--report <file>', 'the report object to a file')
+    .action(async (scenario: string, flags: DashboardFlags) => {
+      process.exitCode = await dashboard(scenario, flags);
+    });
+}
+
+/** What `stress --dashboard` takes too. */
+export function serverOptions(command: Command): Command {
+  return command
+    .option(
+      '--port <n>',
+      `where the page is served (default: ${DEFAULT_PORT}); 0 = any free port`,
+      wholeNumber('--port', 0, 65_535),
+    )
+    .option(
+      '--host <address>',
+      `the address to bind to (default: ${DEFAULT_HOST}); others than loopback need the token`,
+    )
+    .option('--token <text>', 'asked of every request; default: none on loopback, a new one elsewhere');
+}
+
+/** Options of the server, as flags give them. */
+export const serverFlags = (flags: ServerFlags) => ({
+  ...(flags.port !== undefined && { port: flags.port }),
+  ...(flags.host !== undefined && { host: flags.host }),
+  token: flags.token ?? process.env['PINFALL_TOKEN'],
+  version: version(),
+});
+
+/** Says where the page is: on standard error, since standard output may be a report. */
+export function announce({ url, exposed }: Dashboard): void {
+  process.stderr.write(`pinfall: the dashboard is at ${url}\n`);
+  if (!exposed) return;
+  process.stderr.write(
+    'pinfall: WARNING: other machines can reach it. Whoever has the token can turn this run; the connection is not encrypted.\n',
+  );
+}
+
+async function dashboard(scenario: string, flags: DashboardFlags): Promise<number> {
+  const fixed: SimulationOptions = {
+    command: 'dashboard',
+    base: userPath('.'),
+    events: flags.lossless === true ? 'lossless' : 'lossy',
+    auditSeconds: AUDIT_SECONDS,
+    metricsMs: 1000,
+    ...(flags.cpus !== undefined && { cpus: flags.cpus }),
+    ...(flags.recording !== undefined && { recording: userPath(flags.recording) }),
+  };
+  const page = await Dashboard.start({
+    ...serverFlags(flags),
+    choice: { scenario, policy: flags.policy, seed: flags.seed, workers: flags.workers },
+    start: ({ scenario: name, policy: id, seed: chosen, workers }) =>
+      Simulation.start({
+        ...fixed,
+        scenario: name,
+        seed: chosen ?? freshSeed(),
+        ...(id !== undefined && { policy: id }),
+        ...(workers !== undefined && { workers }),
+      }),
+    schedules: userPath('.'),
+    ...(flags.sweep !== undefined && { sweep: userPath(flags.sweep) }),
+  });
+  try {
+    await page.session.begin();
+  } catch (error) {
+    await page.close();
+    throw error;
+  }
+  announce(page);
+  let interrupted = false;
+  await new Promise<void>((resolve) => {
+    if (flags.duration !== undefined) setTimeout(resolve, flags.duration * 1000);
+    onInterrupt(() => {
+      interrupted = true;
+      resolve();
+    });
+  });
+  const report = await page.close(interrupted);
+  if (report === null) throw new InputError('there was no run');
+  printReport(report, flags, renderStress);
+  if (report.end.kind !== 'finished' && report.end.kind !== 'interrupted') return EXIT_INTERNAL;
+  return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}

@@ -1,0 +1,249 @@
+/**
+ * The dashboard's HTTP server: the page, its stream, its commands, `/metrics`.
+ *
+ *     GET  /                        the page, and /assets/* of it
+ *     GET  /api/events              Server-Sent Events (protocol.ts); Last-Event-ID or ?last= goes on after a break
+ *     POST /api/command             a command; 400 malformed, 409 not now
+ *     GET  /api/report              the report so far, or of the run that has ended
+ *     GET  /api/memory/<vm>/<frame> a byte per page; frame `newest` or a number that the stream named
+ *     GET  /api/page/<vm>/<gfn>     one page and its history
+ *     GET  /api/schedules/<file>    a schedule that a violation links to
+ *     GET  /api/sweep               a finished sweep of `tune`, when the server was given one
+ *     GET  /metrics                 for Prometheus
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import helmet from '@fastify/helmet';
+import fastifyStatic from '@fastify/static';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { InputError, fileProblem } from '../../lab/input-error.js';
+import type { HelloMessage } from '../protocol.js';
+import { parseCommand } from './commands.js';
+import { Guard, isLoopback } from './guard.js';
+import type { Hub } from './hub.js';
+import type { PrometheusMetrics } from './prometheus.js';
+import type { Schedules } from './schedules.js';
+import type { Session } from './session.js';
+
+/** Where the build puts the page. */
+const PAGE = fileURLToPath(new URL('../../../dashboard/', import.meta.url));
+const BODY_BYTES = 4096;
+const TICK_MS = 1000;
+
+export interface ServerOptions {
+  readonly host: string;
+  /** 0 = any free one. */
+  readonly port: number;
+  readonly token: string | null;
+  readonly session: Session;
+  readonly hub: Hub;
+  readonly prometheus: PrometheusMetrics;
+  readonly schedules: Schedules;
+  readonly hello: () => HelloMessage;
+  /** The JSON text of a finished sweep, or null. */
+  readonly sweep: string | null;
+}
+
+export interface Serving {
+  /** `http://127.0.0.1:7007/`, with the token where one is needed. */
+  readonly url: string;
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** Starts to serve. @throws InputError when the address cannot be had, or the page was not built */
+export async function serve(options: ServerOptions): Promise<Serving> {
+  if (!existsSync(`${PAGE}index.html`))
+    throw new InputError(`the page is not built (no ${PAGE}index.html): npm run build`);
+  const app = Fastify({
+    bodyLimit: BODY_BYTES,
+    requestTimeout: 10_000,
+    keepAliveTimeout: 5000,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: 200 },
+  });
+  // the guard needs the port, which is known only once the server listens; nobody is answered before
+  let guard: Guard | null = null;
+  await protect(app, () => guard);
+  await routes(app, options);
+  let port: number;
+  try {
+    await app.listen({ host: options.host, port: options.port });
+    port = (app.server.address() as AddressInfo).port;
+  } catch (error) {
+    await app.close();
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    const why = code === 'EADDRINUSE' ? 'the port is taken; try --port 0' : fileProblem(error);
+    throw new InputError(`--host ${options.host} --port ${options.port}: ${why}`);
+  }
+  guard = new Guard({ host: options.host, port, token: options.token });
+  const timer = setInterval(() => options.hub.tick(), TICK_MS);
+  timer.unref();
+  const name = options.host.includes(':') ? `[${options.host}]` : options.host;
+  return {
+    url: `http://${name}:${port}/${options.token === null ? '' : `?token=${options.token}`}`,
+    port,
+    async close() {
+      clearInterval(timer);
+      options.hub.close();
+      await app.close();
+    },
+  };
+}
+
+/** Headers, and who is let in: in front of every route, of unknown paths too. */
+async function protect(app: FastifyInstance, guard: () => Guard | null): Promise<void> {
+  await app.register(helmet, {
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'none'"],
+        scriptSrc: ["'self'"],
+        styleSrc: ["'self'"],
+        imgSrc: ["'self'"],
+        connectSrc: ["'self'"],
+        baseUri: ["'none'"],
+        formAction: ["'none'"],
+        frameAncestors: ["'none'"],
+      },
+    },
+    // plain http: a promise of https would lock the page out
+    strictTransportSecurity: false,
+    crossOriginEmbedderPolicy: true,
+    xFrameOptions: { action: 'deny' },
+  });
+  app.addHook('onRequest', async (request, reply) => {
+    const now = guard();
+    if (now === null) return fail(reply, 503, 'starting');
+    const refusal = now.refuse(request.raw);
+    if (refusal !== undefined) return fail(reply, refusal.status, refusal.reason);
+    const { token } = request.query as { readonly token?: unknown };
+    if (request.method === 'GET' && request.url.startsWith('/?') && typeof token === 'string') {
+      if (!now.accepts(token)) return fail(reply, 401, 'that is not the token');
+      // out of the address, so that it is not shown, kept or sent on
+      return reply.header('set-cookie', now.cookie).header('cache-control', 'no-store').redirect('/', 303);
+    }
+    if (!now.authorised(request.raw)) {
+      reply.header('www-authenticate', 'Bearer realm="pinfall"');
+      return fail(reply, 401, 'a token is needed: open the address that pinfall has printed');
+    }
+    return undefined;
+  });
+  app.setNotFoundHandler((request, reply) => fail(reply, 404, `nothing is at ${request.method} ${pathOf(request)}`));
+  app.setErrorHandler((error: { readonly statusCode?: number; readonly message?: string }, _request, reply) => {
+    const status = error.statusCode ?? 500;
+    if (status === 415) return fail(reply, 400, 'expected content-type application/json');
+    if (status === 413) return fail(reply, 413, `expected at most ${BODY_BYTES} bytes`);
+    return fail(
+      reply,
+      status >= 400 && status < 500 ? status : 500,
+      status < 500 ? (error.message ?? '') : 'internal failure',
+    );
+  });
+  app.removeContentTypeParser('text/plain');
+}
+
+async function routes(app: FastifyInstance, options: ServerOptions): Promise<void> {
+  const { session, hub, prometheus, schedules } = options;
+  await app.register(fastifyStatic, {
+    root: PAGE,
+    wildcard: false,
+    dotfiles: 'ignore',
+    cacheControl: false,
+    setHeaders: (reply, path) => {
+      // assets carry their content's hash in the name
+      const kept = path.includes('/assets/');
+      reply.setHeader('cache-control', kept ? 'public, max-age=31536000, immutable' : 'no-store');
+    },
+  });
+
+  app.get('/api/events', (request, reply) => {
+    if (hub.full) return fail(reply, 503, 'too many pages are connected');
+    const { last } = request.query as { readonly last?: unknown };
+    const header = request.headers['last-event-id'];
+    const lastId = typeof header === 'string' ? header : typeof last === 'string' ? last : undefined;
+    reply.hijack();
+    // a stream has no end: no timeout of ordinary answers applies
+    request.raw.socket.setTimeout(0);
+    hub.connect(reply.raw, lastId, options.hello());
+    return undefined;
+  });
+
+  app.post('/api/command', async (request, reply) => {
+    const parsed = parseCommand(request.body);
+    if ('problem' in parsed) return fail(reply, 400, parsed.problem);
+    const { status, answer } = await session.command(parsed.command);
+    return reply.code(status).header('cache-control', 'no-store').send(answer);
+  });
+
+  app.get('/api/report', (_request, reply) => {
+    const report = session.report;
+    return report === null ? fail(reply, 404, 'there has been no run') : fresh(reply).send(report);
+  });
+
+  app.get<{ Params: { vm: string; frame: string } }>('/api/memory/:vm/:frame', (request, reply) => {
+    const vm = wholeNumber(request.params.vm);
+    const number = request.params.frame === 'newest' ? 'newest' : wholeNumber(request.params.frame);
+    if (vm === null || number === null) return fail(reply, 400, 'expected /api/memory/<vm>/<frame>, two whole numbers');
+    const frame = number === 'newest' ? session.newestFrame(vm) : session.frame(vm, number);
+    if (frame === undefined) return fail(reply, 404, 'that frame is gone, or never was');
+    return fresh(reply)
+      .header('content-type', 'application/octet-stream')
+      .header('x-pinfall-frame', String(frame.frame))
+      .send(Buffer.from(frame.bytes.buffer, frame.bytes.byteOffset, frame.bytes.byteLength));
+  });
+
+  app.get<{ Params: { vm: string; gfn: string } }>('/api/page/:vm/:gfn', (request, reply) => {
+    const vm = wholeNumber(request.params.vm);
+    const gfn = wholeNumber(request.params.gfn);
+    if (vm === null || gfn === null) return fail(reply, 400, 'expected /api/page/<vm>/<gfn>, two whole numbers');
+    const page = session.page(vm, gfn);
+    return page === undefined ? fail(reply, 404, 'there is no such page') : fresh(reply).send(page);
+  });
+
+  app.get<{ Params: { file: string } }>('/api/schedules/:file', (request, reply) => {
+    const text = schedules.read(request.params.file);
+    if (text === undefined) return fail(reply, 404, 'there is no such schedule');
+    return fresh(reply).header('content-type', 'text/plain; charset=utf-8').send(text);
+  });
+
+  app.get('/api/sweep', (_request, reply) => {
+    if (options.sweep === null) return fail(reply, 404, 'no sweep was given: pinfall dashboard --sweep FILE');
+    return fresh(reply).header('content-type', 'application/json').send(options.sweep);
+  });
+
+  app.get('/metrics', async (_request, reply) => {
+    const text = await prometheus.registry.metrics();
+    return fresh(reply).header('content-type', prometheus.registry.contentType).send(text);
+  });
+}
+
+const fail = (reply: FastifyReply, status: number, message: string): FastifyReply =>
+  reply.code(status).header('cache-control', 'no-store').send({ ok: false, message });
+
+const fresh = (reply: FastifyReply): FastifyReply => reply.header('cache-control', 'no-store');
+
+/** The path without its query, as an answer may show it. */
+const pathOf = (request: FastifyRequest): string => JSON.stringify((request.url.split('?')[0] ?? '').slice(0, 100));
+
+const wholeNumber = (text: string): number | null => (/^\d{1,9}$/.test(text) ? Number(text) : null);
+
+/** Reads a finished sweep. @throws InputError */
+export function readSweep(path: string): string {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new InputError(`--sweep ${path}: ${fileProblem(error)}`);
+  }
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null) return text;
+  } catch {
+    // said below
+  }
+  throw new InputError(`--sweep ${path}: expected the JSON report of a tune run`);
+}
+
+export { isLoopback };
