@@ -16,6 +16,7 @@ import { claimsOf, pinKeepsPlace, resolveKernel } from './kernel.js';
 import type { ActorSpec, Plan } from './plan.js';
 import type { Breach, Program, Waiting } from './program.js';
 import { type SetupNotes, primeOracles } from './litmus-setup.js';
+import { MachineImage } from './machine-image.js';
 import { heldLocks } from './report-state.js';
 import { prepareWithNotes } from './setup.js';
 import { waitsFor } from './waits-for.js';
@@ -36,7 +37,7 @@ export class PlanProgram implements Program {
   readonly alarm: OracleProbe;
   readonly #kernel: Kernel;
   readonly #oracles: OracleOptions;
-  readonly #template: Int32Array;
+  readonly #image: MachineImage;
   readonly #notes: SetupNotes;
   #events: EventWriter = NO_EVENTS;
 
@@ -49,7 +50,7 @@ export class PlanProgram implements Program {
     this.machine = machine;
     this.#notes = notes;
     this.words = this.machine.words;
-    this.#template = this.words.slice();
+    this.#image = new MachineImage(machine);
     this.#kernel = resolveKernel(plan.kernel);
     this.#oracles = {
       level: plan.oracles,
@@ -68,7 +69,7 @@ export class PlanProgram implements Program {
 
   reset(variation: number): void {
     const { machine, plan } = this;
-    this.words.set(this.#template);
+    this.#image.restore(this.words);
     this.alarm.reset();
     const seed = variation === 0 ? plan.seed : mixSeed(plan.seed, variation);
     for (let actor = 0; actor < plan.actors.length; actor++) {

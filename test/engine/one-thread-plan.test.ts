@@ -12,6 +12,8 @@ import { readSchedule, replay } from '#src/lab/replay.js';
 import { loadScenario } from '#src/lab/scenario.js';
 import { makePlan } from '#src/lab/scenario-plan.js';
 import { planSubject, subjectOf } from '#src/lab/subject.js';
+import { ACTOR_HELD, STATS_WORDS, actorWord, statsBase } from '#src/machine/layout.js';
+import { STATS_LATENCIES_AT } from '#src/machine/stats.js';
 
 const plan = (over: Partial<Plan> = {}): Plan => ({
   ...makePlan(loadScenario('pin-race'), { policy: 'classic', seed: 5, oracles: 'all', opsEach: 4 }),
@@ -46,15 +48,24 @@ describe('a plan as a program', () => {
     expect(recheck(thread, 149)).toBeNull();
   });
 
-  test('a reset leaves nothing of the schedule before', () => {
+  test('a reset leaves nothing of the schedule before, but locks beyond the count of those held, and latencies', () => {
     const program = new PlanProgram(plan());
-    const fresh = program.words.slice();
+    const { machine } = program;
+    const read = (): Int32Array => {
+      const words = program.words.slice();
+      for (let actor = 0; actor < machine.cpus; actor++) {
+        words.fill(0, actorWord(machine, actor, ACTOR_HELD), actorWord(machine, actor + 1, 0));
+        words.fill(0, statsBase(machine, actor) + STATS_LATENCIES_AT, statsBase(machine, actor) + STATS_WORDS);
+      }
+      return words;
+    };
+    const fresh = read();
     const thread = new OneThread(program, 20_000);
     const first = runOnce(thread, 7);
     for (let schedule = 0; schedule < 20; schedule++) runOnce(thread, schedule);
     expect(runOnce(thread, 7)).toBe(first);
     program.reset(0);
-    expect(program.words).toEqual(fresh);
+    expect(read()).toEqual(fresh);
   });
 
   test('variations are other workloads of the same plan; 0 is the one that the seed names', () => {
