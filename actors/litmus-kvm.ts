@@ -1,6 +1,14 @@
 /** Litmus operations on guests: what a vCPU and the VMM do. */
 import type { Context, Coroutine } from '../src/machine/context.js';
 import { VM_MM, VM_PROTECTED, vmWord } from '../src/machine/layout.js';
+import { vcpuRelinquish, vcpuShare, vcpuUnshare } from '../src/kvm/guest-calls.js';
+import {
+  hostDonate,
+  hostDonateFrameToHyp,
+  hostReclaim,
+  hostShareWithHyp,
+  hostUnshareFromHyp,
+} from '../src/kvm/host-calls.js';
 import { vcpuAccess } from '../src/kvm/vcpu.js';
 import { kvmCreateVm, kvmSetMemslot } from '../src/kvm/vm.js';
 import { peek } from '#words';
@@ -26,7 +34,9 @@ function* createVm(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   return yield* kvmCreateVm(ctx, vm, mm, peek(ctx.words, vmWord(ctx.m, vm, VM_PROTECTED)) !== 0);
 }
 
-function* destroyVm(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+function* destroyVm(ctx: Context, task: LitmusTask, args: Args): Coroutine {
+  // whoever drops the last reference need not be the VMM
+  ctx.currentMm = task.mm;
   yield* ctx.kernel.kvmDestroyVm(ctx, at(args, 0));
   return 0;
 }
@@ -38,6 +48,22 @@ function* setMemslot(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
 function* deleteMemslot(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   return yield* kvmSetMemslot(ctx, at(args, 0), at(args, 1), 0, 0, 0, 0);
 }
+
+const guestShare = (ctx: Context, task: LitmusTask, args: Args): Coroutine =>
+  vcpuShare(ctx, task.vm, task.vcpu, at(args, 0));
+const guestUnshare = (ctx: Context, task: LitmusTask, args: Args): Coroutine =>
+  vcpuUnshare(ctx, task.vm, task.vcpu, at(args, 0));
+const guestRelinquish = (ctx: Context, task: LitmusTask, args: Args): Coroutine =>
+  vcpuRelinquish(ctx, task.vm, task.vcpu, at(args, 0));
+const donate = (ctx: Context, _task: LitmusTask, args: Args): Coroutine =>
+  hostDonate(ctx, at(args, 0), at(args, 1), at(args, 2), at(args, 3));
+const reclaimPage = (ctx: Context, _task: LitmusTask, args: Args): Coroutine =>
+  hostReclaim(ctx, at(args, 0), at(args, 1), at(args, 2), at(args, 3));
+const shareHyp = (ctx: Context, _task: LitmusTask, args: Args): Coroutine =>
+  hostShareWithHyp(ctx, at(args, 0), at(args, 1));
+const unshareHyp = (ctx: Context, _task: LitmusTask, args: Args): Coroutine =>
+  hostUnshareFromHyp(ctx, at(args, 0), at(args, 1));
+const donateHyp = (ctx: Context, _task: LitmusTask, args: Args): Coroutine => hostDonateFrameToHyp(ctx, at(args, 0));
 
 export const LITMUS_KVM: readonly LitmusOperation[] = [
   { name: 'guest_read', params: ['gfn'], by: 'vcpu', result: 'value', summary: 'a load of the guest', run: guestRead },
@@ -73,5 +99,69 @@ export const LITMUS_KVM: readonly LitmusOperation[] = [
     result: 'errno',
     summary: 'the same with size 0',
     run: deleteMemslot,
+  },
+  {
+    name: 'guest_share',
+    params: ['gfn'],
+    by: 'vcpu',
+    result: 'errno',
+    summary: 'MEM_SHARE: the host may use a page of the guest',
+    run: guestShare,
+  },
+  {
+    name: 'guest_unshare',
+    params: ['gfn'],
+    by: 'vcpu',
+    result: 'errno',
+    summary: 'MEM_UNSHARE: it may no more',
+    run: guestUnshare,
+  },
+  {
+    name: 'guest_relinquish',
+    params: ['gfn'],
+    by: 'vcpu',
+    result: 'errno',
+    summary: 'MEM_RELINQUISH: the guest gives a page up',
+    run: guestRelinquish,
+  },
+  {
+    name: 'donate',
+    params: ['vm', 'gfn', 'page'],
+    by: 'any',
+    result: 'errno',
+    summary: '__pkvm_host_donate_guest by hand',
+    run: donate,
+  },
+  {
+    name: 'reclaim_page',
+    params: ['vm', 'gfn', 'page'],
+    by: 'any',
+    result: 'errno',
+    summary: '__pkvm_reclaim_dying_guest_page by hand',
+    run: reclaimPage,
+  },
+  {
+    name: 'share_hyp',
+    params: ['page'],
+    by: 'any',
+    result: 'errno',
+    summary: '__pkvm_host_share_hyp: EL2 may use a page of the host',
+    run: shareHyp,
+  },
+  {
+    name: 'unshare_hyp',
+    params: ['page'],
+    by: 'any',
+    result: 'errno',
+    summary: '__pkvm_host_unshare_hyp: it may no more',
+    run: unshareHyp,
+  },
+  {
+    name: 'donate_hyp',
+    params: ['value'],
+    by: 'any',
+    result: 'errno',
+    summary: '__pkvm_host_donate_hyp of a frame, by its number',
+    run: donateHyp,
   },
 ];

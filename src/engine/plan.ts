@@ -95,6 +95,8 @@ export interface Plan {
   /** Frames poisoned or unpinnable (ZONE_MOVABLE) before the run. */
   readonly poisonedFrames: readonly number[];
   readonly unpinnableFrames: readonly (readonly [number, number])[];
+  /** Frames that are no memory: carve-outs without host mapping, which EL2 must not let change hands. [from, to). */
+  readonly noMapFrames?: readonly (readonly [number, number])[];
   /** Which oracles run: none, local (cheap, at the operation), all (with ledgers and shadow contents). */
   readonly oracles: 'off' | 'local' | 'all';
   /** The recorded guest, when vCPUs replay one: per-vCPU streams in shared memory (lab/recording.ts). */

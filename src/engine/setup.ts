@@ -3,7 +3,7 @@
  * registered, and every CPU told which EL2 instance serves it. Nobody else runs yet, so each kernel function runs
  * to its end at once.
  */
-import { PG_HWPOISON, PG_UNPINNABLE_ZONE, SUBSCRIBER_DRIVER, errnoName } from '../machine/abi.js';
+import { PG_HWPOISON, PG_NO_MAP, PG_UNPINNABLE_ZONE, SUBSCRIBER_DRIVER, errnoName } from '../machine/abi.js';
 import { Context, type Coroutine, Probe } from '../machine/context.js';
 import {
   KHUGEPAGED_MAX_PTES_NONE,
@@ -100,6 +100,7 @@ function markFrames(m: Machine, plan: Plan): void {
   };
   for (const pfn of plan.poisonedFrames) mark(pfn, PG_HWPOISON);
   for (const [from, to] of plan.unpinnableFrames) for (let pfn = from; pfn < to; pfn++) mark(pfn, PG_UNPINNABLE_ZONE);
+  for (const [from, to] of plan.noMapFrames ?? []) for (let pfn = from; pfn < to; pfn++) mark(pfn, PG_NO_MAP);
 }
 
 function setKnobs(m: Machine, plan: Plan): void {

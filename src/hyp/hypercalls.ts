@@ -8,6 +8,8 @@ import { VM_PROTECTED, vmWord } from '../machine/layout.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { get } from '#words';
+import { guestShareHost, guestUnshareHost } from './guest-calls.js';
+import { hostShareHyp, hostUnshareHyp } from './mem-protect.js';
 import { finalizeTeardown, startTeardown } from './teardown.js';
 import { initVm, isLoaded, loadVcpu, putVcpu, vmOfHandle } from './vm.js';
 
@@ -20,6 +22,14 @@ export const HYP_START_TEARDOWN = 5;
 export const HYP_RECLAIM_PAGE = 6;
 export const HYP_FINALIZE_TEARDOWN = 7;
 export const HYP_HOST_MEM_ABORT = 8;
+export const HYP_DONATE_GUEST = 9;
+export const HYP_SHARE_HYP = 10;
+export const HYP_UNSHARE_HYP = 11;
+export const HYP_DONATE_HYP = 12;
+/** Of the guest that runs on the calling CPU. */
+export const HYP_GUEST_SHARE = 13;
+export const HYP_GUEST_UNSHARE = 14;
+export const HYP_GUEST_RELINQUISH = 15;
 export const HYPERCALLS = [
   'none',
   '__pkvm_init_vm',
@@ -30,6 +40,13 @@ export const HYPERCALLS = [
   '__pkvm_reclaim_dying_guest_page',
   '__pkvm_finalize_teardown_vm',
   'handle_host_mem_abort',
+  '__pkvm_host_donate_guest',
+  '__pkvm_host_share_hyp',
+  '__pkvm_host_unshare_hyp',
+  '__pkvm_host_donate_hyp',
+  'guest MEM_SHARE',
+  'guest MEM_UNSHARE',
+  'guest MEM_RELINQUISH',
 ] as const;
 
 /**
@@ -63,7 +80,22 @@ function* dispatch(
   _d: number,
 ): Coroutine {
   if (fn === HYP_MAP_GUEST) return yield* hostMapGuest(ctx, cpu, loaded, a, b);
-  if (fn === HYP_HOST_MEM_ABORT) return yield* ctx.kernel.handleHostMemAbort(ctx, a);
+  switch (fn) {
+    case HYP_HOST_MEM_ABORT:
+      return yield* ctx.kernel.handleHostMemAbort(ctx, a);
+    case HYP_SHARE_HYP:
+      return yield* hostShareHyp(ctx, a);
+    case HYP_UNSHARE_HYP:
+      return yield* hostUnshareHyp(ctx, a);
+    case HYP_DONATE_HYP:
+      return yield* ctx.kernel.hostDonateHyp(ctx, a, b);
+    case HYP_GUEST_SHARE:
+      return loaded < 0 ? -EINVAL : yield* guestShareHost(ctx, loaded >> 8, a);
+    case HYP_GUEST_UNSHARE:
+      return loaded < 0 ? -EINVAL : yield* guestUnshareHost(ctx, loaded >> 8, a);
+    case HYP_GUEST_RELINQUISH:
+      return loaded < 0 ? -EINVAL : yield* ctx.kernel.guestRelinquish(ctx, loaded >> 8, a);
+  }
   // all others name a VM by its handle
   const vm = vmOfHandle(ctx, a);
   if (vm < 0) return -ENOENT;
@@ -78,6 +110,9 @@ function* dispatch(
       return yield* startTeardown(ctx, vm);
     case HYP_RECLAIM_PAGE:
       return yield* ctx.kernel.hostReclaimPage(ctx, vm, b, c);
+    case HYP_DONATE_GUEST:
+      // A13's: for the VM's first vCPU, loaded or not
+      return yield* ctx.kernel.hostDonateGuest(ctx, vm, 0, b, c);
     case HYP_FINALIZE_TEARDOWN:
       return yield* finalizeTeardown(ctx, vm);
     default:

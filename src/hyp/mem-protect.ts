@@ -42,7 +42,8 @@ const HOST_RWX = S2_VALID | S2_WRITE | S2_EXEC | S2_AF;
 
 const hostS2Word = (ctx: Context, pfn: number): number => pageWord(ctx.m, pfn, PAGE_HOST_S2);
 
-function changedOwner(ctx: Context, pfn: number, gfn: number): void {
+/** Tells that the ownership of `pfn` has changed; `gfn` of the guest, or -1. */
+export function changedOwner(ctx: Context, pfn: number, gfn: number): void {
   ctx.probe.onOwnership(ctx, pfn);
   emit(ctx, EVENT.ownership, pfn, hostState(ctx, pfn), hypState(ctx, pfn), gfn);
 }
@@ -71,6 +72,14 @@ export function* hostSetOwner(ctx: Context, pfn: number, owner: number): Corouti
   setHostState(ctx, pfn, owner === PKVM_ID_HOST ? PKVM_PAGE_OWNED : PKVM_NOPAGE);
 }
 
+/** The host may use the page: mapped RWX in its own stage 2, with `state`. */
+export function* hostMapShared(ctx: Context, pfn: number, state: number): Coroutine<void> {
+  const at = hostS2Word(ctx, pfn);
+  if (--ctx.quantum < 0) yield writes(at);
+  writeOnce(ctx.words, at, mkEntry(pfn, HOST_RWX | (state << S2_STATE_SHIFT)));
+  setHostState(ctx, pfn, state);
+}
+
 /** The do phase of a donation: out of the host's reach first, then into the guest's. In between it is in no table. */
 export function* doDonateGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): Coroutine<void> {
   yield* hostSetOwner(ctx, pfn, PKVM_ID_GUEST);
@@ -84,7 +93,7 @@ export function* doDonateGuest(ctx: Context, vm: number, vcpu: number, pfn: numb
  * The check phase that donation and share have in common: 0, -EPERM or -ENOMEM. Both locks held; nothing is written.
  */
 export function checkHostGivesGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): number {
-  if (checkHostOwned(ctx, pfn) !== 0) return -EPERM;
+  if (ctx.kernel.checkHostOwned(ctx, pfn) !== 0) return -EPERM;
   if (gfn < 0 || gfn >= ctx.m.vmPages) return -EPERM;
   if (checkGuestNoPage(ctx, vm, gfn) !== 0) return -EPERM;
   // enough capacity before engaging: a do phase must not run out of table pages (7.1; Z35)
@@ -111,11 +120,8 @@ export function* hostShareGuest(ctx: Context, vm: number, vcpu: number, pfn: num
   yield* lockGuest(ctx, vm);
   const result = checkHostGivesGuest(ctx, vm, vcpu, pfn, gfn);
   if (result === 0) {
-    const at = hostS2Word(ctx, pfn);
-    if (--ctx.quantum < 0) yield writes(at);
     // only software bits change, which no TLB holds
-    writeOnce(ctx.words, at, mkEntry(pfn, HOST_RWX | (PKVM_PAGE_SHARED_OWNED << S2_STATE_SHIFT)));
-    setHostState(ctx, pfn, PKVM_PAGE_SHARED_OWNED);
+    yield* hostMapShared(ctx, pfn, PKVM_PAGE_SHARED_OWNED);
     if (!(yield* mapGuest(ctx, vm, vcpu, gfn, pfn, PKVM_PAGE_SHARED_BORROWED))) {
       ctx.probe.onWarn(ctx, 'I-OWN', 'shared page mapped nowhere', pfn);
     }
@@ -140,7 +146,7 @@ export function* hostDonateHyp(ctx: Context, pfn: number, pages: number): Corout
   yield* lockHyp(ctx);
   let result = 0;
   for (let i = 0; i < pages && result === 0; i++) {
-    result = checkHostOwned(ctx, pfn + i);
+    result = ctx.kernel.checkHostOwned(ctx, pfn + i);
     if (result === 0 && hypState(ctx, pfn + i) !== PKVM_NOPAGE) result = -EPERM;
   }
   for (let i = 0; i < pages && result === 0; i++) {
@@ -171,6 +177,39 @@ export function* hypDonateHost(ctx: Context, pfn: number, pages: number): Corout
   yield* unlockHyp(ctx);
   yield* unlockHost(ctx);
   return result;
+}
+
+/** __pkvm_host_share_hyp(): EL2 may use a page of the host's too. 0 or -EPERM (not the host's alone). */
+export function* hostShareHyp(ctx: Context, pfn: number): Coroutine {
+  yield* lockHost(ctx);
+  yield* lockHyp(ctx);
+  const free = ctx.kernel.checkHostOwned(ctx, pfn) === 0 && hypState(ctx, pfn) === PKVM_NOPAGE;
+  if (free) {
+    yield* hostMapShared(ctx, pfn, PKVM_PAGE_SHARED_OWNED);
+    setHypState(ctx, pfn, PKVM_PAGE_SHARED_BORROWED);
+    changedOwner(ctx, pfn, -1);
+  }
+  yield* unlockHyp(ctx);
+  yield* unlockHost(ctx);
+  return free ? 0 : -EPERM;
+}
+
+/** __pkvm_host_unshare_hyp(). 0 or -EPERM (EL2 has not borrowed it). */
+export function* hostUnshareHyp(ctx: Context, pfn: number): Coroutine {
+  yield* lockHost(ctx);
+  yield* lockHyp(ctx);
+  const shared =
+    isAllowedMemory(ctx, pfn) &&
+    hostState(ctx, pfn) === PKVM_PAGE_SHARED_OWNED &&
+    hypState(ctx, pfn) === PKVM_PAGE_SHARED_BORROWED;
+  if (shared) {
+    yield* hostMapShared(ctx, pfn, PKVM_PAGE_OWNED);
+    setHypState(ctx, pfn, PKVM_NOPAGE);
+    changedOwner(ctx, pfn, -1);
+  }
+  yield* unlockHyp(ctx);
+  yield* unlockHost(ctx);
+  return shared ? 0 : -EPERM;
 }
 
 /**

@@ -3,6 +3,7 @@
  * duration of the fault, never a pin.
  */
 import {
+  EFAULT,
   FOLL_FAST_ONLY,
   FOLL_GET,
   FOLL_HONOR_NUMA_FAULT,
@@ -10,20 +11,31 @@ import {
   FOLL_WRITE,
   PG_DIRTY,
   PG_REFERENCED,
+  VM_IO,
+  VM_PFNMAP,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_TEMP } from '../machine/context.js';
-import { reads, updates } from '../machine/effects.js';
-import { entryPfn, isHardwareValid, isHuge, isTable } from '../machine/entries.js';
-import { pmdWord, pteWord } from '../machine/layout.js';
+import { reads, releases, updates } from '../machine/effects.js';
+import { PTE_WRITE, entryPfn, isHardwareValid, isHuge, isTable } from '../machine/entries.js';
+import { pmdWord, pteWord, ptlOf } from '../machine/layout.js';
+import { LOCK_PTL } from '../locks/classes.js';
+import { spinUnlock } from '../locks/exclusive.js';
+import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
 import { flagsWord, folioOf, folioPut, isZeroPfn, refSubAndTest, refsWord } from '../mm/folio.js';
 import { freeFolio } from '../mm/page-alloc.js';
 import { getUserPagesUnlocked } from '../mm/gup.js';
+import { pteOffsetMapLock } from '../mm/pgtable.js';
+import { findVma, vmaFlags } from '../mm/vma.js';
 import { fetchOr, readOnce } from '#words';
+
+/** A frame that nobody has taken a reference of, as it has no count of its own: there is nothing to give back. */
+export const PFN_WITHOUT_REF = 2;
 
 /**
  * hva_to_pfn(): the writable fast path first, for read faults too; then the slow one, which faults the page in.
  * @param mapWritable whether the slot lets a read fault map writable
- * @returns 1 with ctx.gupPfn and ctx.gupWritable set, or -errno as GUP gave it
+ * @returns 1 with ctx.gupPfn and ctx.gupWritable set; PFN_WITHOUT_REF as well, for a page of a device's; or -errno as
+ *   GUP gave it
  */
 export function* hvaToPfn(ctx: Context, mm: number, vpn: number, write: boolean, mapWritable: boolean): Coroutine {
   if (write || mapWritable) {
@@ -34,6 +46,7 @@ export function* hvaToPfn(ctx: Context, mm: number, vpn: number, write: boolean,
   }
   const flags = FOLL_GET | FOLL_HWPOISON | FOLL_HONOR_NUMA_FAULT | (write ? FOLL_WRITE : 0);
   const got = yield* getUserPagesUnlocked(ctx, mm, vpn, flags);
+  if (got === -EFAULT) return yield* deviceToPfn(ctx, mm, vpn, write);
   if (got !== 1) return got;
   const pfn = ctx.gupPfn;
   let mapped = pfn;
@@ -50,6 +63,38 @@ export function* hvaToPfn(ctx: Context, mm: number, vpn: number, write: boolean,
   ctx.gupPfn = mapped;
   ctx.gupWritable = writable;
   return 1;
+}
+
+/** What GUP has refused, unless it is a mapping of pages without a struct page of their own (VM_PFNMAP, VM_IO). */
+function* deviceToPfn(ctx: Context, mm: number, vpn: number, write: boolean): Coroutine {
+  yield* mmapReadLock(ctx, mm);
+  const vma = findVma(ctx, mm, vpn);
+  const device = vma >= 0 && (vmaFlags(ctx, vma) & (VM_PFNMAP | VM_IO)) !== 0;
+  const result = device ? yield* ctx.kernel.hvaToPfnRemapped(ctx, mm, vpn, write) : -EFAULT;
+  yield* mmapReadUnlock(ctx, mm);
+  return result;
+}
+
+/**
+ * hva_to_pfn_remapped(): the frame that the entry names, whatever it is. Its count is the driver's: a put_page() that
+ * nothing has been taken for would free it under him (v5.13, f8be156be163; Z25). mmap_lock is held.
+ * @returns PFN_WITHOUT_REF with ctx.gupPfn and ctx.gupWritable set, or -EFAULT
+ */
+export function* hvaToPfnRemapped(ctx: Context, mm: number, vpn: number, write: boolean): Coroutine {
+  const table = yield* pteOffsetMapLock(ctx, mm, vpn);
+  if (table < 0) return -EFAULT;
+  const pteAt = pteWord(ctx.m, table, vpn);
+  if (--ctx.quantum < 0) yield reads(pteAt);
+  const entry = readOnce(ctx.words, pteAt);
+  const ptl = ptlOf(ctx.m, table);
+  if (--ctx.quantum < 0) yield releases(ptl);
+  spinUnlock(ctx, ptl, LOCK_PTL);
+  const writable = (entry & PTE_WRITE) !== 0;
+  // the driver has no fault handler (fixup_user_fault)
+  if (!isHardwareValid(entry) || (write && !writable)) return -EFAULT;
+  ctx.gupPfn = entryPfn(entry);
+  ctx.gupWritable = writable;
+  return PFN_WITHOUT_REF;
 }
 
 /** put_page() of a GUP reference. The zero page has none. */

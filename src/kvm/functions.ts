@@ -1,10 +1,20 @@
 /** KVM's and EL2's part of the base kernel record. */
 import type { Kernel } from '../machine/context.js';
-import { handleHostMemAbort, hostDonateGuest, hostDonateHyp, hostShareGuest } from '../hyp/mem-protect.js';
+import { guestRelinquish } from '../hyp/guest-calls.js';
+import {
+  checkHostOwned,
+  handleHostMemAbort,
+  hostDonateGuest,
+  hostDonateHyp,
+  hostShareGuest,
+} from '../hyp/mem-protect.js';
 import { pkvmRefillMemcache } from '../hyp/memcache.js';
 import { tlbFlushGuest, tlbFlushHost } from '../hyp/tlb.js';
 import { hostReclaimPage } from '../hyp/teardown.js';
-import { kvmUnmapGfnRange, mmuInvalidateRetry, userMemAbort } from './mmu.js';
+import { hvaToPfnRemapped } from './faultin.js';
+import { faultLockAndCheck, kvmUnmapGfnRange, mmuInvalidateRetry, userMemAbort } from './mmu.js';
+import { pkvmRefusePage } from './pkvm.js';
+import { pkvmReclaimPinnedPage } from './pkvm-vm.js';
 import { stage2Map } from './stage2.js';
 import { vcpuLoad, vcpuPut } from './vcpu.js';
 import { kvmDestroyVm, kvmSwapActiveMemslots } from './vm.js';
@@ -13,6 +23,8 @@ import { kvmDestroyVm, kvmSwapActiveMemslots } from './vm.js';
 export type KvmFunctions = Pick<
   Kernel,
   | 'userMemAbort'
+  | 'hvaToPfnRemapped'
+  | 'faultLockAndCheck'
   | 'mmuInvalidateRetry'
   | 'stage2Fault'
   | 'stage2Map'
@@ -21,12 +33,16 @@ export type KvmFunctions = Pick<
   | 'vcpuLoad'
   | 'vcpuPut'
   | 'kvmDestroyVm'
+  | 'pkvmRefusePage'
+  | 'pkvmReclaimPinnedPage'
+  | 'checkHostOwned'
   | 'hostDonateGuest'
   | 'hostShareGuest'
   | 'hostReclaimPage'
   | 'hostDonateHyp'
   | 'pkvmRefillMemcache'
   | 'handleHostMemAbort'
+  | 'guestRelinquish'
   | 'tlbFlushGuest'
   | 'tlbFlushHost'
 >;
@@ -34,6 +50,8 @@ export type KvmFunctions = Pick<
 /** For the base kernel record, beside `subscribers[SUBSCRIBER_KVM] = KVM_SUBSCRIBER` (notifier.ts). */
 export const KVM_FUNCTIONS: KvmFunctions = {
   userMemAbort,
+  hvaToPfnRemapped,
+  faultLockAndCheck,
   mmuInvalidateRetry,
   stage2Fault: userMemAbort,
   stage2Map,
@@ -42,12 +60,16 @@ export const KVM_FUNCTIONS: KvmFunctions = {
   vcpuLoad,
   vcpuPut,
   kvmDestroyVm,
+  pkvmRefusePage,
+  pkvmReclaimPinnedPage,
+  checkHostOwned,
   hostDonateGuest,
   hostShareGuest,
   hostReclaimPage,
   hostDonateHyp,
   pkvmRefillMemcache,
   handleHostMemAbort,
+  guestRelinquish,
   tlbFlushGuest,
   tlbFlushHost,
 };

@@ -4,7 +4,7 @@
  * mapped is what the invalidation sequence proves. After the fault KVM holds no reference: only notifiers keep the
  * mapping honest.
  */
-import { EAGAIN, EFAULT, EHWPOISON } from '../machine/abi.js';
+import { EAGAIN, EFAULT, EHWPOISON, VM_IO, VM_PFNMAP } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, reads, releases, updates } from '../machine/effects.js';
 import {
@@ -24,9 +24,16 @@ import { EVENT } from '../events/table.js';
 import { LOCK_MMAP, LOCK_MMU } from '../locks/classes.js';
 import { downRead, readLock, readUnlock, upRead, writeLock, writeUnlock } from '../locks/rw.js';
 import { mmapLockWord } from '../locks/vma-lock.js';
-import { findVma } from '../mm/vma.js';
+import { findVma, vmaEnd, vmaFlags, vmaStart } from '../mm/vma.js';
 import { fetchOr, get, readOnce } from '#words';
-import { MAPPING_HUGE, MAPPING_NONE, hvaToPfn, releaseFaultinPage, userMappingSize } from './faultin.js';
+import {
+  MAPPING_HUGE,
+  MAPPING_NONE,
+  PFN_WITHOUT_REF,
+  hvaToPfn,
+  releaseFaultinPage,
+  userMappingSize,
+} from './faultin.js';
 import {
   activeSet,
   activeSetWord,
@@ -70,6 +77,9 @@ export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
   if (--ctx.quantum < 0) yield acquires(mmapLock);
   while (!downRead(ctx, mmapLock, LOCK_MMAP)) yield contended(ctx, mmapLock);
   const vma = findVma(ctx, mm, vpn);
+  const device = vma >= 0 && (vmaFlags(ctx, vma) & (VM_PFNMAP | VM_IO)) !== 0;
+  // get_vma_page_shift(): whether the whole block is the device's is asked of the VMA, here and not again
+  const vmaBlock = device && !logging && vmaCoversBlock(ctx, vma, vpn) && supportsHugeMapping(ctx, slot, gfn, vpn);
   if (vma >= 0 && !ctx.kernel.rules.seqAfterUnlock) {
     // before the unlock, which supplies the read barrier (v6.3, 13ec9308a857)
     if (--ctx.quantum < 0) yield reads(seqAt);
@@ -82,29 +92,54 @@ export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
     if (--ctx.quantum < 0) yield reads(seqAt);
     seq = readOnce(words, seqAt);
   }
-  const got = yield* hvaToPfn(ctx, mm, vpn, write, !slotReadonly(ctx, slot));
+  const inBlock = vmaBlock ? vpn & (m.thpPages - 1) : 0;
+  const got = yield* hvaToPfn(ctx, mm, vpn - inBlock, write, !slotReadonly(ctx, slot));
   if (got === -EHWPOISON) {
     ctx.sigbus = true;
     countStat(m, ctx.actor, STAT.sigbus, 1);
     return 0;
   }
-  if (got !== 1) return -EFAULT;
+  if (got <= 0) return -EFAULT;
   const pfn = ctx.gupPfn;
   const writable = ctx.gupWritable && (!logging || write);
   const lock = vmWord(m, vm, VM_MMU_LOCK);
-  if (--ctx.quantum < 0) yield acquires(lock);
-  while (!kvmFaultLock(ctx, lock)) yield contended(ctx, lock);
   let result = -EAGAIN;
-  if (ctx.kernel.mmuInvalidateRetry(ctx, vm, seq)) {
+  if (yield* ctx.kernel.faultLockAndCheck(ctx, vm, seq)) {
     emit(ctx, EVENT.stage2_retry, vm, gfn, seq, get(words, vmWord(m, vm, VM_INVALIDATE_IN_PROGRESS)));
   } else {
-    result = yield* mapFault(ctx, vm, vcpu, slot, gfn, vpn, pfn, permission, writable, logging);
+    result = yield* mapFault(
+      ctx,
+      vm,
+      vcpu,
+      slot,
+      gfn - inBlock,
+      vpn,
+      pfn,
+      permission,
+      writable,
+      logging || device,
+      vmaBlock,
+    );
   }
-  yield* releaseFaultinPage(ctx, pfn, result !== 0, writable);
+  if (got !== PFN_WITHOUT_REF) yield* releaseFaultinPage(ctx, pfn, result !== 0, writable);
   if (--ctx.quantum < 0) yield releases(lock);
   kvmFaultUnlock(ctx, lock);
   if (writable && logging && result === 0) yield* markPageDirty(ctx, vm, gfn);
   return result === -EAGAIN ? 0 : result;
+}
+
+/** kvm_fault_lock() and step 10. */
+export function* faultLockAndCheck(ctx: Context, vm: number, seq: number): Coroutine<boolean> {
+  const lock = vmWord(ctx.m, vm, VM_MMU_LOCK);
+  if (--ctx.quantum < 0) yield acquires(lock);
+  while (!kvmFaultLock(ctx, lock)) yield contended(ctx, lock);
+  return ctx.kernel.mmuInvalidateRetry(ctx, vm, seq);
+}
+
+/** Whether the VMA reaches over the whole block around `vpn`. Under mmap_lock. */
+function vmaCoversBlock(ctx: Context, vma: number, vpn: number): boolean {
+  const first = vpn & ~(ctx.m.thpPages - 1);
+  return vmaStart(ctx, vma) <= first && first + ctx.m.thpPages <= vmaEnd(ctx, vma);
 }
 
 /** Steps 11 and 12: which size, and whether an entry of that size only needs more permissions. mmu_lock held. */
@@ -119,6 +154,7 @@ function* mapFault(
   permission: boolean,
   writable: boolean,
   forcePte: boolean,
+  vmaBlock: boolean,
 ): Coroutine {
   // the mm is going, and with it the table (kvm_uninit_stage2_mmu)
   if (get(ctx.words, vmWord(ctx.m, vm, VM_HAS_PGT)) === 0) return -EFAULT;
@@ -129,7 +165,7 @@ function* mapFault(
     granule = faultGranule(ctx, vm, gfn);
     if (granule === GRANULE_NONE) return -EAGAIN;
   }
-  let block = false;
+  let block = vmaBlock;
   if (!forcePte) {
     if (granule === GRANULE_BLOCK) {
       block = true;

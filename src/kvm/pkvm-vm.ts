@@ -55,19 +55,27 @@ export function* pkvmCreateHypVm(ctx: Context, vm: number): Coroutine {
 
 /**
  * One page of the teardown loop: EL2 gives it back, then it is uncharged and unpinned. An error of EL2's only warns.
+ * Uncharged from the process that was charged, whoever ends the VM (Z41).
  */
 export function* pkvmReclaimPinnedPage(ctx: Context, vm: number, gfn: number): Coroutine<void> {
+  const pfn = yield* pkvmReleasePinnedPage(ctx, vm, gfn);
+  if (pfn < 0) return;
+  yield* accountLockedVm(ctx, get(ctx.words, vmWord(ctx.m, vm, VM_MM)), 1, false);
+  yield* ctx.kernel.unpinUserPage(ctx, pfn, true);
+}
+
+/** Its first half: the page is the host's again, and the VM's record of it is gone. The page, or -1: none there. */
+export function* pkvmReleasePinnedPage(ctx: Context, vm: number, gfn: number): Coroutine {
   const { m, words } = ctx;
   const at = pinnedPageWord(m, vm, gfn);
   const pfn = get(words, at) - 1;
-  if (pfn < 0) return;
+  if (pfn < 0) return -1;
   const handle = get(words, vmWord(m, vm, VM_HANDLE));
   const result = yield* kvmCallHyp(ctx, HYP_RECLAIM_PAGE, handle, pfn, gfn, 0);
   if (result !== 0) ctx.probe.onWarn(ctx, 'I-OWN', 'EL2 did not return a page', pfn);
   set(words, at, 0);
   ctx.probe.onStage2Unpinned(ctx, vm, gfn, pfn);
-  yield* accountLockedVm(ctx, get(words, vmWord(m, vm, VM_MM)), 1, false);
-  yield* ctx.kernel.unpinUserPage(ctx, pfn, true);
+  return pfn;
 }
 
 /** pkvm_destroy_hyp_vm(), in the order of the kernel's rules: A14's, or the one posted in 2022. No vCPU is loaded. */
@@ -77,7 +85,7 @@ export function* pkvmDestroyHypVm(ctx: Context, vm: number): Coroutine<void> {
   const first = ctx.kernel.rules.pkvmTeardown === 'A14' ? HYP_START_TEARDOWN : HYP_FINALIZE_TEARDOWN;
   const started = yield* kvmCallHyp(ctx, first, handle, 0, 0, 0);
   if (started !== 0) ctx.probe.onWarn(ctx, 'I-OWN', 'EL2 refused the teardown', -1);
-  for (let gfn = 0; gfn < m.vmPages; gfn++) yield* pkvmReclaimPinnedPage(ctx, vm, gfn);
+  for (let gfn = 0; gfn < m.vmPages; gfn++) yield* ctx.kernel.pkvmReclaimPinnedPage(ctx, vm, gfn);
   if (first === HYP_START_TEARDOWN) {
     const result = yield* kvmCallHyp(ctx, HYP_FINALIZE_TEARDOWN, handle, 0, 0, 0);
     if (result !== 0) ctx.probe.onWarn(ctx, 'I-OWN', 'EL2 refused to finalize the teardown', -1);

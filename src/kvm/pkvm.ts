@@ -4,7 +4,6 @@
  * asks EL2 to map it. Notifiers reach nothing: the VM has no table of the host's. There is no mmu_invalidate_retry.
  */
 import {
-  EAGAIN,
   EFAULT,
   EHWPOISON,
   EIO,
@@ -76,10 +75,16 @@ export function* pkvmMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
     countStat(ctx.m, ctx.actor, STAT.sigbus, 1);
     return 0;
   }
-  return result === -EAGAIN ? 0 : result;
+  // "another vCPU was first": EL2's answer does not say whether that is so, or whether the page is not the host's to
+  // give, in which case the guest faults for ever (Z45)
+  return result === -EPERM ? 0 : result;
 }
 
-/** Steps 4 to 9, with the pin undone when they fail. -EAGAIN: another vCPU has mapped the page, or so it looks. */
+/**
+ * Steps 4 to 9, with the pin undone when they fail.
+ * @returns 0; -EFAULT, -EHWPOISON, -EIO; EL2's -EPERM (the guest has a page there, or ours is not the host's own) and so
+ *   on
+ */
 export function* pinAndMap(ctx: Context, vm: number, mm: number, gfn: number, vpn: number): Coroutine {
   yield* mmapReadLock(ctx, mm);
   const pinned = yield* ctx.kernel.pinUserPages(ctx, mm, vpn, PKVM_GUP_FLAGS);
@@ -88,22 +93,28 @@ export function* pinAndMap(ctx: Context, vm: number, mm: number, gfn: number, vp
   if (pinned !== 1) return pinned === -EHWPOISON ? pinned : -EFAULT;
   const head = folioOf(ctx, pfn);
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
-  if (!testFlag(ctx, head, PG_SWAPBACKED)) {
-    // writeback and page_mkclean cannot see this mapping; posted v1 and A13 forgot the pin here (Z30)
-    yield* ctx.kernel.unpinUserPage(ctx, pfn, false);
-    return -EIO;
-  }
+  if (!testFlag(ctx, head, PG_SWAPBACKED)) return yield* ctx.kernel.pkvmRefusePage(ctx, pfn);
   const lock = vmWord(ctx.m, vm, VM_MMU_LOCK);
   if (--ctx.quantum < 0) yield acquires(lock);
   while (!kvmFaultLock(ctx, lock)) yield contended(ctx, lock);
-  let result = yield* kvmCallHyp(ctx, HYP_MAP_GUEST, pfn, gfn, 0, 0);
-  // EL2's answer does not say whether the guest's page is mapped already or the host's is not the host's to give (Z45)
-  if (result === -EPERM) result = -EAGAIN;
+  // another vCPU's, or one that the guest has relinquished and whose record is not erased yet: A14 asks EL2 even so, maps in
+  // the second case, and finds the record only then (a WARN); A16 looks first
+  const taken = get(ctx.words, pinnedPageWord(ctx.m, vm, gfn)) !== 0;
+  const result = taken ? -EPERM : yield* kvmCallHyp(ctx, HYP_MAP_GUEST, pfn, gfn, 0, 0);
   if (result === 0) insertPinnedPage(ctx, vm, gfn, pfn);
   if (--ctx.quantum < 0) yield releases(lock);
   kvmFaultUnlock(ctx, lock);
   if (result !== 0) yield* ctx.kernel.unpinUserPage(ctx, pfn, false);
   return result;
+}
+
+/**
+ * A page of the page cache: writeback and page_mkclean cannot see this mapping. Posted v1 and A13 forgot the pin here
+ * (Z30). Returns -EIO.
+ */
+export function* pkvmRefusePage(ctx: Context, pfn: number): Coroutine {
+  yield* ctx.kernel.unpinUserPage(ctx, pfn, false);
+  return -EIO;
 }
 
 /** kzalloc(struct kvm_pinned_page): the slot in the machine is there; only the allocation can fail. */

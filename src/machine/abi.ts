@@ -117,6 +117,8 @@ export const PG_TABLE = 1 << 16;
 export const PG_RESERVED = 1 << 17;
 /** "maybe mapped shared" of a large folio (6.15+ _mm_ids). */
 export const PG_MAYBE_SHARED = 1 << 18;
+/** A driver's own memory, mapped by remap_pfn_range(): its count says nothing about who uses it. */
+export const PG_DRIVER = 1 << 24;
 
 /** PAGE_COMPOUND. */
 export const COMPOUND_TAIL = 1 << 31;
@@ -177,6 +179,7 @@ export const MECHANISMS = [
   'memslot',
   'release',
   'teardown',
+  'relinquish',
 ] as const;
 export const MECH_NONE = 0;
 export const MECH_NUMA_SCAN = 1;
@@ -194,3 +197,5 @@ export const MECH_HWPOISON = 12;
 export const MECH_MEMSLOT = 13;
 export const MECH_RELEASE = 14;
 export const MECH_TEARDOWN = 15;
+/** The guest gives a page back of its own accord (pKVM's MEM_RELINQUISH). */
+export const MECH_RELINQUISH = 16;

@@ -231,6 +231,10 @@ export interface Kernel {
   userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine;
   mmuInvalidateRetry(ctx: Context, vm: number, seq: number): boolean;
   /** The VM's stage-2 fault handler: userMemAbort or pkvmMemAbort. */
+  /** A page of a VM_PFNMAP or VM_IO mapping, mmap_lock held: 2 (a frame without a reference), 1 (with one) or -errno. */
+  hvaToPfnRemapped(ctx: Context, mm: number, vpn: number, write: boolean): Coroutine;
+  /** Takes mmu_lock for a fault and asks mmuInvalidateRetry under it. True: to be tried again. It is held either way. */
+  faultLockAndCheck(ctx: Context, vm: number, seq: number): Coroutine<boolean>;
   stage2Fault(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine;
   /** kvm_pgtable_stage2_map() of one page, or of the block around it; 0, -EAGAIN or -ENOMEM. mmu_lock held. */
   stage2Map(
@@ -252,13 +256,21 @@ export interface Kernel {
   kvmDestroyVm(ctx: Context, vm: number): Coroutine<void>;
   /* EL2: called by the EL2 actor with the request's arguments */
   hostDonateGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): Coroutine;
+  /** A page that pkvm_mem_abort has pinned and may not map: the exit with -EIO. */
+  pkvmRefusePage(ctx: Context, pfn: number): Coroutine;
+  /** One pinned page of a VM that ends: given back by EL2, uncharged, unpinned. */
+  pkvmReclaimPinnedPage(ctx: Context, vm: number, gfn: number): Coroutine<void>;
   hostShareGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): Coroutine;
+  /** Memory that the host alone owns? 0 or -EPERM. host_mmu.lock held. */
+  checkHostOwned(ctx: Context, pfn: number): number;
   hostReclaimPage(ctx: Context, vm: number, pfn: number, gfn: number): Coroutine;
   hostDonateHyp(ctx: Context, pfn: number, pages: number): Coroutine;
   pkvmRefillMemcache(ctx: Context, vm: number, vcpu: number): Coroutine;
   handleHostMemAbort(ctx: Context, pfn: number): Coroutine;
   /** TLBI by IPA or by host page, with the DSB: returns when no CPU can use an old translation. */
   tlbFlushGuest(ctx: Context, vm: number, start: number, end: number): Coroutine<void>;
+  /** MEM_RELINQUISH of the guest `vm`: 0, -EFAULT or -EPERM. */
+  guestRelinquish(ctx: Context, vm: number, gfn: number): Coroutine;
   tlbFlushHost(ctx: Context, pfn: number): Coroutine<void>;
 }
 
@@ -336,6 +348,8 @@ export class Context {
   /** VM and vCPU loaded on this CPU, or -1 (messages to EL2 carry them). */
   loadedVm = -1;
   loadedVcpu = -1;
+  /** current->mm, where something depends on it: the task's process, -1 = nobody has said. */
+  currentMm = -1;
   /** State of the actor's own random sequence: xorshift32, never 0. */
   randomState: number;
   /** Writes so far: contents are unique per write (actor, counter). */

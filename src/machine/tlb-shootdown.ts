@@ -57,6 +57,12 @@ export function* shootDownFrame(ctx: Context, pfn: number): Coroutine<void> {
   countStat(m, ctx.actor, STAT.tlb_flushes, 1);
 }
 
+/** The DSB's part for one CPU: if it is inside a translated access now, waits for its end. A marked access. */
+export function* waitWhileAccess(ctx: Context, cpu: number): Coroutine<void> {
+  const inUse = inUseWord(ctx.m, cpu);
+  if (cpu !== ctx.actor && lockValue(readOnce(ctx.words, inUse)) !== 0) yield* waitForAccess(ctx, inUse);
+}
+
 /**
  * Waits for the end of the translated access that the CPU with this in-use word is inside now, and for no later one.
  */
@@ -68,7 +74,8 @@ function* waitForAccess(ctx: Context, inUse: number): Coroutine<void> {
   }
 }
 
-function removeFrame(m: Machine, cpu: number, pfn: number): void {
+/** Removes every entry of any process that leads to frame `pfn` from the TLB of `cpu`. */
+export function removeFrame(m: Machine, cpu: number, pfn: number): void {
   const base = tlbBase(m, cpu);
   for (let slot = base, last = base + 2 * m.tlbMask; slot <= last; slot += 2) {
     const tag = peek(m.words, slot);

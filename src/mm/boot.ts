@@ -1,7 +1,7 @@
 /**
  * Boot: fills the free lists and pools of a machine that nobody runs on yet. Plain stores throughout.
  */
-import { PG_RESERVED } from '../machine/abi.js';
+import { PG_NO_MAP, PG_RESERVED } from '../machine/abi.js';
 import {
   ANON_VMA_POOL_HEAD,
   ANON_VMA_POOL_NEXT,
@@ -46,7 +46,10 @@ export function bootMachine(m: Machine): void {
   const w = m.words;
   w[pageWord(m, 0, PAGE_REFS)] = 1;
   w[pageWord(m, 0, PAGE_FLAGS)] = PG_RESERVED;
-  for (let pfn = m.frames - 1; pfn > 0; pfn--) giveFrame(m, (pfn / m.framesPerNode) | 0, pfn);
+  for (let pfn = m.frames - 1; pfn > 0; pfn--) {
+    // a carve-out is no memory to anybody
+    if (((w[pageWord(m, pfn, PAGE_FLAGS)] as number) & PG_NO_MAP) === 0) giveFrame(m, (pfn / m.framesPerNode) | 0, pfn);
+  }
 
   for (let i = 0; i < m.tables; i++) w[tableWord(m, i, TABLE_POOL_NEXT)] = i + 1 < m.tables ? i + 2 : 0;
   w[globalWord(m, TABLE_POOL_HEAD)] = 1;

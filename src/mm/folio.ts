@@ -69,7 +69,9 @@ export const folioMaps = (ctx: Context, head: number): number => readOnce(ctx.wo
 
 /** folio_ref_add(): only for a holder of a reference. */
 export function refAdd(ctx: Context, head: number, delta: number, holder: number): void {
-  fetchAdd(ctx.words, refsWord(ctx, head), delta);
+  // VM_BUG_ON_FOLIO(folio_ref_zero_or_close_to_overflow) of folio_get()
+  if (fetchAdd(ctx.words, refsWord(ctx, head), delta) === 0)
+    ctx.probe.onWarn(ctx, 'I-REF', 'reference taken from count 0', head);
   ctx.probe.onRef(ctx, head, delta, holder);
 }
 

@@ -297,7 +297,8 @@ function* mapCopy(
 
 /** ksm_might_unmap_zero_page(): a zero page that KSM placed (special and dirty, v6.6+) is mapped no more. */
 export function* ksmMightUnmapZeroPage(ctx: Context, entry: number): Coroutine<void> {
-  if (!isSpecial(entry) || (entry & PTE_DIRTY) === 0) return;
+  // a driver's page is special too
+  if (!isSpecial(entry) || entryPfn(entry) !== ZERO_PFN || (entry & PTE_DIRTY) === 0) return;
   const zeroPages = globalWord(ctx.m, KSM_ZERO_PAGES);
   if (--ctx.quantum < 0) yield updates(zeroPages);
   fetchAdd(ctx.words, zeroPages, -1);

@@ -1,5 +1,5 @@
-/** mmap() of anonymous memory (mm/vma.c __mmap_region, v6.18). */
-import { EEXIST, EINVAL, ENOMEM, VM_HUGEPAGE, VM_MAYWRITE, VM_MERGEABLE } from '../machine/abi.js';
+/** mmap() of anonymous memory, or of a driver's (mm/vma.c __mmap_region, v6.18). */
+import { EEXIST, EINVAL, ENOMEM, VM_HUGEPAGE, VM_MAYWRITE, VM_MERGEABLE, VM_PFNMAP } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { writes } from '../machine/effects.js';
 import { MM_KHUGEPAGED_SLOT, MM_KSM_SLOT, MM_USERS, mmWord } from '../machine/layout.js';
@@ -7,12 +7,13 @@ import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { mmapWriteLock, mmapWriteUnlock } from '../locks/vma-lock.js';
 import { get, writeOnce } from '#words';
+import { remapPfnRange } from './pfnmap.js';
 import { findVmaFrom, insertVma, vmaMerge, vmaStart } from './vma.js';
 
 /**
- * Maps `pages` anonymous pages at `start` with VM_* `flags`. VM_MERGEABLE and VM_HUGEPAGE also enter the mm into ksmd's and
+ * Maps `pages` anonymous pages at `start` with VM_* `flags`; with VM_PFNMAP a driver's, all of them at once. VM_MERGEABLE and VM_HUGEPAGE also enter the mm into ksmd's and
  * khugepaged's lists, as the madvise calls would.
- * @returns 0; -EINVAL (range), -EEXIST (MAP_FIXED_NOREPLACE: something is mapped there), -ENOMEM (no VMA left)
+ * @returns 0; -EINVAL (range), -EEXIST (MAP_FIXED_NOREPLACE: something is mapped there), -ENOMEM (no VMA left; the driver has no memory)
  */
 export function* mmapRegion(ctx: Context, mm: number, start: number, pages: number, flags: number): Coroutine {
   if (start < 0 || pages <= 0 || start + pages > ctx.m.mmPages) return -EINVAL;
@@ -25,7 +26,8 @@ export function* mmapRegion(ctx: Context, mm: number, start: number, pages: numb
     if (vma < 0) {
       result = -ENOMEM;
     } else {
-      yield* vmaMerge(ctx, mm, vma);
+      if ((flags & VM_PFNMAP) !== 0) result = yield* remapPfnRange(ctx, mm, start, pages, flags);
+      else yield* vmaMerge(ctx, mm, vma);
       if ((flags & VM_MERGEABLE) !== 0) yield* enterSlot(ctx, mm, MM_KSM_SLOT);
       if ((flags & VM_HUGEPAGE) !== 0) yield* enterSlot(ctx, mm, MM_KHUGEPAGED_SLOT);
       if (get(ctx.words, mmWord(ctx.m, mm, MM_USERS)) === 0) {

@@ -13,6 +13,7 @@ import {
   isS2Block,
   isS2Leaf,
   isS2Table,
+  isSpecial,
   isTable,
 } from '../machine/entries.js';
 import {
@@ -64,6 +65,8 @@ export class Census {
   readonly pteLeaves: Int32Array;
   readonly pmdLeaves: Int32Array;
   readonly writableLeaves: Int32Array;
+  /** Special PTEs of each frame (a driver's memory): they are no maps of it. */
+  readonly specialLeaves: Int32Array;
   /** LRU batches that hold a reference to each head. */
   readonly lruBatches: Int32Array;
   /** Guest leaves of each frame; of one of them: vm << 2 | ownership state. */
@@ -84,6 +87,7 @@ export class Census {
     this.pteLeaves = words();
     this.pmdLeaves = words();
     this.writableLeaves = words();
+    this.specialLeaves = words();
     this.lruBatches = words();
     this.guestLeaves = words();
     this.guestLeaf = words();
@@ -95,6 +99,7 @@ export class Census {
     this.pteLeaves.fill(0);
     this.pmdLeaves.fill(0);
     this.writableLeaves.fill(0);
+    this.specialLeaves.fill(0);
     this.lruBatches.fill(0);
     this.guestLeaves.fill(0);
     this.tlbEntries.fill(0);
@@ -131,6 +136,10 @@ export class Census {
       return;
     }
     const pfn = entryPfn(entry);
+    if (pfn !== 0 && isSpecial(entry)) {
+      this.specialLeaves[pfn] = (this.specialLeaves[pfn] as number) + 1;
+      return;
+    }
     if (isWritableLeaf(entry)) this.writableLeaves[pfn] = (this.writableLeaves[pfn] as number) + 1;
     else if (isInvalidHuge(entry)) this.#left(mm, vpn, entry);
     if (pfn !== 0) leaves[pfn] = (leaves[pfn] as number) + 1;

@@ -5,19 +5,21 @@
  * An ordinary anonymous page says itself where it was mapped (its mapping and index), so the look costs a few loads; a KSM page
  * does not, and is left to the audit.
  */
-import { PG_BUDDY, PG_HWPOISON, PG_NO_MAP, PG_PCP, PG_RESERVED } from '../machine/abi.js';
+import { PG_BUDDY, PG_DRIVER, PG_HWPOISON, PG_NO_MAP, PG_PCP, PG_RESERVED } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
-import { isPresent } from '../machine/entries.js';
+import { PKVM_PAGE_OWNED, isPresent } from '../machine/entries.js';
 import {
   type Machine,
   PAGE_COMPOUND,
   PAGE_ENTIRE_MAPS,
   PAGE_FLAGS,
+  PAGE_HYP,
   PAGE_LARGE_MAPS,
   PAGE_MAPS,
   PAGE_PINCOUNT,
   PAGE_REFS,
 } from '../machine/layout.js';
+import { HYP_PENDING_RECLAIM } from '../hyp/page-state.js';
 import { tlbPfn, tlbSlot, tlbTag } from '../machine/tlb.js';
 import { peek } from '#words';
 import type { Census } from './census.js';
@@ -36,6 +38,10 @@ import {
 import type { ViolationLog } from './violation.js';
 
 const ID = 'I-FREE';
+/** hyp_page: the host's ownership state (hyp/page-state.ts). */
+const HOST_STATE = 3;
+/** Frames whose owner holds no reference. */
+const NOT_ALLOCATED = PG_HWPOISON | PG_RESERVED | PG_NO_MAP | PG_DRIVER;
 
 export class FreeOracle {
   readonly #m: Machine;
@@ -44,7 +50,11 @@ export class FreeOracle {
   /** Look at every CPU's TLB and at every page of a large folio, not only at the first. */
   readonly #deep: boolean;
 
-  constructor(m: Machine, log: ViolationLog, actors: number, deep: boolean) {
+  /** Whether EL2 says who owns a page. */
+  readonly #el2: boolean;
+
+  constructor(m: Machine, log: ViolationLog, actors: number, deep: boolean, el2 = false) {
+    this.#el2 = el2;
     this.#m = m;
     this.#log = log;
     this.#actors = actors;
@@ -62,12 +72,22 @@ export class FreeOracle {
       this.#log.report(ctx, ID, 'freed page is still mapped', { pfn: head, expected: '0', received: String(maps) });
     if (order !== 0 && page(m, head, PAGE_PINCOUNT) !== 0)
       this.#log.report(ctx, ID, 'freed folio is still pinned', { pfn: head });
+    if (this.#el2) this.#hostsOwn(ctx, head, order);
     const mm = mmOfFolio(m, head);
     if (mm < 0) return;
     const pages = this.#deep ? 1 << order : 1;
     for (let pfn = head; pfn < head + pages; pfn++) {
       const vpn = vpnOfPage(m, head, pfn);
       if (vpn >= 0 && vpn < m.mmPages) this.#reachable(ctx, pfn, mm, vpn);
+    }
+  }
+
+  /** What the host frees is its own: a page that is somebody else's at EL2 faults for whoever gets it next. */
+  #hostsOwn(ctx: Context, head: number, order: number): void {
+    for (let pfn = head; pfn < head + (1 << order); pfn++) {
+      const state = page(this.#m, pfn, PAGE_HYP);
+      if ((state & HOST_STATE) === PKVM_PAGE_OWNED && (state & HYP_PENDING_RECLAIM) === 0) continue;
+      this.#log.report(ctx, 'I-OWN', "freed page is not the host's", { pfn });
     }
   }
 
@@ -109,6 +129,8 @@ export class FreeOracle {
   mapped(ctx: Context, vm: number, gfn: number, pfn: number): void {
     const m = this.#m;
     if (pfn === 0 || page(m, headOf(m, pfn), PAGE_REFS) !== 0) return;
+    // its count says nothing
+    if ((page(m, pfn, PAGE_FLAGS) & PG_DRIVER) !== 0) return;
     this.#log.report(ctx, ID, 'stage 2 maps free page', { vm, gfn, pfn });
   }
 }
@@ -129,7 +151,7 @@ export function auditFree(census: Census, log: ViolationLog): void {
     }
     if (!free) {
       const head = headOf(m, pfn);
-      const owned = page(m, head, PAGE_REFS) !== 0 || (flags & (PG_HWPOISON | PG_RESERVED | PG_NO_MAP)) !== 0;
+      const owned = page(m, head, PAGE_REFS) !== 0 || (flags & NOT_ALLOCATED) !== 0;
       if (!owned && listed === 0) log.found(ID, 'frame lost: nobody holds it', { pfn });
       continue;
     }
@@ -137,8 +159,8 @@ export function auditFree(census: Census, log: ViolationLog): void {
     if (page(m, pfn, PAGE_COMPOUND) !== 0) log.found(ID, 'free frame is still compound', { pfn });
     if (page(m, pfn, PAGE_MAPS) !== 0 || page(m, pfn, PAGE_ENTIRE_MAPS) !== 0)
       log.found(ID, 'free frame has a mapcount', { pfn });
-    if ((census.pteLeaves[pfn] as number) + (census.pmdLeaves[pfn] as number) > 0)
-      log.found(ID, 'free frame has a PTE', { pfn });
+    const leaves = (census.pteLeaves[pfn] as number) + (census.pmdLeaves[pfn] as number);
+    if (leaves + (census.specialLeaves[pfn] as number) > 0) log.found(ID, 'free frame has a PTE', { pfn });
     if ((census.guestLeaves[pfn] as number) > 0) log.found(ID, 'free frame mapped at stage 2', { pfn });
     if ((census.tlbEntries[pfn] as number) > 0) log.found(ID, 'free frame in a TLB', { pfn });
   }

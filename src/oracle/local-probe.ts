@@ -31,7 +31,7 @@ export class LocalProbe extends OracleProbe {
     super();
     this.m = m;
     this.#locks = new LockRules(m, this.log);
-    this.#free = new FreeOracle(m, this.log, options.actors, deep);
+    this.#free = new FreeOracle(m, this.log, options.actors, deep, options.claims.el2);
     this.#liveness = new Liveness(m, this.log, options.actors);
     this.#pinnedStage2 = new PinnedStage2(this.log, options.claims, pins);
   }

@@ -3,7 +3,7 @@
  * stage-2 annotation says the same. A transition writes its sides in separate steps, so it may be judged only while
  * host_mmu.lock, pkvm_pgd_lock and every hyp_vm.lock are free: at rest, or on one thread when the last of them is released.
  */
-import { PG_RESERVED } from '../machine/abi.js';
+import { PG_NO_MAP, PG_RESERVED } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
 import {
   PKVM_ID_GUEST,
@@ -61,6 +61,9 @@ function judge(m: Machine, pfn: number, guests: number, guest: number): Violatio
   const host = hostStateOf(m, pfn);
   const hyp = hypStateOf(m, pfn);
   const owner = annotationOwner(page(m, pfn, PAGE_HOST_S2));
+  const isMemory = (page(m, pfn, PAGE_FLAGS) & PG_NO_MAP) === 0;
+  if (!isMemory && (hyp !== PKVM_NOPAGE || host !== PKVM_PAGE_OWNED || guests > 0))
+    return { pfn, expected: 'no memory: it stays where it is', received: `host ${STATES[host]}, hyp ${STATES[hyp]}` };
   if (isLegal(host, hyp, guests, guest, owner)) return null;
   const theirs = guests === 0 ? 'NOPAGE' : `${STATES[guest]}${guests > 1 ? ` in ${guests} places` : ''}`;
   return {

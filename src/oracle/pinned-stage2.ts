@@ -8,7 +8,7 @@
  * Whether somebody else's pin has been *returned* is not to be seen in the page's counts, which are raised before and may be
  * dropped again; so all workers share a count of returned pins by frame.
  */
-import { MECH_KSM, MECH_NUMA_SCAN, VM_STATE_LIVE } from '../machine/abi.js';
+import { MECH_KSM, MECH_NUMA_SCAN, MECH_RELINQUISH, VM_STATE_LIVE } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
 import { VM_STATE, pinnedPageWord, vmWord } from '../machine/layout.js';
 import type { Claims } from '../policies/policy.js';
@@ -37,6 +37,8 @@ export class PinnedStage2 {
   /** The leaf at `gfn`, of `pages` pages from frame `pfn` on, is gone. */
   unmapped(ctx: Context, vm: number, gfn: number, pfn: number, pages: number): void {
     if (this.#kind === 'none' || peek(ctx.words, vmWord(ctx.m, vm, VM_STATE)) !== VM_STATE_LIVE) return;
+    // the guest has given it up itself
+    if (ctx.mechanism === MECH_RELINQUISH) return;
     if (this.#kind === 'longterm' && ((this.#mechanisms >> ctx.mechanism) & 1) === 0) return;
     for (let i = 0; i < pages; i++) {
       const pinned =

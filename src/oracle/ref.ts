@@ -5,7 +5,7 @@
  *
  * On one thread the ledger follows every change, and a count that changed without a holder is seen at the next one.
  */
-import { GUP_PIN_COUNTING_BIAS, PG_BUDDY, PG_HWPOISON, PG_PCP } from '../machine/abi.js';
+import { GUP_PIN_COUNTING_BIAS, PG_BUDDY, PG_DRIVER, PG_HWPOISON, PG_PCP } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
 import { type Machine, PAGE_COMPOUND, PAGE_FLAGS, PAGE_PINCOUNT, PAGE_REFS } from '../machine/layout.js';
 import type { Census } from './census.js';
@@ -34,7 +34,7 @@ export function auditRefs(
     }
     const flags = page(m, pfn, PAGE_FLAGS);
     const refs = page(m, pfn, PAGE_REFS);
-    if ((flags & (PG_BUDDY | PG_PCP)) !== 0 || (refs === 0 && (flags & PG_HWPOISON) !== 0)) continue;
+    if ((flags & (PG_BUDDY | PG_PCP | PG_DRIVER)) !== 0 || (refs === 0 && (flags & PG_HWPOISON) !== 0)) continue;
     const large = isLarge(m, pfn);
     const known = leavesOfFolio(census, m, pfn) + (census.lruBatches[pfn] as number);
     const rest = refs - known;

@@ -6,7 +6,7 @@
  */
 import { MAPPING_KSM, PG_ANON_EXCLUSIVE, VM_STATE_LIVE } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
-import { S2_WRITE, entryPfn, isHuge, isPresent, isProtnone, isTable } from '../machine/entries.js';
+import { S2_WRITE, entryPfn, isHuge, isPresent, isProtnone, isSpecial, isTable } from '../machine/entries.js';
 import {
   type Machine,
   PAGE_FLAGS,
@@ -56,6 +56,8 @@ function judge(m: Machine, vm: number, gfn: number, bitMatters: boolean): Findin
   if ((leaf & S2_WRITE) === 0) return null;
   const perm = (what: string): Finding => ({ invariant: 'I-PERM', what, subject });
   if (pfn === ZERO_PFN) return perm('zero page writable for guest');
+  // a driver's memory: nothing to be shared
+  if (isSpecial(entry)) return null;
   const mapping = page(m, headOf(m, pfn), PAGE_MAPPING);
   if ((mapping & 3) === MAPPING_KSM) return perm('KSM page writable for guest');
   // the bit of a page that a huge PMD maps is its head's

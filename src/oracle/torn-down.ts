@@ -1,7 +1,7 @@
 /**
  * After the teardown that ends every run: all frames free, all counts zero. What is left over was leaked by somebody.
  */
-import { PG_BUDDY, PG_HWPOISON, PG_RESERVED } from '../machine/abi.js';
+import { PG_BUDDY, PG_DRIVER, PG_HWPOISON, PG_NO_MAP, PG_RESERVED } from '../machine/abi.js';
 import {
   MM_LOCKED_VM,
   MM_PINNED_VM,
@@ -48,7 +48,7 @@ export function auditTornDown(m: Machine): Violation[] {
   const field = (pfn: number, which: number): number => m.words[pageWord(m, pfn, which)] as number;
   for (let pfn = 1; pfn < m.frames; pfn++) {
     const flags = field(pfn, PAGE_FLAGS);
-    if ((flags & (PG_HWPOISON | PG_RESERVED)) !== 0) continue;
+    if ((flags & (PG_HWPOISON | PG_RESERVED | PG_NO_MAP | PG_DRIVER)) !== 0) continue;
     const refs = field(pfn, PAGE_REFS);
     if (refs !== 0)
       add(found('I-REF', 'page never freed after teardown', { pfn, received: `refs ${refs}`, expected: 'refs 0' }));

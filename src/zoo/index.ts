@@ -1,10 +1,40 @@
 /** The zoo, in the order of the kernel model's section 6. */
 import type { Bug } from './bug.js';
+import { z01EarlyCheck } from './z01-early-check.js';
+import { z01NoRetry } from './z01-no-retry.js';
+import { z01 } from './z01-seq-after-unlock.js';
 import { z03 } from './z03-collapse-vs-gup-fast.js';
 import { z04 } from './z04-gup-fast-vs-collapse.js';
 import { z15 } from './z15-dontneed-vs-numa.js';
+import { z25 } from './z25-no-refcount.js';
+import { z26 } from './z26-memslot-swap.js';
+import { z30 } from './z30-eio-leak.js';
+import { z37 } from './z37-not-memory.js';
+import { z41 } from './z41-wrong-mm.js';
+import { z42 } from './z42-unpin-first.js';
+import { z43Guest } from './z43-guest.js';
+import { z43 } from './z43-lazy-tlbi.js';
+import { z44 } from './z44-wipe-first.js';
+import { z48 } from './z48-check-then-do.js';
 
-export const BUGS: readonly Bug[] = [z03, z04, z15];
+export const BUGS: readonly Bug[] = [
+  z01,
+  z01EarlyCheck,
+  z01NoRetry,
+  z03,
+  z04,
+  z15,
+  z25,
+  z26,
+  z30,
+  z37,
+  z41,
+  z42,
+  z43,
+  z43Guest,
+  z44,
+  z48,
+];
 
 /** The bug of this id, or undefined. */
 export const bugById = (id: string): Bug | undefined => BUGS.find((bug) => bug.id === id);

@@ -1,0 +1,63 @@
+/**
+ * A vCPU's hypercalls to EL2 (A14; kernel-model 3.29): the guest shares a page of its own with the host, takes it back, gives
+ * it up. They go past the host; where the page is not mapped yet, the vCPU leaves to the host as for a data abort and asks
+ * again when it is there.
+ */
+import { EFAULT, EINTR, EINVAL } from '../machine/abi.js';
+import type { Context, Coroutine } from '../machine/context.js';
+import { LOCAL } from '../machine/effects.js';
+import { VCPU_ENTERED, VM_MM, pinnedPageWord, vcpuWord, vmWord } from '../machine/layout.js';
+import { HYP_GUEST_RELINQUISH, HYP_GUEST_SHARE, HYP_GUEST_UNSHARE } from '../hyp/hypercalls.js';
+import { accountLockedVm } from '../mm/util.js';
+import { get, set } from '#words';
+import { kvmCallHyp } from './call-hyp.js';
+import { mmuLock, mmuUnlock } from './mmu.js';
+import { kvmHandleGuestAbort } from './vcpu.js';
+
+/** MEM_SHARE of `gfn`: 0, -EPERM (not the guest's own), or what the fault exits to user space with. */
+export const vcpuShare = (ctx: Context, vm: number, vcpu: number, gfn: number): Coroutine =>
+  guestCall(ctx, vm, vcpu, HYP_GUEST_SHARE, gfn);
+
+/** MEM_UNSHARE: 0, -EPERM (not shared), or as {@link vcpuShare}. */
+export const vcpuUnshare = (ctx: Context, vm: number, vcpu: number, gfn: number): Coroutine =>
+  guestCall(ctx, vm, vcpu, HYP_GUEST_UNSHARE, gfn);
+
+/**
+ * MEM_RELINQUISH, and the host's part of it (pkvm_host_reclaim_page): its record of the page goes, then the charge, then
+ * the pin. 0, -EPERM, or -EFAULT (nothing is mapped there: nothing to give).
+ */
+export function* vcpuRelinquish(ctx: Context, vm: number, vcpu: number, gfn: number): Coroutine {
+  const result = yield* callOnce(ctx, vm, vcpu, HYP_GUEST_RELINQUISH, gfn);
+  if (result !== 0) return result;
+  const at = pinnedPageWord(ctx.m, vm, gfn);
+  yield* mmuLock(ctx, vm);
+  const pfn = get(ctx.words, at) - 1;
+  set(ctx.words, at, 0);
+  if (pfn >= 0) ctx.probe.onStage2Unpinned(ctx, vm, gfn, pfn);
+  yield* mmuUnlock(ctx, vm);
+  if (pfn < 0) return 0;
+  yield* accountLockedVm(ctx, get(ctx.words, vmWord(ctx.m, vm, VM_MM)), 1, false);
+  yield* ctx.kernel.unpinUserPage(ctx, pfn, true);
+  return 0;
+}
+
+function* guestCall(ctx: Context, vm: number, vcpu: number, fn: number, gfn: number): Coroutine {
+  for (;;) {
+    const result = yield* callOnce(ctx, vm, vcpu, fn, gfn);
+    if (result !== -EFAULT) return result;
+    if (ctx.fatalSignal) return -EINTR;
+    const mapped = yield* kvmHandleGuestAbort(ctx, vm, vcpu, gfn, true);
+    if (mapped !== 0) return mapped;
+    if (--ctx.quantum < 0) yield LOCAL;
+  }
+}
+
+/** One HVC of the guest, whose vCPU is loaded on this CPU. -EINVAL: this host has no EL2 that would answer. */
+function* callOnce(ctx: Context, vm: number, vcpu: number, fn: number, gfn: number): Coroutine {
+  if (!ctx.kernel.rules.protectedKvm) return -EINVAL;
+  if (get(ctx.words, vcpuWord(ctx.m, vm, vcpu, VCPU_ENTERED)) !== ctx.actor + 1) {
+    const loaded = yield* ctx.kernel.vcpuLoad(ctx, vm, vcpu);
+    if (loaded !== 0) return loaded;
+  }
+  return yield* kvmCallHyp(ctx, fn, gfn, 0, 0, 0);
+}
