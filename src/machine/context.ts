@@ -355,7 +355,7 @@ export class Context {
   /** Writes so far: contents are unique per write (actor, counter). */
   writeCounter = 0;
   /** mmu_gather of the zap under way (mm/zap.ts): folio heads with a REF_GATHER each, and how many. */
-  readonly gatherFolios = new Int32Array(GATHER_FOLIOS);
+  readonly gatherFolios: Int32Array;
   gatherCount = 0;
   /** The range whose entries it cleared and has not flushed yet (empty when from >= to), and the range asked for. */
   gatherFrom = 0;
@@ -381,6 +381,7 @@ export class Context {
   rmapVpn = 0;
   gupWritable = false;
 
+  /** @param before the actor's context of the run before, whose memory this one takes over */
   constructor(
     m: Machine,
     kernel: Kernel,
@@ -390,6 +391,7 @@ export class Context {
     node: number,
     seed: number,
     clock: () => number = noClock,
+    before: Context | null = null,
   ) {
     this.m = m;
     this.words = m.words;
@@ -403,6 +405,7 @@ export class Context {
     this.statsAt = statsBase(m, actor);
     this.clock = clock;
     this.randomState = mixSeed(seed, actor);
+    this.gatherFolios = before?.gatherFolios ?? new Int32Array(GATHER_FOLIOS);
   }
 }
 
