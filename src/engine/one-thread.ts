@@ -6,7 +6,8 @@
  *   until nobody can run:   who can run? -> strategy.pick -> record the choice -> resume -> a rule broken?
  *
  * An actor that waits for (word, value) cannot run while the word holds that value (of lock words, their WAITERS bit apart).
- * Nobody can run: finished when all are done, else a deadlock. Every way to end is a named outcome, none is a hang.
+ * Nobody can run: finished when all are done, else a deadlock. Every way to end is a named outcome, none is a hang. A schedule that
+ * reaches its step limit goes on as a fair one, unrecorded, which shows whether it would ever end (fair-phase.ts).
  *
  * The loop runs tens of millions of steps a second, so it allocates nothing of its own and keeps everything in typed arrays
  * and locals.
@@ -14,6 +15,7 @@
 import type { Coroutine } from '../machine/context.js';
 import { FIRST_WAIT, IDLE_WORD, LOCAL, WAIT_LOCK, WAIT_WORD } from '../machine/effects.js';
 import { CoroutineStack, resume, stopRunning } from './coroutine-stack.js';
+import { type ActorLoop, FAIR_LIMITS, RoundRobin, tellLoops } from './fair-phase.js';
 import { type Breach, type Program, TIERS, type Waiting } from './program.js';
 import { ScheduleView, type Strategy } from './strategies/strategy.js';
 
@@ -24,7 +26,17 @@ export const END_VIOLATION = 3;
 export const END_EXCEPTION = 4;
 /** A recorded schedule named an actor that cannot run there. */
 export const END_MISMATCH = 5;
-export const END_NAMES = ['finished', 'deadlock', 'step-limit', 'violation', 'exception', 'mismatch'] as const;
+/** It reached its step limit, and finished in the fair phase that followed. */
+export const END_DRAINED = 6;
+export const END_NAMES = [
+  'finished',
+  'deadlock',
+  'step-limit',
+  'violation',
+  'exception',
+  'mismatch',
+  'step-limit, then drained',
+] as const;
 
 /** How an actor stands: in `waitWord`, beside the words it may wait for. */
 const RUNNABLE = -1;
@@ -51,11 +63,17 @@ export class OneThread {
   error: unknown = undefined;
   errorActor = -1;
   observer: StepObserver | null = null;
+  /** Whether a schedule at its step limit goes on as a fair one; without, it just ends there. */
+  fair = true;
+  /** Of a livelock: what goes round, in lines. */
+  livelock: readonly string[] = [];
   readonly view = new ScheduleView();
 
   readonly #coroutines: Coroutine<void>[] = [];
   /** Of deep programs, instead. */
   readonly #stacks: CoroutineStack[];
+  /** Who ran in the fair phase; made when one is run. */
+  #fairChoices = new Uint8Array(0);
   readonly #waitWord: Int32Array;
   readonly #waitValue: Int32Array;
   readonly #waitMask: Int32Array;
@@ -94,13 +112,15 @@ export class OneThread {
     this.breaches = [];
     this.error = undefined;
     this.errorActor = -1;
+    this.livelock = [];
     view.step = 0;
     view.last = -1;
     program.reset(variation);
     let end = this.#startAll();
-    if (end < 0) end = this.#schedule(strategy);
-    if (end === END_FINISHED) this.breaches = program.audit();
-    else if (end === END_VIOLATION) this.breaches = program.alarm.violations.slice();
+    if (end < 0) end = this.#schedule(strategy, this.choices, 0);
+    if (end === END_STEP_LIMIT && this.fair) end = this.#goOnFairly();
+    if (end === END_FINISHED || end === END_DRAINED) this.breaches = program.audit();
+    else if (end === END_VIOLATION && this.livelock.length === 0) this.breaches = program.alarm.violations.slice();
     if (this.breaches.length > 0) end = END_VIOLATION;
     this.end = end;
     strategy.end(this.steps);
@@ -176,16 +196,17 @@ export class OneThread {
     return -1;
   }
 
-  /** The loop. */
-  #schedule(strategy: Strategy): number {
-    const { program, view, stepsMax, choices, observer } = this;
+  /** The loop, from step `first` on, until `choices` is full. */
+  #schedule(strategy: Strategy, choices: Uint8Array, first: number): number {
+    const { program, view, observer } = this;
+    const stepsMax = choices.length;
     const { clocks, alarm } = program;
     const { pending } = view;
     const { deep } = program;
     const stacks = this.#stacks;
     const coroutines = this.#coroutines;
     const waitWord = this.#waitWord;
-    let step = 0;
+    let step = first;
     /** Whose code runs; -1: the engine's, the strategy's or the observer's, whose errors are their own. */
     let running = -1;
     this.#findEnabled();
@@ -233,6 +254,52 @@ export class OneThread {
     }
   }
 
+  /**
+   * The fair phase: daemons are told to stop, then everybody runs in turn. Not recorded and not observed: a replay that reaches
+   * the limit runs the same.
+   */
+  #goOnFairly(): number {
+    const { observer, steps, stepsMax, program, view } = this;
+    const fair = new RoundRobin();
+    fair.begin(0, program.actors.length);
+    this.observer = null;
+    if (this.#finishing === 0) program.finish(++this.#finishing);
+    let end = END_STEP_LIMIT;
+    for (const limit of FAIR_LIMITS) {
+      end = this.#fairly(fair, stepsMax + limit);
+      if (end !== END_STEP_LIMIT) break;
+      const loops = fair.loops((actor) => view.enabled.subarray(0, view.enabledCount).includes(actor));
+      if (loops !== null) end = this.#goRound(fair, loops);
+      if (end !== END_STEP_LIMIT) break;
+    }
+    this.observer = observer;
+    this.steps = steps;
+    return end === END_FINISHED ? END_DRAINED : end;
+  }
+
+  /** On to step `to`. */
+  #fairly(fair: RoundRobin, to: number): number {
+    if (this.#fairChoices.length < to) this.#fairChoices = new Uint8Array(to);
+    return this.#schedule(fair, this.#fairChoices.subarray(0, to), this.view.step);
+  }
+
+  /** One more turn of all loops, which shows what it changes: END_VIOLATION, unless it ends otherwise. */
+  #goRound(fair: RoundRobin, loops: readonly ActorLoop[]): number {
+    const { program, view } = this;
+    const before = program.words.slice();
+    const turn = fair.turn(loops, view.last);
+    let end = END_STEP_LIMIT;
+    for (let i = 0; i < FAIR_LIMITS[0] && end === END_STEP_LIMIT; i++) {
+      end = this.#fairly(fair, view.step + 1);
+      if (turn(view.last)) break;
+    }
+    if (end !== END_STEP_LIMIT) return end;
+    const who = loops.map(({ actor }) => program.actors[actor]).join(', ');
+    this.livelock = tellLoops(program, loops, before);
+    this.breaches = [{ invariant: 'I-LIVE', what: `livelock: ${who} go round for ever, though all run in turn` }];
+    return END_VIOLATION;
+  }
+
   #resume(actor: number): IteratorResult<number, unknown> {
     const stack = this.#stacks[actor];
     return stack === undefined ? resume.call(this.#coroutines[actor] as Coroutine<void>) : stack.step();
@@ -264,7 +331,10 @@ export class OneThread {
   /** Tells the next tier to finish, when all below it are done. */
   #finishTiers(): void {
     const left = this.#left;
-    while (this.#live > 0 && left[this.#finishing] === 0) this.program.finish(++this.#finishing);
+    // of the tiers below too: at a step limit daemons are told while clients still run
+    while (this.#live > 0 && left[this.#finishing] === 0 && (this.#finishing !== 1 || left[0] === 0)) {
+      this.program.finish(++this.#finishing);
+    }
   }
 
   /** Lists who can run: all but the done and those whose word still holds the value they saw. */
@@ -288,11 +358,10 @@ export class OneThread {
     view.enabledCount = count;
   }
 
-  /** Whether an idle `actor` has been told to finish. */
+  /** Whether an idle `actor` has been told to finish; those of tier 0 never are. */
   #mayFinish(actor: number): boolean {
-    return (
-      (this.#tier[actor] as number) <= this.#finishing && ((this.view.pending[actor] as number) & 15) === IDLE_WORD
-    );
+    const tier = this.#tier[actor] as number;
+    return tier > 0 && tier <= this.#finishing && ((this.view.pending[actor] as number) & 15) === IDLE_WORD;
   }
 
   #threw(actor: number, error: unknown): number {

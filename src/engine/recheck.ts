@@ -1,5 +1,5 @@
 /**
- * The check for hidden nondeterminism: a schedule that ran is run again twice by its choices, and the effects are compared
+ * The check for hidden nondeterminism: a schedule that ran is run again by its choices, and the effects are compared
  * step by step. Whatever else than the choices decides what happens (a clock, a random number from elsewhere, state that a
  * reset forgot) would make every recorded schedule worthless; so a difference is an error, named by its first step.
  */
@@ -15,7 +15,7 @@ export interface Difference {
 }
 
 /** The effects of one run. */
-class EffectTrace implements StepObserver {
+export class EffectTrace implements StepObserver {
   effects = new Int32Array(1024);
   length = 0;
 
@@ -33,23 +33,24 @@ class EffectTrace implements StepObserver {
 }
 
 /**
- * Runs the schedule that `thread` has just run again, twice.
+ * Runs the schedule that `thread` has just run again: twice, or once when the effects of the first run are known.
+ * @param original what the schedule's own run was observed with
  * @returns null when nothing differs
  */
-export function recheck(thread: OneThread, variation: number): Difference | null {
+export function recheck(thread: OneThread, variation: number, original: EffectTrace | null = null): Difference | null {
   const { end, steps, observer } = thread;
   const choices = thread.choices.slice(0, steps);
-  const traces = [new EffectTrace(), new EffectTrace()] as const;
-  const ends = traces.map((trace) => {
+  const again = original === null ? [new EffectTrace(), new EffectTrace()] : [new EffectTrace()];
+  const ends = again.map((trace) => {
     const script = new ExactScript().load(choices, steps);
     script.begin();
     thread.observer = trace;
-    const again = thread.run(script, variation);
+    const end = thread.run(script, variation);
     // the record ends where the run did: one that was stopped by its limit or by an error goes no further either
-    return { end: again, steps: thread.steps };
+    return { end, steps: thread.steps };
   });
   thread.observer = observer;
-  const [first, second] = traces;
+  const [first, second] = (original === null ? again : [original, ...again]) as [EffectTrace, EffectTrace];
   for (let i = 0; i < Math.min(first.length, second.length); i++) {
     if (first.effects[i] === second.effects[i]) continue;
     const actor = thread.program.actors[choices[i] as number] ?? '';
@@ -57,13 +58,10 @@ export function recheck(thread: OneThread, variation: number): Difference | null
     const other = effectText(thread, second.effects[i] as number);
     return { step: i + 1, what: `${actor} stood before '${one}' and, run again, before '${other}'` };
   }
-  for (const again of ends) {
-    if (again.end === end && again.steps === steps) continue;
+  for (const run of ends) {
+    if (run.end === end && run.steps === steps) continue;
     const was = `${END_NAMES[end]} after ${steps} steps`;
-    return {
-      step: again.steps,
-      what: `ended as ${was} and, run again, as ${END_NAMES[again.end]} after ${again.steps}`,
-    };
+    return { step: run.steps, what: `ended as ${was} and, run again, as ${END_NAMES[run.end]} after ${run.steps}` };
   }
   return null;
 }

@@ -6,6 +6,7 @@ import { PROGRAMS, programKind } from '../engine/programs/index.js';
 import { hashText } from '../engine/schedule-file.js';
 import { POLICIES } from '../policies/index.js';
 import { InputError } from './input-error.js';
+import { type LitmusSource, litmusSubject } from './litmus/subject.js';
 import { loadScenario } from './scenario.js';
 import { makePlan } from './scenario-plan.js';
 
@@ -19,7 +20,17 @@ export interface Subject {
   /** Whether there are workloads to vary from schedule to schedule. */
   readonly varies: boolean;
   create(): Program;
+  /** The same subject as plain data, for {@link subjectFrom} on another thread; null where it has none. */
+  readonly description: SubjectDescription | null;
 }
+
+/** A subject as plain data: it crosses to workers by structured clone. */
+export type SubjectDescription =
+  | { readonly kind: 'program'; readonly name: string; readonly policy: string; readonly seed: number }
+  | { readonly kind: 'plan'; readonly plan: Plan }
+  | { readonly kind: 'litmus'; readonly source: LitmusSource }
+  /** A module whose export `program` makes the program: models of one's own. */
+  | { readonly kind: 'module'; readonly url: string; readonly name: string; readonly seed: number };
 
 export interface SubjectOptions {
   /** A model of PROGRAMS, a shipped scenario, or a scenario file's path. */
@@ -39,7 +50,37 @@ const OPS_EACH = 8;
 /** A program as a subject. Models have one workload and no policy: theirs is noted and changes nothing. */
 export function programSubject(name: string, policy: string, seed: number, create: () => Program): Subject {
   const { actors } = create();
-  return { scenario: name, policy, seed, hash: hashText(`${name} ${actors.join(' ')}`), varies: false, create };
+  const description: SubjectDescription | null =
+    programKind(name)?.create === create ? { kind: 'program', name, policy, seed } : null;
+  const hash = hashText(`${name} ${actors.join(' ')}`);
+  return { scenario: name, policy, seed, hash, varies: false, create, description };
+}
+
+/**
+ * A module's program as a subject.
+ * @param url of a module with an export `program(): Program`
+ */
+export async function moduleSubject(url: string, name: string, seed: number): Promise<Subject> {
+  const { program } = (await import(url)) as { program: () => Program };
+  return { ...programSubject(name, DEFAULT_POLICY, seed, program), description: { kind: 'module', url, name, seed } };
+}
+
+/** The subject that was described. */
+export async function subjectFrom(description: SubjectDescription): Promise<Subject> {
+  switch (description.kind) {
+    case 'program': {
+      const { name, policy, seed } = description;
+      const model = programKind(name);
+      if (model === undefined) throw new InputError(`no program ${name}`);
+      return programSubject(name, policy, seed, model.create);
+    }
+    case 'plan':
+      return planSubject(description.plan);
+    case 'litmus':
+      return litmusSubject(description.source);
+    case 'module':
+      return moduleSubject(description.url, description.name, description.seed);
+  }
 }
 
 /** A plan as a subject. */
@@ -52,6 +93,7 @@ export function planSubject(plan: Plan): Subject {
     hash: hashText(JSON.stringify({ ...plan, scenario: '', seed: 0 })),
     varies: true,
     create: () => new PlanProgram(plan),
+    description: { kind: 'plan', plan },
   };
 }
 

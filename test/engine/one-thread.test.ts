@@ -84,6 +84,7 @@ describe('how a schedule ends', () => {
       }),
       50,
     );
+    thread.fair = false;
     expect(guided(thread)).toBe(END_STEP_LIMIT);
     expect([thread.steps, thread.endText]).toEqual([50, 'step-limit']);
   });

@@ -5,7 +5,12 @@ import { IDLE_SLEEP, LOCAL, reads, writes } from '#src/machine/effects.js';
 import { END_FINISHED, END_STEP_LIMIT, END_VIOLATION, OneThread } from '#src/engine/one-thread.js';
 import type { Program } from '#src/engine/program.js';
 import { pinVsWriteProtect, pinVsWriteProtectBuggy } from '#src/engine/programs/pin-vs-write-protect.js';
+import { profileOf } from '#src/engine/campaign/runner.js';
+import { dfs } from '#src/engine/strategies/dfs.js';
 import { STRATEGIES } from '#src/engine/strategies/index.js';
+import { pct } from '#src/engine/strategies/pct.js';
+import { portfolio } from '#src/engine/strategies/portfolio.js';
+import type { Profile } from '#src/engine/strategies/profile.js';
 import { ScheduleView, type Strategy, type StrategyKind } from '#src/engine/strategies/strategy.js';
 import { small } from './one-thread-programs.js';
 
@@ -18,12 +23,17 @@ const strategyOf = (name: string): StrategyKind => {
 /** Runs `schedules` schedules; the choices of each as a string of actor numbers. */
 function campaign(program: Program, strategy: Strategy, schedules: number, first = 0): string[] {
   const thread = new OneThread(program, 1000);
-  return Array.from({ length: schedules }, (_, i) => {
-    strategy.begin(first + i, program.actors.length);
+  const all: string[] = [];
+  for (let i = 0; i < schedules && strategy.begin(first + i, program.actors.length); i++) {
     thread.run(strategy, 0);
-    return thread.choices.subarray(0, thread.steps).join('');
-  });
+    all.push(thread.choices.subarray(0, thread.steps).join(''));
+  }
+  return all;
 }
+
+/** What the campaigns of explore start with. */
+const profileOfProgram = (program: Program, seed: number): Profile =>
+  profileOf(new OneThread(program, 1000), seed, false);
 
 /** Actors that only read, each a word of its own. */
 const readers = (steps: number, actors: readonly string[]): Program =>
@@ -44,7 +54,29 @@ describe.each(STRATEGIES)('$name', (kind) => {
       campaign(pinVsWriteProtect(), kind.create({ seed, depth: 3 }), 50),
     );
     expect(once).toEqual(again);
-    expect(once).not.toEqual(other);
+    // a search has no use for a seed
+    if (kind === dfs) expect(once).toEqual(other);
+    else expect(once).not.toEqual(other);
+  });
+
+  test('with a profile, seed and schedule number fix every choice; a search goes on from what it has saved', () => {
+    const profile = profileOfProgram(pinVsWriteProtect(), 2);
+    const create = (): Strategy => kind.create({ seed: 2, depth: 3, profile });
+    const all = campaign(pinVsWriteProtect(), create(), 96);
+    // one strategy runs the first half, another one the second, as another thread would
+    const first = create();
+    const second = create();
+    const half = campaign(pinVsWriteProtect(), first, 48);
+    if (second.keeps !== undefined) second.restore?.(structuredClone(first.save?.()));
+    expect([...half, ...campaign(pinVsWriteProtect(), second, 48, 48)]).toEqual(all);
+  });
+
+  test('says nothing about what was missed, or says it in one line', () => {
+    const strategy = kind.create({ seed: 1, depth: 2 });
+    const done = campaign(pinVsWriteProtect(), strategy, 200).length;
+    const said = strategy.guarantee(done);
+    expect(said).not.toContain('\n');
+    expect(said !== '').toBe([pct, portfolio, dfs].includes(kind));
   });
 
   test('only actors that can run are picked', () => {
@@ -104,8 +136,7 @@ describe.each(STRATEGIES)('$name', (kind) => {
     });
     const thread = new OneThread(program, 10_000);
     const strategy = kind.create({ seed: 1, depth: 3 });
-    for (let schedule = 0; schedule < 100; schedule++) {
-      strategy.begin(schedule, 3);
+    for (let schedule = 0; schedule < 100 && strategy.begin(schedule, 3); schedule++) {
       expect(thread.run(strategy, 0)).toBe(END_FINISHED);
     }
   });
@@ -125,15 +156,15 @@ describe.each(STRATEGIES)('$name', (kind) => {
     });
     const thread = new OneThread(program, 10_000);
     const strategy = kind.create({ seed: 1, depth: 2 });
-    for (let schedule = 0; schedule < 50; schedule++) {
-      strategy.begin(schedule, 2);
+    thread.fair = false;
+    for (let schedule = 0; schedule < 50 && strategy.begin(schedule, 2); schedule++) {
       expect(thread.run(strategy, 0)).not.toBe(END_STEP_LIMIT);
     }
   });
 
   test('the buggy peer model breaks within a few hundred schedules, the correct one never', () => {
-    // A schedule breaks it with a chance of about 1 in 80 (random) or 1 in 57 (PCT, depth 2): half of all seeds need fewer
-    // than 55 or 40, and the median of ten is above 300 with a chance below 1e-5.
+    // A schedule breaks it with a chance of about 1 in 80 (random), 1 in 57 (PCT, depth 2), 1 in 15 (POS) or 1 in 10 (SURW): half of
+    // all seeds need fewer than 55, 40, 10 or 7, and the median of ten is above 300 with a chance below 1e-5. DFS has no seeds.
     const found = Array.from({ length: 10 }, (_, seed) => {
       const thread = new OneThread(pinVsWriteProtectBuggy(), 1000);
       const strategy = kind.create({ seed, depth: 2 });
@@ -229,7 +260,18 @@ describe('pct', () => {
     campaign(readers(10, ['a', 'b']), strategy, 10);
     // 1 / (2 * 20) in every second schedule: 0.975^100 = 0.0795
     expect(strategy.guarantee(200)).toBe(
-      'a bug of depth 2 was missed with probability at most 0.0795 (2 actors, 20 steps, 200 schedules)',
+      'a bug of depth d = 2 within k = 20 steps of n = 2 actors was missed with probability at most ' +
+        '(1 - 1/(n k^(d-1)))^N = 0.0795, N = 100 schedules',
+    );
+    // with a profile k is a quarter more than its longest schedule; without change points every schedule counts
+    const program = readers(10, ['a', 'b']);
+    const profile = profileOfProgram(program, 1);
+    expect(strategyOf('pct').create({ seed: 1, depth: 3, profile }).guarantee(1000)).toContain(
+      `k = 25 steps of n = 2 actors was missed with probability at most (1 - 1/(n k^(d-1)))^N = ` +
+        `${((1 - 1 / (2 * 25 * 25)) ** 500).toPrecision(3)}, N = 500`,
+    );
+    expect(strategyOf('pct').create({ seed: 1, depth: 1, profile }).guarantee(10)).toContain(
+      `= ${(0.5 ** 10).toPrecision(3)}, N = 10`,
     );
   });
 });

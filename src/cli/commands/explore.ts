@@ -1,10 +1,11 @@
-/** `pinfall explore`: schedule after schedule on one thread, until a rule breaks. */
+/** `pinfall explore`: schedule after schedule, until a rule breaks. */
+import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
-import { EXPLORE_DEFAULTS, explore } from '../../lab/explore.js';
+import { EXPLORE_DEFAULTS, type ExploreProgress, WORKERS_MAX, explore } from '../../lab/explore.js';
 import { INVARIANTS } from '../../oracle/index.js';
 import { subjectOf } from '../../lab/subject.js';
 import { STRATEGIES } from '../../engine/strategies/index.js';
-import { oneOf, policy, seed, userPath, wholeNumber } from '../options.js';
+import { duration, oneOf, policy, seed, userPath, wholeNumber } from '../options.js';
 import { EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport, writeWhole } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
 import { renderExplore } from '../render/explore.js';
@@ -14,7 +15,9 @@ interface ExploreFlags {
   policy?: string;
   strategy: string;
   depth?: number;
-  schedules: number;
+  schedules?: number;
+  duration?: number;
+  workers: number;
   steps?: number;
   seed?: number;
   keepGoing?: boolean;
@@ -27,14 +30,21 @@ interface ExploreFlags {
 
 const strategies = STRATEGIES.map(({ name }) => name);
 
+/** `4`, or `auto`: one for each core. */
+function workers(text: string): number {
+  return text === 'auto' ? availableParallelism() : wholeNumber('--workers', 1, WORKERS_MAX)(text);
+}
+
 export function exploreCommand(): Command {
   return new Command('explore')
-    .description('try schedules on one thread, and give the one that breaks a rule')
+    .description('try schedules, and give the one that breaks a rule')
     .argument('[scenario]', 'a scenario, a scenario file or a program (see list)', 'pin-race')
     .option('--policy <id>', 'what pins and notifiers mean (see list)', policy)
-    .option('--strategy <name>', strategies.join(' or '), oneOf('--strategy', strategies), strategies[0])
+    .option('--strategy <name>', strategies.join(', '), oneOf('--strategy', strategies), EXPLORE_DEFAULTS.strategy)
     .option('--depth <n>', 'pct: ordering constraints of the bugs it looks for', wholeNumber('--depth', 1, 100))
-    .option('--schedules <n>', 'how many at most', wholeNumber('--schedules', 1, 1e12), EXPLORE_DEFAULTS.schedules)
+    .option('--schedules <n>', 'how many at most (10,000 without --duration)', wholeNumber('--schedules', 1, 1e12))
+    .option('--duration <time>', 'for how long at most, such as 30s', duration('--duration'))
+    .option('--workers <n>', "threads, or 'auto' for one per core; the result is the same", workers, 1)
     .option('--steps <n>', 'a schedule of so many steps ends there', wholeNumber('--steps', 1, 1e7))
     .option('--seed <n>', 'same seed, same report', seed, 1)
     .option('--keep-going', 'count all violations instead of stopping at the first')
@@ -65,17 +75,15 @@ async function run(scenario: string, flags: ExploreFlags): Promise<number> {
   const { report, events } = await explore({
     subject,
     strategy: flags.strategy,
-    schedules: flags.schedules,
+    schedules: flags.schedules ?? (flags.duration === undefined ? EXPLORE_DEFAULTS.schedules : 1e12),
+    workers: flags.workers,
+    ...(flags.duration !== undefined && { seconds: flags.duration }),
     ...(flags.depth !== undefined && { depth: flags.depth }),
     ...(flags.steps !== undefined && { stepsMax: flags.steps }),
     ...(flags.until !== undefined && { until: flags.until }),
     ...(flags.keepGoing === true && { keepGoing: true }),
     stop: () => interrupted,
-    onProgress: (now) =>
-      progress.show(
-        `${number(now.schedules)} of ${number(now.schedulesMax)} schedules, ${number(now.steps)} steps, ` +
-          `${number(Math.round(now.steps / Math.max(now.elapsedSeconds, 1e-6)))} steps/s, ${now.violations} violations`,
-      ),
+    onProgress: (now) => progress.show(progressText(now)),
   });
   progress.clear();
   if (flags.events !== undefined) writeWhole(userPath(flags.events), events);
@@ -86,4 +94,15 @@ async function run(scenario: string, flags: ExploreFlags): Promise<number> {
   if (written) writeWhole(userPath(file), schedule);
   printReport(report, flags, (each) => renderExplore(each, written ? file : undefined));
   return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
+}
+
+/** Done and left, how fast, and whether anything new still comes up. */
+function progressText(now: ExploreProgress): string {
+  const rate = Math.round(now.schedules / Math.max(now.elapsedSeconds, 1e-6));
+  const left = now.leftSeconds < 1e6 ? `${number(Math.ceil(now.leftSeconds))} s left` : 'no end in sight';
+  return (
+    `${number(now.schedules)} schedules, ${number(now.leftSchedules)} to go, ${left}, ${number(rate)}/s; ` +
+    `${now.violations} violations; ${number(now.newPerThousand)} new per thousand; ` +
+    `orders: ${number(now.pairsBoth)} pairs both, ${number(now.pairsOne)} one`
+  );
 }

@@ -1,5 +1,6 @@
 /** The reports of `explore` and `replay`, for people. */
 import { pc } from './colour.js';
+import type { Verdict } from '../../engine/campaign/range.js';
 import type { ExploreReport } from '../../lab/explore.js';
 import type { ReplayReport } from '../../lab/replay.js';
 import type { ReportViolation } from '../../lab/report.js';
@@ -12,9 +13,16 @@ export function renderExplore(report: ExploreReport, scheduleFile: string | unde
     `${pc.bold('pinfall explore')}  ${report.scenario}, policy ${report.policy}, strategy ${report.strategy}, seed ${report.seed}\n` +
       `${number(report.schedules)} schedules, ${number(report.steps)} steps, ${report.elapsed_s.toFixed(2)} s${rate}.`,
     table(
-      ['outcome', 'schedules'],
-      report.outcomes.map((row) => [row.state, row.count]),
+      ['outcome', 'schedules', 'verdict', 'first'],
+      report.outcomes.map(({ state, count, verdict, first }) => [state, count, verdictText(verdict), String(first)]),
     ),
+    report.members.length === 0
+      ? ''
+      : table(
+          ['strategy', 'schedules', 'violations'],
+          report.members.map(({ name, schedules, violations }) => [name, schedules, violations]),
+        ),
+    coverageText(report),
     ...report.violations.map(renderViolation),
     report.violation_count === 0
       ? pc.green('No violation.') + (report.guarantee === '' ? '' : ` ${report.guarantee}`)
@@ -24,16 +32,35 @@ export function renderExplore(report: ExploreReport, scheduleFile: string | unde
   return parts.filter((part) => part !== '').join('\n\n');
 }
 
+const verdictText = (verdict: Verdict): string => (verdict === 'forbidden' ? pc.red(verdict) : verdict);
+
+function coverageText({ coverage, exhaustive }: ExploreReport): string {
+  if (exhaustive) return 'Every schedule there is has been tried.';
+  const pairs = coverage.pairs_both_orders + coverage.pairs_one_order;
+  return (
+    `${number(coverage.pairs_both_orders)} of ${number(pairs)} conflicting pairs of accesses were seen in both orders; ` +
+    `${number(coverage.new_per_thousand)} new behaviours per thousand schedules in the last half.`
+  );
+}
+
 function renderViolation(violation: ReportViolation): string {
-  const head = `${pc.red(pc.bold(violation.invariant))} ${violation.what}`;
-  return violation.diagram === undefined ? head : `${head}\n\n${violation.diagram}`;
+  const by = typeof violation['found_by'] === 'string' ? `  (found by ${violation['found_by']})` : '';
+  const head = `${pc.red(pc.bold(violation.invariant))} ${violation.what}${by}`;
+  const loops = violation.invariant === 'I-LIVE' ? details(violation) : '';
+  return [head, loops, violation.diagram ?? ''].filter((part) => part !== '').join('\n\n');
+}
+
+/** Of a livelock: what goes round. */
+function details(violation: ReportViolation): string {
+  const lines = violation['details'];
+  return Array.isArray(lines) ? lines.join('\n') : '';
 }
 
 function next(report: ExploreReport, scheduleFile: string | undefined): string {
   const start = 'npm start --silent --';
   if (scheduleFile !== undefined) return `Next: ${start} replay ${scheduleFile}   # the same execution again`;
   return report.strategy === 'random'
-    ? `Next: ${start} explore --strategy pct --policy ${report.policy}   # with a bound on what was missed`
+    ? `Next: ${start} explore --policy ${report.policy}   # other strategies too, with a bound on what was missed`
     : `Next: ${start} stress --policy ${report.policy}   # the same kernel on real threads`;
 }
 

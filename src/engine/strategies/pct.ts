@@ -6,9 +6,10 @@
  * the actor that would run falls below all others. A bug of depth d among n actors is found by one schedule with a chance of
  * at least 1 / (n k^(d-1)).
  *
- * Departures: k is not known beforehand, it is the longest schedule so far; as most schedules are shorter and would see fewer
- * changes, every second one takes the mean length instead, and the bound counts the others only. The paper's programs do
- * not spin; ours have retry loops and daemons that poll, which at the highest priority would run for ever. So an actor at a
+ * Departures: k is that of the profile's longest schedule and a quarter more (without a profile, the longest schedule so far); a
+ * bug that needs a change later than that is outside of the bound. As most schedules are shorter and would see fewer changes,
+ * every second one takes the mean length instead, and the bound counts the others only. The paper's programs do not
+ * spin; ours have retry loops and daemons that poll, which at the highest priority would run for ever. So an actor at a
  * LOCAL point (the top of a retry loop) or between two operations falls to the lowest priority in one case of two, and one that
  * has run BURST_MAX steps in a row always. The bound is that of schedules in which this does not matter.
  */
@@ -17,6 +18,8 @@ import { Prng } from './prng.js';
 import type { ScheduleView, Strategy, StrategyKind, StrategyOptions } from './strategy.js';
 
 const BURST_MAX = 1000;
+/** Schedules of other orders may be longer than those of the profile. */
+const HEADROOM = 1.25;
 
 class PctStrategy implements Strategy {
   readonly name = 'pct';
@@ -34,15 +37,23 @@ class PctStrategy implements Strategy {
   #lowest = 0;
   #burst = 0;
   #actors = 1;
-  /** The longest schedule so far, and all together. */
-  #stepsMax = 1;
+  /** k, and the mean length. */
+  #longest = 1;
+  #mean = 0;
+  /** Without a profile: what its own schedules have come to. */
+  readonly #learns: boolean;
   #stepsSum = 0;
   #schedules = 0;
 
-  constructor({ seed, depth }: StrategyOptions) {
+  constructor({ seed, depth, profile }: StrategyOptions) {
     this.#seed = seed;
     this.#depth = depth;
     this.#changes = new Int32Array(depth - 1);
+    this.#learns = profile === undefined;
+    if (profile === undefined) return;
+    this.#actors = profile.actors;
+    this.#longest = Math.ceil(profile.longest * HEADROOM);
+    this.#mean = profile.mean;
   }
 
   begin(schedule: number, actors: number): boolean {
@@ -56,8 +67,7 @@ class PctStrategy implements Strategy {
       priority[other] = this.#depth + actor;
     }
     const changes = this.#changes;
-    const mean = schedule % 2 === 1 && this.#schedules > 0;
-    const steps = mean ? Math.ceil(this.#stepsSum / this.#schedules) : this.#stepsMax;
+    const steps = schedule % 2 === 1 && this.#mean > 0 ? this.#mean : this.#longest;
     for (let i = 0; i < changes.length; i++) {
       const at = prng.belowLarge(steps);
       let place = i;
@@ -92,18 +102,23 @@ class PctStrategy implements Strategy {
   }
 
   end(steps: number): void {
-    if (steps > this.#stepsMax) this.#stepsMax = steps;
+    if (!this.#learns) return;
+    if (steps > this.#longest) this.#longest = steps;
     this.#stepsSum += steps;
     this.#schedules++;
+    this.#mean = Math.ceil(this.#stepsSum / this.#schedules);
   }
 
   guarantee(schedules: number): string {
     const d = this.#depth;
-    const found = 1 / (this.#actors * this.#stepsMax ** (d - 1));
-    const missed = Math.exp((schedules / 2) * Math.log1p(-Math.min(found, 1 - 1e-12)));
+    const n = this.#actors;
+    const k = this.#longest;
+    const counted = d === 1 ? schedules : Math.ceil(schedules / 2);
+    const found = 1 / (n * k ** (d - 1));
+    const missed = Math.exp(counted * Math.log1p(-Math.min(found, 1 - 1e-12)));
     return (
-      `a bug of depth ${d} was missed with probability at most ${missed.toPrecision(3)} ` +
-      `(${this.#actors} actors, ${this.#stepsMax} steps, ${schedules} schedules)`
+      `a bug of depth d = ${d} within k = ${k} steps of n = ${n} actors was missed with probability at most ` +
+      `(1 - 1/(n k^(d-1)))^N = ${missed.toPrecision(3)}, N = ${counted} schedules`
     );
   }
 
@@ -127,5 +142,7 @@ class PctStrategy implements Strategy {
 export const pct: StrategyKind = {
   name: 'pct',
   title: 'random priorities with depth - 1 changes: finds bugs of that depth with a known chance',
+  profiles: true,
+  deep: true,
   create: (options) => new PctStrategy(options),
 };

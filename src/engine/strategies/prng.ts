@@ -22,6 +22,16 @@ export class Prng {
     return ((x >>> 16) * n) >>> 16;
   }
 
+  /** A whole number from 1 to 2^31 - 1. */
+  priority(): number {
+    let x = this.#state;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.#state = x;
+    return (x >>> 1) | 1;
+  }
+
   /** A whole number from 0 to n - 1 for large n (below 2^31). */
   belowLarge(n: number): number {
     return (this.below(65536) * 65536 + this.below(65536)) % n;

@@ -1,5 +1,7 @@
 /** What a strategy is: who runs next. One file per strategy, each a sibling of the same shape. */
 
+import type { Profile } from './profile.js';
+
 /** What a strategy sees of the running schedule. One object for all; it must not be kept or changed. */
 export class ScheduleView {
   /** Actors of the program. */
@@ -17,6 +19,8 @@ export class ScheduleView {
 
 export interface Strategy {
   readonly name: string;
+  /** Who decides the schedule that began last, where that is another: a portfolio's member. */
+  readonly member?: string;
   /**
    * A new schedule begins.
    * @param schedule its number, from 0: with the strategy's seed it fixes every choice of strategies that keep nothing
@@ -31,17 +35,34 @@ export interface Strategy {
   readonly exhausted: boolean;
   /** What `schedules` schedules without a find say about what was missed; empty when nothing can be said. */
   guarantee(schedules: number): string;
+  /**
+   * Whether schedule number `schedule` goes on from where an earlier one left off, as a search does. Absent: none does; seed and
+   * number fix every choice, and ranges of numbers can run on different threads. A schedule that does runs the program's
+   * first workload, whatever its number.
+   */
+  keeps?(schedule: number): boolean;
+  /** What goes on, as plain data, and going on from there: for a search that moves from one thread to another. */
+  save?(): unknown;
+  restore?(state: unknown): void;
+  /** A search has nothing more to try, `exhausted` or not. */
+  readonly over?: boolean;
 }
 
 export interface StrategyOptions {
   readonly seed: number;
   /** Depth of the bugs looked for, for strategies that have one: 1 = any order will do. */
   readonly depth: number;
+  /** What first runs of the program have shown. Without it strategies learn from their own schedules, and keep that. */
+  readonly profile?: Profile | undefined;
 }
 
 /** How a strategy stands in the registry. */
 export interface StrategyKind {
   readonly name: string;
   readonly title: string;
+  /** It makes use of a profile. */
+  readonly profiles?: boolean;
+  /** `--depth` means something to it. */
+  readonly deep?: boolean;
   create(options: StrategyOptions): Strategy;
 }
