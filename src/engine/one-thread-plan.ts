@@ -14,7 +14,7 @@ import { type OracleOptions, type OracleProbe, auditAll, createProbe, restartAud
 import { describeWord } from './describe-word.js';
 import { claimsOf, pinKeepsPlace, resolveKernel } from './kernel.js';
 import type { ActorSpec, Plan } from './plan.js';
-import type { Breach, Program, Waiting } from './program.js';
+import type { Alarm, Breach, Program, Waiting } from './program.js';
 import { type SetupNotes, primeOracles } from './litmus-setup.js';
 import { MachineImage } from './machine-image.js';
 import { heldLocks } from './report-state.js';
@@ -34,7 +34,9 @@ export class PlanProgram implements Program {
   readonly machine: Machine;
   readonly words: Int32Array;
   readonly clocks: Context[] = [];
-  readonly alarm: OracleProbe;
+  /** The oracles, and where they announce a broken rule; who extends this may announce more. */
+  readonly probe: OracleProbe;
+  alarm: Alarm;
   readonly #kernel: Kernel;
   readonly #oracles: OracleOptions;
   readonly #image: MachineImage;
@@ -60,7 +62,8 @@ export class PlanProgram implements Program {
       keepsExclusiveBit: this.#kernel.rules.wpReuse === 'v5.19',
       pinKeepsPlace: pinKeepsPlace(plan.kernel),
     };
-    this.alarm = createProbe(this.machine, this.#oracles, null);
+    this.probe = createProbe(this.machine, this.#oracles, null);
+    this.alarm = this.probe;
   }
 
   tierOf(actor: number): number {
@@ -70,15 +73,15 @@ export class PlanProgram implements Program {
   reset(variation: number): void {
     const { machine, plan } = this;
     this.#image.restore(this.words);
-    this.alarm.reset();
+    this.probe.reset();
     const seed = variation === 0 ? plan.seed : mixSeed(plan.seed, variation);
     for (let actor = 0; actor < plan.actors.length; actor++) {
-      const ctx = new Context(machine, this.#kernel, this.alarm, this.#events, actor, this.#spec(actor).node, seed);
+      const ctx = new Context(machine, this.#kernel, this.probe, this.#events, actor, this.#spec(actor).node, seed);
       ctx.tick = 0;
       this.clocks[actor] = ctx;
     }
     if (plan.litmus === undefined) return;
-    primeOracles(machine, this.#context(0), this.alarm, this.#notes);
+    primeOracles(machine, this.#context(0), this.probe, this.#notes);
     restartAudit(machine);
   }
 
@@ -105,7 +108,7 @@ export class PlanProgram implements Program {
   }
 
   audit(): readonly Breach[] {
-    return auditAll(this.machine, this.#oracles, [], [this.alarm]);
+    return auditAll(this.machine, this.#oracles, [], [this.probe]);
   }
 
   observe(): number {

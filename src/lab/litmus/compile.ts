@@ -1,0 +1,249 @@
+/** From a litmus file to a plan: the machine sized from the test, one CPU for each actor, EL2 instances where the policy has an EL2. */
+import { litmusOperation } from '../../../actors/litmus-operations.js';
+import { Machine } from '../../machine/layout.js';
+import { claimsOf } from '../../engine/kernel.js';
+import type { ActorSpec, LitmusPlan, Plan } from '../../engine/plan.js';
+import type { LitmusFile } from './ast.js';
+import { CallChecker } from './check-calls.js';
+import { checkActors, checkInit, checkRows } from './check-columns.js';
+import { type HeaderModel, type LitmusOverrides, checkHeader } from './check-header.js';
+import { type FramesModel, checkFrames, checkMemory } from './check-memory.js';
+import { QuestionChecker } from './check-questions.js';
+import type { Observable, Predicate, Question } from './conditions.js';
+import type { Expectation } from './model.js';
+import { type Mistake, parseLitmus, sorted } from './parse.js';
+import { Scope } from './scope.js';
+import type { LitmusFile as Source } from './ast.js';
+
+/** A litmus test that can run. */
+export interface LitmusTest {
+  readonly name: string;
+  readonly sentence: string;
+  readonly plan: Plan;
+  readonly questions: readonly Question[];
+  /** What final states are told apart by. */
+  readonly observables: readonly Observable[];
+  readonly expect: Expectation | null;
+  readonly stepsMax: number;
+  /** Pages by name, in the order of the file, for frames in reports: `a`, `a[1]`, `B.a`. */
+  readonly pages: readonly { readonly text: string; readonly mm: number; readonly vpn: number }[];
+  /** As it was read. */
+  readonly source: Source;
+}
+
+export interface CompileOptions extends LitmusOverrides {
+  readonly seed?: number | undefined;
+  /** A condition in parentheses that is checked with the file's own. */
+  readonly condition?: string | undefined;
+}
+
+/** Either the test, or at least one mistake. */
+export interface Compiled {
+  readonly test: LitmusTest | null;
+  readonly mistakes: readonly Mistake[];
+}
+
+/** Reads and checks the text of a litmus file. */
+export function compileLitmus(text: string, options: CompileOptions = {}): Compiled {
+  const { file, mistakes } = parseLitmus(text);
+  return file === null ? { test: null, mistakes } : checkLitmus(file, options);
+}
+
+/** Looks up everything that a file names. */
+export function checkLitmus(file: LitmusFile, options: CompileOptions = {}): Compiled {
+  const scope = new Scope();
+  const header = checkHeader(scope, file, options);
+  scope.nodes = header.machine.nodes >= 0 ? header.machine.nodes : nodesNamed(file);
+  checkMemory(scope, file, header.machine.thp_order);
+  const frames = checkFrames(scope, file, framesOf(header, scope.nodes), header.machine.thp_order);
+  checkActors(scope, file);
+  const calls = new CallChecker(scope);
+  const init = [...checkInit(scope, file, calls), ...poison(scope, file)];
+  checkRows(scope, file, calls);
+  const failAllocation = checkInjects(scope, header);
+  const asked = new QuestionChecker(scope, calls);
+  const questions = file.questions.map((question) => asked.question(question));
+  if (scope.mistakes.length > 0) return { test: null, mistakes: sorted(scope.mistakes) };
+  const columns = scope.columns.map(({ task, calls: done }) => ({ task, calls: done }));
+  const litmus: LitmusPlan = { init, columns, registers: calls.registers, failAllocation };
+  const plan = planOf(file, scope, header, frames, litmus, options.seed ?? 1);
+  const problem = misfit(plan);
+  if (problem !== null) {
+    const { line, column, endLine, endColumn } = (file.headers.find(({ kind }) => kind === 'machine') ?? file.name).at;
+    return { test: null, mistakes: [{ line, column, endLine, endColumn, message: problem }] };
+  }
+  const test: LitmusTest = {
+    name: file.name.text,
+    sentence: file.sentence,
+    plan,
+    questions,
+    observables: asked.observables,
+    expect: header.expect,
+    stepsMax: header.stepsMax,
+    pages: pagesOf(scope),
+    source: file,
+  };
+  return { test, mistakes: [] };
+}
+
+const framesOf = ({ machine }: HeaderModel, nodes: number): number => {
+  const huge = 1 << machine.thp_order;
+  return Math.ceil(machine.frames / huge) * huge * nodes;
+};
+
+/** One more than the highest node that a column or a `migrate` names. */
+function nodesNamed(file: LitmusFile): number {
+  const calls = [
+    ...file.init.map(({ call }) => call),
+    ...file.rows.flatMap(({ cells }) => cells.flatMap((cell) => cell?.call ?? [])),
+  ];
+  const moved = calls.flatMap(({ name, args }) => {
+    const to = name.text === 'migrate' ? args[1] : undefined;
+    return to?.kind === 'number' && to.value < 8 ? [to.value] : [];
+  });
+  const placed = file.actors.flatMap(({ node }) => (node === null || node.value >= 8 ? [] : [node.value]));
+  return Math.max(0, ...moved, ...placed) + 1;
+}
+
+/** `poison a[0];` is the last thing that set-up does. */
+function poison(scope: Scope, file: LitmusFile): LitmusPlan['init'] {
+  const op = litmusOperation('poison');
+  return file.frames.flatMap((decl) => {
+    if (decl.kind !== 'poison') return [];
+    const page = scope.page(decl.page, null);
+    if (op < 0) scope.mistake(decl.page.at, 'not modelled yet: poison');
+    return page === null
+      ? []
+      : [{ task: { mm: -1, vm: -1, vcpu: -1 }, call: { op, args: [page.mm, page.start], result: -1 } }];
+  });
+}
+
+function checkInjects(scope: Scope, header: HeaderModel): number[] {
+  const failing = scope.columns.map(() => 0);
+  for (const { actor, nth } of header.injects) {
+    const found = scope.named(actor, 'actor', scope.columns);
+    if (found === null) continue;
+    const index = scope.columns.indexOf(found);
+    if (failing[index] !== 0) scope.mistake(actor.at, `a second fault of '${actor.text}'`);
+    failing[index] = nth;
+  }
+  return failing;
+}
+
+function actorsOf(scope: Scope, header: HeaderModel): ActorSpec[] {
+  const actors = scope.columns.map(({ name, node, task }, column): ActorSpec => ({
+    name,
+    kind: 'litmus',
+    tier: 'client',
+    node,
+    params: { column, mm: task.mm, vm: task.vm, vcpu: task.vcpu },
+  }));
+  if (!claimsOf(header.kernel).el2) return actors;
+  const said = header.machine.el2;
+  const instances = said === 0 ? actors.length : said;
+  const servers = Array.from({ length: instances }, (_, i): ActorSpec => ({
+    name: `el2-${i}`,
+    kind: 'el2',
+    tier: 'server',
+    node: actors[i]?.node ?? 0,
+    params: {},
+  }));
+  return [...actors, ...servers];
+}
+
+const TLB_ENTRIES_MAX = 64;
+
+function planOf(
+  file: LitmusFile,
+  scope: Scope,
+  { kernel, machine, knobs, thpEnabled }: HeaderModel,
+  frames: FramesModel,
+  litmus: LitmusPlan,
+  seed: number,
+): Plan {
+  const actors = actorsOf(scope, { kernel, machine } as HeaderModel);
+  const { processes, vms } = scope;
+  const end = Math.max(0, ...processes.flatMap(({ mappings }) => mappings.map(({ start, pages }) => start + pages)));
+  const guestEnd = Math.max(0, ...vms.flatMap(({ slots }) => slots.map(({ gfn, pages }) => gfn + pages)));
+  const mappings = Math.max(0, ...processes.map((process) => process.mappings.length));
+  return {
+    scenario: file.name.text,
+    machine: {
+      nodes: scope.nodes,
+      framesPerNode: machine.frames,
+      thpOrder: machine.thp_order,
+      cpus: actors.length,
+      cpuNodes: actors.map(({ node }) => node),
+      mms: Math.max(1, processes.length),
+      mmPages: Math.max(2, end),
+      vmasPerMm: Math.min(250, 4 + 3 * mappings),
+      vms: vms.length,
+      vmPages: guestEnd,
+      tlbEntries: Math.max(2, Math.min(TLB_ENTRIES_MAX, Math.max(end, guestEnd))),
+      pcpBatch: 1,
+      lruBatch: machine.lru_batch,
+    },
+    kernel,
+    seed,
+    actors,
+    mappings: processes.flatMap(({ mm, parent, mappings: own }) =>
+      parent === null
+        ? own.flatMap(({ start, pages, flags, unmapped }) => (unmapped ? [] : [{ mm, start, pages, flags }]))
+        : [],
+    ),
+    vms: vms.map((vm) => ({
+      mm: vm.process.mm,
+      vcpus: vm.vcpus,
+      protected: vm.protected,
+      slots: vm.slots
+        .filter(({ unset }) => !unset)
+        .map(({ gfn, pages, vpn, flags }) => ({ baseGfn: gfn, pages, vpn, flags })),
+    })),
+    memlockPages: processes.length === 0 ? [-1] : processes.map(({ memlock }) => memlock),
+    driverSubscriber: false,
+    knobs: {
+      ksmSmartScan: knobs.ksm_smart_scan !== 0,
+      ksmUseZeroPages: knobs.ksm_use_zero_pages !== 0,
+      thpEnabled,
+      maxPtesNone: knobs.max_ptes_none,
+    },
+    poisonedFrames: [],
+    unpinnableFrames: frames.unpinnable,
+    noMapFrames: frames.nomap,
+    oracles: 'all',
+    recording: null,
+    litmus,
+  };
+}
+
+/** Why there can be no such machine, or null. */
+function misfit(plan: Plan): string | null {
+  try {
+    // lays it out, without its memory
+    void new Machine(plan.machine, new SharedArrayBuffer(0)).totalWords;
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+const pagesOf = (scope: Scope): LitmusTest['pages'] =>
+  scope.processes.flatMap(({ name, mm, mappings, parent }) =>
+    mappings.flatMap((mapping) => {
+      const shared =
+        parent !== null ||
+        scope.processes.some(
+          (other) =>
+            other.mm !== mm && other.parent === null && other.mappings.some((each) => each.name === mapping.name),
+        );
+      const owner = shared ? `${name}.` : '';
+      return Array.from({ length: mapping.pages }, (_, i) => ({
+        text: `${owner}${mapping.name}${mapping.pages === 1 ? '' : `[${i}]`}`,
+        mm,
+        vpn: mapping.start + i,
+      }));
+    }),
+  );
+
+/** A condition of its own, such as `explain --outcome '(p > 0)'` gives, checked with the file's names. */
+export type LitmusCondition = Predicate;

@@ -1,0 +1,87 @@
+/** Reads the text of a litmus file: its parts, or what is wrong with it, each mistake with its place and what was expected there. */
+import { EOF, type ILexingError, type IRecognitionException, type IToken } from 'chevrotain';
+import type { LitmusFile, Span } from './ast.js';
+import { LitmusParser, shownToken } from './grammar.js';
+import { LITMUS_LEXER } from './tokens.js';
+import { fileOf, spanOfToken } from './tree.js';
+
+/** A mistake. Lines and columns count from 1. */
+export interface Mistake extends Span {
+  readonly message: string;
+}
+
+/** Either the file, or at least one mistake. */
+export interface Parsed {
+  readonly file: LitmusFile | null;
+  readonly mistakes: readonly Mistake[];
+}
+
+/** Characters of a file at most: ten thousand times a usual one would be no litmus test. */
+export const LITMUS_CHARS_MAX = 1 << 20;
+/** Mistakes of one file that are told. */
+const MISTAKES_MAX = 20;
+
+let parser: LitmusParser | undefined;
+
+/** @param text of the file; line ends of any kind, tabs, and a missing last line end are fine */
+export function parseLitmus(text: string): Parsed {
+  const source = text.startsWith('\ufeff') ? text.slice(1) : text;
+  const unfit = unfitness(source);
+  if (unfit !== null)
+    return { file: null, mistakes: [{ line: 1, column: 1, endLine: 1, endColumn: 1, message: unfit }] };
+  parser ??= new LitmusParser();
+  const { tokens, errors } = LITMUS_LEXER.tokenize(source.replace(/\r\n?/g, '\n'));
+  parser.input = tokens;
+  const tree = parser.file();
+  const mistakes = [...errors.map(lexingMistake), ...firstOfEachPlace(parser.errors, endOf(tokens))];
+  if (mistakes.length > 0) return { file: null, mistakes: sorted(mistakes).slice(0, MISTAKES_MAX) };
+  return { file: fileOf(tree), mistakes: [] };
+}
+
+/** What no litmus file can be, or null. */
+function unfitness(text: string): string | null {
+  if (text.includes('\0')) return 'expected a litmus file, got binary data';
+  if (text.length > LITMUS_CHARS_MAX) {
+    return `expected a litmus file of at most ${LITMUS_CHARS_MAX} characters, got ${text.length}`;
+  }
+  return text.trim() === '' ? "expected 'litmus', got an empty file" : null;
+}
+
+export const sorted = (mistakes: readonly Mistake[]): Mistake[] =>
+  mistakes.toSorted((a, b) => a.line - b.line || a.column - b.column);
+
+function lexingMistake({ line, column, message, length }: ILexingError): Mistake {
+  const at = { line: line ?? 1, column: column ?? 1, endLine: line ?? 1, endColumn: (column ?? 1) + length };
+  const image = /->(.*)<-/s.exec(message)?.[1] ?? '';
+  return image === '"'
+    ? { ...at, message: "expected a closing '\"' for the one that opens here, got the end of the file" }
+    : { ...at, message: `expected a name, a number or a sign, got ${shownToken(image)}` };
+}
+
+/** The place behind the last token. */
+function endOf(tokens: readonly IToken[]): Span {
+  const last = tokens.at(-1);
+  if (last === undefined) return { line: 1, column: 1, endLine: 1, endColumn: 1 };
+  const { endLine: line, endColumn: column } = spanOfToken(last);
+  return { line, column, endLine: line, endColumn: column };
+}
+
+/**
+ * One mistake often leads to others: what recovery finds on the line of a mistake, or where it goes on reading, is not told.
+ * The first mistake and those on later lines, that recovery has not skipped over, are.
+ */
+function firstOfEachPlace(errors: readonly IRecognitionException[], end: Span): Mistake[] {
+  const told: Mistake[] = [];
+  let skippedTo = 0;
+  let lastLine = 0;
+  for (const { token, message, resyncedTokens } of errors) {
+    const at = token.tokenType === EOF ? end : spanOfToken(token);
+    const offset = token.tokenType === EOF ? Number.MAX_SAFE_INTEGER : token.startOffset;
+    if (offset > skippedTo && at.line > lastLine) {
+      told.push({ ...at, message });
+      lastLine = at.line;
+    }
+    skippedTo = Math.max(skippedTo, resyncedTokens.at(-1)?.startOffset ?? 0, offset);
+  }
+  return told;
+}

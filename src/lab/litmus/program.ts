@@ -1,0 +1,129 @@
+/**
+ * A litmus test as a program of the one-thread engine: a plan whose final states are told apart by what the questions mention and by
+ * the named results, and whose `forbidden` and `always` are rules like the oracles'.
+ */
+import type { EventWriter } from '../../machine/context.js';
+import { PlanProgram } from '../../engine/one-thread-plan.js';
+import type { Alarm, Breach } from '../../engine/program.js';
+import { peek } from '#words';
+import type { LitmusTest } from './compile.js';
+import { type Question, holds, needsTally } from './conditions.js';
+import { type Observation, observationOf } from './observation.js';
+import { type LitmusState, startFrames } from './state.js';
+import { Tally } from './tally.js';
+
+/** What breaks when the condition of `question` comes to `holding`, or null. */
+function broken({ word, text }: Question, holding: boolean): Breach | null {
+  if (word === 'forbidden' && holding) return { invariant: 'forbidden', what: text };
+  return word === 'always' && !holding ? { invariant: 'always', what: text } : null;
+}
+
+/**
+ * The oracles' alarm, with the questions about every state: the engine looks here after each step, so that is when they are
+ * evaluated.
+ */
+class DuringAlarm implements Alarm {
+  readonly #oracles: Alarm;
+  readonly #look: () => readonly Breach[];
+
+  constructor(oracles: Alarm, look: () => readonly Breach[]) {
+    this.#oracles = oracles;
+    this.#look = look;
+  }
+
+  get violations(): readonly Breach[] {
+    const { violations } = this.#oracles;
+    const asked = this.#look();
+    return asked.length === 0 ? violations : [...violations, ...asked];
+  }
+}
+
+export class LitmusProgram extends PlanProgram {
+  readonly test: LitmusTest;
+  /** What questions are evaluated in. */
+  readonly state: LitmusState;
+  readonly #tallied: boolean;
+  /** Of each question about every state, whether its condition held in one of them; of `always`, whether it did in all. */
+  readonly #during: readonly number[];
+  readonly #seen: boolean[];
+  #breaches: Breach[] = [];
+  readonly #numbers = new Map<string, number>();
+  readonly #observations: Observation[] = [];
+
+  /** @throws RangeError when the plan cannot be set up */
+  constructor(test: LitmusTest) {
+    super(test.plan);
+    this.test = test;
+    const load = (word: number): number => peek(this.words, word);
+    const tally = new Tally(this.machine);
+    this.state = { m: this.machine, load, start: startFrames(this.machine, load), tally };
+    this.#tallied = test.questions.some(({ predicate }) => needsTally(predicate));
+    if (this.#tallied) super.recordEvents(tally);
+    this.#during = test.questions.flatMap(({ during }, index) => (during ? [index] : []));
+    this.#seen = test.questions.map(({ word }) => word === 'always');
+    if (this.#during.length > 0) this.alarm = new DuringAlarm(this.probe, () => this.#look());
+  }
+
+  override reset(variation: number): void {
+    super.reset(variation);
+    this.state.tally.reset();
+    this.#breaches = [];
+    for (const index of this.#during) this.#seen[index] = this.#question(index).word === 'always';
+  }
+
+  override recordEvents(to: EventWriter | null): boolean {
+    const { tally } = this.state;
+    tally.to = to;
+    return super.recordEvents(this.#tallied ? tally : to);
+  }
+
+  /** The final state's broken rules, `forbidden` and `always` among them. */
+  override audit(): readonly Breach[] {
+    const { test, state } = this;
+    const asked = test.questions.flatMap((question) => {
+      if (question.during || (question.word !== 'forbidden' && question.word !== 'always')) return [];
+      return broken(question, holds(state, question.predicate)) ?? [];
+    });
+    return [...super.audit(), ...asked];
+  }
+
+  override observe(): number {
+    const observation = this.observation();
+    const key = `${observation.text}\n${observation.yes.join(' ')}`;
+    const known = this.#numbers.get(key);
+    if (known !== undefined) return known;
+    this.#observations.push(observation);
+    this.#numbers.set(key, this.#observations.length - 1);
+    return this.#observations.length - 1;
+  }
+
+  override observationName(observation = 0): string {
+    return this.#observations[observation]?.text ?? 'finished';
+  }
+
+  /** The state that the schedule has ended in. */
+  observation(): Observation {
+    const { test, state } = this;
+    const yes = test.questions.map(({ during, predicate }, index) =>
+      during ? this.#seen[index] === true : holds(state, predicate),
+    );
+    return observationOf(test, state, yes);
+  }
+
+  /** Evaluates the questions about every state, in this one. */
+  #look(): readonly Breach[] {
+    for (const index of this.#during) {
+      const question = this.#question(index);
+      const holding = holds(this.state, question.predicate);
+      const was = this.#seen[index] === true;
+      this.#seen[index] = question.word === 'always' ? was && holding : was || holding;
+      const breach = was === this.#seen[index] ? null : broken(question, holding);
+      if (breach !== null) this.#breaches.push(breach);
+    }
+    return this.#breaches;
+  }
+
+  #question(index: number): Question {
+    return this.test.questions[index] as Question;
+  }
+}

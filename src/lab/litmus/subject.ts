@@ -1,0 +1,128 @@
+/** Litmus files as what is explored: read from the disk or from text, compiled, as plain data for other threads. */
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { hashText } from '../../engine/schedule-file.js';
+import { InputError, fileProblem } from '../input-error.js';
+import type { Subject } from '../subject.js';
+import { type CompileOptions, type Compiled, type LitmusTest, compileLitmus } from './compile.js';
+import { LITMUS_CHARS_MAX, type Mistake } from './parse.js';
+import { LitmusProgram } from './program.js';
+
+export const LITMUS_SUFFIX = '.litmus';
+
+/** What a litmus test's subject is made from; plain data. */
+export interface LitmusSource {
+  /** The file's path as it was given: for messages and schedule files. */
+  readonly path: string;
+  readonly text: string;
+  readonly options: CompileOptions;
+}
+
+/** `file:3:12: expected ';', got '|'`. */
+export const mistakeLine = (path: string, { line, column, message }: Mistake): string =>
+  `${path}:${line}:${column}: ${message}`;
+
+/** A file with mistakes. Its message is the first of them; `lines` has all. */
+export class LitmusError extends InputError {
+  readonly lines: readonly string[];
+
+  constructor(path: string, mistakes: readonly Mistake[]) {
+    const lines = mistakes.map((each) => mistakeLine(path, each));
+    super(lines[0] ?? `${path}: no litmus file`);
+    this.lines = lines;
+  }
+}
+
+/**
+ * The text of a litmus file.
+ * @throws InputError when it cannot be read
+ */
+export function readLitmus(path: string, base = process.cwd()): string {
+  const full = resolve(base, path);
+  try {
+    // a huge file is refused by its size, before it is read
+    const { size } = statSync(full);
+    if (size > 4 * LITMUS_CHARS_MAX) {
+      throw new InputError(
+        `${path}:1:1: expected a litmus file of at most ${LITMUS_CHARS_MAX} characters, got ${size} bytes`,
+      );
+    }
+    return readFileSync(full, 'utf8');
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    throw new InputError(`${path}: ${fileProblem(error)}`);
+  }
+}
+
+/** Compiles, and tries the set-up: what the kernel refuses there is a mistake as well. */
+export function checkedLitmus(text: string, options: CompileOptions = {}): Compiled {
+  const compiled = compileLitmus(text, options);
+  if (compiled.test === null) return compiled;
+  try {
+    void new LitmusProgram(compiled.test);
+    return compiled;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const { line, column, endLine, endColumn } = compiled.test.source.name.at;
+    return { test: null, mistakes: [{ line, column, endLine, endColumn, message: `set-up: ${error.message}` }] };
+  }
+}
+
+/**
+ * The test of a litmus file.
+ * @throws LitmusError with all its mistakes
+ */
+export function litmusTest({ path, text, options }: LitmusSource): LitmusTest {
+  const { test, mistakes } = checkedLitmus(text, options);
+  if (test === null) throw new LitmusError(path, mistakes);
+  return test;
+}
+
+/** A litmus test as a subject. */
+export interface LitmusSubject extends Subject {
+  readonly test: LitmusTest;
+  /** The file's text, for schedule files. */
+  readonly litmus: string;
+  create(): LitmusProgram;
+}
+
+/** @throws LitmusError for a file with mistakes */
+export function litmusSubject(source: LitmusSource): LitmusSubject {
+  const test = litmusTest(source);
+  const { plan } = test;
+  return {
+    scenario: source.path,
+    policy: plan.kernel,
+    seed: plan.seed,
+    hash: hashText(JSON.stringify({ ...plan, scenario: '', seed: 0 })),
+    // operations are all there is: a seed changes nothing
+    varies: false,
+    create: () => new LitmusProgram(test),
+    description: { kind: 'litmus', source },
+    test,
+    litmus: source.text,
+  };
+}
+
+/** Where shipped litmus files lie: beside this file's source. */
+const TESTS = fileURLToPath(new URL('../../../../src/lab/litmus/tests/', import.meta.url));
+const ZOO = fileURLToPath(new URL('../../../../src/zoo/litmus/', import.meta.url));
+
+const filesIn = (folder: string): string[] =>
+  existsSync(folder)
+    ? readdirSync(folder)
+        .filter((name) => name.endsWith(LITMUS_SUFFIX))
+        .toSorted()
+        .map((name) => join(folder, name))
+    : [];
+
+/** Paths of the shipped files: the tests, then the zoo's. */
+export const shippedLitmus = (): string[] => [...filesIn(TESTS), ...filesIn(ZOO)];
+
+/** A path, or the name of a shipped file with or without its suffix. */
+export function litmusPath(name: string, base: string): string {
+  if (existsSync(resolve(base, name)) || dirname(name) !== '.') return name;
+  const wanted = name.endsWith(LITMUS_SUFFIX) ? name : `${name}${LITMUS_SUFFIX}`;
+  return shippedLitmus().find((path) => basename(path) === wanted) ?? name;
+}
