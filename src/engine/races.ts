@@ -7,6 +7,7 @@ import {
   EFFECT_LOCAL,
   EFFECT_READ,
   EFFECT_RELEASE,
+  EFFECT_RELEASE_READ,
   FIRST_IDLE,
   WAIT_LOCK,
   effectKind,
@@ -54,7 +55,8 @@ const isWrite = (effect: number): boolean => {
   return kind !== EFFECT_READ && kind !== EFFECT_LOCAL && (kind < FIRST_IDLE || kind === WAIT_LOCK);
 };
 
-const isRelease = (effect: number): boolean => effectKind(effect) === EFFECT_RELEASE;
+const isRelease = (effect: number): boolean =>
+  effectKind(effect) === EFFECT_RELEASE || effectKind(effect) === EFFECT_RELEASE_READ;
 
 /** Vector clocks of the steps of a trace: what happened before each. */
 export class HappensBefore {

@@ -4,7 +4,7 @@
  * memslots from changing, so that end finds a slot exactly if start did.
  */
 import type { Context, Coroutine, SubscriberOps } from '../machine/context.js';
-import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
+import { acquires, adds, reads, releases, writes } from '../machine/effects.js';
 import {
   VM_INVALIDATE_END,
   VM_INVALIDATE_IN_PROGRESS,
@@ -52,7 +52,7 @@ export function* kvmMmuNotifierInvalidateRangeStart(
   const srcu = vmWord(m, vm, VM_SRCU);
   if (--ctx.quantum < 0) yield reads(srcu);
   const side = srcuSide(ctx, srcu);
-  if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
+  if (--ctx.quantum < 0) yield adds(srcu + 1 + side);
   srcuEnter(ctx, srcu, side);
   if (--ctx.quantum < 0) yield reads(activeSetWord(ctx, vm));
   const slots = activeSet(ctx, vm);
@@ -78,7 +78,7 @@ export function* kvmMmuNotifierInvalidateRangeStart(
     if (--ctx.quantum < 0) yield releases(mmuLock);
     writeUnlock(ctx, mmuLock, LOCK_MMU);
   }
-  if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
+  if (--ctx.quantum < 0) yield adds(srcu + 1 + side);
   srcuLeave(ctx, srcu, side);
   return 0;
 }
@@ -94,7 +94,7 @@ export function* kvmMmuNotifierInvalidateRangeEnd(
   const srcu = vmWord(m, vm, VM_SRCU);
   if (--ctx.quantum < 0) yield reads(srcu);
   const side = srcuSide(ctx, srcu);
-  if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
+  if (--ctx.quantum < 0) yield adds(srcu + 1 + side);
   srcuEnter(ctx, srcu, side);
   if (--ctx.quantum < 0) yield reads(activeSetWord(ctx, vm));
   if (overlapsSlot(ctx, activeSet(ctx, vm), start, end)) {
@@ -106,7 +106,7 @@ export function* kvmMmuNotifierInvalidateRangeEnd(
     if (--ctx.quantum < 0) yield releases(mmuLock);
     writeUnlock(ctx, mmuLock, LOCK_MMU);
   }
-  if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
+  if (--ctx.quantum < 0) yield adds(srcu + 1 + side);
   srcuLeave(ctx, srcu, side);
 
   const mnLock = vmWord(m, vm, VM_MN_INVALIDATE_LOCK);

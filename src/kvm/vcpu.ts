@@ -7,8 +7,7 @@
 import { EHWPOISON, EINTR } from '../machine/abi.js';
 import { ACCESS_DONE, ACCESS_PERMISSION, guestAccess } from '../machine/access.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { reads, updates } from '../machine/effects.js';
-import { LOCAL } from '../machine/effects.js';
+import { RETRY, adds, reads } from '../machine/effects.js';
 import { VCPU_ENTERED, VM_HANDLE, VM_SRCU, vcpuWord, vmWord } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { emit } from '../events/emit.js';
@@ -45,7 +44,7 @@ export function* vcpuAccess(
       countStat(ctx.m, ctx.actor, STAT.stage2_retries, 1);
       ctx.probe.onRetry(ctx, vm, gfn);
       // the guest faults again at once: strategies see by this point that it is a retry
-      if (--ctx.quantum < 0) yield LOCAL;
+      if (--ctx.quantum < 0) yield RETRY;
     }
     ctx.abortPermission = access === ACCESS_PERMISSION;
     const result = yield* kvmHandleGuestAbort(ctx, vm, vcpu, gfn, write);
@@ -63,11 +62,11 @@ export function* kvmHandleGuestAbort(ctx: Context, vm: number, vcpu: number, gfn
   const srcu = vmWord(ctx.m, vm, VM_SRCU);
   if (--ctx.quantum < 0) yield reads(srcu);
   const side = srcuSide(ctx, srcu);
-  if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
+  if (--ctx.quantum < 0) yield adds(srcu + 1 + side);
   srcuEnter(ctx, srcu, side);
   const result = yield* ctx.kernel.stage2Fault(ctx, vm, vcpu, gfn, write);
   emit(ctx, EVENT.stage2_fault, vm, gfn, write ? 1 : 0, result);
-  if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
+  if (--ctx.quantum < 0) yield adds(srcu + 1 + side);
   srcuLeave(ctx, srcu, side);
   return result;
 }

@@ -4,9 +4,12 @@
  */
 import {
   EFFECT_ACQUIRE,
+  EFFECT_ACQUIRE_READ,
   EFFECT_LOCAL,
   EFFECT_READ,
   EFFECT_RELEASE,
+  EFFECT_RELEASE_READ,
+  EFFECT_TRY,
   FIRST_WAIT,
   effectKind,
   effectWord,
@@ -48,7 +51,9 @@ export class StepText implements StepObserver {
     if (name === '') return 'goes on';
     if (blocked) return `waits for ${name}`;
     if (kind === EFFECT_ACQUIRE || this.#waited) return `lock ${name}`;
-    if (kind === EFFECT_RELEASE) return `unlock ${name}`;
+    if (kind === EFFECT_RELEASE || kind === EFFECT_RELEASE_READ) return `unlock ${name}`;
+    if (kind === EFFECT_ACQUIRE_READ) return `lock ${name} for reading`;
+    if (kind === EFFECT_TRY) return `trylock ${name}`;
     const value = this.#program.words[word] as number;
     return kind === EFFECT_READ ? `${name} == ${value}` : `${name} = ${value}`;
   }

@@ -3,7 +3,7 @@
  * updater flips the index and waits for the readers of the old side, twice.
  */
 import type { Context, Coroutine } from '../machine/context.js';
-import { reads, updates, writes } from '../machine/effects.js';
+import { adds, reads, writes } from '../machine/effects.js';
 import { fetchAdd, readOnce, writeOnce } from '#words';
 import { waitWhile, wake } from '../machine/wait.js';
 import { mightSleep } from './held.js';
@@ -24,14 +24,14 @@ export function srcuLeave(ctx: Context, srcu: number, side: number): void {
 export function* srcuReadLock(ctx: Context, srcu: number): Coroutine {
   if (--ctx.quantum < 0) yield reads(srcu);
   const side = srcuSide(ctx, srcu);
-  if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
+  if (--ctx.quantum < 0) yield adds(srcu + 1 + side);
   srcuEnter(ctx, srcu, side);
   return side;
 }
 
 /** srcu_read_unlock(). */
 export function* srcuReadUnlock(ctx: Context, srcu: number, side: number): Coroutine<void> {
-  if (--ctx.quantum < 0) yield updates(srcu + 1 + side);
+  if (--ctx.quantum < 0) yield adds(srcu + 1 + side);
   srcuLeave(ctx, srcu, side);
 }
 

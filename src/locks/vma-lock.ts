@@ -4,7 +4,7 @@
  * while its vm_lock_seq equals mm_lock_seq; mmap_write_unlock ends that for all VMAs at once by moving mm_lock_seq on.
  */
 import { type Context, type Coroutine, LOCK_READ } from '../machine/context.js';
-import { LOCAL, acquires, reads, releases, updates, writes } from '../machine/effects.js';
+import { LOCAL, acquires, acquiresRead, reads, releases, releasesRead, updates, writes } from '../machine/effects.js';
 import { MM_LOCK_SEQ, MM_MMAP_LOCK, VMA_LOCK_SEQ, VMA_REFCNT, mmWord, vmaWord } from '../machine/layout.js';
 import { cmpxchg, fetchAdd, fetchAnd, get, peek, readOnce, writeOnce } from '#words';
 import { WAITERS, contended, lockValue, wake } from '../machine/wait.js';
@@ -45,11 +45,11 @@ export function vmaStillReadable(ctx: Context, mm: number, vma: number): boolean
  */
 export function* vmaStartRead(ctx: Context, mm: number, vma: number): Coroutine<boolean> {
   const lock = vmaLockWord(ctx, vma);
-  if (--ctx.quantum < 0) yield acquires(lock);
+  if (--ctx.quantum < 0) yield acquiresRead(lock);
   if (!vmaTryRead(ctx, vma)) return false;
   if (--ctx.quantum < 0) yield reads(mmLockSeqWord(ctx, mm));
   if (vmaStillReadable(ctx, mm, vma)) return true;
-  if (--ctx.quantum < 0) yield releases(lock);
+  if (--ctx.quantum < 0) yield releasesRead(lock);
   vmaEndRead(ctx, vma);
   return false;
 }
@@ -106,14 +106,14 @@ export const mmapLockWord = (ctx: Context, mm: number): number => mmWord(ctx.m, 
 /** mmap_read_lock(). */
 export function* mmapReadLock(ctx: Context, mm: number): Coroutine<void> {
   const lock = mmapLockWord(ctx, mm);
-  if (--ctx.quantum < 0) yield acquires(lock);
+  if (--ctx.quantum < 0) yield acquiresRead(lock);
   while (!downRead(ctx, lock, LOCK_MMAP)) yield contended(ctx, lock);
 }
 
 /** mmap_read_unlock(). */
 export function* mmapReadUnlock(ctx: Context, mm: number): Coroutine<void> {
   const lock = mmapLockWord(ctx, mm);
-  if (--ctx.quantum < 0) yield releases(lock);
+  if (--ctx.quantum < 0) yield releasesRead(lock);
   upRead(ctx, lock, LOCK_MMAP);
 }
 

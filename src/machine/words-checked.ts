@@ -10,7 +10,7 @@
  * `peek` is left alone: it promises that nothing rests on what it says. So are accesses through `Atomics` in src/machine and the
  * lock code's own bookkeeping: TLBs, Lamport times, wait tables; and a TLB hit is one step, as an instruction is.
  */
-import { EFFECT_READ, IDLE_WORD, WAIT_LOCK, WAIT_WORD, effectKind, effectWord } from './effects.js';
+import { EFFECT_LOCAL, EFFECT_READ, EFFECT_RETRY, IDLE_SLEEP, effectKind, effectWord } from './effects.js';
 import { Guards } from './checked-guards.js';
 import type { Machine } from './layout.js';
 
@@ -59,7 +59,7 @@ export function beginStep(nextEffect: number, nextActor: number): void {
   actor = nextActor;
   effect = nextEffect;
   const kind = effectKind(nextEffect);
-  const names = kind <= 4 || kind === WAIT_LOCK || kind === WAIT_WORD || kind === IDLE_WORD;
+  const names = kind !== EFFECT_LOCAL && kind !== EFFECT_RETRY && kind < IDLE_SLEEP;
   declared = names ? effectWord(nextEffect) : -1;
 }
 

@@ -7,7 +7,7 @@
  */
 import { ENOMEM } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { acquires, reads, releases, updates } from '../machine/effects.js';
+import { acquires, acquiresRead, reads, releases, releasesRead, updates } from '../machine/effects.js';
 import {
   ANON_VMA_HEAD,
   ANON_VMA_MM,
@@ -85,12 +85,12 @@ export const anonVmaLockWord = (ctx: Context, anonVma: number): number =>
 /** anon_vma_lock_read() / _write() and their releases, as coroutines. */
 export function* anonVmaLockRead(ctx: Context, anonVma: number): Coroutine<void> {
   const lock = anonVmaLockWord(ctx, anonVma);
-  if (--ctx.quantum < 0) yield acquires(lock);
+  if (--ctx.quantum < 0) yield acquiresRead(lock);
   while (!downRead(ctx, lock, LOCK_ANON_VMA)) yield contended(ctx, lock);
 }
 export function* anonVmaUnlockRead(ctx: Context, anonVma: number): Coroutine<void> {
   const lock = anonVmaLockWord(ctx, anonVma);
-  if (--ctx.quantum < 0) yield releases(lock);
+  if (--ctx.quantum < 0) yield releasesRead(lock);
   upRead(ctx, lock, LOCK_ANON_VMA);
 }
 export function* anonVmaLockWrite(ctx: Context, anonVma: number): Coroutine<void> {

@@ -5,7 +5,7 @@
  */
 import { MECH_KHUGEPAGED, MMU_NOTIFY_CLEAR, PG_UPTODATE, VM_WRITE } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_MAP } from '../machine/context.js';
-import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
+import { acquires, reads, releases, tries, updates, writes } from '../machine/effects.js';
 import {
   PMD_HUGE,
   PTE_DIRTY,
@@ -250,7 +250,7 @@ function* isolate(ctx: Context, table: number, vpn: number): Coroutine {
 
 function* isolateFolio(ctx: Context, folio: number): Coroutine {
   const lock = folioLockWord(ctx, folio);
-  if (--ctx.quantum < 0) yield acquires(lock);
+  if (--ctx.quantum < 0) yield tries(lock);
   if (!folioTrylock(ctx, folio)) return SCAN_PAGE_LOCK;
   if (--ctx.quantum < 0) yield reads(mapsWord(ctx, folio));
   const maps = folioMaps(ctx, folio);

@@ -5,7 +5,7 @@
  */
 import { EAGAIN } from '../machine/abi.js';
 import type { Context, Coroutine, SubscriberOps } from '../machine/context.js';
-import { acquires, releases } from '../machine/effects.js';
+import { acquires, releases, tries } from '../machine/effects.js';
 import { GLOBAL_DRIVER_MUTEX, globalLock } from '../machine/layout.js';
 import { contended } from '../machine/wait.js';
 import { LOCK_DRIVER_MUTEX } from '../locks/classes.js';
@@ -22,7 +22,7 @@ export const DRIVER_SUBSCRIBER: SubscriberOps = {
     blockable: boolean,
   ): Coroutine {
     const mutex = globalLock(ctx.m, GLOBAL_DRIVER_MUTEX);
-    if (--ctx.quantum < 0) yield acquires(mutex);
+    if (--ctx.quantum < 0) yield blockable ? acquires(mutex) : tries(mutex);
     if (!blockable) {
       if (!mutexTrylock(ctx, mutex, LOCK_DRIVER_MUTEX)) return -EAGAIN;
     } else {

@@ -10,7 +10,7 @@ import {
   VM_WRITE,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_TEMP } from '../machine/context.js';
-import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
+import { acquires, reads, releases, tries, updates, writes } from '../machine/effects.js';
 import { PTE_DIRTY, PTE_WRITE, PTE_YOUNG, entryPfn } from '../machine/entries.js';
 import {
   MMF_OOM_UNSTABLE,
@@ -76,7 +76,7 @@ function* reuseHuge(ctx: Context, mm: number, vma: number, vpn: number, flags: n
     reuse = pageAnonExclusive(ctx, head);
   }
   if (same && !reuse) {
-    if (--ctx.quantum < 0) yield acquires(page);
+    if (--ctx.quantum < 0) yield tries(page);
     if (!folioTrylock(ctx, head)) {
       // the folio lock sleeps, so the PMD lock goes meanwhile and a reference keeps the folio
       if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));

@@ -4,7 +4,7 @@
  */
 import { EFAULT, MAPPING_KSM, MMU_NOTIFY_CLEAR, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_SWAPCACHE } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_MAP } from '../machine/context.js';
-import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
+import { reads, releases, tries, updates, writes } from '../machine/effects.js';
 import {
   PTE_DIRTY,
   PTE_PRESENT,
@@ -201,7 +201,7 @@ export function* tryToMergeOnePage(
   if (--ctx.quantum < 0) yield reads(pageWord(m, folio, PAGE_MAPPING));
   if (!mappingIsAnon(folioMapping(ctx, folio))) return -EFAULT;
   // no waiting: ksmd would hold up the holder's page for a scan's length
-  if (--ctx.quantum < 0) yield acquires(folioLockWord(ctx, folio));
+  if (--ctx.quantum < 0) yield tries(folioLockWord(ctx, folio));
   if (!folioTrylock(ctx, folio)) return -EFAULT;
   let result = -EFAULT;
   let split = 0;

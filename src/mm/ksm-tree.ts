@@ -6,7 +6,7 @@
  */
 import { MAPPING_KSM } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_TEMP } from '../machine/context.js';
-import { LOCAL, acquires, reads, releases, updates } from '../machine/effects.js';
+import { RETRY, acquires, reads, releases, tries, updates } from '../machine/effects.js';
 import {
   KSM_ITEM_ANON_VMA,
   KSM_ITEM_NEXT,
@@ -78,14 +78,14 @@ export function* ksmGetFolio(ctx: Context, node: number, flags: number): Corouti
         got = true;
         break;
       }
-      yield LOCAL;
+      yield RETRY;
     }
     if (got) {
       if (--ctx.quantum < 0) yield reads(mappingAt);
       if (folioMapping(ctx, kpfn) === expected) {
         if (flags === KSM_GET_FOLIO_NOLOCK) return kpfn;
         const lock = folioLockWord(ctx, kpfn);
-        if (--ctx.quantum < 0) yield acquires(lock);
+        if (--ctx.quantum < 0) yield flags === KSM_GET_FOLIO_TRYLOCK ? tries(lock) : acquires(lock);
         if (flags === KSM_GET_FOLIO_TRYLOCK) {
           if (!folioTrylock(ctx, kpfn)) {
             yield* folioPut(ctx, kpfn, REF_TEMP);

@@ -4,7 +4,7 @@
  */
 import { MECH_KSM } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_TEMP } from '../machine/context.js';
-import { acquires, reads, releases, writes } from '../machine/effects.js';
+import { acquires, reads, releases, tries, writes } from '../machine/effects.js';
 import { annotationOwner } from '../machine/entries.js';
 import {
   GLOBAL_KSM_THREAD_MUTEX,
@@ -187,7 +187,7 @@ function* mergeFromUnstable(ctx: Context, item: number, pfn: number, content: nu
     } else if (sameThp) {
       // two equal pages of one THP: our two references made its split fail; with one gone it may succeed
       const head = folioOf(ctx, pfn);
-      if (--ctx.quantum < 0) yield acquires(folioLockWord(ctx, head));
+      if (--ctx.quantum < 0) yield tries(folioLockWord(ctx, head));
       if (folioTrylock(ctx, head)) {
         yield* ctx.kernel.splitHugePage(ctx, pfn);
         const now = folioOf(ctx, pfn);

@@ -11,7 +11,7 @@ import {
   VM_PFNMAP,
 } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { acquires, reads, releases, updates } from '../machine/effects.js';
+import { acquiresRead, reads, releasesRead, updates } from '../machine/effects.js';
 import { MM_KHUGEPAGED_SLOT, MM_KSM_SLOT } from '../machine/layout.js';
 import {
   mmLockSeqWord,
@@ -76,7 +76,7 @@ export function* madviseDontneed(ctx: Context, mm: number, start: number, end: n
   // try_vma_read_lock(): lock_vma_under_rcu() in place, for ballooning guests come here a page at a time
   let vma = vmaHint(ctx, mm, start);
   if (vma >= 0) {
-    if (--ctx.quantum < 0) yield acquires(vmaLockWord(ctx, vma));
+    if (--ctx.quantum < 0) yield acquiresRead(vmaLockWord(ctx, vma));
     if (vmaTryRead(ctx, vma)) {
       if (--ctx.quantum < 0) yield reads(mmLockSeqWord(ctx, mm));
       const one = vmaReadLocked(ctx, mm, vma, start) && vmaEnd(ctx, vma) >= end;
@@ -89,7 +89,7 @@ export function* madviseDontneed(ctx: Context, mm: number, start: number, end: n
           result = -EINVAL;
         }
       }
-      if (--ctx.quantum < 0) yield releases(vmaLockWord(ctx, vma));
+      if (--ctx.quantum < 0) yield releasesRead(vmaLockWord(ctx, vma));
       vmaEndRead(ctx, vma);
       if (!one) vma = -1;
     } else {

@@ -13,7 +13,7 @@ import {
   VM_WRITE,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_LRU_BATCH } from '../machine/context.js';
-import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
+import { acquires, reads, releases, releasesRead, tries, updates, writes } from '../machine/effects.js';
 import {
   PTE_DIRTY,
   PTE_PRESENT,
@@ -68,9 +68,9 @@ export function* vmfAnonPrepare(ctx: Context, mm: number, vma: number, flags: nu
   const underVmaLock = (flags & FAULT_FLAG_VMA_LOCK) !== 0;
   if (underVmaLock) {
     const lock = mmapLockWord(ctx, mm);
-    if (--ctx.quantum < 0) yield acquires(lock);
+    if (--ctx.quantum < 0) yield tries(lock);
     if (!downReadTrylock(ctx, lock, LOCK_MMAP)) {
-      if (--ctx.quantum < 0) yield releases(vmaLockWord(ctx, vma));
+      if (--ctx.quantum < 0) yield releasesRead(vmaLockWord(ctx, vma));
       vmaEndRead(ctx, vma);
       return VM_FAULT_RETRY;
     }

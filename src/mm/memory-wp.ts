@@ -19,7 +19,7 @@ import {
   VM_WRITE,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_MAP, REF_TEMP } from '../machine/context.js';
-import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
+import { reads, releases, tries, updates, writes } from '../machine/effects.js';
 import { PTE_DIRTY, PTE_PRESENT, PTE_WRITE, PTE_YOUNG, entryPfn, isSpecial, mkEntry } from '../machine/entries.js';
 import {
   KSM_ZERO_PAGES,
@@ -152,7 +152,7 @@ export function* wpCanReuseAnonFolio(ctx: Context, vma: number, pfn: number): Co
     if (folioRefs(ctx, head) > 1) return 0;
   }
   const lock = folioLockWord(ctx, head);
-  if (--ctx.quantum < 0) yield acquires(lock);
+  if (--ctx.quantum < 0) yield tries(lock);
   if (!folioTrylock(ctx, head)) return 0;
   const reuse = yield* soleUser(ctx, head, pfn);
   if (reuse === 1) {

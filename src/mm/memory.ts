@@ -26,7 +26,7 @@ import {
   VM_WRITE,
 } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { LOCAL, acquires, reads, releases, updates } from '../machine/effects.js';
+import { LOCAL, acquires, acquiresRead, reads, releases, releasesRead, updates } from '../machine/effects.js';
 import {
   PTE_DIRTY,
   PTE_WRITE,
@@ -74,7 +74,7 @@ export function* doUserAddrFault(ctx: Context, mm: number, vpn: number, flags: n
   // lock_vma_under_rcu(), in place: every page fault comes this way
   let vma = vmaHint(ctx, mm, vpn);
   if (vma >= 0) {
-    if (--ctx.quantum < 0) yield acquires(vmaLockWord(ctx, vma));
+    if (--ctx.quantum < 0) yield acquiresRead(vmaLockWord(ctx, vma));
     if (vmaTryRead(ctx, vma)) {
       if (--ctx.quantum < 0) yield reads(mmLockSeqWord(ctx, mm));
       if (vmaReadLocked(ctx, mm, vma, vpn)) {
@@ -88,7 +88,7 @@ export function* doUserAddrFault(ctx: Context, mm: number, vpn: number, flags: n
         if ((result & VM_FAULT_RETRY) !== 0 && ctx.fatalSignal) return 0;
       }
       if (vma >= 0) {
-        if (--ctx.quantum < 0) yield releases(vmaLockWord(ctx, vma));
+        if (--ctx.quantum < 0) yield releasesRead(vmaLockWord(ctx, vma));
         vmaEndRead(ctx, vma);
       }
     }

@@ -6,7 +6,7 @@
  */
 import { MECH_NUMA_SCAN, VM_IO, VM_MIXEDMAP, VM_NUMA_BOUND, VM_PFNMAP } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { LOCAL, acquires, reads, updates, writes } from '../machine/effects.js';
+import { LOCAL, reads, tries, updates, writes } from '../machine/effects.js';
 import {
   MMF_EXITING,
   MM_FLAGS,
@@ -49,7 +49,7 @@ export function* taskNumaWork(ctx: Context, mm: number, scanPages = NUMA_SCAN_PA
   if (--ctx.quantum < 0) yield updates(nextScan);
   if (cmpxchg(words, nextScan, scan, (scan + 1) | 0) !== scan) return 0;
   const lock = mmapLockWord(ctx, mm);
-  if (--ctx.quantum < 0) yield acquires(lock);
+  if (--ctx.quantum < 0) yield tries(lock);
   if (!downReadTrylock(ctx, lock, LOCK_MMAP)) return 0;
   const changed = yield* scanVmas(ctx, mm, scanPages);
   yield* mmapReadUnlock(ctx, mm);

@@ -20,7 +20,7 @@ import {
   PG_WRITEBACK,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_ISOLATED } from '../machine/context.js';
-import { LOCAL, acquires, reads } from '../machine/effects.js';
+import { LOCAL, acquires, reads, tries } from '../machine/effects.js';
 import { PAGE_MAPPING, pageWord } from '../machine/layout.js';
 import { LATENCY, MC_ATTEMPTS, MC_BACKED_OUT, STAT, countMechanism, countStat, noteLatency } from '../machine/stats.js';
 import { contended, waitWhile } from '../machine/wait.js';
@@ -239,7 +239,7 @@ function* migrateFolioUnmap(
     anonVma = yield* folioGetAnonVma(ctx, src);
     result = -EAGAIN;
     const lock = folioLockWord(ctx, dst);
-    if (--ctx.quantum < 0) yield acquires(lock);
+    if (--ctx.quantum < 0) yield tries(lock);
     if (folioTrylock(ctx, dst)) {
       if (--ctx.quantum < 0) yield reads(mapsWord(ctx, src));
       wasMapped = folioMaps(ctx, src) > 0;
@@ -268,7 +268,7 @@ function* allocTarget(ctx: Context, src: number, node: number): Coroutine {
 /** Locks the old folio: ASYNC does not wait, SYNC_LIGHT not for a page that is being read. */
 function* lockSource(ctx: Context, src: number, mode: number): Coroutine<boolean> {
   const lock = folioLockWord(ctx, src);
-  if (--ctx.quantum < 0) yield acquires(lock);
+  if (--ctx.quantum < 0) yield tries(lock);
   if (folioTrylock(ctx, src)) return true;
   if (mode === MIGRATE_ASYNC) return false;
   if (mode === MIGRATE_SYNC_LIGHT) {

@@ -5,7 +5,7 @@
  */
 import { VM_SHARED } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { acquires, reads, releases, writes } from '../machine/effects.js';
+import { acquires, acquiresRead, reads, releases, releasesRead, writes } from '../machine/effects.js';
 import {
   MM_VMA_COUNT,
   MM_VMA_LIST,
@@ -103,11 +103,11 @@ export function* lockVmaUnderRcu(ctx: Context, mm: number, vpn: number): Corouti
   const vma = vmaHint(ctx, mm, vpn);
   if (vma < 0) return -1;
   const lock = vmaLockWord(ctx, vma);
-  if (--ctx.quantum < 0) yield acquires(lock);
+  if (--ctx.quantum < 0) yield acquiresRead(lock);
   if (!vmaTryRead(ctx, vma)) return -1;
   if (--ctx.quantum < 0) yield reads(mmLockSeqWord(ctx, mm));
   if (vmaReadLocked(ctx, mm, vma, vpn)) return vma;
-  if (--ctx.quantum < 0) yield releases(lock);
+  if (--ctx.quantum < 0) yield releasesRead(lock);
   vmaEndRead(ctx, vma);
   return -1;
 }

@@ -23,7 +23,7 @@ import {
   FOLL_WRITE,
 } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { acquires, reads, releases, updates } from '../machine/effects.js';
+import { acquires, acquiresRead, reads, releases, releasesRead, updates } from '../machine/effects.js';
 import {
   VM_INVALIDATE_SEQ,
   VM_MM,
@@ -99,7 +99,7 @@ function* pinnedMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, wr
     return 0;
   }
   const lock = vmWord(ctx.m, vm, VM_MMU_LOCK);
-  if (--ctx.quantum < 0) yield acquires(lock);
+  if (--ctx.quantum < 0) yield ctx.kernel.rules.protectedKvm ? acquires(lock) : acquiresRead(lock);
   while (!kvmFaultLock(ctx, lock)) yield contended(ctx, lock);
   let result = -EAGAIN;
   if (!ctx.kernel.mmuInvalidateRetry(ctx, vm, seq)) {
@@ -122,7 +122,7 @@ function* pinnedMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, wr
     }
     ctx.probe.onStage2Pinned(ctx, vm, gfn, pfn);
   }
-  if (--ctx.quantum < 0) yield releases(lock);
+  if (--ctx.quantum < 0) yield ctx.kernel.rules.protectedKvm ? releases(lock) : releasesRead(lock);
   kvmFaultUnlock(ctx, lock);
   if (surplus >= 0) yield* ctx.kernel.unpinUserPage(ctx, surplus, result === 0);
   if (first !== fresh) yield* accountLockedVm(ctx, mm, 1, fresh, true);

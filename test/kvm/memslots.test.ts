@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { EEXIST, EFAULT, EINVAL, EPERM, MECH_MEMSLOT, MMU_NOTIFY_CLEAR, VM_STATE_DEAD } from '#src/machine/abi.js';
 import { Probe } from '#src/machine/context.js';
+import { acquiresRead } from '#src/machine/effects.js';
 import { entryPfn } from '#src/machine/entries.js';
 import {
   MM_SUBSCRIPTIONS,
@@ -102,7 +103,7 @@ describe('kvmSetMemslot', () => {
     const guest = new Guest();
     const fault = new Task(guest.ctx(1), vcpuAccess(guest.ctx(1), 0, 1, 3, true, 7));
     const lock = vmWord(guest.m, 0, 0);
-    fault.stepUntil((effect) => effect === ((lock << 4) | 3));
+    fault.stepUntil((effect) => effect === acquiresRead(lock));
     const task = new Task(guest.ctx(0), kvmSetMemslot(guest.ctx(0), 0, 0, 0, 0, 0, 0));
     while (task.enabled && !task.done) task.step();
     expect(task.done).toBe(false);

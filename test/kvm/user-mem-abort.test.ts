@@ -10,7 +10,7 @@ import {
   VM_HUGEPAGE,
 } from '#src/machine/abi.js';
 import { Probe } from '#src/machine/context.js';
-import { reads } from '#src/machine/effects.js';
+import { EFFECT_ACQUIRE_READ, reads } from '#src/machine/effects.js';
 import {
   KVM_INVALID_PTE_LOCKED,
   S2_WRITE,
@@ -146,7 +146,7 @@ describe('a stage-2 fault', () => {
 const stopped = (guest: Guest): Task<number> => {
   guest.touch(2, true, 5);
   const task = new Task(guest.ctx(0), vcpuAccess(guest.ctx(0), 0, 0, 2, false, 0));
-  task.stepUntil((effect) => effect === ((vmWord(guest.m, 0, 0) << 4) | 3));
+  task.stepUntil((effect) => effect === ((vmWord(guest.m, 0, 0) << 4) | EFFECT_ACQUIRE_READ));
   return task;
 };
 
