@@ -13,6 +13,7 @@ import { listScenarios } from '../lab/scenario.js';
 import { MECHANISMS } from '../machine/abi.js';
 import { LATENCIES, STATS } from '../machine/stats.js';
 import { POLICIES } from '../policies/index.js';
+import { DEFAULT_HOST, DEFAULT_PORT } from './defaults.js';
 import type { HelloMessage } from './protocol.js';
 import { TOKEN_SHAPE } from './server/guard.js';
 import { Hub, type HubCounters, type HubOptions } from './server/hub.js';
@@ -44,9 +45,6 @@ export interface DashboardOptions {
   readonly memoryMs?: number;
   readonly hub?: HubOptions;
 }
-
-export const DEFAULT_PORT = 7007;
-export const DEFAULT_HOST = '127.0.0.1';
 
 export class Dashboard {
   readonly url: string;

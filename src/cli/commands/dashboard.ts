@@ -1,7 +1,8 @@
 /** `pinfall dashboard`: a run in a browser, turned while it runs. */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { DEFAULT_HOST, DEFAULT_PORT, Dashboard } from '../../dashboard/dashboard.js';
+import type { Dashboard, DashboardOptions } from '../../dashboard/dashboard.js';
+import { DEFAULT_HOST, DEFAULT_PORT } from '../../dashboard/defaults.js';
 import { InputError } from '../../lab/input-error.js';
 import { Simulation, type SimulationOptions } from '../../lab/simulation.js';
 import { duration, freshSeed, policy, seed, userPath, wholeNumber } from '../options.js';
@@ -74,6 +75,12 @@ export const serverFlags = (flags: ServerFlags) => ({
   version: version(),
 });
 
+/** Loads the server only when it is asked for: all other commands start without it. */
+export async function startDashboard(options: DashboardOptions): Promise<Dashboard> {
+  const { Dashboard } = await import('../../dashboard/dashboard.js');
+  return Dashboard.start(options);
+}
+
 /** Says where the page is: on standard error, since standard output may be a report. */
 export function announce({ url, exposed }: Dashboard): void {
   process.stderr.write(`pinfall: the dashboard is at ${url}\n`);
@@ -93,7 +100,7 @@ async function dashboard(scenario: string, flags: DashboardFlags): Promise<numbe
     ...(flags.cpus !== undefined && { cpus: flags.cpus }),
     ...(flags.recording !== undefined && { recording: userPath(flags.recording) }),
   };
-  const page = await Dashboard.start({
+  const page = await startDashboard({
     ...serverFlags(flags),
     choice: { scenario, policy: flags.policy, seed: flags.seed, workers: flags.workers },
     start: ({ scenario: name, policy: id, seed: chosen, workers }) =>

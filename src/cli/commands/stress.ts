@@ -1,9 +1,11 @@
 /** `pinfall stress`: the main job. A guest raced on real threads for a time, watched, torn down and reported. */
 import { Command } from 'commander';
 import { InputError, fileProblem } from '../../lab/input-error.js';
+import type { Dashboard } from '../../dashboard/dashboard.js';
 import { Simulation } from '../../lab/simulation.js';
 import { NdjsonFile } from '../../trace/ndjson.js';
 import { duration, freshSeed, policy, seed, userPath, wholeNumber } from '../options.js';
+import { type ServerFlags, announce, serverFlags, serverOptions, startDashboard } from './dashboard.js';
 import { EXIT_INTERNAL, EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
 import { renderStress } from '../render/stress.js';
@@ -12,7 +14,7 @@ import { number } from '../render/table.js';
 /** All actors meet this often, and the whole machine is audited. */
 const AUDIT_SECONDS = 5;
 
-export interface StressFlags {
+export interface StressFlags extends ServerFlags {
   policy?: string;
   workers?: number;
   cpus?: number;
@@ -20,12 +22,13 @@ export interface StressFlags {
   seed?: number;
   recording?: string;
   events?: string;
+  dashboard?: boolean;
   json?: boolean;
   report?: string;
 }
 
 export function stressCommand(): Command {
-  return new Command('stress')
+  const command = new Command('stress')
     .description('race a guest on real threads, check it, and say who unmapped what')
     .argument('[scenario]', 'a shipped scenario (see list) or a scenario file', 'redis-guest')
     .option('--policy <id>', 'what pins and notifiers mean (see list)', policy)
@@ -35,11 +38,12 @@ export function stressCommand(): Command {
     .option('--seed <n>', 'fixes workload and daemons, not the interleaving', seed)
     .option('--recording <dir>', 'a recorded guest to replay')
     .option('--events <file>', 'write every event, as NDJSON (a name that ends in .ndjson)')
+    .option('--dashboard', 'watch it in a browser')
     .option('--json', 'one report object on standard output')
-    .option('--report <file>', 'the report object to a file')
-    .action(async (scenario: string, flags: StressFlags) => {
-      process.exitCode = await stress(scenario, flags);
-    });
+    .option('--report <file>', 'the report object to a file');
+  return serverOptions(command).action(async (scenario: string, flags: StressFlags) => {
+    process.exitCode = await stress(scenario, flags);
+  });
 }
 
 async function stress(scenario: string, flags: StressFlags): Promise<number> {
@@ -51,7 +55,7 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
     scenario,
     base: userPath('.'),
     seed: flags.seed ?? freshSeed(),
-    events: flags.events === undefined ? 'recorder' : 'lossless',
+    events: flags.events === undefined ? (flags.dashboard === true ? 'lossy' : 'recorder') : 'lossless',
     auditSeconds: AUDIT_SECONDS,
     ...(flags.policy !== undefined && { policy: flags.policy }),
     ...(flags.workers !== undefined && { workers: flags.workers }),
@@ -60,6 +64,7 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
   });
   const events = flags.events === undefined ? null : await openEvents(userPath(flags.events), simulation);
   if (events !== null) simulation.merged$.subscribe((batch) => events.write(batch));
+  const page = flags.dashboard === true ? await openDashboard(scenario, flags, simulation) : null;
   const progress = new ProgressLine();
   const metrics = simulation.metrics$.subscribe((now) => {
     progress.show(
@@ -84,6 +89,7 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
   });
   metrics.unsubscribe();
   const report = await simulation.stop(interrupted);
+  await page?.close();
   progress.clear();
   events?.close();
   printReport(report, flags, renderStress);
@@ -98,5 +104,24 @@ async function openEvents(path: string, simulation: Simulation): Promise<NdjsonF
   } catch (error) {
     await simulation.stop(true);
     throw new InputError(`--events ${path}: cannot be written (${fileProblem(error)})`);
+  }
+}
+
+/** A page for a run that is under way; an address that cannot be had ends the run at once. */
+async function openDashboard(scenario: string, flags: StressFlags, simulation: Simulation): Promise<Dashboard> {
+  try {
+    const page = await startDashboard({
+      ...serverFlags(flags),
+      owner: 'stress',
+      choice: { scenario },
+      start: () => Promise.reject(new InputError('a stress run is started by its command')),
+      schedules: userPath('.'),
+    });
+    page.session.watch(simulation);
+    announce(page);
+    return page;
+  } catch (error) {
+    await simulation.stop(true);
+    throw error;
   }
 }

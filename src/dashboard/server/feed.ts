@@ -139,7 +139,7 @@ export class RunFeed {
     const rings = this.#simulation.ringFill?.();
     const message: MetricsMessage = {
       run: this.#run,
-      elapsed_s: report.duration_s,
+      elapsed_s: report.duration_s + report.teardown_s,
       ops: totals.slice(0, STATS.length),
       mechanisms: MECHANISMS.map((_, mechanism) => rowOf(totals, mechanism)),
       latencies: LATENCIES.map((_, index) => {
