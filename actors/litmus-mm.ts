@@ -108,7 +108,9 @@ function* pinRead(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   if (pfn < 0) return pfn;
   const word = pageWord(ctx.m, pfn, PAGE_CONTENT);
   if (--ctx.quantum < 0) yield reads(word);
-  return readOnce(ctx.words, word);
+  const content = readOnce(ctx.words, word);
+  ctx.probe.onPinRead(ctx, pfn, content);
+  return content;
 }
 
 function* pinWrite(ctx: Context, _task: LitmusTask, args: Args): Coroutine {

@@ -95,6 +95,8 @@ export class Probe {
   onWrite(_ctx: Context, _guest: boolean, _space: number, _page: number, _pfn: number, _content: number): void {}
   /** A write through a pin or by a device. */
   onDeviceWrite(_ctx: Context, _pfn: number, _content: number): void {}
+  /** A device, or a pipe, read `content` through a pin of `pfn`. */
+  onPinRead(_ctx: Context, _pfn: number, _content: number): void {}
   /** A page's content was copied from `from` to `to` (migration, COW, collapse). */
   onCopy(_ctx: Context, _from: number, _to: number): void {}
   /** A page became read-only for everybody (KSM), or stopped being so. */

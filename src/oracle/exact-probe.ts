@@ -6,6 +6,7 @@
 import type { Context } from '../machine/context.js';
 import { PMD_INVALID, isHuge, isPresent } from '../machine/entries.js';
 import type { Machine } from '../machine/layout.js';
+import { CowWatch } from './cow.js';
 import { MemcacheLedger } from './hyp-memcache.js';
 import { LedgerProbe } from './ledger-probe.js';
 import { Shadow } from './lost.js';
@@ -19,6 +20,7 @@ import { TlbWatch } from './tlb.js';
 
 export class ExactProbe extends LedgerProbe {
   readonly #refs: RefLedger;
+  readonly #cow: CowWatch;
   readonly #shadow: Shadow;
   readonly #stale: StaleWatch | null;
   readonly #tlbs: TlbWatch;
@@ -30,7 +32,8 @@ export class ExactProbe extends LedgerProbe {
     super(m, options, buffer);
     const { claims, actors } = options;
     this.#refs = new RefLedger(m, this.log);
-    this.#shadow = new Shadow(m, this.log, claims.stage2FollowsHost);
+    this.#cow = new CowWatch(m, this.log);
+    this.#shadow = new Shadow(m, this.log, claims.stage2FollowsHost, this.#cow);
     this.#stale = claims.stage2FollowsHost ? new StaleWatch(m, this.log) : null;
     this.#tlbs = new TlbWatch(m, this.log, actors, claims.el2);
     this.#ownership = claims.el2 ? new OwnershipWatch(m, this.log) : null;
@@ -42,6 +45,7 @@ export class ExactProbe extends LedgerProbe {
   override reset(): void {
     super.reset();
     this.#refs.reset();
+    this.#cow.reset();
     this.#shadow.reset();
     this.#stale?.reset();
     this.#tlbs.reset();
@@ -57,10 +61,12 @@ export class ExactProbe extends LedgerProbe {
 
   override onAlloc(_ctx: Context, pfn: number, order: number): void {
     this.#refs.allocated(pfn, order);
+    this.#cow.allocated(pfn, order);
     this.#places?.allocated(pfn, order);
   }
 
   override onPinned(ctx: Context, mm: number, vpn: number, pfn: number): void {
+    this.#cow.pinned(mm, pfn);
     if (this.#places === null || this.#places.isZapped(pfn)) super.onPinned(ctx, mm, vpn, pfn);
     else this.#places.pinned(ctx, this.log, this.ledger, mm, vpn, pfn);
   }
@@ -110,11 +116,13 @@ export class ExactProbe extends LedgerProbe {
 
   override onWrite(ctx: Context, guest: boolean, space: number, at: number, pfn: number, content: number): void {
     super.onWrite(ctx, guest, space, at, pfn, content);
+    this.#cow.wrote(guest, space, pfn);
     this.#shadow.wrote(guest, space, at, pfn, content);
   }
 
   override onDeviceWrite(ctx: Context, pfn: number, content: number): void {
     super.onDeviceWrite(ctx, pfn, content);
+    this.#cow.deviceWrote(pfn);
     this.#shadow.deviceWrote(pfn, content);
   }
 
@@ -133,8 +141,22 @@ export class ExactProbe extends LedgerProbe {
     this.#shadow.zapEnds(mm, start, end, zapped);
   }
 
+  override onUnpin(ctx: Context, pfn: number): void {
+    super.onUnpin(ctx, pfn);
+    this.#cow.unpinned(pfn, this.ledger.pins(pfn));
+  }
+
+  override onPinRead(ctx: Context, pfn: number, content: number): void {
+    this.#cow.pinRead(ctx, pfn, content);
+  }
+
+  override onCopy(_ctx: Context, from: number, to: number): void {
+    this.#cow.copied(from, to);
+  }
+
   override onForked(ctx: Context, parent: number, child: number): void {
     super.onForked(ctx, parent, child);
+    this.#cow.forked(child);
     this.#shadow.forked(child);
   }
 

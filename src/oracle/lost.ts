@@ -28,6 +28,7 @@ import {
 } from '../machine/layout.js';
 import { setAt, vpnOfGfn } from '../kvm/memslots.js';
 import { peek } from '#words';
+import { COW_ID, COW_VISIBLE, type CowWatch, isWrittenByAnother } from './cow.js';
 import { ANY, BASE, DEVICE, EMPTIED, type Ledger, WRITTEN, ZAPPED } from './ledger.js';
 import {
   entryAt,
@@ -174,7 +175,7 @@ export class LostAudit {
       if (gfn < 0) continue;
       for (const ledger of ledgers) allowed.gather(ledger, ledger.userPages + vm * m.vmPages + gfn);
     }
-    if (present) this.#judge(log, content, { mm, vpn, pfn: pfnOfEntry(m, entry, vpn) });
+    if (present) this.#judge(ledgers, log, content, { mm, vpn, pfn: pfnOfEntry(m, entry, vpn) });
     else if (entry === 0 && allowed.isOwed) {
       log.found(ID, 'written page is not mapped', { mm, vpn, expected: allowed.text, received: 'no entry' });
     }
@@ -188,16 +189,21 @@ export class LostAudit {
       if (present && pfnOfEntry(m, entry, vpn) === pfn) continue;
       // two pages: under pkvm-2022 each side goes on with its own, and which writes came before that is not known
       ambiguous = true;
-      if (this.#followed) this.#judge(log, page(m, pfn, PAGE_CONTENT), { mm, vpn, vm, gfn, pfn });
+      if (this.#followed) this.#judge(ledgers, log, page(m, pfn, PAGE_CONTENT), { mm, vpn, vm, gfn, pfn });
     }
     const flag = ambiguous || isHwpoisonEntry(entry) ? ANY : BASE;
     this.#restart(ledgers, mm, vpn, flag, content);
   }
 
-  #judge(log: ViolationLog, content: number, subject: ViolationSubject): void {
+  #judge(ledgers: readonly Ledger[], log: ViolationLog, content: number, subject: ViolationSubject): void {
     if (this.#allowed.holds(content)) return;
     const what = this.#allowed.emptied && !this.#allowed.written ? KEPT : LOST;
-    log.found(ID, what, { ...subject, expected: this.#allowed.text, received: text(content) });
+    const others = subject.mm !== undefined && isWrittenByAnother(this.#m, ledgers, subject.mm, content);
+    log.found(others ? COW_ID : ID, others ? COW_VISIBLE : what, {
+      ...subject,
+      expected: this.#allowed.text,
+      received: text(content),
+    });
   }
 
   #restart(ledgers: readonly Ledger[], mm: number, vpn: number, flag: number, content: number): void {
@@ -230,11 +236,13 @@ export class Shadow {
   readonly #writtenInZap: Uint8Array;
   /** Zeroes are expected because of a zap. */
   readonly #emptied: Uint8Array;
+  readonly #cow: CowWatch;
 
   /** @param followed whether guest and process see the same page (Claims.stage2FollowsHost) */
-  constructor(m: Machine, log: ViolationLog, followed: boolean) {
+  constructor(m: Machine, log: ViolationLog, followed: boolean, cow: CowWatch) {
     this.#m = m;
     this.#log = log;
+    this.#cow = cow;
     this.#followed = followed;
     this.#content = new Int32Array(m.mms * m.mmPages);
     this.#state = new Uint8Array(m.mms * m.mmPages);
@@ -278,7 +286,9 @@ export class Shadow {
     const expected = this.#content[userPage] as number;
     if (expected === content) return;
     const subject = guest ? { vm: space, gfn: at, pfn } : { mm: space, vpn: at, pfn };
-    this.#log.report(ctx, ID, this.#emptied[userPage] === 1 ? KEPT : LOST, {
+    const others = this.#cow.isOthers((userPage / this.#m.mmPages) | 0, pfn);
+    const what = this.#emptied[userPage] === 1 ? KEPT : LOST;
+    this.#log.report(ctx, others ? COW_ID : ID, others ? COW_VISIBLE : what, {
       ...subject,
       expected: text(expected),
       received: text(content),

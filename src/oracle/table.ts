@@ -60,6 +60,12 @@ export const INVARIANTS: readonly InvariantRow[] = [
     'local, ghost',
   ),
   row(
+    'I-COW',
+    "a write is not visible through another process's private mapping, nor through its pin for reading",
+    'at each read that starts after the write retired',
+    'ghost, audit',
+  ),
+  row(
     'I-LOST',
     'no retired write disappears, and nothing that was zapped comes back',
     "at the owner's next read, unless the page was zapped or written meanwhile",

@@ -5,6 +5,9 @@ import { z01NoRetry } from './z01-no-retry.js';
 import { z01 } from './z01-seq-after-unlock.js';
 import { z03 } from './z03-collapse-vs-gup-fast.js';
 import { z04 } from './z04-gup-fast-vs-collapse.js';
+import { z12 } from './z12-reuse-by-mapcount.js';
+import { z13 } from './z13-gup-fast-vs-fork.js';
+import { z14 } from './z14-fork-shares-pinned.js';
 import { z15 } from './z15-dontneed-vs-numa.js';
 import { z25 } from './z25-no-refcount.js';
 import { z26 } from './z26-memslot-swap.js';
@@ -23,6 +26,9 @@ export const BUGS: readonly Bug[] = [
   z01NoRetry,
   z03,
   z04,
+  z12,
+  z13,
+  z14,
   z15,
   z25,
   z26,

@@ -23,6 +23,9 @@ import { makeContext, makeMachine, runToEnd } from '../helpers/drive.js';
 
 type Changes = Partial<Omit<Kernel, 'rules'>> & { readonly rules?: Partial<KernelRules> };
 
+const line = ({ invariant, what, ...subject }: Violation): string =>
+  `${invariant} ${what} ${JSON.stringify({ ...subject, actors: undefined, held: undefined, time: undefined })}`;
+
 export class ForkLab {
   readonly m: Machine;
   readonly kernel: Kernel;
@@ -138,8 +141,6 @@ export class ForkLab {
 
   /** What the oracles have found, and what an audit of the machine at rest finds: a line each. */
   violations(): string[] {
-    const line = ({ invariant, what, ...subject }: Violation): string =>
-      `${invariant} ${what} ${JSON.stringify({ ...subject, actors: undefined, held: undefined, time: undefined })}`;
     return [...this.probe.violations, ...auditAll(this.m, this.#options, [], [this.probe])].map(line);
   }
 }

@@ -73,6 +73,7 @@ describe('the table of invariants', () => {
       'I-EXCL',
       'I-PIN',
       'I-PINNED-S2',
+      'I-COW',
       'I-LOST',
       'I-UAFNODE',
       'I-RO',
