@@ -134,9 +134,14 @@ export class OneThread {
     return first === undefined ? name : `${name} ${first.invariant}`;
   }
 
-  /** As {@link endText}; of a finished schedule, the program's final state. */
+  /** As {@link endText}; of a finished schedule, the program's final state, also when a question forbids it. */
   get outcome(): string {
-    return this.end === END_FINISHED ? this.program.observationName(this.program.observe()) : this.endText;
+    const finished = this.end === END_FINISHED || (this.end === END_VIOLATION && this.#onlyAnswers());
+    return finished ? this.program.observationName(this.program.observe()) : this.endText;
+  }
+
+  #onlyAnswers(): boolean {
+    return this.breaches.length > 0 && this.breaches.every(({ answer }) => answer === true);
   }
 
   /** Whether `actor` has returned. */

@@ -17,6 +17,8 @@ export interface Breach {
   readonly actor?: number | undefined;
   /** The step, where it is known. */
   readonly time?: number | undefined;
+  /** A question's about final states, not an oracle's: the outcome is the final state itself. */
+  readonly answer?: true;
 }
 
 /** Where a program announces a broken rule at once; the engine looks at the length after each step. */

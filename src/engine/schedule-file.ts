@@ -187,7 +187,7 @@ export function parseSchedule(text: string): Schedule {
   const strategy = header.text('strategy', /^[\w.+-]{1,100}$/, 'a strategy');
   const hash = header.text('hash', /^[0-9a-f]{8}$/, '8 hexadecimal digits');
   const stepsMax = header.number('steps_max', STEPS_LIMIT);
-  const end = header.text('end', /^[\x20-\x7e]{1,200}$/, 'how the schedule ends');
+  const end = header.text('end', /^[\x20-\x7e]{1,2000}$/, 'how the schedule ends');
   const steps = header.number('steps', stepsMax);
   const actors = header.text('actors', /^[!-~]+( [!-~]+)*$/, 'names with one space between them').split(' ');
   if (actors.length > 200)

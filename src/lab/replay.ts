@@ -136,7 +136,7 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
     violations,
     violation_count: violations.length,
     recorded_end: schedule.end,
-    reproduced: state === schedule.end && witness.steps === schedule.choices.length,
+    reproduced: (state === schedule.end || thread.endText === schedule.end) && witness.steps === schedule.choices.length,
     same_plan: subject.hash === schedule.hash,
     continued: row,
     clash,

@@ -139,7 +139,8 @@ export class RangeRunner {
       rechecked: count.rechecked,
       violations: count.violations,
       firstViolation: count.firstViolation,
-      outcomes: [...count.outcomes.values()],
+      // numbers are this program's: other threads may have seen the same states in another order
+      outcomes: [...count.outcomes.values()].map((outcome) => ({ ...outcome, key: outcome.state })),
       finds: [...count.finds.values()],
       members: [...count.members.values()],
       orders: this.#orders.table.toArray(),
@@ -177,7 +178,7 @@ export class RangeRunner {
   #countOutcome(end: number, number: number, variation: number): void {
     const { thread } = this;
     // a number for the usual case: no text is made for each schedule
-    const key = end === END_FINISHED ? thread.program.observe() : thread.endText;
+    const key = end === END_FINISHED ? thread.program.observe() : thread.outcome;
     const row = this.#count.outcomes.get(key);
     if (row !== undefined) {
       row.count++;

@@ -13,9 +13,10 @@ import { type LitmusState, startFrames } from './state.js';
 import { Tally } from './tally.js';
 
 /** What breaks when the condition of `question` comes to `holding`, or null. */
-function broken({ word, text }: Question, holding: boolean): Breach | null {
-  if (word === 'forbidden' && holding) return { invariant: 'forbidden', what: text };
-  return word === 'always' && !holding ? { invariant: 'always', what: text } : null;
+function broken({ word, text, during }: Question, holding: boolean): Breach | null {
+  const answer = during ? {} : ({ answer: true } as const);
+  if (word === 'forbidden' && holding) return { invariant: 'forbidden', what: text, ...answer };
+  return word === 'always' && !holding ? { invariant: 'always', what: text, ...answer } : null;
 }
 
 /**
