@@ -1,0 +1,122 @@
+/**
+ * `pinfall litmus FILE --threads`: the actors of a litmus test on real worker threads, many machines at once, thousands of times a
+ * second; and the histogram of how it ended.
+ */
+import { Piscina } from 'piscina';
+import { availableParallelism } from 'node:os';
+import type { Plan } from '../../../engine/plan.js';
+import { prepareMachine } from '../../../engine/setup.js';
+import { MACHINES_MAX } from './adapt.js';
+import { LitmusControl, STOP } from './control.js';
+import type { LitmusTally, LitmusTask } from './worker.js';
+
+export interface ThreadsOptions {
+  readonly plan: Plan;
+  /** A module with `createObserver` (worker.ts ObserverModule), and what it is given beside the plan. */
+  readonly observer: { readonly url: string; readonly data: unknown };
+  readonly iterations: number;
+  /** Ends earlier after so many seconds. */
+  readonly seconds?: number;
+  /** Worker threads, at most one per actor; default: one per actor as far as there are cores. */
+  readonly workers?: number;
+  /** Resolves when the run shall end early: Ctrl-C. */
+  readonly stop?: Promise<void>;
+}
+
+export interface ThreadsRow {
+  readonly state: string;
+  readonly count: number;
+  /** The first iteration that ended so. */
+  readonly first: number;
+}
+
+export interface ThreadsResult {
+  readonly iterations: number;
+  readonly elapsed_s: number;
+  readonly workers: number;
+  /** The share of iterations in which at least two actors were at work at one time: 0 to 1. */
+  readonly overlap: number;
+  /** The most common first. */
+  readonly outcomes: readonly ThreadsRow[];
+  /** By invariant. */
+  readonly violations: readonly { readonly count: number; readonly first: object }[];
+}
+
+/**
+ * Runs a litmus plan on real threads.
+ * @throws RangeError when its machine cannot be set up
+ */
+export async function litmusThreads(options: ThreadsOptions): Promise<ThreadsResult> {
+  const { plan } = options;
+  const machines = Array.from({ length: MACHINES_MAX }, () => prepareMachine(plan).buffer);
+  const workers = Math.min(options.workers ?? Math.max(2, availableParallelism()), plan.actors.length);
+  const clients = plan.actors.filter(({ tier }) => tier !== 'server').length;
+  const control = new SharedArrayBuffer(LitmusControl.bytes(machines.length));
+  const spins = workers <= availableParallelism();
+  const pool = new Piscina<LitmusTask, LitmusTally>({
+    filename: new URL('./worker.js', import.meta.url).href,
+    minThreads: workers,
+    maxThreads: workers,
+    idleTimeout: Infinity,
+    atomics: 'disabled',
+  });
+  const words = new Int32Array(control);
+  const halt = (): void => void Atomics.compareExchange(words, STOP, 0, 1);
+  const timer = options.seconds === undefined ? undefined : setTimeout(halt, options.seconds * 1000);
+  void options.stop?.then(halt);
+  const started = performance.now();
+  try {
+    const tasks = Array.from({ length: workers }, (_, worker): LitmusTask => ({
+      plan,
+      machines,
+      control,
+      worker,
+      workers,
+      actors: plan.actors.flatMap((_, actor) => (actor % workers === worker ? [actor] : [])),
+      clients,
+      iterations: options.iterations,
+      spins,
+      observer: options.observer,
+    }));
+    const tallies = await Promise.all(tasks.map((task) => pool.run(task)));
+    return merge(tallies, workers, (performance.now() - started) / 1000);
+  } finally {
+    clearTimeout(timer);
+    await pool.destroy();
+  }
+}
+
+function merge(tallies: readonly LitmusTally[], workers: number, elapsed_s: number): ThreadsResult {
+  const outcomes = new Map<string, { count: number; first: number }>();
+  const violations = new Map<string, { count: number; first: object }>();
+  let iterations = 0;
+  let overlapped = 0;
+  for (const tally of tallies) {
+    iterations += tally.iterations;
+    overlapped += tally.overlapped;
+    for (const { state, count, first } of tally.outcomes) {
+      const row = outcomes.get(state);
+      if (row === undefined) outcomes.set(state, { count, first });
+      else {
+        row.count += count;
+        row.first = Math.min(row.first, first);
+      }
+    }
+    for (const { count, first } of tally.violations) {
+      const { invariant } = first as { readonly invariant: string };
+      const row = violations.get(invariant);
+      if (row === undefined) violations.set(invariant, { count, first });
+      else row.count += count;
+    }
+  }
+  return {
+    iterations,
+    elapsed_s,
+    workers,
+    overlap: iterations === 0 ? 0 : overlapped / iterations,
+    outcomes: [...outcomes]
+      .map(([state, { count, first }]) => ({ state, count, first }))
+      .toSorted((x, y) => y.count - x.count || (x.state < y.state ? -1 : 1)),
+    violations: [...violations.values()].toSorted((x, y) => y.count - x.count),
+  };
+}

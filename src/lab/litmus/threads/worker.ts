@@ -1,0 +1,330 @@
+/**
+ * A worker of a litmus run on real threads. It hosts one actor (or some) of every machine of the batch:
+ *
+ *   put its share of the machines back -> barrier -> run its actors on all of them -> barrier -> look at its share's outcomes
+ *
+ * All workers walk the machines in the same circular order from a random start, a few apart, so that actors of one machine meet
+ * without anybody waiting for anybody. An actor that must wait is left behind and looked at again; nothing sleeps inside a round.
+ */
+import { ACTOR_KINDS } from '../../../../actors/index.js';
+import { FIRST_WAIT, IDLE_WORD, WAIT_LOCK, WAIT_WORD } from '../../../machine/effects.js';
+import { Context, type Coroutine, type Kernel, mixSeed } from '../../../machine/context.js';
+import { Machine } from '../../../machine/layout.js';
+import { conditionChanged } from '../../../machine/wait.js';
+import { NO_EVENTS } from '../../../events/ring.js';
+import { resolveKernel } from '../../../engine/kernel.js';
+import { MachineImage } from '../../../engine/machine-image.js';
+import { createProbe } from '../../../engine/oracles.js';
+import type { Plan } from '../../../engine/plan.js';
+import type { OracleProbe } from '../../../oracle/index.js';
+import { Adapter } from './adapt.js';
+import { BATCH, FIRST, LitmusControl, SPREAD, STOP } from './control.js';
+
+/** Judges the final state of a machine. */
+export interface Observer {
+  /** A small number for the state; called when the machine is at rest. */
+  observe(m: Machine): number;
+  name(observation: number): string;
+}
+
+export interface ObserverModule {
+  readonly createObserver: (plan: Plan, data: unknown) => Observer;
+}
+
+export interface LitmusTask {
+  readonly plan: Plan;
+  /** The machines, each set up; alike. */
+  readonly machines: readonly SharedArrayBuffer[];
+  readonly control: SharedArrayBuffer;
+  readonly worker: number;
+  readonly workers: number;
+  /** The plan's actors that this worker hosts. */
+  readonly actors: readonly number[];
+  /** How many of the plan's actors end by themselves. */
+  readonly clients: number;
+  readonly iterations: number;
+  readonly spins: boolean;
+  readonly observer: { readonly url: string; readonly data: unknown };
+}
+
+/** What a worker found in its share of the machines. */
+export interface LitmusTally {
+  readonly outcomes: readonly { readonly state: string; readonly count: number; readonly first: number }[];
+  readonly violations: readonly { readonly count: number; readonly first: object }[];
+  readonly iterations: number;
+  readonly overlapped: number;
+  readonly rounds: number;
+}
+
+/** Turns around actors that wait before a round is looked at as stuck; a real wait is over after some hundred. */
+const STUCK_TURNS = 2_000_000;
+const STUCK_NAPS = 20_000;
+const QUANTUM = 2 ** 30;
+/** Points that an actor passes before another one of the same machine and worker has its turn. */
+const SHARED_QUANTUM = 24;
+/** Fruitless turns before a worker without a core of its own lets others run, and for how long, milliseconds. */
+const PATIENCE_TURNS = 64;
+const NAP_MS = 0.02;
+
+/** One actor of one machine. */
+class Player {
+  readonly m: Machine;
+  readonly machine: number;
+  readonly probe: OracleProbe;
+  readonly #plan: Plan;
+  readonly #kernel: Kernel;
+  readonly #actor: number;
+  readonly #quantum: number;
+  #ctx: Context | null = null;
+  #coroutine: Coroutine<void> | null = null;
+  #kind = 0;
+  #word = 0;
+
+  constructor(
+    plan: Plan,
+    kernel: Kernel,
+    m: Machine,
+    machine: number,
+    actor: number,
+    probe: OracleProbe,
+    quantum: number,
+  ) {
+    this.#quantum = quantum;
+    this.#plan = plan;
+    this.#kernel = kernel;
+    this.m = m;
+    this.machine = machine;
+    this.#actor = actor;
+    this.probe = probe;
+  }
+
+  start(): void {
+    const { m, probe } = this;
+    const plan = this.#plan;
+    const spec = plan.actors[this.#actor] as Plan['actors'][number];
+    const seed = mixSeed(plan.seed, this.machine);
+    const ctx = new Context(m, this.#kernel, probe, NO_EVENTS, this.#actor, spec.node, seed, undefined, this.#ctx);
+    this.#ctx = ctx;
+    this.#coroutine = (ACTOR_KINDS[spec.kind] as (typeof ACTOR_KINDS)[string])(ctx, spec, plan);
+    this.#kind = 0;
+  }
+
+  /** Goes on as far as it can. True: it has ended. */
+  run(): boolean {
+    const ctx = this.#ctx as Context;
+    const coroutine = this.#coroutine as Coroutine<void>;
+    for (;;) {
+      ctx.quantum = this.#quantum;
+      const step = coroutine.next();
+      if (step.done === true) return true;
+      const kind = step.value & 15;
+      this.#kind = kind;
+      if (kind < FIRST_WAIT) {
+        // its turn is over, or a retry may be made at once
+        if (ctx.quantum < 0 && this.#quantum !== QUANTUM) return false;
+        continue;
+      }
+      this.#word = step.value >>> 4;
+      if (!this.canGo()) return false;
+    }
+  }
+
+  /** Whether what it waits for has come about. */
+  canGo(): boolean {
+    const kind = this.#kind;
+    if (kind !== WAIT_LOCK && kind !== WAIT_WORD && kind !== IDLE_WORD) return true;
+    const ctx = this.#ctx as Context;
+    return (kind === IDLE_WORD && ctx.finish) || conditionChanged(ctx.words, kind, this.#word, ctx.waitValue);
+  }
+
+  /** A server whose clients have ended returns at its next idle point. */
+  finish(): void {
+    (this.#ctx as Context).finish = true;
+  }
+}
+
+/** The worker's task: returns when the run is over. */
+export default async function litmusWorker(task: LitmusTask): Promise<LitmusTally> {
+  const { createObserver } = (await import(task.observer.url)) as ObserverModule;
+  return new LitmusWorker(task, createObserver(task.plan, task.observer.data)).run();
+}
+
+class LitmusWorker {
+  readonly #task: LitmusTask;
+  readonly #observer: Observer;
+  readonly #control: LitmusControl;
+  readonly #machines: readonly Machine[];
+  readonly #images: readonly MachineImage[];
+  /** By machine, then by actor of this worker. */
+  readonly #players: readonly (readonly Player[])[];
+  readonly #isServer: readonly boolean[];
+  readonly #adapter: Adapter | null;
+  readonly #outcomes = new Map<number, { count: number; first: number }>();
+  readonly #violations = new Map<string, { count: number; first: object }>();
+  #stuck = 0;
+  #overlapped = 0;
+  #iterations = 0;
+  #rounds = 0;
+  #seed: number;
+
+  constructor(task: LitmusTask, observer: Observer) {
+    const { plan, machines, actors, workers, worker } = task;
+    this.#task = task;
+    this.#observer = observer;
+    this.#control = new LitmusControl(task.control, workers, task.spins);
+    this.#machines = machines.map((buffer) => new Machine(plan.machine, buffer));
+    this.#images = this.#machines.map((m) => new MachineImage(m));
+    const kernel = resolveKernel(plan.kernel);
+    this.#players = this.#machines.map((m, machine) => {
+      const probe = createProbe(m, { ...plan, oracles: 'local' }, 'threads', null);
+      const quantum = actors.length > 1 ? SHARED_QUANTUM : QUANTUM;
+      return actors.map((actor) => new Player(plan, kernel, m, machine, actor, probe, quantum));
+    });
+    this.#isServer = actors.map((actor) => plan.actors[actor]?.tier === 'server');
+    this.#adapter = worker === 0 ? new Adapter(machines.length) : null;
+    this.#seed = plan.seed | 1;
+  }
+
+  run(): LitmusTally {
+    const { worker, workers, iterations } = this.#task;
+    const control = this.#control;
+    const { words } = control;
+    if (this.#adapter !== null) this.#settle(this.#adapter);
+    // everybody has taken its images of the machines as they were set up
+    control.barrier();
+    for (let total = 0; ;) {
+      const batch = words[BATCH] as number;
+      for (let i = worker; i < batch; i += workers) {
+        (this.#images[i] as MachineImage).restore((this.#machines[i] as Machine).words);
+        control.resetMachine(i);
+      }
+      control.barrier();
+      this.#play(batch, ((words[FIRST] as number) + worker * (words[SPREAD] as number)) % batch);
+      control.barrier();
+      const overlapped = this.#look(batch, total);
+      total += batch;
+      this.#rounds++;
+      if (this.#adapter !== null) {
+        this.#adapter.round(overlapped * workers, performance.now());
+        this.#settle(this.#adapter);
+        if (total >= iterations || Atomics.load(words, STOP) === 1) Atomics.store(words, STOP, 2);
+      }
+      control.barrier();
+      if (Atomics.load(words, STOP) === 2) return this.#tally();
+    }
+  }
+
+  /** The next round's setting, written by one worker while the others wait for the barrier. */
+  #settle(adapter: Adapter): void {
+    const { words } = this.#control;
+    const { batch, spread } = adapter.setting;
+    this.#seed ^= this.#seed << 13;
+    this.#seed ^= this.#seed >>> 17;
+    this.#seed ^= this.#seed << 5;
+    words[BATCH] = batch;
+    words[SPREAD] = spread;
+    words[FIRST] = (this.#seed >>> 0) % batch;
+  }
+
+  /** Runs this worker's actors on all machines of the round. */
+  #play(batch: number, from: number): void {
+    const control = this.#control;
+    const { spins } = this.#task;
+    const isServer = this.#isServer;
+    const behind: Player[] = [];
+    const servers: boolean[] = [];
+    for (let i = 0; i < batch; i++) {
+      const machine = (from + i) % batch;
+      const players = this.#players[machine] as readonly Player[];
+      for (let n = 0; n < players.length; n++) {
+        const player = players[n] as Player;
+        const server = isServer[n] === true;
+        player.start();
+        if (!server) control.begin(machine);
+        if (player.run()) {
+          if (!server) control.end(machine);
+        } else {
+          behind.push(player);
+          servers.push(server);
+        }
+      }
+      if (behind.length > 0) this.#turn(behind, servers);
+    }
+    for (let turns = 0; behind.length > 0; turns++) {
+      if (this.#turn(behind, servers)) turns = 0;
+      else if (turns > (spins ? STUCK_TURNS : STUCK_NAPS)) for (const { machine } of behind) control.giveUp(machine);
+      else if (!spins && turns > PATIENCE_TURNS) Atomics.wait(control.words, STOP, 0, NAP_MS);
+    }
+  }
+
+  /** Looks at those left behind. True: somebody has moved. */
+  #turn(behind: Player[], servers: boolean[]): boolean {
+    const control = this.#control;
+    const { clients } = this.#task;
+    let moved = false;
+    for (let i = behind.length - 1; i >= 0; i--) {
+      const player = behind[i] as Player;
+      const { machine } = player;
+      if (servers[i] === true && control.ended(machine) === clients) player.finish();
+      let gone = control.isStuck(machine);
+      if (!gone) {
+        if (!player.canGo()) continue;
+        moved = true;
+        gone = player.run();
+        if (gone && servers[i] !== true) control.end(machine);
+      }
+      if (!gone) continue;
+      behind.splice(i, 1);
+      servers.splice(i, 1);
+    }
+    return moved;
+  }
+
+  /** The outcomes of this worker's share. Returns how many of them had overlapping actors. */
+  #look(batch: number, total: number): number {
+    const { worker, workers } = this.#task;
+    const control = this.#control;
+    let overlapped = 0;
+    for (let machine = worker; machine < batch; machine += workers) {
+      this.#iterations++;
+      if (control.overlapped(machine)) overlapped++;
+      if (control.isStuck(machine)) this.#stuck++;
+      else this.#count(this.#observer.observe(this.#machines[machine] as Machine), total + machine);
+    }
+    for (let machine = 0; machine < batch; machine++) {
+      const [player] = this.#players[machine] as readonly Player[];
+      const probe = player?.probe;
+      if (probe === undefined || probe.violations.length === 0) continue;
+      for (const violation of probe.violations) {
+        const row = this.#violations.get(violation.invariant);
+        if (row === undefined) this.#violations.set(violation.invariant, { count: 1, first: { ...violation } });
+        else row.count++;
+      }
+      probe.reset();
+    }
+    this.#overlapped += overlapped;
+    return overlapped;
+  }
+
+  #count(observation: number, iteration: number): void {
+    const row = this.#outcomes.get(observation);
+    if (row === undefined) this.#outcomes.set(observation, { count: 1, first: iteration });
+    else row.count++;
+  }
+
+  #tally(): LitmusTally {
+    const outcomes = [...this.#outcomes].map(([observation, { count, first }]) => ({
+      state: this.#observer.name(observation),
+      count,
+      first,
+    }));
+    if (this.#stuck > 0) outcomes.push({ state: 'deadlock', count: this.#stuck, first: 0 });
+    return {
+      outcomes,
+      violations: [...this.#violations.values()],
+      iterations: this.#iterations,
+      overlapped: this.#overlapped,
+      rounds: this.#rounds,
+    };
+  }
+}
