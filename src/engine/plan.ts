@@ -31,6 +31,8 @@ export interface MemslotSpec {
   readonly pages: number;
   readonly vpn: number;
   readonly flags: number;
+  /** Its number; absent: its place in the list. */
+  readonly id?: number;
 }
 
 export interface VmSpec {
@@ -39,6 +41,8 @@ export interface VmSpec {
   /** A protected pKVM guest (pages donated); only policies with an EL2 honour it. */
   readonly protected: boolean;
   readonly slots: readonly MemslotSpec[];
+  /** Only declared: an operation of a litmus test creates it, and sets its slots. */
+  readonly unborn?: boolean;
   /** Guest pages that policy pinned-notifiers keeps pinned: first gfn and how many (a profiling buffer). */
   readonly pinRange?: readonly [number, number];
 }

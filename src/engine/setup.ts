@@ -15,10 +15,13 @@ import {
   PAGE_FLAGS,
   STATS_WORDS,
   THP_ENABLED,
+  VM_MM,
+  VM_PROTECTED,
   globalWord,
   mmWord,
   pageWord,
   statsBase,
+  vmWord,
 } from '../machine/layout.js';
 import { NO_EVENTS } from '../events/ring.js';
 import { assignEl2 } from '../kvm/call-hyp.js';
@@ -63,9 +66,16 @@ export function prepareWithNotes(plan: Plan): { readonly machine: Machine; reado
   }
   plan.vms.forEach((spec, vm) => {
     const isProtected = spec.protected && ctx.kernel.rules.protectedKvm;
+    if (spec.unborn === true) {
+      // what create_vm finds (actors/litmus-kvm.ts)
+      m.words[vmWord(m, vm, VM_MM)] = spec.mm;
+      m.words[vmWord(m, vm, VM_PROTECTED)] = isProtected ? 1 : 0;
+      return;
+    }
     expectOk(`VM ${vm}`, toItsEnd(ctx, kvmCreateVm(ctx, vm, spec.mm, isProtected)));
     if (spec.pinRange !== undefined) kvmSetPinRange(m, vm, ...spec.pinRange);
-    spec.slots.forEach(({ baseGfn, pages, vpn, flags }, slot) => {
+    spec.slots.forEach(({ baseGfn, pages, vpn, flags, id }, place) => {
+      const slot = id ?? place;
       expectOk(`slot ${slot} of VM ${vm}`, toItsEnd(ctx, kvmSetMemslot(ctx, vm, slot, baseGfn, pages, vpn, flags)));
     });
   });

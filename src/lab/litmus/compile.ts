@@ -195,9 +195,10 @@ function planOf(
       mm: vm.process.mm,
       vcpus: vm.vcpus,
       protected: vm.protected,
+      unborn: vm.unborn,
       slots: vm.slots
         .filter(({ unset }) => !unset)
-        .map(({ gfn, pages, vpn, flags }) => ({ baseGfn: gfn, pages, vpn, flags })),
+        .map(({ id, gfn, pages, vpn, flags }) => ({ id, baseGfn: gfn, pages, vpn, flags })),
     })),
     memlockPages: processes.length === 0 ? [-1] : processes.map(({ memlock }) => memlock),
     driverSubscriber: false,
