@@ -17,7 +17,8 @@
  *     0*6 1*3 0*12
  *
  * The last part lists actors by number, each with the steps it runs in a row. `hash` is that of what the scenario came to
- * (its plan): when it differs, the schedule may still fit, or stop fitting at some step.
+ * (its plan): when it differs, the schedule may still fit, or stop fitting at some step. Of a litmus test the file itself follows,
+ * behind a line `litmus:`.
  */
 import type { Program } from './program.js';
 
@@ -40,6 +41,8 @@ export interface Schedule {
   readonly actors: readonly string[];
   /** An actor's number for each step. */
   readonly choices: Uint8Array;
+  /** The text of the litmus file. */
+  readonly litmus?: string | undefined;
 }
 
 /** A schedule file that cannot be read: where, and what was expected. */
@@ -55,6 +58,7 @@ export class ScheduleSyntaxError extends Error {
 
 const STEPS_LIMIT = 100_000_000;
 const LINE_WIDTH = 100;
+const LITMUS_LINE = 'litmus:';
 
 /** FNV-1a over UTF-16 units, 32 bits, as 8 hexadecimal digits. */
 export function hashText(text: string): string {
@@ -130,6 +134,8 @@ export function formatSchedule(schedule: Schedule): string {
     }
   }
   if (line !== '') lines.push(line);
+  const { litmus } = schedule;
+  if (litmus !== undefined) lines.push('', LITMUS_LINE, litmus.replace(/\r?\n$/, ''));
   return `${lines.join('\n')}\n`;
 }
 
@@ -181,7 +187,7 @@ export function parseSchedule(text: string): Schedule {
   const header = new Header(lines);
   header.at = 1;
   const scenario = header.text('scenario', /^[^\p{Cc}]{1,4096}$/u, 'a name or a path');
-  const policy = header.text('policy', /^[\w.-]{1,100}$/, 'a policy');
+  const policy = header.text('policy', /^[\w.@-]{1,100}$/, 'a policy');
   const seed = header.number('seed', 0xffffffff);
   const variation = header.number('variation', 0xffffffff);
   const strategy = header.text('strategy', /^[\w.+-]{1,100}$/, 'a strategy');
@@ -195,7 +201,8 @@ export function parseSchedule(text: string): Schedule {
 
   const choices = new Uint8Array(steps);
   let at = 0;
-  for (let i = header.at; i < lines.length; i++) {
+  const litmusAt = lines.indexOf(LITMUS_LINE, header.at);
+  for (let i = header.at, end = litmusAt < 0 ? lines.length : litmusAt; i < end; i++) {
     for (const word of (lines[i] as string).split(' ')) {
       if (word === '') continue;
       const match = /^(\d{1,3})(?:\*([1-9]\d{0,8}))?$/.exec(word);
@@ -213,5 +220,6 @@ export function parseSchedule(text: string): Schedule {
     }
   }
   if (at < steps) throw new ScheduleSyntaxError(lines.length, `expected ${steps} steps, got ${at}`);
-  return { scenario, policy, seed, variation, strategy, hash, stepsMax, end, actors, choices };
+  const litmus = litmusAt < 0 ? {} : { litmus: lines.slice(litmusAt + 1).join('\n') };
+  return { scenario, policy, seed, variation, strategy, hash, stepsMax, end, actors, choices, ...litmus };
 }

@@ -6,7 +6,7 @@ import { PROGRAMS, programKind } from '../engine/programs/index.js';
 import { hashText } from '../engine/schedule-file.js';
 import { POLICIES } from '../policies/index.js';
 import { InputError } from './input-error.js';
-import { type LitmusSource, litmusSubject } from './litmus/subject.js';
+import { type LitmusSource, isLitmus, litmusSubject, readLitmus } from './litmus/subject.js';
 import { loadScenario } from './scenario.js';
 import { makePlan } from './scenario-plan.js';
 
@@ -20,6 +20,8 @@ export interface Subject {
   /** Whether there are workloads to vary from schedule to schedule. */
   readonly varies: boolean;
   create(): Program;
+  /** Of a litmus test: its file's text, which schedule files hold. */
+  readonly litmus?: string;
   /** The same subject as plain data, for {@link subjectFrom} on another thread; null where it has none. */
   readonly description: SubjectDescription | null;
 }
@@ -39,6 +41,8 @@ export interface SubjectOptions {
   readonly seed: number;
   /** What relative paths are relative to. */
   readonly base?: string | undefined;
+  /** The text of the litmus file that `scenario` names, where it is known already. */
+  readonly litmus?: string | undefined;
 }
 
 /** A small scenario that every policy can run. */
@@ -106,7 +110,12 @@ export function subjectOf({
   policy,
   seed,
   base = process.cwd(),
+  litmus,
 }: SubjectOptions): Subject {
+  if (litmus !== undefined || isLitmus(scenario)) {
+    const text = litmus ?? readLitmus(scenario, base);
+    return litmusSubject({ path: scenario, text, options: { seed, kernel: policy } });
+  }
   if (policy !== undefined && !POLICIES.some(({ id }) => id === policy)) {
     throw new InputError(`no policy ${policy}; expected one of ${POLICIES.map(({ id }) => id).join(', ')}`);
   }

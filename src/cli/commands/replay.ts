@@ -39,6 +39,7 @@ async function run(file: string, flags: ReplayFlags): Promise<number> {
     policy: schedule.policy,
     seed: schedule.seed,
     base: userPath('.'),
+    litmus: schedule.litmus,
   });
   if (flags.step === true) {
     await walk(new Stepper(schedule, subject));

@@ -40,6 +40,8 @@ const DEFAULT_VERSION = 'v6.18';
 export interface LitmusOverrides {
   readonly policy?: string | undefined;
   readonly bug?: string | undefined;
+  /** The kernel's whole id, with its release: `classic@v5.17`. */
+  readonly kernel?: string | undefined;
 }
 
 export function checkHeader(scope: Scope, { headers }: LitmusFile, overrides: LitmusOverrides): HeaderModel {
@@ -140,6 +142,7 @@ function kernelOf(
   } else if (overrides.bug === undefined && overrides.policy === undefined) {
     id = bug?.text ?? policy?.text ?? DEFAULT_POLICY;
   }
+  if (overrides.kernel !== undefined) return overrides.kernel;
   if (version === undefined || version.text === DEFAULT_VERSION) return id;
   if (parseKernelVersion(version.text) !== null) return `${id}@${version.text}`;
   scope.mistake(version.at, `expected a kernel version such as v5.17, got '${version.text}'`);

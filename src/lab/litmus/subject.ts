@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { resolveKernel } from '../../engine/kernel.js';
 import { hashText } from '../../engine/schedule-file.js';
 import { InputError, fileProblem } from '../input-error.js';
 import type { Subject } from '../subject.js';
@@ -10,6 +11,9 @@ import { LITMUS_CHARS_MAX, type Mistake } from './parse.js';
 import { LitmusProgram } from './program.js';
 
 export const LITMUS_SUFFIX = '.litmus';
+
+/** Whether a scenario's name is that of a litmus file. */
+export const isLitmus = (name: string): boolean => name.endsWith(LITMUS_SUFFIX);
 
 /** What a litmus test's subject is made from; plain data. */
 export interface LitmusSource {
@@ -69,11 +73,21 @@ export function checkedLitmus(text: string, options: CompileOptions = {}): Compi
   }
 }
 
+function isKernel(id: string): boolean {
+  try {
+    return resolveKernel(id) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * The test of a litmus file.
  * @throws LitmusError with all its mistakes
  */
 export function litmusTest({ path, text, options }: LitmusSource): LitmusTest {
+  const wanted = options.kernel ?? options.bug ?? options.policy;
+  if (wanted !== undefined && !isKernel(wanted)) throw new InputError(`no policy or bug '${wanted}'`);
   const { test, mistakes } = checkedLitmus(text, options);
   if (test === null) throw new LitmusError(path, mistakes);
   return test;
