@@ -87,6 +87,7 @@ class Campaign {
       spec: this.#spec,
       executor: this.#executor,
       keeps: strategy.keeps === undefined ? null : (schedule) => strategy.keeps?.(schedule) === true,
+      state: strategy.save?.(),
       schedules: options.schedules,
       stop: () => (options.stop?.() === true ? 'interrupted' : this.#elapsed() >= seconds ? 'duration' : ''),
       onProgress: () => options.onProgress?.(this.#progress()),
@@ -247,6 +248,7 @@ class Campaign {
       end,
       actors: this.#runner.thread.program.actors,
       choices,
+      litmus: subject.litmus,
     };
     return formatSchedule(schedule);
   }

@@ -2,7 +2,7 @@
  * One schedule, told: run again by its choices, with its events, as a diagram and as event lines. For programs that write
  * events (the simulated kernel) these are their events, for others their steps.
  */
-import { EventLog } from '../events/record.js';
+import { EventLog, recordTime } from '../events/record.js';
 import { END_DEADLOCK, END_EXCEPTION, END_MISMATCH, type OneThread } from '../engine/one-thread.js';
 import type { Breach, Program } from '../engine/program.js';
 import { effectText } from '../engine/recheck.js';
@@ -48,7 +48,12 @@ export function tell(
   program.recordEvents(null);
 
   const breach = breachOf(thread, script);
-  const details = end === END_DEADLOCK ? program.explain(thread.waiting()) : [];
+  const details = end === END_DEADLOCK ? program.explain(thread.waiting()) : thread.livelock;
+  // what the fair phase after the step limit wrote only goes round
+  while (details === thread.livelock && details.length > 0 && log.count > 0) {
+    if (recordTime(log.records, log.count - 1) <= thread.steps) break;
+    log.count--;
+  }
   const common = { end, steps: thread.steps, breach, details };
   if (!hasEvents) {
     const verdict = breach === null ? '' : `${breach.invariant}: ${breach.what}`;

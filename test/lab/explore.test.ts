@@ -2,15 +2,15 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import type { Coroutine } from '#src/machine/context.js';
-import { acquires, reads, writes } from '#src/machine/effects.js';
+import { LOCAL, acquires, reads, writes } from '#src/machine/effects.js';
 import type { Program } from '#src/engine/program.js';
 import { programKind } from '#src/engine/programs/index.js';
 import { type TinyState, lock, waitsFor } from '#src/engine/programs/tiny-lock.js';
 import { toRuns } from '#src/engine/schedule-file.js';
-import { explore } from '#src/lab/explore.js';
+import { type ExploreProgress, explore } from '#src/lab/explore.js';
 import { InputError } from '#src/lab/input-error.js';
 import { readSchedule, replay } from '#src/lab/replay.js';
-import { type Subject, programSubject, subjectOf } from '#src/lab/subject.js';
+import { type Subject, moduleSubject, programSubject, subjectOf } from '#src/lab/subject.js';
 import { small } from '../engine/one-thread-programs.js';
 
 function model(name: string, seed = 1): Subject {
@@ -61,6 +61,42 @@ async function recorded(): Promise<string> {
 }
 
 const withoutTime = (report: object): object => ({ ...report, elapsed_s: 0 });
+
+/** The first waits for the second to have looked, and the second for the first: both by asking again and again. */
+const retries = (): Program =>
+  small('retries', {
+    words: ['', 'left', 'right'],
+    actors: {
+      *left(s): Coroutine<void> {
+        do {
+          yield LOCAL;
+          yield reads(2);
+        } while (s.words[2] === 0);
+        yield writes(1);
+        s.words[1] = 1;
+      },
+      *right(s): Coroutine<void> {
+        do yield reads(1);
+        while (s.words[1] === 0);
+        yield writes(2);
+        s.words[2] = 1;
+      },
+    },
+  });
+
+/** Looks three times whether the other has been there; ends in any case, after many steps. */
+const slow = (): Program =>
+  small('slow', {
+    actors: {
+      *slow(s): Coroutine<void> {
+        for (let i = 0; i < 3 || s.words[1] === 0; i++) yield reads(1);
+      },
+      *other(s): Coroutine<void> {
+        yield writes(1);
+        s.words[1] = 1;
+      },
+    },
+  });
 
 describe('explore', () => {
   test('reports what a correct program does, with the outcomes and their schedules', async () => {
@@ -170,10 +206,42 @@ describe('explore', () => {
     expect(thrown.report.ok).toBe(false);
   });
 
-  test('a step limit is an outcome, not a violation', async () => {
+  test('a step limit is an outcome, not a violation; a fair schedule goes on from there', async () => {
     const { report } = await explore({ subject: model(FIXED), strategy: 'random', schedules: 10, stepsMax: 5 });
-    expect(report).toMatchObject({ ok: true, outcomes: [{ state: 'step-limit', count: 10 }] });
-    expect(report.guarantee).toBe('10 of 10 schedules were cut off after 5 steps, before their final audit');
+    expect(report).toMatchObject({
+      ok: true,
+      outcomes: [{ state: 'step-limit, then drained', count: 10, verdict: 'cut', first: 0 }],
+    });
+    expect(report.guarantee).toBe('10 of 10 schedules were cut off after 5 steps; a fair one then finished');
+  });
+
+  test('two that retry for ever are a livelock, whose circle is told and whose schedule is replayed', async () => {
+    const subject = programSubject('retries', 'classic', 1, retries);
+    const { report } = await explore({ subject, schedules: 50, stepsMax: 200 });
+    const [violation] = report.violations;
+    expect(violation).toMatchObject({
+      invariant: 'I-LIVE',
+      what: 'livelock: left, right go round for ever, though all run in turn',
+    });
+    expect(violation?.['details']).toEqual([
+      'left, again and again:',
+      expect.stringMatching(/^ {2}(local|read right)$/),
+      expect.stringMatching(/^ {2}(local|read right)$/),
+      'right, again and again:',
+      '  read left',
+      'after a turn all words are as before',
+    ]);
+    const schedule = readSchedule(violation?.schedule ?? '', 'f.schedule');
+    expect(schedule.choices).toHaveLength(0);
+    const again = replay(schedule, subject, 'f.schedule');
+    expect(again.report).toMatchObject({ reproduced: true, recorded_end: 'violation I-LIVE', ok: false });
+  });
+
+  test('a slow one is none', async () => {
+    const subject = programSubject('slow', 'classic', 1, slow);
+    const { report } = await explore({ subject, strategy: 'random', schedules: 50, stepsMax: 2 });
+    expect(report.ok).toBe(true);
+    expect(report.outcomes.map(({ state }) => state)).toEqual(['step-limit, then drained']);
   });
 
   test('a program that its choices do not decide is an error', async () => {
@@ -212,7 +280,12 @@ describe('explore', () => {
   });
 
   test.each([
-    [{ strategy: 'luck' }, "--strategy: no 'luck'; expected one of random, pct"],
+    [{ strategy: 'luck' }, "--strategy: no 'luck'; expected one of portfolio, random, pct, pos, surw, dfs"],
+    [{ workers: 0 }, '--workers: expected a whole number from 1 to 256, got 0'],
+    [
+      { workers: 2, subject: programSubject('abba', 'classic', 1, abba) },
+      '--workers: abba is a program of this thread',
+    ],
     [{ schedules: 0 }, '--schedules: expected a whole number from 1'],
     [{ schedules: 1e99 }, '--schedules: expected a whole number from 1'],
     [{ depth: 0 }, '--depth: expected a whole number from 1 to 100, got 0'],
@@ -221,6 +294,123 @@ describe('explore', () => {
     const options = { subject: model(FIXED), strategy: 'random', schedules: 10, ...wrong };
     await expect(explore(options)).rejects.toThrow(InputError);
     await expect(explore(options)).rejects.toThrow(message);
+  });
+});
+
+describe('what was seen', () => {
+  test('outcomes have a verdict and the number of their first schedule', async () => {
+    const { report } = await explore({ subject: model(BUGGY), strategy: 'random', schedules: 2000, keepGoing: true });
+    for (const { state, verdict, first, schedule } of report.outcomes) {
+      expect(verdict).toBe(state.startsWith('violation') ? 'forbidden' : 'allowed');
+      expect(first).toBeLessThan(2000);
+      expect(schedule).toMatch(/^pinfall\.schedule\/1/);
+    }
+    const [violation] = report.violations;
+    const row = report.outcomes.find(({ verdict }) => verdict === 'forbidden');
+    expect(violation?.['found_in_schedule']).toBe(row?.first);
+    expect(violation?.['found_by']).toBe('random');
+  });
+
+  test('the portfolio says who did what, and who found it', async () => {
+    const { report } = await explore({ subject: model(BUGGY), schedules: 1600, keepGoing: true });
+    expect(report.strategy).toBe('portfolio');
+    expect(report.depth).toBe(3);
+    expect(report.members.map(({ name }) => name).toSorted()).toEqual([
+      'dfs',
+      'pct-2',
+      'pct-3',
+      'pos',
+      'random',
+      'surw',
+    ]);
+    expect(report.members.reduce((sum, { violations }) => sum + violations, 0)).toBe(report.violation_count);
+    const by = report.violations[0]?.['found_by'];
+    expect(report.members.find(({ name }) => name === by)?.violations).toBeGreaterThan(0);
+    expect(report.violations[0]?.schedule).toContain(`\nstrategy: ${String(by)}\n`);
+  });
+
+  test('coverage: pairs by the orders seen, and behaviours as they came up', async () => {
+    const { report } = await explore({ subject: model(FIXED), schedules: 20_000 });
+    const { pairs_both_orders: both, pairs_one_order: one, behaviours, curve } = report.coverage;
+    // by hand: mmu_lock, PTL (3 pairs of actors), seq, stage2, active, pte, ...: most can come either way round
+    expect(both).toBeGreaterThanOrEqual(7);
+    expect(behaviours).toBe(2 * both + one + report.outcomes.length);
+    expect(curve.map(({ schedules }) => schedules)).toEqual([1, 10, 100, 1000, 10_000, 20_000]);
+    expect(curve.at(-1)?.behaviours).toBe(behaviours);
+    expect(report.coverage.new_per_thousand).toBeLessThan(1);
+  });
+
+  test('progress says what is left', async () => {
+    const told: ExploreProgress[] = [];
+    const { report } = await explore({
+      subject: model(FIXED),
+      schedules: 1e9,
+      seconds: 0.3,
+      onProgress: (progress) => void told.push(progress),
+    });
+    expect(report.end).toEqual({ kind: 'duration' });
+    expect(report.ok).toBe(true);
+    expect(told.length).toBeGreaterThan(0);
+    for (const { leftSeconds, leftSchedules, schedules, schedulesMax } of told) {
+      expect(leftSeconds).toBeGreaterThanOrEqual(0);
+      expect(leftSeconds).toBeLessThanOrEqual(0.3);
+      expect(leftSchedules).toBeLessThanOrEqual(schedulesMax - schedules);
+    }
+  });
+
+  test('a program that is tried out is proved', async () => {
+    const { report } = await explore({
+      subject: programSubject('abba', 'classic', 1, abba),
+      strategy: 'dfs',
+      schedules: 1e6,
+      keepGoing: true,
+    });
+    expect(report).toMatchObject({ exhaustive: true, end: { kind: 'exhausted' } });
+    expect(report.violations.map(({ invariant }) => invariant)).toEqual(['deadlock']);
+  });
+});
+
+describe('two workers', () => {
+  test('report what one does, schedule by schedule', async () => {
+    for (const options of [
+      { subject: model(BUGGY), schedules: 50_000 },
+      { subject: model(FIXED), schedules: 3000 },
+    ]) {
+      const one = await explore(options);
+      const two = await explore({ ...options, workers: 2 });
+      expect(two.report.workers).toBe(2);
+      expect(withoutTime({ ...two.report, workers: 1 })).toEqual(withoutTime(one.report));
+      expect(two.events).toBe(one.events);
+    }
+  });
+
+  test('of a scenario too, whose workload varies', async () => {
+    const subject = subjectOf({ scenario: 'pin-race', policy: 'check-then-notify', seed: 3 });
+    const options = { subject, schedules: 150, lookOn: 20 };
+    const one = await explore(options);
+    expect(one.report.violation_count).toBeGreaterThan(0);
+    const two = await explore({ ...options, workers: 2 });
+    expect(withoutTime({ ...two.report, workers: 1 })).toEqual(withoutTime(one.report));
+  }, 30_000);
+
+  test('notice a program that its choices do not decide', async () => {
+    const url = new URL('../engine/modules/fickle.mjs', import.meta.url).href;
+    const { report } = await explore({
+      subject: await moduleSubject(url, 'fickle', 1),
+      strategy: 'random',
+      schedules: 100,
+      workers: 2,
+    });
+    expect(report.violations[0]?.invariant).toBe('determinism');
+    expect(report.violations[0]?.what).toContain('went another way at step 2: one stood before');
+  });
+
+  test('an error there is an error here', async () => {
+    const subject = await moduleSubject(new URL('../engine/modules/fickle.mjs', import.meta.url).href, 'fickle', 1);
+    const description = { kind: 'module', url: 'file:///no/such/module.mjs', name: 'fickle', seed: 1 } as const;
+    await expect(explore({ subject: { ...subject, description }, schedules: 10, workers: 2 })).rejects.toThrow(
+      'no/such/module.mjs',
+    );
   });
 });
 

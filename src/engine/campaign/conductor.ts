@@ -26,6 +26,8 @@ export interface ConductorOptions {
   readonly executor: Executor;
   /** Which of the strategy's schedule numbers are a search's. */
   readonly keeps: ((schedule: number) => boolean) | null;
+  /** What a search starts from (Strategy.save of one that has done nothing). */
+  readonly state?: unknown;
   readonly schedules: number;
   /** Whether to end early; asked some times a second. The text is the end's kind, '' = go on. */
   readonly stop: () => string;
@@ -73,7 +75,7 @@ export class Conductor {
       lane,
       next: 0,
       size: FIRST_RANGE,
-      state: undefined,
+      state: options.state,
       busy: false,
       under: new Set(),
       rests: [],
