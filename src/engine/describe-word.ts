@@ -222,6 +222,7 @@ function describeMm(m: Machine, mm: number, offset: number): string {
 function describeVm(m: Machine, vm: number, offset: number): string {
   const root = offset - m.vmRoot;
   if (root >= 0 && root < m.vmBlocks) return `stage-2 root entry of vm${vm} gfn ${hex(root << m.thpOrder)}`;
+  if (offset >= m.vmMapped) return `mapping of vm${vm} gfn ${hex(offset - m.vmMapped)} at EL2`;
   if (offset >= m.vmPinned) return `pinned page of vm${vm} gfn ${hex(offset - m.vmPinned)}`;
   if (offset >= VM_VCPUS)
     return `word ${(offset - VM_VCPUS) % VCPU_WORDS} of vm${vm} vcpu${Math.trunc((offset - VM_VCPUS) / VCPU_WORDS)}`;

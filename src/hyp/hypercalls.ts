@@ -10,6 +10,7 @@ import { EVENT } from '../events/table.js';
 import { get } from '#words';
 import { guestShareHost, guestUnshareHost } from './guest-calls.js';
 import { hostShareHyp, hostUnshareHyp } from './mem-protect.js';
+import { hostRelaxPermsGuest, hostWrprotectGuest } from './share-guest.js';
 import { finalizeTeardown, startTeardown } from './teardown.js';
 import { initVm, isLoaded, loadVcpu, putVcpu, vmOfHandle } from './vm.js';
 
@@ -30,6 +31,10 @@ export const HYP_DONATE_HYP = 12;
 export const HYP_GUEST_SHARE = 13;
 export const HYP_GUEST_UNSHARE = 14;
 export const HYP_GUEST_RELINQUISH = 15;
+export const HYP_SHARE_GUEST = 16;
+export const HYP_UNSHARE_GUEST = 17;
+export const HYP_WRPROTECT_GUEST = 18;
+export const HYP_RELAX_PERMS_GUEST = 19;
 export const HYPERCALLS = [
   'none',
   '__pkvm_init_vm',
@@ -47,6 +52,10 @@ export const HYPERCALLS = [
   'guest MEM_SHARE',
   'guest MEM_UNSHARE',
   'guest MEM_RELINQUISH',
+  '__pkvm_host_share_guest',
+  '__pkvm_host_unshare_guest',
+  '__pkvm_host_wrprotect_guest',
+  '__pkvm_host_relax_perms_guest',
 ] as const;
 
 /**
@@ -79,7 +88,8 @@ function* dispatch(
   c: number,
   _d: number,
 ): Coroutine {
-  if (fn === HYP_MAP_GUEST) return yield* hostMapGuest(ctx, cpu, loaded, a, b);
+  if (fn === HYP_MAP_GUEST) return yield* hostMapGuest(ctx, cpu, loaded, a, b, true);
+  if (fn === HYP_SHARE_GUEST) return yield* hostMapGuest(ctx, cpu, loaded, a, b, c !== 0);
   switch (fn) {
     case HYP_HOST_MEM_ABORT:
       return yield* ctx.kernel.handleHostMemAbort(ctx, a);
@@ -89,6 +99,8 @@ function* dispatch(
       return yield* hostUnshareHyp(ctx, a);
     case HYP_DONATE_HYP:
       return yield* ctx.kernel.hostDonateHyp(ctx, a, b);
+    case HYP_RELAX_PERMS_GUEST:
+      return loaded < 0 ? -EINVAL : yield* hostRelaxPermsGuest(ctx, loaded >> 8, a);
     case HYP_GUEST_SHARE:
       return loaded < 0 ? -EINVAL : yield* guestShareHost(ctx, loaded >> 8, a);
     case HYP_GUEST_UNSHARE:
@@ -113,6 +125,10 @@ function* dispatch(
     case HYP_DONATE_GUEST:
       // A13's: for the VM's first vCPU, loaded or not
       return yield* ctx.kernel.hostDonateGuest(ctx, vm, 0, b, c);
+    case HYP_UNSHARE_GUEST:
+      return yield* ctx.kernel.hostUnshareGuest(ctx, vm, b);
+    case HYP_WRPROTECT_GUEST:
+      return yield* hostWrprotectGuest(ctx, vm, b);
     case HYP_FINALIZE_TEARDOWN:
       return yield* finalizeTeardown(ctx, vm);
     default:
@@ -123,7 +139,14 @@ function* dispatch(
 /**
  * handle___pkvm_host_map_guest(pfn, gfn): for the vCPU loaded on the calling CPU; donates or shares by the VM's kind.
  */
-function* hostMapGuest(ctx: Context, cpu: number, loaded: number, pfn: number, gfn: number): Coroutine {
+function* hostMapGuest(
+  ctx: Context,
+  cpu: number,
+  loaded: number,
+  pfn: number,
+  gfn: number,
+  writable: boolean,
+): Coroutine {
   const vm = loaded >> 8;
   const vcpu = loaded & 255;
   if (loaded < 0 || !isLoaded(ctx, vm, vcpu, cpu)) return -EINVAL;
@@ -132,5 +155,5 @@ function* hostMapGuest(ctx: Context, cpu: number, loaded: number, pfn: number, g
   const isProtected = get(ctx.words, vmWord(ctx.m, vm, VM_PROTECTED)) !== 0;
   return yield* isProtected
     ? ctx.kernel.hostDonateGuest(ctx, vm, vcpu, pfn, gfn)
-    : ctx.kernel.hostShareGuest(ctx, vm, vcpu, pfn, gfn);
+    : ctx.kernel.hostShareGuest(ctx, vm, vcpu, pfn, gfn, writable);
 }

@@ -10,7 +10,7 @@
  *   donated to a guest         NOPAGE          NOPAGE    OWNED             annotation GUEST
  *   hyp private                NOPAGE          OWNED     NOPAGE            annotation HYP
  */
-import { EAGAIN, EINVAL, ENOMEM, EPERM } from '../machine/abi.js';
+import { EAGAIN, EBUSY, EINVAL, ENOMEM, EPERM } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { writes } from '../machine/effects.js';
 import {
@@ -35,7 +35,17 @@ import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { get, writeOnce, xchg } from '#words';
 import { lockGuest, lockHost, lockHyp, unlockGuest, unlockHost, unlockHyp } from './locks.js';
-import { hostS2Owner, hostState, hypState, isAllowedMemory, setHostState, setHypState } from './page-state.js';
+import {
+  SHARES_MAX,
+  hostS2Owner,
+  hostState,
+  hypState,
+  isAllowedMemory,
+  setHostState,
+  setHypState,
+  setShareCount,
+  shareCount,
+} from './page-state.js';
 import { canMapGuest, guestLeaf, guestPageState, mapGuest } from './stage2.js';
 
 const HOST_RWX = S2_VALID | S2_WRITE | S2_EXEC | S2_AF;
@@ -70,6 +80,7 @@ export function* hostSetOwner(ctx: Context, pfn: number, owner: number): Corouti
   if ((before & S2_VALID) !== 0) yield* ctx.kernel.tlbFlushHost(ctx, pfn);
   // last: a host access that had begun before may have gone on until here
   setHostState(ctx, pfn, owner === PKVM_ID_HOST ? PKVM_PAGE_OWNED : PKVM_NOPAGE);
+  setShareCount(ctx, pfn, 0);
 }
 
 /** The host may use the page: mapped RWX in its own stage 2, with `state`. */
@@ -90,10 +101,15 @@ export function* doDonateGuest(ctx: Context, vm: number, vcpu: number, pfn: numb
 }
 
 /**
- * The check phase that donation and share have in common: 0, -EPERM or -ENOMEM. Both locks held; nothing is written.
+ * The check phase of a donation: 0, -EPERM or -ENOMEM. Both locks held; nothing is written.
  */
 export function checkHostGivesGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): number {
-  if (ctx.kernel.checkHostOwned(ctx, pfn) !== 0) return -EPERM;
+  const result = ctx.kernel.checkHostOwned(ctx, pfn);
+  return result === 0 ? checkGuestTakes(ctx, vm, vcpu, gfn) : result;
+}
+
+/** The guest's half of it. */
+function checkGuestTakes(ctx: Context, vm: number, vcpu: number, gfn: number): number {
   if (gfn < 0 || gfn >= ctx.m.vmPages) return -EPERM;
   if (checkGuestNoPage(ctx, vm, gfn) !== 0) return -EPERM;
   // enough capacity before engaging: a do phase must not run out of table pages (7.1; Z35)
@@ -112,17 +128,41 @@ export function* hostDonateGuest(ctx: Context, vm: number, vcpu: number, pfn: nu
 }
 
 /**
- * __pkvm_host_share_guest() as A14 has it: for guests that are not protected; one guest to a page. 0, -EPERM or
- * -ENOMEM.
+ * What the host must be able to show of a page that it shares with a guest: its own alone; or, where guests follow notifiers
+ * (v6.14), shared with such guests only. 0, -EPERM or -EBUSY (too many leaves).
  */
-export function* hostShareGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): Coroutine {
+export function checkHostShares(ctx: Context, pfn: number): number {
+  if (ctx.kernel.checkHostOwned(ctx, pfn) === 0) return 0;
+  // frame 0, the zero page, is memory that never leaves the host
+  if (!ctx.kernel.rules.pkvmNotifiers || (pfn !== 0 && !isAllowedMemory(ctx, pfn))) return -EPERM;
+  if (pfn === 0 && hostState(ctx, pfn) === PKVM_PAGE_OWNED) return 0;
+  // count 0: EL2 itself or somebody else has borrowed it
+  const shares = shareCount(ctx, pfn);
+  if (hostState(ctx, pfn) !== PKVM_PAGE_SHARED_OWNED || shares === 0) return -EPERM;
+  return shares === SHARES_MAX ? -EBUSY : 0;
+}
+
+/**
+ * __pkvm_host_share_guest(): for guests that are not protected. A14 has one guest to a page, v6.14 any number.
+ * @returns 0, -EPERM, -EBUSY or -ENOMEM
+ */
+export function* hostShareGuest(
+  ctx: Context,
+  vm: number,
+  vcpu: number,
+  pfn: number,
+  gfn: number,
+  writable = true,
+): Coroutine {
   yield* lockHost(ctx);
   yield* lockGuest(ctx, vm);
-  const result = checkHostGivesGuest(ctx, vm, vcpu, pfn, gfn);
+  let result = checkHostShares(ctx, pfn);
+  if (result === 0) result = checkGuestTakes(ctx, vm, vcpu, gfn);
   if (result === 0) {
     // only software bits change, which no TLB holds
-    yield* hostMapShared(ctx, pfn, PKVM_PAGE_SHARED_OWNED);
-    if (!(yield* mapGuest(ctx, vm, vcpu, gfn, pfn, PKVM_PAGE_SHARED_BORROWED))) {
+    if (shareCount(ctx, pfn) === 0) yield* hostMapShared(ctx, pfn, PKVM_PAGE_SHARED_OWNED);
+    setShareCount(ctx, pfn, shareCount(ctx, pfn) + 1);
+    if (!(yield* mapGuest(ctx, vm, vcpu, gfn, pfn, PKVM_PAGE_SHARED_BORROWED, writable))) {
       ctx.probe.onWarn(ctx, 'I-OWN', 'shared page mapped nowhere', pfn);
     }
     changedOwner(ctx, pfn, gfn);

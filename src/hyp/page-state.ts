@@ -2,7 +2,7 @@
  * struct hyp_page: what EL2 knows of each physical page (arch/arm64/kvm/hyp/include/nvhe/memory.h, v6.18), in one
  * word:
  *
- *   0-3 host state | 4-7 hyp state, complemented | 24 PENDING_RECLAIM | 25 NEED_POISON
+ *   0-3 host state | 4-7 hyp state, complemented | 8-23 host_share_guest_count | 24 PENDING_RECLAIM | 25 NEED_POISON
  *
  * The hyp state is stored complemented so that an all-zero word means: the host owns it, EL2 has no access. The last
  * two are of the teardown as posted in 2022. Guards: host state and flags host_mmu.lock; hyp state pkvm_pgd_lock,
@@ -36,6 +36,18 @@ export const hypState = (ctx: Context, pfn: number): number =>
 export function setHypState(ctx: Context, pfn: number, state: number): void {
   const word = get(ctx.words, wordOf(ctx, pfn));
   set(ctx.words, wordOf(ctx, pfn), (word & ~(3 << HYP_STATE_SHIFT)) | ((state ^ PKVM_NOPAGE) << HYP_STATE_SHIFT));
+}
+
+const SHARES_SHIFT = 8;
+/** The most guest leaves that a page can have (the kernel's count has 32 bits). */
+export const SHARES_MAX = 0xffff;
+
+/** host_share_guest_count of a hyp_page word: the guest leaves to a page that the host owns and shares (I-SHARECNT). */
+export const sharesOf = (word: number): number => (word >> SHARES_SHIFT) & SHARES_MAX;
+export const shareCount = (ctx: Context, pfn: number): number => sharesOf(get(ctx.words, wordOf(ctx, pfn)));
+export function setShareCount(ctx: Context, pfn: number, count: number): void {
+  const word = get(ctx.words, wordOf(ctx, pfn));
+  set(ctx.words, wordOf(ctx, pfn), (word & ~(SHARES_MAX << SHARES_SHIFT)) | (count << SHARES_SHIFT));
 }
 
 /** HYP_PENDING_RECLAIM and HYP_NEED_POISON of a page. */

@@ -37,7 +37,8 @@ import { EVENT } from '../events/table.js';
 import { get, set, writeOnce, xchg } from '#words';
 import { canAllocateTable, freeTablePage, zallocTablePage } from './memcache.js';
 
-const LEAF_RWX = S2_VALID | S2_WRITE | S2_EXEC | S2_AF;
+const LEAF_RX = S2_VALID | S2_EXEC | S2_AF;
+const LEAF_RWX = LEAF_RX | S2_WRITE;
 
 /** kvm_pgtable_get_leaf(): the entry of `gfn`, 0 when there is none. */
 export function guestLeaf(ctx: Context, vm: number, gfn: number): number {
@@ -54,7 +55,7 @@ export const canMapGuest = (ctx: Context, vm: number, vcpu: number, gfn: number)
   isS2Table(get(ctx.words, s2RootWord(ctx.m, vm, gfn))) || canAllocateTable(ctx, vm, vcpu);
 
 /**
- * kvm_pgtable_stage2_map() of one page, RWX with `state` (PKVM_PAGE_*). The entry is empty.
+ * kvm_pgtable_stage2_map() of one page, RWX or RX, with `state` (PKVM_PAGE_*). The entry is empty.
  * @returns whether it was mapped: false when no table page was left, which canMapGuest excludes
  */
 export function* mapGuest(
@@ -64,6 +65,7 @@ export function* mapGuest(
   gfn: number,
   pfn: number,
   state: number,
+  writable = true,
 ): Coroutine<boolean> {
   const { m, words } = ctx;
   const root = s2RootWord(m, vm, gfn);
@@ -77,11 +79,11 @@ export function* mapGuest(
   const table = entryPfn(get(words, root));
   const leaf = s2PteWord(m, table, gfn);
   if (--ctx.quantum < 0) yield writes(leaf);
-  writeOnce(words, leaf, mkEntry(pfn, LEAF_RWX | (state << S2_STATE_SHIFT)));
+  writeOnce(words, leaf, mkEntry(pfn, (writable ? LEAF_RWX : LEAF_RX) | (state << S2_STATE_SHIFT)));
   set(words, s2TableWord(m, table, TABLE_REFS), get(words, s2TableWord(m, table, TABLE_REFS)) + 1);
   countStat(m, ctx.actor, STAT.stage2_maps, 1);
-  ctx.probe.onStage2Map(ctx, vm, gfn, pfn, 1, true);
-  emit(ctx, EVENT.stage2_map, vm, gfn, pfn, 1);
+  ctx.probe.onStage2Map(ctx, vm, gfn, pfn, 1, writable);
+  emit(ctx, EVENT.stage2_map, vm, gfn, pfn, writable ? 1 : 0);
   return true;
 }
 

@@ -9,13 +9,14 @@ import {
   hostShareGuest,
 } from '../hyp/mem-protect.js';
 import { pkvmRefillMemcache } from '../hyp/memcache.js';
+import { hostUnshareGuest } from '../hyp/share-guest.js';
 import { tlbFlushGuest, tlbFlushHost } from '../hyp/tlb.js';
 import { hostReclaimPage } from '../hyp/teardown.js';
 import { hvaToPfnRemapped } from './faultin.js';
 import { faultLockAndCheck, kvmUnmapGfnRange, mmuInvalidateRetry, userMemAbort } from './mmu.js';
 import { pkvmRefusePage } from './pkvm.js';
 import { pkvmReclaimPinnedPage } from './pkvm-vm.js';
-import { stage2Map } from './stage2.js';
+import { stage2Map, stage2RelaxPerms, stage2Unmap, stage2Wrprotect } from './stage2.js';
 import { vcpuLoad, vcpuPut } from './vcpu.js';
 import { kvmDestroyVm, kvmSwapActiveMemslots } from './vm.js';
 
@@ -28,6 +29,9 @@ export type KvmFunctions = Pick<
   | 'mmuInvalidateRetry'
   | 'stage2Fault'
   | 'stage2Map'
+  | 'stage2RelaxPerms'
+  | 'stage2Unmap'
+  | 'stage2Wrprotect'
   | 'kvmUnmapGfnRange'
   | 'kvmSwapActiveMemslots'
   | 'vcpuLoad'
@@ -38,6 +42,7 @@ export type KvmFunctions = Pick<
   | 'checkHostOwned'
   | 'hostDonateGuest'
   | 'hostShareGuest'
+  | 'hostUnshareGuest'
   | 'hostReclaimPage'
   | 'hostDonateHyp'
   | 'pkvmRefillMemcache'
@@ -55,6 +60,9 @@ export const KVM_FUNCTIONS: KvmFunctions = {
   mmuInvalidateRetry,
   stage2Fault: userMemAbort,
   stage2Map,
+  stage2RelaxPerms,
+  stage2Unmap,
+  stage2Wrprotect,
   kvmUnmapGfnRange,
   kvmSwapActiveMemslots,
   vcpuLoad,
@@ -65,6 +73,7 @@ export const KVM_FUNCTIONS: KvmFunctions = {
   checkHostOwned,
   hostDonateGuest,
   hostShareGuest,
+  hostUnshareGuest,
   hostReclaimPage,
   hostDonateHyp,
   pkvmRefillMemcache,

@@ -6,7 +6,7 @@
  */
 import { EAGAIN, EFAULT, EHWPOISON, VM_IO, VM_PFNMAP } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { acquires, reads, releases, updates } from '../machine/effects.js';
+import { acquires, acquiresRead, reads, releases, releasesRead, updates } from '../machine/effects.js';
 import {
   VM_HAS_PGT,
   VM_INVALIDATE_IN_PROGRESS,
@@ -45,8 +45,9 @@ import {
   slotPages,
   slotReadonly,
 } from './memslots.js';
+import { topupHypMemcache } from './pkvm-memcache.js';
 import { freeDeferredTables, hasCachedTable, hasDeferredTables, topupMmuCache } from './s2-tables.js';
-import { GRANULE_BLOCK, GRANULE_NONE, faultGranule, stage2RelaxPerms, stage2Unmap } from './stage2.js';
+import { GRANULE_BLOCK, GRANULE_NONE, faultGranule } from './stage2.js';
 
 export { vcpuAccess } from './vcpu.js';
 
@@ -65,8 +66,8 @@ export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
   const slot = gfnToSlot(ctx, activeSet(ctx, vm), gfn);
   if (slot < 0 || slotInvalid(ctx, slot) || (write && slotReadonly(ctx, slot))) return -EFAULT;
   const logging = slotLogging(ctx, slot);
-  if ((!permission || (logging && write)) && !hasCachedTable(ctx, vm, vcpu)) {
-    const filled = yield* topupMmuCache(ctx, vm, vcpu);
+  if (!permission || (logging && write)) {
+    const filled = yield* topupMemcache(ctx, vm, vcpu);
     if (filled !== 0) return filled;
   }
   const mm = get(words, vmWord(m, vm, VM_MM));
@@ -74,18 +75,23 @@ export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
   const seqAt = vmWord(m, vm, VM_INVALIDATE_SEQ);
   let seq = 0;
   const mmapLock = mmapLockWord(ctx, mm);
-  if (--ctx.quantum < 0) yield acquires(mmapLock);
+  if (--ctx.quantum < 0) yield acquiresRead(mmapLock);
   while (!downRead(ctx, mmapLock, LOCK_MMAP)) yield contended(ctx, mmapLock);
   const vma = findVma(ctx, mm, vpn);
   const device = vma >= 0 && (vmaFlags(ctx, vma) & (VM_PFNMAP | VM_IO)) !== 0;
   // get_vma_page_shift(): whether the whole block is the device's is asked of the VMA, here and not again
-  const vmaBlock = device && !logging && vmaCoversBlock(ctx, vma, vpn) && supportsHugeMapping(ctx, slot, gfn, vpn);
+  const vmaBlock =
+    device &&
+    !logging &&
+    !ctx.kernel.rules.protectedKvm &&
+    vmaCoversBlock(ctx, vma, vpn) &&
+    supportsHugeMapping(ctx, slot, gfn, vpn);
   if (vma >= 0 && !ctx.kernel.rules.seqAfterUnlock) {
     // before the unlock, which supplies the read barrier (v6.3, 13ec9308a857)
     if (--ctx.quantum < 0) yield reads(seqAt);
     seq = readOnce(words, seqAt);
   }
-  if (--ctx.quantum < 0) yield releases(mmapLock);
+  if (--ctx.quantum < 0) yield releasesRead(mmapLock);
   upRead(ctx, mmapLock, LOCK_MMAP);
   if (vma < 0) return -EFAULT;
   if (ctx.kernel.rules.seqAfterUnlock) {
@@ -122,16 +128,22 @@ export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
     );
   }
   if (got !== PFN_WITHOUT_REF) yield* releaseFaultinPage(ctx, pfn, result !== 0, writable);
-  if (--ctx.quantum < 0) yield releases(lock);
+  if (--ctx.quantum < 0) yield ctx.kernel.rules.protectedKvm ? releases(lock) : releasesRead(lock);
   kvmFaultUnlock(ctx, lock);
   if (writable && logging && result === 0) yield* markPageDirty(ctx, vm, gfn);
   return result === -EAGAIN ? 0 : result;
 }
 
+/** Step 4: the cache that table pages will come from: KVM's own, or the one that EL2 is handed. 0 or -ENOMEM. */
+function* topupMemcache(ctx: Context, vm: number, vcpu: number): Coroutine {
+  if (ctx.kernel.rules.protectedKvm) return yield* topupHypMemcache(ctx, vm, vcpu);
+  return hasCachedTable(ctx, vm, vcpu) ? 0 : yield* topupMmuCache(ctx, vm, vcpu);
+}
+
 /** kvm_fault_lock() and step 10. */
 export function* faultLockAndCheck(ctx: Context, vm: number, seq: number): Coroutine<boolean> {
   const lock = vmWord(ctx.m, vm, VM_MMU_LOCK);
-  if (--ctx.quantum < 0) yield acquires(lock);
+  if (--ctx.quantum < 0) yield ctx.kernel.rules.protectedKvm ? acquires(lock) : acquiresRead(lock);
   while (!kvmFaultLock(ctx, lock)) yield contended(ctx, lock);
   return ctx.kernel.mmuInvalidateRetry(ctx, vm, seq);
 }
@@ -166,7 +178,8 @@ function* mapFault(
     if (granule === GRANULE_NONE) return -EAGAIN;
   }
   let block = vmaBlock;
-  if (!forcePte) {
+  // EL2's table of a guest has pages only
+  if (!forcePte && !ctx.kernel.rules.protectedKvm) {
     if (granule === GRANULE_BLOCK) {
       block = true;
     } else if (supportsHugeMapping(ctx, slot, gfn, vpn)) {
@@ -176,7 +189,7 @@ function* mapFault(
     }
   }
   if (granule !== GRANULE_NONE && block === (granule === GRANULE_BLOCK)) {
-    return writable ? yield* stage2RelaxPerms(ctx, vm, gfn) : 0;
+    return writable ? yield* ctx.kernel.stage2RelaxPerms(ctx, vm, gfn) : 0;
   }
   return yield* ctx.kernel.stage2Map(ctx, vm, vcpu, gfn, pfn, block, writable);
 }
@@ -250,7 +263,7 @@ export function* kvmUnmapGfnRange(
   let removed = 0;
   for (let from = start; from < end && get(words, hasTable) !== 0;) {
     const to = Math.min(end, (from & ~(chunk - 1)) + chunk);
-    removed += yield* stage2Unmap(ctx, vm, from, to);
+    removed += yield* ctx.kernel.stage2Unmap(ctx, vm, from, to);
     if (hasDeferredTables(ctx, vm)) yield* freeDeferredTables(ctx, vm);
     if (mayBlock && to !== end) {
       yield* mmuUnlock(ctx, vm);

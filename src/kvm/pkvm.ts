@@ -14,37 +14,24 @@ import {
   FOLL_WRITE,
   PG_SWAPBACKED,
 } from '../machine/abi.js';
-import { type Context, type Coroutine, REF_ALLOC } from '../machine/context.js';
-import { acquires, reads, releases, writes } from '../machine/effects.js';
-import {
-  PAGE_CONTENT,
-  VCPU_HOST_MC_COUNT,
-  VCPU_HOST_MC_HEAD,
-  VM_MM,
-  VM_MMU_LOCK,
-  pageWord,
-  pinnedPageWord,
-  vcpuWord,
-  vmWord,
-} from '../machine/layout.js';
+import type { Context, Coroutine } from '../machine/context.js';
+import { acquires, reads, releases } from '../machine/effects.js';
+import { VM_MM, VM_MMU_LOCK, pinnedPageWord, vmWord } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { contended } from '../machine/wait.js';
 import { HYP_MAP_GUEST } from '../hyp/hypercalls.js';
-import { MC_PLACE_HOST, MC_PLACE_HOST_MC, moved } from '../hyp/memcache.js';
 import { mightSleep } from '../locks/held.js';
 import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
-import { flagsWord, folioOf, folioPut, testFlag } from '../mm/folio.js';
-import { allocPages } from '../mm/page-alloc.js';
+import { flagsWord, folioOf, testFlag } from '../mm/folio.js';
 import { accountLockedVm } from '../mm/util.js';
-import { get, readOnce, set, writeOnce } from '#words';
+import { get, set } from '#words';
 import { kvmCallHyp } from './call-hyp.js';
 import { activeSet, activeSetWord, gfnToSlot, gfnToVpn, slotInvalid, slotReadonly } from './memslots.js';
 import { kvmFaultLock, kvmFaultUnlock } from './mmu.js';
+import { topupHypMemcache } from './pkvm-memcache.js';
 
 export { assignEl2, hostStage2Abort as hostMemAbort, kvmCallHyp } from './call-hyp.js';
-
-/** kvm_mmu_cache_min_pages(): what one map can need, a table page. */
-const MEMCACHE_MIN_PAGES = 1;
+export { freeHypMemcache, topupHypMemcache } from './pkvm-memcache.js';
 
 /**
  * pin_user_pages() of pkvm_mem_abort: for writing even on a guest's read, so that zero, KSM and shared pages are
@@ -129,42 +116,4 @@ function insertPinnedPage(ctx: Context, vm: number, gfn: number, pfn: number): v
   if (get(ctx.words, at) !== 0) ctx.probe.onWarn(ctx, 'I-ACCT', 'pinned page inserted twice', pfn);
   set(ctx.words, at, pfn + 1);
   ctx.probe.onStage2Pinned(ctx, vm, gfn, pfn);
-}
-
-/** topup_hyp_memcache(): fills the host's memcache of the vCPU. May sleep. 0 or -ENOMEM. */
-export function* topupHypMemcache(ctx: Context, vm: number, vcpu: number): Coroutine {
-  mightSleep(ctx, 'topup_hyp_memcache');
-  const { m, words } = ctx;
-  const head = vcpuWord(m, vm, vcpu, VCPU_HOST_MC_HEAD);
-  const count = vcpuWord(m, vm, vcpu, VCPU_HOST_MC_COUNT);
-  if (--ctx.quantum < 0) yield reads(count);
-  while (readOnce(words, count) < MEMCACHE_MIN_PAGES) {
-    const pfn = yield* allocPages(ctx, 0, ctx.node, 0);
-    if (pfn < 0) return -ENOMEM;
-    const link = pageWord(m, pfn, PAGE_CONTENT);
-    if (--ctx.quantum < 0) yield reads(head);
-    const next = readOnce(words, head);
-    if (--ctx.quantum < 0) yield writes(link);
-    writeOnce(words, link, next);
-    if (--ctx.quantum < 0) yield writes(head);
-    writeOnce(words, head, pfn);
-    moved(ctx, pfn, MC_PLACE_HOST, MC_PLACE_HOST_MC);
-    if (--ctx.quantum < 0) yield writes(count);
-    writeOnce(words, count, readOnce(words, count) + 1);
-  }
-  return 0;
-}
-
-/** free_hyp_memcache(): frees the pages of a list that the host owns again; `place` is where they stood. */
-export function* freeHypMemcache(ctx: Context, headAt: number, place: number): Coroutine<void> {
-  const { m, words } = ctx;
-  while (get(words, headAt + 1) > 0) {
-    const pfn = get(words, headAt);
-    const link = pageWord(m, pfn, PAGE_CONTENT);
-    if (--ctx.quantum < 0) yield reads(link);
-    set(words, headAt, readOnce(words, link));
-    set(words, headAt + 1, get(words, headAt + 1) - 1);
-    moved(ctx, pfn, place, MC_PLACE_HOST);
-    yield* folioPut(ctx, pfn, REF_ALLOC);
-  }
 }

@@ -5,7 +5,6 @@ import { VM_HAS_PGT, vmWord } from '../machine/layout.js';
 import { get, set } from '#words';
 import { mmuLock, mmuUnlock } from './mmu.js';
 import { freeDeferredTables } from './s2-tables.js';
-import { stage2Unmap } from './stage2.js';
 
 /**
  * Detaches and frees the VM's table, if it has one. Called by the notifier's release: when the VM ends, or its process.
@@ -18,7 +17,7 @@ export function* kvmFlushShadowAll(ctx: Context, vm: number): Coroutine<void> {
   yield* mmuLock(ctx, vm);
   if (get(ctx.words, hasTable) !== 0) {
     set(ctx.words, hasTable, 0);
-    yield* stage2Unmap(ctx, vm, 0, ctx.m.vmPages);
+    yield* ctx.kernel.stage2Unmap(ctx, vm, 0, ctx.m.vmPages);
     yield* freeDeferredTables(ctx, vm);
   }
   yield* mmuUnlock(ctx, vm);

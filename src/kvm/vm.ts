@@ -65,7 +65,6 @@ import {
 import { mmuLock, mmuUnlock } from './mmu.js';
 import { pkvmCreateHypVm, pkvmDestroyHypVm } from './pkvm-vm.js';
 import { freeMmuCache } from './s2-tables.js';
-import { stage2Wrprotect } from './stage2.js';
 
 /**
  * kvm_create_vm(): VM `vm` of process `mm`, without memory yet; subscribes to the process's notifiers.
@@ -80,7 +79,7 @@ export function* kvmCreateVm(ctx: Context, vm: number, mm: number, isProtected: 
   set(words, vmWord(m, vm, VM_MM), mm);
   set(words, vmWord(m, vm, VM_VMID), vm + 1);
   set(words, vmWord(m, vm, VM_PROTECTED), el2 && isProtected ? 1 : 0);
-  set(words, vmWord(m, vm, VM_HAS_PGT), el2 ? 0 : 1);
+  set(words, vmWord(m, vm, VM_HAS_PGT), el2 && (isProtected || !ctx.kernel.rules.pkvmNotifiers) ? 0 : 1);
   set(words, vmWord(m, vm, VM_USERS), 1);
   set(words, vmWord(m, vm, VM_INVALIDATE_IN_PROGRESS), 0);
   set(words, vmWord(m, vm, VM_INVALIDATE_START), -1);
@@ -166,7 +165,8 @@ function* setMemoryRegion(
   if (old >= 0 && pages > 0 && pages !== oldPages) return -EINVAL;
   if (pages === 0 || moves) {
     // kvm_arch_prepare_memory_region: the pages belong to EL2's side by now
-    if (ctx.kernel.rules.protectedKvm && get(ctx.words, vmWord(m, vm, VM_HANDLE)) !== 0) return -EPERM;
+    const hasTable = get(ctx.words, vmWord(m, vm, VM_HAS_PGT)) !== 0;
+    if (!hasTable && get(ctx.words, vmWord(m, vm, VM_HANDLE)) !== 0) return -EPERM;
     yield* invalidateMemslot(ctx, vm, id, active, old);
   }
   const next = inactiveSet(ctx, vm);
@@ -198,7 +198,8 @@ function* invalidateMemslot(ctx: Context, vm: number, id: number, active: number
 /** kvm_mmu_wp_memory_region(): from here on each page's first write is seen. */
 function* startLogging(ctx: Context, vm: number, base: number, pages: number): Coroutine<void> {
   yield* mmuLock(ctx, vm);
-  if (get(ctx.words, vmWord(ctx.m, vm, VM_HAS_PGT)) !== 0) yield* stage2Wrprotect(ctx, vm, base, base + pages);
+  if (get(ctx.words, vmWord(ctx.m, vm, VM_HAS_PGT)) !== 0)
+    yield* ctx.kernel.stage2Wrprotect(ctx, vm, base, base + pages);
   yield* mmuUnlock(ctx, vm);
 }
 

@@ -231,12 +231,12 @@ export interface Kernel {
   zapPageRange(ctx: Context, mm: number, vma: number, start: number, end: number): Coroutine<void>;
   /* virt/kvm, arch/arm64/kvm */
   userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine;
-  mmuInvalidateRetry(ctx: Context, vm: number, seq: number): boolean;
-  /** The VM's stage-2 fault handler: userMemAbort or pkvmMemAbort. */
   /** A page of a VM_PFNMAP or VM_IO mapping, mmap_lock held: 2 (a frame without a reference), 1 (with one) or -errno. */
   hvaToPfnRemapped(ctx: Context, mm: number, vpn: number, write: boolean): Coroutine;
   /** Takes mmu_lock for a fault and asks mmuInvalidateRetry under it. True: to be tried again. It is held either way. */
   faultLockAndCheck(ctx: Context, vm: number, seq: number): Coroutine<boolean>;
+  mmuInvalidateRetry(ctx: Context, vm: number, seq: number): boolean;
+  /** The VM's stage-2 fault handler: userMemAbort or pkvmMemAbort. */
   stage2Fault(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine;
   /** kvm_pgtable_stage2_map() of one page, or of the block around it; 0, -EAGAIN or -ENOMEM. mmu_lock held. */
   stage2Map(
@@ -248,6 +248,12 @@ export interface Kernel {
     block: boolean,
     writable: boolean,
   ): Coroutine;
+  /** kvm_pgtable_stage2_relax_perms() to writable: 0 or -EAGAIN (gone, or lost to a race). mmu_lock held. */
+  stage2RelaxPerms(ctx: Context, vm: number, gfn: number): Coroutine;
+  /** kvm_pgtable_stage2_unmap(): the entries removed. mmu_lock held for writing. */
+  stage2Unmap(ctx: Context, vm: number, start: number, end: number): Coroutine;
+  /** kvm_pgtable_stage2_wrprotect(). mmu_lock held for writing. */
+  stage2Wrprotect(ctx: Context, vm: number, start: number, end: number): Coroutine<void>;
   /** mmu_lock held for writing; dropped and retaken between chunks if `mayBlock`. */
   kvmUnmapGfnRange(ctx: Context, vm: number, start: number, end: number, mayBlock: boolean): Coroutine<void>;
   /** Waits for mn_active_invalidate_count == 0, then makes the other set of memslots the active one. */
@@ -256,23 +262,31 @@ export interface Kernel {
   vcpuLoad(ctx: Context, vm: number, vcpu: number): Coroutine;
   vcpuPut(ctx: Context, vm: number, vcpu: number): Coroutine;
   kvmDestroyVm(ctx: Context, vm: number): Coroutine<void>;
-  /* EL2: called by the EL2 actor with the request's arguments */
-  hostDonateGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): Coroutine;
   /** A page that pkvm_mem_abort has pinned and may not map: the exit with -EIO. */
   pkvmRefusePage(ctx: Context, pfn: number): Coroutine;
   /** One pinned page of a VM that ends: given back by EL2, uncharged, unpinned. */
   pkvmReclaimPinnedPage(ctx: Context, vm: number, gfn: number): Coroutine<void>;
-  hostShareGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): Coroutine;
+  /* EL2: called by the EL2 actor with the request's arguments */
   /** Memory that the host alone owns? 0 or -EPERM. host_mmu.lock held. */
   checkHostOwned(ctx: Context, pfn: number): number;
+  hostDonateGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): Coroutine;
+  hostShareGuest(
+    ctx: Context,
+    vm: number,
+    vcpu: number,
+    pfn: number,
+    gfn: number,
+    writable?: boolean,
+  ): Coroutine;
+  hostUnshareGuest(ctx: Context, vm: number, gfn: number): Coroutine;
   hostReclaimPage(ctx: Context, vm: number, pfn: number, gfn: number): Coroutine;
   hostDonateHyp(ctx: Context, pfn: number, pages: number): Coroutine;
   pkvmRefillMemcache(ctx: Context, vm: number, vcpu: number): Coroutine;
   handleHostMemAbort(ctx: Context, pfn: number): Coroutine;
-  /** TLBI by IPA or by host page, with the DSB: returns when no CPU can use an old translation. */
-  tlbFlushGuest(ctx: Context, vm: number, start: number, end: number): Coroutine<void>;
   /** MEM_RELINQUISH of the guest `vm`: 0, -EFAULT or -EPERM. */
   guestRelinquish(ctx: Context, vm: number, gfn: number): Coroutine;
+  /** TLBI by IPA or by host page, with the DSB: returns when no CPU can use an old translation. */
+  tlbFlushGuest(ctx: Context, vm: number, start: number, end: number): Coroutine<void>;
   tlbFlushHost(ctx: Context, pfn: number): Coroutine<void>;
 }
 
@@ -339,6 +353,8 @@ export class Context {
   atEl2 = false;
   /** The mechanism that notifiers and unmaps are counted by: MECH_*. */
   mechanism = 0;
+  /** current->mm, where something depends on it: the task's process, -1 = nobody has said. */
+  currentMm = -1;
   /** A fatal signal is pending. */
   fatalSignal = false;
   /** The thread was sent SIGBUS (poisoned guest memory): its run loop ends. */
@@ -350,8 +366,6 @@ export class Context {
   /** VM and vCPU loaded on this CPU, or -1 (messages to EL2 carry them). */
   loadedVm = -1;
   loadedVcpu = -1;
-  /** current->mm, where something depends on it: the task's process, -1 = nobody has said. */
-  currentMm = -1;
   /** State of the actor's own random sequence: xorshift32, never 0. */
   randomState: number;
   /** Writes so far: contents are unique per write (actor, counter). */

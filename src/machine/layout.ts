@@ -478,6 +478,8 @@ export class Machine {
   /** Offsets within a struct kvm: the stage-2 root entries, and kvm_pinned_page by gfn (pfn + 1). */
   readonly vmRoot: number;
   readonly vmPinned: number;
+  /** pkvm_mapping by gfn (pfn + 1): what the host has had EL2 map for a guest that follows its notifiers. mmu_lock. */
+  readonly vmMapped: number;
   /** A replayed guest's pages: the marks that each page's content has followed. Marked. */
   readonly vmGenerations: number;
   /** Offset of the dirty bitmap within a struct kvm, 32 pages a word. Atomic bit operations. */
@@ -559,7 +561,8 @@ export class Machine {
 
     this.vmRoot = VM_FIXED_WORDS;
     this.vmPinned = roundUp(VM_FIXED_WORDS + this.vmBlocks, LINE);
-    this.vmGenerations = roundUp(this.vmPinned + this.vmPages, LINE);
+    this.vmMapped = roundUp(this.vmPinned + this.vmPages, LINE);
+    this.vmGenerations = roundUp(this.vmMapped + this.vmPages, LINE);
     this.vmDirty = roundUp(this.vmGenerations + this.vmPages, LINE);
     this.vmWords = roundUp(this.vmDirty + (this.vmPages >> 5) + 1, LINE);
     this.vmsAt = place(this.vms * this.vmWords);
@@ -629,6 +632,9 @@ export const s2PteWord = (m: Machine, table: number, gfn: number): number =>
 /** kvm_pinned_page of `gfn`: pfn + 1, or 0. Under mmu_lock. */
 export const pinnedPageWord = (m: Machine, vm: number, gfn: number): number =>
   m.vmsAt + vm * m.vmWords + m.vmPinned + gfn;
+/** pkvm_mapping of `gfn`: pfn + 1, or 0. Under mmu_lock. */
+export const mappedPageWord = (m: Machine, vm: number, gfn: number): number =>
+  m.vmsAt + vm * m.vmWords + m.vmMapped + gfn;
 /** The marks of a recording that the content of `gfn` has followed so far. */
 export const generationWord = (m: Machine, vm: number, gfn: number): number =>
   m.vmsAt + vm * m.vmWords + m.vmGenerations + gfn;

@@ -20,6 +20,8 @@ export interface KernelRules {
   readonly pkvmTeardown: 'A14' | 'v2022';
   /** is_protected_kvm_enabled(): EL2 owns stage 2 of every VM, the host's too. */
   readonly protectedKvm: boolean;
+  /** 3.31: guests that are not protected follow the host's notifiers (v6.14). */
+  readonly pkvmNotifiers: boolean;
 }
 
 /** v6.18. */
@@ -33,6 +35,7 @@ export const RULES_V6_18: KernelRules = {
   seqAfterUnlock: false,
   pkvmTeardown: 'A14',
   protectedKvm: false,
+  pkvmNotifiers: false,
 };
 
 /** What older releases do otherwise: each row holds for releases before its own, down to the row above. */

@@ -23,17 +23,21 @@ import {
   PAGE_FLAGS,
   PAGE_HOST_S2,
   PAGE_HYP,
+  VM_HAS_PGT,
   VM_HYP_LOCK,
   globalLock,
+  mappedPageWord,
   vmWord,
 } from '../machine/layout.js';
-import { HYP_PENDING_RECLAIM } from '../hyp/page-state.js';
+import { HYP_PENDING_RECLAIM, sharesOf } from '../hyp/page-state.js';
+import { peek } from '#words';
 import type { Census } from './census.js';
 import { hostStateOf, hypStateOf } from './hyp-memcache.js';
 import { isFree, page, pfnOfStage2, stage2At } from './view.js';
 import type { ViolationLog, ViolationSubject } from './violation.js';
 
 const ID = 'I-OWN';
+const SHARES_ID = 'I-SHARECNT';
 const STATES = ['OWNED', 'SHARED_OWNED', 'SHARED_BORROWED', 'NOPAGE'];
 
 /** Whether the triple and the annotation are a row of the table. `guests` leaves have the state `guest`. */
@@ -73,12 +77,40 @@ function judge(m: Machine, pfn: number, guests: number, guest: number): Violatio
   };
 }
 
+/** I-SHARECNT: the count of a page that the host shares with guests is the number of their leaves. Null: it is. */
+function judgeShares(m: Machine, pfn: number, guests: number): ViolationSubject | null {
+  const lent = hostStateOf(m, pfn) === PKVM_PAGE_SHARED_OWNED ? guests : 0;
+  const shares = sharesOf(page(m, pfn, PAGE_HYP));
+  return lent === shares ? null : { pfn, expected: `${lent} guest leaves`, received: `share count ${shares}` };
+}
+
+/** At rest. */
 export function auditOwnership(census: Census, log: ViolationLog): void {
   const { m } = census;
   for (let pfn = 1; pfn < m.frames; pfn++) {
     if ((page(m, pfn, PAGE_FLAGS) & PG_RESERVED) !== 0) continue;
-    const wrong = judge(m, pfn, census.guestLeaves[pfn] as number, (census.guestLeaf[pfn] as number) & 3);
+    const guests = census.guestLeaves[pfn] as number;
+    const wrong = judge(m, pfn, guests, (census.guestLeaf[pfn] as number) & 3);
     if (wrong !== null) log.found(ID, 'ownership triple is not legal', wrong);
+    const miscounted = judgeShares(m, pfn, guests);
+    if (miscounted !== null) log.found(SHARES_ID, 'share count is not leaves', miscounted);
+  }
+  for (let vm = 0; vm < m.vms; vm++) if (peek(m.words, vmWord(m, vm, VM_HAS_PGT)) !== 0) auditMappings(m, vm, log);
+}
+
+/** The second half of I-SHARECNT: what the host has on record of a guest that follows notifiers is what EL2 maps. */
+function auditMappings(m: Machine, vm: number, log: ViolationLog): void {
+  for (let gfn = 0; gfn < m.vmPages; gfn++) {
+    const mapped = peek(m.words, mappedPageWord(m, vm, gfn)) - 1;
+    const leaf = stage2At(m, vm, gfn);
+    const pfn = leaf === 0 ? -1 : pfnOfStage2(m, leaf, gfn);
+    if (mapped === pfn) continue;
+    log.found(SHARES_ID, "host's record and EL2's table differ", {
+      vm,
+      gfn,
+      expected: `pfn ${mapped} on record`,
+      received: `pfn ${pfn} mapped`,
+    });
   }
 }
 
@@ -136,5 +168,7 @@ export class OwnershipWatch {
     }
     const wrong = judge(m, pfn, guests, guest);
     if (wrong !== null) this.#log.report(ctx, ID, 'ownership triple is not legal', wrong);
+    const miscounted = judgeShares(m, pfn, guests);
+    if (miscounted !== null) this.#log.report(ctx, SHARES_ID, 'share count is not leaves', miscounted);
   }
 }

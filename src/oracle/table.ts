@@ -96,6 +96,12 @@ export const INVARIANTS: readonly InvariantRow[] = [
     'ghost, audit',
   ),
   row(
+    'I-SHARECNT',
+    'a page that the host shares with guests is counted once for each of their leaves, and the host knows of each',
+    'host_mmu.lock and the VM locks of EL2 are free',
+    'ghost, audit',
+  ),
+  row(
     'I-WIPE',
     "a page that was a guest's own is zero when the host becomes its owner",
     'at the step that makes it so',

@@ -6,6 +6,7 @@ import { classic } from './classic.js';
 import { notifyUnderPtl } from './notify-under-ptl.js';
 import { pinnedNotifiers } from './pinned-notifiers.js';
 import { pkvm2022 } from './pkvm-2022.js';
+import { pkvmUpstream } from './pkvm-upstream.js';
 import type { Policy } from './policy.js';
 
 export const POLICIES: readonly Policy[] = [
@@ -16,6 +17,7 @@ export const POLICIES: readonly Policy[] = [
   checkThenNotifyBackout,
   checkThenNotifyRange,
   notifyUnderPtl,
+  pkvmUpstream,
 ];
 
 /** The policy of this id, or undefined. */

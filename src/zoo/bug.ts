@@ -14,6 +14,8 @@ export interface Bug {
   readonly story: string;
   /** The policy whose kernel it is planted in. */
   readonly policy: string;
+  /** The kernel in which its litmus test is clean, where the policy itself has the bug; default: the policy's. */
+  readonly cleanOn?: string;
   /** The functions (and `rules`) it replaces in that kernel. */
   readonly replace: Partial<Omit<Kernel, 'id'>>;
   /** The invariants that catch it: each find names one of them. */

@@ -18,6 +18,8 @@ import { z42 } from './z42-unpin-first.js';
 import { z43Guest } from './z43-guest.js';
 import { z43 } from './z43-lazy-tlbi.js';
 import { z44 } from './z44-wipe-first.js';
+import { z45 } from './z45-eperm-livelock.js';
+import { z47 } from './z47-no-retry.js';
 import { z48 } from './z48-check-then-do.js';
 
 export const BUGS: readonly Bug[] = [
@@ -39,6 +41,8 @@ export const BUGS: readonly Bug[] = [
   z43,
   z43Guest,
   z44,
+  z45,
+  z47,
   z48,
 ];
 

@@ -39,7 +39,7 @@ function explore(policy: string, variant: string, schedules: number, wanted = ''
 }
 
 describe('correct policies', () => {
-  for (const policy of ['classic', 'pinned-notifiers', 'pkvm-2022']) {
+  for (const policy of ['classic', 'pinned-notifiers', 'pkvm-2022', 'pkvm-np-upstream']) {
     it.each(['pairs', 'batches'])(`${policy} is not accused of anything (%s)`, (variant) => {
       const { kinds, finished } = explore(policy, variant, 150);
       expect([...kinds]).toEqual([]);
@@ -79,6 +79,7 @@ describe('the table of invariants', () => {
       'I-RO',
       'I-TLB',
       'I-OWN',
+      'I-SHARECNT',
       'I-WIPE',
       'I-HYPMC',
       'I-BAL',
