@@ -9,9 +9,11 @@ import { InputError } from '../lab/input-error.js';
 import { compareCommand } from './commands/compare.js';
 import { dashboardCommand } from './commands/dashboard.js';
 import { exploreCommand } from './commands/explore.js';
+import { litmusCommand } from './commands/litmus.js';
 import { listCommand } from './commands/list.js';
 import { replayCommand } from './commands/replay.js';
 import { stressCommand } from './commands/stress.js';
+import { zooCommand } from './commands/zoo.js';
 import { EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_OK } from './output.js';
 
 const version = (): string => {
@@ -31,7 +33,9 @@ function program(): Command {
     compareCommand(),
     exploreCommand(),
     replayCommand(),
+    zooCommand(),
     dashboardCommand(),
+    litmusCommand(),
     listCommand(),
   ];
   for (const command of commands) {

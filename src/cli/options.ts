@@ -1,5 +1,7 @@
 /** Parsers of option values. Each refuses with one line that says what, where and what was expected. */
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
+import { WORKERS_MAX } from '../lab/explore.js';
 import { InputError } from '../lab/input-error.js';
 import { POLICIES } from '../policies/index.js';
 
@@ -26,6 +28,10 @@ export function duration(option: string): (text: string) => number {
     return seconds;
   };
 }
+
+/** `4`, or `auto`: one for each core. */
+export const workers = (text: string): number =>
+  text === 'auto' ? availableParallelism() : wholeNumber('--workers', 1, WORKERS_MAX)(text);
 
 /** A seed: 0 to 2^32 - 1. */
 export const seed = wholeNumber('--seed', 0, 0xffffffff);

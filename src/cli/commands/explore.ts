@@ -1,11 +1,10 @@
 /** `pinfall explore`: schedule after schedule, until a rule breaks. */
-import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
-import { EXPLORE_DEFAULTS, type ExploreProgress, WORKERS_MAX, explore } from '../../lab/explore.js';
+import { EXPLORE_DEFAULTS, type ExploreProgress, explore } from '../../lab/explore.js';
 import { INVARIANTS } from '../../oracle/index.js';
 import { subjectOf } from '../../lab/subject.js';
 import { STRATEGIES } from '../../engine/strategies/index.js';
-import { duration, oneOf, policy, seed, userPath, wholeNumber } from '../options.js';
+import { duration, oneOf, policy, seed, userPath, wholeNumber, workers } from '../options.js';
 import { EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport, writeWhole } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
 import { renderExplore } from '../render/explore.js';
@@ -29,11 +28,6 @@ interface ExploreFlags {
 }
 
 const strategies = STRATEGIES.map(({ name }) => name);
-
-/** `4`, or `auto`: one for each core. */
-function workers(text: string): number {
-  return text === 'auto' ? availableParallelism() : wholeNumber('--workers', 1, WORKERS_MAX)(text);
-}
 
 export function exploreCommand(): Command {
   return new Command('explore')

@@ -1,0 +1,158 @@
+/** `pinfall litmus`: a litmus file's outcomes and answers; with `--check` only its mistakes. */
+import { Command } from 'commander';
+import { join } from 'node:path';
+import { type Mistake } from '../../lab/litmus/parse.js';
+import { LITMUS_DEFAULTS, type LitmusReport, runLitmus } from '../../lab/litmus/run.js';
+import {
+  LitmusError,
+  checkedLitmus,
+  litmusPath,
+  litmusSubject,
+  mistakeLine,
+  readLitmus,
+} from '../../lab/litmus/subject.js';
+import { InputError } from '../../lab/input-error.js';
+import { STRATEGIES } from '../../engine/strategies/index.js';
+import { BUGS } from '../../zoo/index.js';
+import { onInterrupt } from '../interrupt.js';
+import { duration, oneOf, policy, seed, userPath, wholeNumber, workers } from '../options.js';
+import { EXIT_BAD_INPUT, EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport, writeWhole } from '../output.js';
+import { renderLitmus } from '../render/litmus.js';
+import { number } from '../render/table.js';
+
+interface LitmusFlags {
+  check?: boolean;
+  policy?: string;
+  bug?: string;
+  strategy?: string;
+  schedules?: number;
+  budget?: number;
+  workers?: number;
+  seed?: number;
+  out?: string;
+  json?: boolean;
+  report?: string;
+}
+
+const strategies = STRATEGIES.map(({ name }) => name);
+const bugs = BUGS.map(({ id }) => id);
+
+export function litmusCommand(): Command {
+  return new Command('litmus')
+    .description('every outcome of a litmus file, and what it answers')
+    .argument('<files...>', 'a litmus file, or the name of a shipped one; with --check any number')
+    .option('--check', 'only read the files: one line for each mistake')
+    .option('--policy <id>', "instead of the file's policy", policy)
+    .option('--bug <id>', "a planted bug instead of the file's policy", oneOf('--bug', bugs))
+    .option('--strategy <name>', strategies.join(', '), oneOf('--strategy', strategies))
+    .option(
+      '--schedules <n>',
+      `at most so many (default ${number(LITMUS_DEFAULTS.schedules)})`,
+      wholeNumber('--schedules', 1, 1e12),
+    )
+    .option('--budget <time>', `at most so long (default ${LITMUS_DEFAULTS.seconds}s)`, duration('--budget'))
+    .option('--workers <n>', "threads, or 'auto' for one per core", workers)
+    .option('--seed <n>', 'same seed, same report', seed, 1)
+    .option('--out <dir>', "where a violation's schedule is written (default: here)")
+    .option('--json', 'one object on standard output')
+    .option('--report <file>', 'the report object to a file')
+    .action(async (files: string[], flags: LitmusFlags) => {
+      process.exitCode = flags.check === true ? check(files, flags.json === true) : await run(files, flags);
+    });
+}
+
+/** One mistake as `--check --json` gives it. */
+interface MistakeRow {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  readonly end_line: number;
+  readonly end_column: number;
+  readonly severity: 'error';
+  readonly message: string;
+}
+
+const rowOf = (file: string, { line, column, endLine, endColumn, message }: Mistake): MistakeRow => ({
+  file,
+  line,
+  column,
+  end_line: endLine,
+  end_column: endColumn,
+  severity: 'error',
+  message,
+});
+
+/** What is wrong with a file; one that cannot be read has one mistake, at its beginning. */
+function mistakesOf(file: string): readonly Mistake[] {
+  const base = userPath('.');
+  try {
+    return checkedLitmus(readLitmus(litmusPath(file, base), base)).mistakes;
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    const message = error.message.replace(/^.*?: /, '');
+    return [{ line: 1, column: 1, endLine: 1, endColumn: 1, message }];
+  }
+}
+
+function check(files: readonly string[], json: boolean): number {
+  const rows: MistakeRow[] = [];
+  for (const file of files) {
+    const mistakes = mistakesOf(file);
+    rows.push(...mistakes.map((each) => rowOf(file, each)));
+    if (json) continue;
+    for (const each of mistakes) process.stderr.write(`${mistakeLine(file, each)}\n`);
+    if (mistakes.length === 0) process.stdout.write(`${file}: ok\n`);
+  }
+  if (json) process.stdout.write(`${JSON.stringify(rows)}\n`);
+  return rows.length > 0 ? EXIT_BAD_INPUT : EXIT_OK;
+}
+
+async function run(files: readonly string[], flags: LitmusFlags): Promise<number> {
+  const [file] = files;
+  if (file === undefined || files.length > 1) {
+    throw new InputError(`litmus: expected one file to run (--check takes several), got ${files.length}`);
+  }
+  if (flags.policy !== undefined && flags.bug !== undefined) {
+    throw new InputError('--bug: expected without --policy: a bug names its policy');
+  }
+  const base = userPath('.');
+  const path = litmusPath(file, base);
+  const text = readLitmus(path, base);
+  const options = { seed: flags.seed ?? 1, policy: flags.policy, bug: flags.bug };
+  let subject;
+  try {
+    subject = litmusSubject({ path, text, options });
+  } catch (error) {
+    if (!(error instanceof LitmusError)) throw error;
+    for (const line of error.lines) process.stderr.write(`${line}\n`);
+    return EXIT_BAD_INPUT;
+  }
+  const progress = new ProgressLine();
+  let interrupted = false;
+  onInterrupt(() => {
+    interrupted = true;
+  });
+  const report = await runLitmus({
+    subject,
+    strategy: flags.strategy,
+    schedules: flags.schedules,
+    seconds: flags.budget,
+    workers: flags.workers,
+    stop: () => interrupted,
+    onProgress: (now) =>
+      progress.show(`${number(now.schedules)} schedules, ${number(now.steps)} steps, ${now.violations} violations`),
+  });
+  progress.clear();
+  const written = flags.json === true ? undefined : writeSchedule(report, flags.out);
+  printReport(report, flags, (each) => renderLitmus(each, written));
+  return report.ok ? EXIT_OK : EXIT_VIOLATION;
+}
+
+/** Writes the schedule of the first violation. Returns its name, when there is one. */
+function writeSchedule({ violations, name }: LitmusReport, out: string | undefined): string | undefined {
+  const schedule = violations.find((violation) => violation.schedule !== undefined)?.schedule;
+  if (schedule === undefined) return undefined;
+  const file = join(out ?? '', `${name}.schedule`);
+  writeWhole(userPath(file), schedule);
+  return file;
+}

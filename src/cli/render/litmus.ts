@@ -1,0 +1,78 @@
+/** The report of `litmus`, for people: outcomes as jcstress and herd show them, an answer for each question, what broke. */
+import type { LitmusAnswer, LitmusOutcome, LitmusReport, LitmusVerdict } from '../../lab/litmus/run.js';
+import type { ReportViolation } from '../../lab/report.js';
+import { pc } from './colour.js';
+import { number, table } from './table.js';
+
+/** @param scheduleFile where the first violation's schedule was written, if it was */
+export function renderLitmus(report: LitmusReport, scheduleFile: string | undefined): string {
+  const parts = [
+    `${pc.bold(report.name)}  ${report.sentence}`,
+    summary(report),
+    histogram(report.outcomes),
+    [...report.questions.map(answerLine), ...expectLine(report)].join('\n'),
+    ...report.violations.map(violationText),
+    verdict(report),
+    scheduleFile === undefined ? '' : `Next: npm start --silent -- replay ${scheduleFile}   # the same execution again`,
+  ];
+  return parts.filter((part) => part !== '').join('\n\n');
+}
+
+function summary({ policy, strategy, seed, schedules, steps, elapsed_s, exhaustive, end }: LitmusReport): string {
+  const all = exhaustive ? 'all of them' : end.kind === 'done' ? '' : `stopped: ${end.kind}`;
+  return (
+    `policy ${policy}, strategy ${strategy}, seed ${seed}: ${number(schedules)} schedules` +
+    `${all === '' ? '' : ` (${all})`}, ${number(steps)} steps, ${elapsed_s.toFixed(2)} s.`
+  );
+}
+
+const COLOURS: Readonly<Record<LitmusVerdict, (text: string) => string>> = {
+  ok: (text) => text,
+  interesting: (text) => pc.cyan(text),
+  forbidden: (text) => pc.red(text),
+  violation: (text) => pc.red(text),
+  cut: (text) => pc.yellow(text),
+};
+
+function histogram(outcomes: readonly LitmusOutcome[]): string {
+  const rows = outcomes.map(({ state, count, share, verdict, questions, first }) => [
+    state,
+    count,
+    percent(share),
+    COLOURS[verdict](verdict),
+    questions.join(','),
+    String(first),
+  ]);
+  return table(['outcome', 'count', 'share', 'verdict', 'questions', 'first'], rows);
+}
+
+/** Small shares are not nothing. */
+const percent = (share: number): string =>
+  share > 0 && share < 0.0001 ? '<0.01%' : `${(share * 100).toFixed(share < 0.01 ? 2 : 1)}%`;
+
+function answerLine({ question, answer, count, of, first, proved, ok }: LitmusAnswer, index: number): string {
+  const said = `${answer[0]?.toUpperCase()}${answer.slice(1)}`;
+  const always = question.startsWith('always');
+  const where = first === null ? '' : `, first${always ? ' failing' : ''} in schedule ${first}`;
+  const how = proved ? ' (proved)' : '';
+  const counted = answer === 'never' ? `in ${number(of)}` : `${number(count)}/${number(of)}`;
+  return `${index + 1}. ${question}  ${(ok ? pc.green : pc.red)(said)} ${counted}${where}${how}`;
+}
+
+function expectLine({ expect }: LitmusReport): string[] {
+  if (expect === null) return [];
+  return [`expect ${expect.expected}  ${expect.found ? pc.green('found') : pc.red('not found')}`];
+}
+
+function violationText(violation: ReportViolation): string {
+  const head = `${pc.red(pc.bold(violation.invariant))} ${violation.what}`;
+  const lines = violation['details'];
+  const details = Array.isArray(lines) ? lines.join('\n') : '';
+  return [head, details, violation.diagram ?? ''].filter((part) => part !== '').join('\n\n');
+}
+
+function verdict(report: LitmusReport): string {
+  const guarantee = report.guarantee === '' ? '' : ` ${report.guarantee}`;
+  if (report.ok) return pc.green('As expected.') + guarantee;
+  return pc.red('Not as expected.') + guarantee;
+}

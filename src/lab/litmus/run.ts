@@ -1,0 +1,219 @@
+/**
+ * `pinfall litmus`: schedules of a litmus test, and what they say to its questions. Every outcome's first schedule is run again here to
+ * evaluate the questions in its final state, so it does not matter which thread or strategy has found it.
+ */
+import { OneThread } from '../../engine/one-thread.js';
+import { parseSchedule } from '../../engine/schedule-file.js';
+import { ExactScript } from '../../engine/strategies/script.js';
+import { explore, type ExploreReport, type OutcomeRow } from '../explore.js';
+import type { ExploreProgress } from '../explore.js';
+import { type EndRow, REPORT_SCHEMA, type ReportViolation } from '../report.js';
+import type { Question } from './conditions.js';
+import type { Expectation } from './model.js';
+import type { LitmusProgram } from './program.js';
+import type { LitmusSubject } from './subject.js';
+
+export interface LitmusOptions {
+  readonly subject: LitmusSubject;
+  /** A name of STRATEGIES; absent: the exhaustive search where there is one, then the portfolio. */
+  readonly strategy?: string | undefined;
+  readonly schedules?: number | undefined;
+  /** Ends after so many seconds. */
+  readonly seconds?: number | undefined;
+  readonly workers?: number | undefined;
+  readonly stop?: () => boolean;
+  readonly onProgress?: (progress: ExploreProgress) => void;
+}
+
+export const LITMUS_DEFAULTS = { schedules: 10_000, seconds: 20 } as const;
+
+/**
+ * ok; interesting: an `exists` or `sometimes` holds; forbidden: a question says it must not be; violation: a rule is broken, or the
+ * run ended badly; cut: the step limit was reached.
+ */
+export type LitmusVerdict = 'ok' | 'interesting' | 'forbidden' | 'violation' | 'cut';
+
+export interface LitmusOutcome {
+  readonly state: string;
+  readonly count: number;
+  /** Of all schedules, 0 to 1. */
+  readonly share: number;
+  readonly verdict: LitmusVerdict;
+  /** The questions whose condition holds there, from 1. */
+  readonly questions: readonly number[];
+  /** The first schedule that ended so. */
+  readonly first: number;
+  readonly schedule: string;
+}
+
+export interface LitmusAnswer {
+  readonly question: string;
+  /** In how many of the schedules that ended (`of`) the condition holds. */
+  readonly answer: 'never' | 'sometimes' | 'always';
+  readonly count: number;
+  readonly of: number;
+  /** The first schedule in which it holds; of `always`: in which it does not. */
+  readonly first: number | null;
+  /** Every schedule there is has been tried. */
+  readonly proved: boolean;
+  /** Whether that is what the question asks for. */
+  readonly ok: boolean;
+}
+
+export interface LitmusReport {
+  readonly schema: typeof REPORT_SCHEMA;
+  readonly command: 'litmus';
+  /** The file, its name and its sentence. */
+  readonly scenario: string;
+  readonly name: string;
+  readonly sentence: string;
+  readonly policy: string;
+  readonly seed: number;
+  readonly workers: number;
+  readonly strategy: string;
+  readonly schedules: number;
+  readonly steps: number;
+  readonly elapsed_s: number;
+  readonly exhaustive: boolean;
+  readonly outcomes: readonly LitmusOutcome[];
+  readonly questions: readonly LitmusAnswer[];
+  /** What the file expects to find, and whether it was. */
+  readonly expect: { readonly expected: string; readonly found: boolean } | null;
+  readonly violations: readonly ReportViolation[];
+  readonly violation_count: number;
+  readonly guarantee: string;
+  readonly end: EndRow;
+  /** All is as the file says. */
+  readonly ok: boolean;
+}
+
+/** Runs the test. */
+export async function runLitmus(options: LitmusOptions): Promise<LitmusReport> {
+  const { subject, strategy, workers } = options;
+  const { report } = await explore({
+    subject,
+    schedules: options.schedules ?? LITMUS_DEFAULTS.schedules,
+    seconds: options.seconds ?? LITMUS_DEFAULTS.seconds,
+    stepsMax: subject.test.stepsMax,
+    keepGoing: true,
+    ...(strategy !== undefined && { strategy }),
+    ...(workers !== undefined && { workers }),
+    ...(options.stop !== undefined && { stop: options.stop }),
+    ...(options.onProgress !== undefined && { onProgress: options.onProgress }),
+  });
+  return litmusReport(subject, report);
+}
+
+/** What the campaign's report says to the test's questions. */
+export function litmusReport(subject: LitmusSubject, report: ExploreReport): LitmusReport {
+  const { test } = subject;
+  const judge = new Judge(subject);
+  const judged = report.outcomes.map((row) => judge.outcome(row, report.schedules));
+  const outcomes = judged.map(({ outcome }) => outcome);
+  const questions = test.questions.map((question, index) => answer(question, index, judged, report.exhaustive));
+  const violations = report.violations.filter(({ invariant }) => invariant !== 'forbidden' && invariant !== 'always');
+  const expect =
+    test.expect === null ? null : { expected: expectText(test.expect), found: isFound(test.expect, report) };
+  const asExpected = expect === null ? violations.length === 0 : expect.found;
+  return {
+    schema: REPORT_SCHEMA,
+    command: 'litmus',
+    scenario: subject.scenario,
+    name: test.name,
+    sentence: test.sentence,
+    policy: report.policy,
+    seed: report.seed,
+    workers: report.workers,
+    strategy: report.strategy,
+    schedules: report.schedules,
+    steps: report.steps,
+    elapsed_s: report.elapsed_s,
+    exhaustive: report.exhaustive,
+    outcomes,
+    questions,
+    expect,
+    violations: report.violations,
+    violation_count: report.violation_count,
+    guarantee: report.guarantee,
+    end: report.end,
+    ok: asExpected && questions.every(({ ok }) => ok),
+  };
+}
+
+const expectText = (expect: Expectation): string =>
+  expect.kind === 'violation' ? `violation ${expect.invariant}` : expect.kind;
+
+/** The invariant that reports call it by. */
+const expectedRule = (expect: Expectation): string => {
+  if (expect.kind === 'violation') return expect.invariant;
+  return expect.kind === 'livelock' ? 'I-LIVE' : 'deadlock';
+};
+
+const isFound = (expect: Expectation, { violations }: ExploreReport): boolean =>
+  violations.some(({ invariant }) => invariant === expectedRule(expect));
+
+/** Evaluates the questions in the states that schedules end in. */
+class Judge {
+  readonly #program: LitmusProgram;
+  readonly #thread: OneThread;
+  readonly #script = new ExactScript();
+
+  constructor(subject: LitmusSubject) {
+    this.#program = subject.create();
+    this.#thread = new OneThread(this.#program, subject.test.stepsMax);
+  }
+
+  outcome({ state, count, verdict, first, schedule }: OutcomeRow, of: number): Judged {
+    const { choices, variation } = parseSchedule(schedule);
+    this.#script.load(choices, choices.length).begin();
+    this.#thread.run(this.#script, variation);
+    const { text, yes } = this.#program.observation();
+    const { questions } = this.#program.test;
+    const finished = text === state;
+    const answers = yes.map((holds, index) => (finished || isSettled(questions[index], holds) ? holds : null));
+    const held = answers.flatMap((holds, index) => (holds === true ? [index + 1] : []));
+    const asked = finished || state === 'violation forbidden' || state === 'violation always';
+    const interesting = held.some((number) => isWanted(questions[number - 1]));
+    const words: LitmusVerdict = finished ? (interesting ? 'interesting' : 'ok') : 'violation';
+    const shown: LitmusVerdict = verdict === 'cut' ? 'cut' : verdict === 'forbidden' && asked ? 'forbidden' : words;
+    const share = of === 0 ? 0 : count / of;
+    return { outcome: { state, count, share, verdict: shown, questions: held, first, schedule }, answers };
+  }
+}
+
+/** An outcome, and by question whether its condition holds there; null where the schedule ended before it could be said. */
+interface Judged {
+  readonly outcome: LitmusOutcome;
+  readonly answers: readonly (boolean | null)[];
+}
+
+/** Whether a schedule that did not finish has settled a question: what held on the way holds. */
+const isSettled = (question: Question | undefined, holds: boolean): boolean =>
+  question?.during === true && holds !== (question.word === 'always');
+const isWanted = (question: Question | undefined): boolean =>
+  question?.word === 'exists' || question?.word === 'sometimes';
+
+/** The answer to one question over all outcomes. */
+function answer({ word, text }: Question, index: number, judged: readonly Judged[], exhaustive: boolean): LitmusAnswer {
+  const rows = (wanted: boolean): LitmusOutcome[] =>
+    judged.flatMap(({ outcome, answers }) => (answers[index] === wanted ? [outcome] : []));
+  const sum = (outcomes: readonly LitmusOutcome[]): number => outcomes.reduce((total, row) => total + row.count, 0);
+  const [holds, fails] = [rows(true), rows(false)];
+  const count = sum(holds);
+  const of = count + sum(fails);
+  const told = word === 'always' ? fails : holds;
+  const ok =
+    word === 'exists' ||
+    (word === 'sometimes' && count > 0) ||
+    (word === 'forbidden' && count === 0) ||
+    (word === 'always' && fails.length === 0);
+  return {
+    question: text,
+    answer: count === 0 ? 'never' : count === of ? 'always' : 'sometimes',
+    count,
+    of,
+    first: told.length === 0 ? null : Math.min(...told.map(({ first }) => first)),
+    proved: exhaustive,
+    ok,
+  };
+}
