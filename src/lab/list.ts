@@ -2,10 +2,11 @@
 import { EVENT_TABLE } from '../events/table.js';
 import { INVARIANTS } from '../oracle/table.js';
 import { POLICIES } from '../policies/index.js';
+import { BUGS } from '../zoo/index.js';
 import { listScenarios } from './scenario.js';
 import { listPrograms } from './subject.js';
 
-/** Everything `list` shows. `litmus` and `zoo` are there for those who read it by program: there are none yet. */
+/** Everything `list` shows. */
 export function listEverything() {
   return {
     schema: 'pinfall.list/1' as const,
@@ -15,6 +16,6 @@ export function listEverything() {
     invariants: INVARIANTS.map(({ id, sentence, when, checked }) => ({ id, sentence, when, checked })),
     events: EVENT_TABLE.map(([name, ...args]) => ({ name, arguments: args.map((arg) => arg.split(':')[0] as string) })),
     litmus: [] as string[],
-    zoo: [] as string[],
+    zoo: BUGS.map(({ id, title, litmus, expect }) => ({ id, title, litmus, invariants: expect })),
   };
 }

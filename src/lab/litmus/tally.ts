@@ -18,10 +18,16 @@ export class Tally implements EventWriter {
   readonly #sizes: Sizes;
   to: EventWriter | null = null;
 
-  constructor(sizes: Sizes) {
+  /** @param buffer of {@link Tally.bytes}; shared memory, where several threads count into one tally */
+  constructor(sizes: Sizes, buffer: ArrayBufferLike = new ArrayBuffer(Tally.bytes(sizes))) {
     this.#sizes = sizes;
-    this.#starts = new Int32Array(sizes.mms * sizes.mmPages * MECHANISMS.length);
-    this.#unmaps = new Int32Array(sizes.vms * sizes.vmPages);
+    const starts = sizes.mms * sizes.mmPages * MECHANISMS.length;
+    this.#starts = new Int32Array(buffer, 0, starts);
+    this.#unmaps = new Int32Array(buffer, 4 * starts, sizes.vms * sizes.vmPages);
+  }
+
+  static bytes(sizes: Sizes): number {
+    return 4 * (sizes.mms * sizes.mmPages * MECHANISMS.length + sizes.vms * sizes.vmPages);
   }
 
   reset(): void {
@@ -32,12 +38,10 @@ export class Tally implements EventWriter {
   write(type: number, actor: number, time: number, a: number, b: number, c: number, d: number): void {
     if (type === EVENT.notifier_start) {
       for (let vpn = Math.max(0, b), end = Math.min(c, this.#sizes.mmPages); vpn < end; vpn++) {
-        const at = (a * this.#sizes.mmPages + vpn) * MECHANISMS.length + d;
-        this.#starts[at] = (this.#starts[at] as number) + 1;
+        Atomics.add(this.#starts, (a * this.#sizes.mmPages + vpn) * MECHANISMS.length + d, 1);
       }
     } else if (type === EVENT.stage2_unmap) {
-      const at = a * this.#sizes.vmPages + b;
-      this.#unmaps[at] = (this.#unmaps[at] as number) + 1;
+      Atomics.add(this.#unmaps, a * this.#sizes.vmPages + b, 1);
     }
     this.to?.write(type, actor, time, a, b, c, d);
   }

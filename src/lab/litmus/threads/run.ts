@@ -19,12 +19,16 @@ export interface ThreadsOptions {
   readonly seconds?: number;
   /** Worker threads, at most one per actor; default: one per actor as far as there are cores. */
   readonly workers?: number;
+  /** Ends at the first violation of one of these invariants. */
+  readonly untilViolation?: readonly string[];
   /** Resolves when the run shall end early: Ctrl-C. */
   readonly stop?: Promise<void>;
 }
 
 export interface ThreadsRow {
   readonly state: string;
+  /** By question of the file, whether it holds there. */
+  readonly yes: readonly boolean[];
   readonly count: number;
   /** The first iteration that ended so. */
   readonly first: number;
@@ -36,6 +40,8 @@ export interface ThreadsResult {
   readonly workers: number;
   /** The share of iterations in which at least two actors were at work at one time: 0 to 1. */
   readonly overlap: number;
+  /** One of `untilViolation` was broken. */
+  readonly found: boolean;
   /** The most common first. */
   readonly outcomes: readonly ThreadsRow[];
   /** By invariant. */
@@ -76,27 +82,34 @@ export async function litmusThreads(options: ThreadsOptions): Promise<ThreadsRes
       clients,
       iterations: options.iterations,
       spins,
+      until: options.untilViolation ?? [],
       observer: options.observer,
     }));
     const tallies = await Promise.all(tasks.map((task) => pool.run(task)));
-    return merge(tallies, workers, (performance.now() - started) / 1000);
+    return merge(tallies, workers, (performance.now() - started) / 1000, options.untilViolation ?? []);
   } finally {
     clearTimeout(timer);
     await pool.destroy();
   }
 }
 
-function merge(tallies: readonly LitmusTally[], workers: number, elapsed_s: number): ThreadsResult {
-  const outcomes = new Map<string, { count: number; first: number }>();
+function merge(
+  tallies: readonly LitmusTally[],
+  workers: number,
+  elapsed_s: number,
+  until: readonly string[],
+): ThreadsResult {
+  const outcomes = new Map<string, { yes: readonly boolean[]; count: number; first: number }>();
   const violations = new Map<string, { count: number; first: object }>();
   let iterations = 0;
   let overlapped = 0;
   for (const tally of tallies) {
     iterations += tally.iterations;
     overlapped += tally.overlapped;
-    for (const { state, count, first } of tally.outcomes) {
-      const row = outcomes.get(state);
-      if (row === undefined) outcomes.set(state, { count, first });
+    for (const { state, yes, count, first } of tally.outcomes) {
+      const key = `${state}\n${yes.join(' ')}`;
+      const row = outcomes.get(key);
+      if (row === undefined) outcomes.set(key, { yes, count, first });
       else {
         row.count += count;
         row.first = Math.min(row.first, first);
@@ -114,8 +127,9 @@ function merge(tallies: readonly LitmusTally[], workers: number, elapsed_s: numb
     elapsed_s,
     workers,
     overlap: iterations === 0 ? 0 : overlapped / iterations,
+    found: until.some((invariant) => violations.has(invariant)),
     outcomes: [...outcomes]
-      .map(([state, { count, first }]) => ({ state, count, first }))
+      .map(([key, { yes, count, first }]) => ({ state: key.split('\n')[0] ?? '', yes, count, first }))
       .toSorted((x, y) => y.count - x.count || (x.state < y.state ? -1 : 1)),
     violations: [...violations.values()].toSorted((x, y) => y.count - x.count),
   };

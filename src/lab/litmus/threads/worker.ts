@@ -8,7 +8,7 @@
  */
 import { ACTOR_KINDS } from '../../../../actors/index.js';
 import { FIRST_WAIT, IDLE_WORD, WAIT_LOCK, WAIT_WORD } from '../../../machine/effects.js';
-import { Context, type Coroutine, type Kernel, mixSeed } from '../../../machine/context.js';
+import { Context, type Coroutine, type EventWriter, type Kernel, mixSeed } from '../../../machine/context.js';
 import { Machine } from '../../../machine/layout.js';
 import { conditionChanged } from '../../../machine/wait.js';
 import { NO_EVENTS } from '../../../events/ring.js';
@@ -22,9 +22,17 @@ import { BATCH, FIRST, LitmusControl, SPREAD, STOP } from './control.js';
 
 /** Judges the final state of a machine. */
 export interface Observer {
-  /** A small number for the state; called when the machine is at rest. */
-  observe(m: Machine): number;
+  /** Machine number `machine` stands as it was set up. */
+  prepare?(m: Machine, machine: number): void;
+  /** Who listens to the events of its actors, if anybody does. */
+  events?(machine: number): EventWriter | null;
+  /** It has been put back to its start. */
+  reset?(machine: number): void;
+  /** A small number for its final state. */
+  observe(m: Machine, machine: number): number;
   name(observation: number): string;
+  /** By question, whether it holds in that state. */
+  yes?(observation: number): readonly boolean[];
 }
 
 export interface ObserverModule {
@@ -44,12 +52,19 @@ export interface LitmusTask {
   readonly clients: number;
   readonly iterations: number;
   readonly spins: boolean;
+  /** The run ends at the first violation of one of these. */
+  readonly until: readonly string[];
   readonly observer: { readonly url: string; readonly data: unknown };
 }
 
 /** What a worker found in its share of the machines. */
 export interface LitmusTally {
-  readonly outcomes: readonly { readonly state: string; readonly count: number; readonly first: number }[];
+  readonly outcomes: readonly {
+    readonly state: string;
+    readonly yes: readonly boolean[];
+    readonly count: number;
+    readonly first: number;
+  }[];
   readonly violations: readonly { readonly count: number; readonly first: object }[];
   readonly iterations: number;
   readonly overlapped: number;
@@ -74,6 +89,7 @@ class Player {
   readonly #plan: Plan;
   readonly #kernel: Kernel;
   readonly #actor: number;
+  readonly #events: EventWriter;
   readonly #quantum: number;
   #ctx: Context | null = null;
   #coroutine: Coroutine<void> | null = null;
@@ -87,8 +103,10 @@ class Player {
     machine: number,
     actor: number,
     probe: OracleProbe,
+    events: EventWriter,
     quantum: number,
   ) {
+    this.#events = events;
     this.#quantum = quantum;
     this.#plan = plan;
     this.#kernel = kernel;
@@ -103,7 +121,7 @@ class Player {
     const plan = this.#plan;
     const spec = plan.actors[this.#actor] as Plan['actors'][number];
     const seed = mixSeed(plan.seed, this.machine);
-    const ctx = new Context(m, this.#kernel, probe, NO_EVENTS, this.#actor, spec.node, seed, undefined, this.#ctx);
+    const ctx = new Context(m, this.#kernel, probe, this.#events, this.#actor, spec.node, seed, undefined, this.#ctx);
     this.#ctx = ctx;
     this.#coroutine = (ACTOR_KINDS[spec.kind] as (typeof ACTOR_KINDS)[string])(ctx, spec, plan);
     this.#kind = 0;
@@ -178,7 +196,9 @@ class LitmusWorker {
     this.#players = this.#machines.map((m, machine) => {
       const probe = createProbe(m, { ...plan, oracles: 'local' }, 'threads', null);
       const quantum = actors.length > 1 ? SHARED_QUANTUM : QUANTUM;
-      return actors.map((actor) => new Player(plan, kernel, m, machine, actor, probe, quantum));
+      observer.prepare?.(m, machine);
+      const events = observer.events?.(machine) ?? NO_EVENTS;
+      return actors.map((actor) => new Player(plan, kernel, m, machine, actor, probe, events, quantum));
     });
     this.#isServer = actors.map((actor) => plan.actors[actor]?.tier === 'server');
     this.#adapter = worker === 0 ? new Adapter(machines.length) : null;
@@ -197,6 +217,7 @@ class LitmusWorker {
       for (let i = worker; i < batch; i += workers) {
         (this.#images[i] as MachineImage).restore((this.#machines[i] as Machine).words);
         control.resetMachine(i);
+        this.#observer.reset?.(i);
       }
       control.barrier();
       this.#play(batch, ((words[FIRST] as number) + worker * (words[SPREAD] as number)) % batch);
@@ -289,13 +310,14 @@ class LitmusWorker {
       this.#iterations++;
       if (control.overlapped(machine)) overlapped++;
       if (control.isStuck(machine)) this.#stuck++;
-      else this.#count(this.#observer.observe(this.#machines[machine] as Machine), total + machine);
+      else this.#count(this.#observer.observe(this.#machines[machine] as Machine, machine), total + machine);
     }
     for (let machine = 0; machine < batch; machine++) {
       const [player] = this.#players[machine] as readonly Player[];
       const probe = player?.probe;
       if (probe === undefined || probe.violations.length === 0) continue;
       for (const violation of probe.violations) {
+        if (this.#task.until.includes(violation.invariant)) Atomics.compareExchange(control.words, STOP, 0, 1);
         const row = this.#violations.get(violation.invariant);
         if (row === undefined) this.#violations.set(violation.invariant, { count: 1, first: { ...violation } });
         else row.count++;
@@ -315,10 +337,11 @@ class LitmusWorker {
   #tally(): LitmusTally {
     const outcomes = [...this.#outcomes].map(([observation, { count, first }]) => ({
       state: this.#observer.name(observation),
+      yes: this.#observer.yes?.(observation) ?? [],
       count,
       first,
     }));
-    if (this.#stuck > 0) outcomes.push({ state: 'deadlock', count: this.#stuck, first: 0 });
+    if (this.#stuck > 0) outcomes.push({ state: 'deadlock', yes: [], count: this.#stuck, first: 0 });
     return {
       outcomes,
       violations: [...this.#violations.values()],

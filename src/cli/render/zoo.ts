@@ -1,0 +1,60 @@
+/** What `zoo` prints. */
+import type { ZooEntry, ZooProof, ZooReport, listZoo } from '../../lab/zoo.js';
+import { pc } from './colour.js';
+import { number, table } from './table.js';
+
+export function renderZooList(bugs: ReturnType<typeof listZoo>): string {
+  const rows = bugs.map(({ id, title, fixed_in, policy, invariants }) => [
+    id,
+    title,
+    fixed_in === '' ? 'model only' : fixed_in,
+    policy,
+    invariants.join(', '),
+  ]);
+  return [
+    table(['bug', 'what', 'mended in', 'policy', 'caught by'], rows),
+    '',
+    'Next: npm start --silent -- zoo run Z04   # finds it with every strategy, and proves its litmus file clean without it',
+  ].join('\n');
+}
+
+const seconds = (value: number): string =>
+  value < 1 ? `${number(Math.round(value * 1000))} ms` : `${number(value)} s`;
+
+function proofText(proof: ZooProof | null, planted: boolean): string {
+  if (proof === null) return '';
+  const { exhaustive, schedules, violations } = proof;
+  if (planted)
+    return violations.length > 0 ? `found in ${number(schedules)}` : exhaustive ? pc.red('not there') : 'not ended';
+  if (violations.length > 0) return pc.red(violations.join(', '));
+  return exhaustive ? `clean: ${number(schedules)}` : `no find in ${number(schedules)}`;
+}
+
+const row = (entry: ZooEntry): (string | number)[] => [
+  entry.id,
+  entry.found ? pc.green(entry.invariant ?? '') : pc.red('missed'),
+  ...entry.strategies.map(({ found, searches, schedules, elapsed_s }) =>
+    found === 0
+      ? pc.dim('-')
+      : `${number(schedules ?? 0)} / ${seconds(elapsed_s ?? 0)}${found < searches ? ` (${found} of ${searches})` : ''}`,
+  ),
+  proofText(entry.planted, true),
+  proofText(entry.unplanted, false),
+  ...(entry.threads === null
+    ? []
+    : [
+        entry.threads.found ? `${number(entry.threads.iterations)} / ${seconds(entry.threads.elapsed_s)}` : pc.dim('-'),
+      ]),
+];
+
+export function renderZooRun(report: ZooReport): string {
+  const [first] = report.entries;
+  const strategies = first?.strategies.map(({ strategy }) => strategy) ?? [];
+  const threads = first?.threads == null ? [] : ['threads'];
+  const found = report.entries.filter((entry) => entry.found).length;
+  return [
+    `${pc.bold('pinfall zoo')}  ${found} of ${report.entries.length} found in ${seconds(report.elapsed_s)}; medians of ${report.seeds} seeds: schedules / time.`,
+    '',
+    table(['bug', 'caught by', ...strategies, 'exhaustive', 'without the bug', ...threads], report.entries.map(row)),
+  ].join('\n');
+}

@@ -1,0 +1,290 @@
+/**
+ * `pinfall zoo run`: looks for each planted bug with each strategy, over some seeds; asks whether an exhaustive search of its litmus
+ * file finds it, and proves the file clean without it; and, asked to, races the same actors on real threads.
+ */
+import { fileURLToPath } from 'node:url';
+import { STRATEGIES, strategyKind } from '../engine/strategies/index.js';
+import { POLICIES } from '../policies/index.js';
+import type { Bug } from '../zoo/bug.js';
+import { BUGS, bugById } from '../zoo/index.js';
+import { explore } from './explore.js';
+import { InputError } from './input-error.js';
+import { fileObserver } from './litmus/threads/file-observer.js';
+import { litmusThreads } from './litmus/threads/run.js';
+import { type LitmusSource, type LitmusSubject, litmusSubject, readLitmus } from './litmus/subject.js';
+import { REPORT_SCHEMA } from './report.js';
+
+export interface ZooOptions {
+  /** Ids; none: all. */
+  readonly ids?: readonly string[];
+  /** Names of STRATEGIES; none: all. */
+  readonly strategies?: readonly string[];
+  readonly seed?: number;
+  /** Seeds of each strategy. */
+  readonly seeds?: number;
+  /** Schedules of one search at most. */
+  readonly schedules?: number;
+  /** Seconds of one search, and of one exhaustive search, at most. */
+  readonly seconds?: number;
+  readonly exhaustiveSeconds?: number;
+  /** Seconds on real threads at most; 0 = not at all. */
+  readonly threadSeconds?: number;
+  readonly stop?: () => boolean;
+  readonly onProgress?: (text: string) => void;
+}
+
+/** One strategy's searches for one bug. */
+export interface ZooStrategyRow {
+  readonly strategy: string;
+  /** Searches that found it, of how many. */
+  readonly found: number;
+  readonly searches: number;
+  /** Medians of those that found it; null when none did. */
+  readonly schedules: number | null;
+  readonly elapsed_s: number | null;
+}
+
+/** An exhaustive search, or what came of it within its time. */
+export interface ZooProof {
+  /** Every execution was looked at. */
+  readonly exhaustive: boolean;
+  readonly schedules: number;
+  readonly elapsed_s: number;
+  /** Rules that were broken; of the bug's own search the expected one, of the kernel without the bug none. */
+  readonly violations: readonly string[];
+}
+
+export interface ZooThreadsRow {
+  readonly found: boolean;
+  readonly iterations: number;
+  readonly elapsed_s: number;
+}
+
+export interface ZooEntry {
+  readonly id: string;
+  readonly title: string;
+  readonly commit: string;
+  readonly fixed_in: string;
+  readonly policy: string;
+  readonly litmus: string;
+  readonly found: boolean;
+  /** The invariant that caught it first. */
+  readonly invariant: string | null;
+  /** Of the fastest strategy: medians over the seeds. */
+  readonly schedules: number | null;
+  readonly elapsed_s: number | null;
+  readonly strategies: readonly ZooStrategyRow[];
+  /** Null where it was not asked for, or the strategy is not there. */
+  readonly planted: ZooProof | null;
+  readonly unplanted: ZooProof | null;
+  readonly threads: ZooThreadsRow | null;
+}
+
+export interface ZooReport {
+  readonly schema: typeof REPORT_SCHEMA;
+  readonly command: 'zoo';
+  readonly seed: number;
+  readonly seeds: number;
+  readonly entries: readonly ZooEntry[];
+  readonly elapsed_s: number;
+  /** Every bug was found, and none of their files breaks a rule without it. */
+  readonly ok: boolean;
+}
+
+export const ZOO_DEFAULTS = {
+  seeds: 3,
+  schedules: 20_000,
+  seconds: 5,
+  exhaustiveSeconds: 5,
+  threadSeconds: 0,
+} as const;
+/** Schedules that the kernel without the bug gets where it cannot be proved clean in time. */
+const CLEAN_SCHEDULES = 2000;
+const EXHAUSTIVE = 'exhaustive';
+
+const FILES = new URL('../../../src/zoo/litmus/', import.meta.url);
+
+/** The bug's litmus file: with the bug, or on a kernel without it. */
+export function zooSubject(bug: Bug, planted: boolean, seed = 1): LitmusSubject {
+  const path = fileURLToPath(new URL(bug.litmus, FILES));
+  const options = { ...(planted ? { bug: bug.id } : { policy: bug.cleanOn ?? bug.policy }), seed };
+  const source: LitmusSource = { path, text: readLitmus(path), options };
+  return litmusSubject(source);
+}
+
+/** @throws InputError for an id that is none */
+export function zooBugs(ids: readonly string[] = []): readonly Bug[] {
+  if (ids.length === 0) return BUGS;
+  return ids.map((id) => {
+    const bug = bugById(id) ?? bugById(id.toUpperCase());
+    if (bug === undefined)
+      throw new InputError(`no bug '${id}'; expected one of ${BUGS.map((each) => each.id).join(', ')}`);
+    return bug;
+  });
+}
+
+/** @throws InputError for an id or a strategy that is none */
+export async function runZoo(options: ZooOptions = {}): Promise<ZooReport> {
+  const bugs = zooBugs(options.ids);
+  for (const name of options.strategies ?? []) {
+    if (strategyKind(name) === undefined)
+      throw new InputError(`--strategies: no '${name}'; expected some of ${names()}`);
+  }
+  const started = performance.now();
+  const entries: ZooEntry[] = [];
+  for (const bug of bugs) {
+    if (options.stop?.() === true) break;
+    options.onProgress?.(`${bug.id} (${entries.length + 1} of ${bugs.length})`);
+    entries.push(await runBug(bug, options));
+  }
+  return {
+    schema: REPORT_SCHEMA,
+    command: 'zoo',
+    seed: options.seed ?? 1,
+    seeds: options.seeds ?? ZOO_DEFAULTS.seeds,
+    entries,
+    elapsed_s: (performance.now() - started) / 1000,
+    ok: entries.length === bugs.length && entries.every(({ found, unplanted }) => found && isClean(unplanted)),
+  };
+}
+
+const isClean = (proof: ZooProof | null): boolean => proof === null || proof.violations.length === 0;
+const names = (): string => STRATEGIES.map(({ name }) => name).join(', ');
+
+async function runBug(bug: Bug, options: ZooOptions): Promise<ZooEntry> {
+  const strategies = (options.strategies ?? STRATEGIES.map(({ name }) => name)).filter((name) => name !== EXHAUSTIVE);
+  const rows: ZooStrategyRow[] = [];
+  let invariant: string | null = null;
+  for (const strategy of strategies) {
+    const { row, caught } = await search(bug, strategy, options);
+    rows.push(row);
+    invariant ??= caught;
+  }
+  const planted = await prove(bug, true, options);
+  invariant ??= planted?.violations.find((each) => bug.expect.includes(each)) ?? null;
+  const found = rows.filter((row) => row.elapsed_s !== null);
+  const [best] = found.toSorted((x, y) => y.found - x.found || (x.elapsed_s as number) - (y.elapsed_s as number));
+  return {
+    id: bug.id,
+    title: bug.title,
+    commit: bug.commit,
+    fixed_in: bug.fixedIn,
+    policy: bug.policy,
+    litmus: bug.litmus,
+    found: invariant !== null,
+    invariant,
+    schedules: best?.schedules ?? planted?.schedules ?? null,
+    elapsed_s: best?.elapsed_s ?? planted?.elapsed_s ?? null,
+    strategies: rows,
+    planted,
+    unplanted: await prove(bug, false, options),
+    threads: await race(bug, options),
+  };
+}
+
+/** One strategy over the seeds. */
+async function search(
+  bug: Bug,
+  strategy: string,
+  options: ZooOptions,
+): Promise<{ readonly row: ZooStrategyRow; readonly caught: string | null }> {
+  const { seeds = ZOO_DEFAULTS.seeds, seed = 1 } = options;
+  const schedules: number[] = [];
+  const seconds: number[] = [];
+  let caught: string | null = null;
+  for (let i = 0; i < seeds; i++) {
+    const { report } = await explore({
+      subject: zooSubject(bug, true, seed + i),
+      strategy,
+      schedules: options.schedules ?? ZOO_DEFAULTS.schedules,
+      seconds: options.seconds ?? ZOO_DEFAULTS.seconds,
+      lookOn: 0,
+      minimise: false,
+      ...(options.stop !== undefined && { stop: options.stop }),
+    });
+    const find = report.violations.find((violation) => bug.expect.includes(violation.invariant));
+    if (find === undefined) continue;
+    caught ??= find.invariant;
+    schedules.push(report.schedules);
+    seconds.push(report.elapsed_s);
+  }
+  const row = {
+    strategy,
+    found: schedules.length,
+    searches: seeds,
+    schedules: median(schedules),
+    elapsed_s: median(seconds),
+  };
+  return { row, caught };
+}
+
+/** An exhaustive search: of the bug until it is found, of the kernel without it to its end. */
+async function prove(bug: Bug, planted: boolean, options: ZooOptions): Promise<ZooProof | null> {
+  const seconds = options.exhaustiveSeconds ?? ZOO_DEFAULTS.exhaustiveSeconds;
+  const subject = zooSubject(bug, planted);
+  const common = { subject, minimise: false, ...(options.stop !== undefined && { stop: options.stop }) };
+  const exhaustive = strategyKind(EXHAUSTIVE) !== undefined && seconds > 0;
+  if (!exhaustive && planted) return null;
+  const found = exhaustive
+    ? await explore({ ...common, strategy: EXHAUSTIVE, schedules: 1e12, seconds, lookOn: 0 })
+    : null;
+  if (found !== null && (planted || found.report.exhaustive)) return proofOf(found.report);
+  // not ended in time: what a portfolio says is better than nothing, and no proof
+  const { report } = await explore({ ...common, schedules: CLEAN_SCHEDULES, seconds });
+  return proofOf({
+    ...report,
+    violations: [...(found?.report.violations ?? []), ...report.violations],
+    exhaustive: false,
+  });
+}
+
+interface Searched {
+  readonly exhaustive: boolean;
+  readonly schedules: number;
+  readonly elapsed_s: number;
+  readonly violations: readonly { readonly invariant: string }[];
+}
+
+const proofOf = ({ exhaustive, schedules, elapsed_s, violations }: Searched): ZooProof => ({
+  exhaustive,
+  schedules,
+  elapsed_s,
+  violations: [...new Set(violations.map(({ invariant }) => invariant))],
+});
+
+/** The same actors on real threads. */
+async function race(bug: Bug, options: ZooOptions): Promise<ZooThreadsRow | null> {
+  const seconds = options.threadSeconds ?? ZOO_DEFAULTS.threadSeconds;
+  if (seconds <= 0) return null;
+  const subject = zooSubject(bug, true);
+  const result = await litmusThreads({
+    plan: subject.test.plan,
+    observer: fileObserver(subject),
+    iterations: 1e9,
+    seconds,
+    untilViolation: bug.expect,
+  });
+  return { found: result.found, iterations: result.iterations, elapsed_s: result.elapsed_s };
+}
+
+function median(values: readonly number[]): number | null {
+  if (values.length === 0) return null;
+  const sorted = values.toSorted((x, y) => x - y);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1
+    ? (sorted[middle] as number)
+    : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
+}
+
+/** What `zoo` lists. */
+export const listZoo = () =>
+  BUGS.map(({ id, title, commit, fixedIn, story, policy, expect, litmus }) => ({
+    id,
+    title,
+    commit,
+    fixed_in: fixedIn,
+    story,
+    policy: POLICIES.find((each) => each.id === policy)?.id ?? policy,
+    invariants: expect,
+    litmus,
+  }));
