@@ -13,6 +13,8 @@ const NAMES = ['vcpu0', 'dma', 'ksmd'];
 /** Pages of the guest: a square of 64. */
 export const PAGES = 4096;
 
+const point = (text: string) => ({ effect: 'read', word: '', text });
+
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 export class FakeRun implements Watched {
@@ -147,7 +149,6 @@ export class FakeRun implements Watched {
   async step(actor: string): Promise<StepInfo> {
     this.done.push(`step ${actor}`);
     this.state = 'stepping';
-    const point = (text: string) => ({ effect: 'read', word: '', text });
     return {
       actor,
       moved: true,

@@ -81,3 +81,16 @@ export function watchVisible(element: Element, shown: () => void): () => boolean
   }).observe(element);
   return () => visible && !document.hidden;
 }
+
+/** Does a job once before the next picture, however often it is asked for until then. */
+export function oncePerFrame(job: () => void): () => void {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      job();
+    });
+  };
+}

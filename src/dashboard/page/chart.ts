@@ -5,7 +5,7 @@
 import uPlot from 'uplot';
 import { colour, fill, h, setText, table } from './dom.js';
 import { clock, rate, short } from './format.js';
-import { watchVisible } from './app.js';
+import { oncePerFrame, watchVisible } from './app.js';
 
 export interface SeriesSpec {
   readonly name: string;
@@ -36,6 +36,7 @@ export class Chart {
   readonly #visible: () => boolean;
   #body: HTMLElement | null = null;
   #plot: uPlot | null = null;
+  readonly #drawSoon = oncePerFrame(() => this.#draw());
   #stale = true;
 
   /** @param unit behind the title: `/s` */
@@ -79,7 +80,7 @@ export class Chart {
     this.#columns.forEach((column, index) => column.push(values[index] ?? null));
     if (this.#times.length > POINTS_MAX) for (const column of [this.#times, ...this.#columns]) column.shift();
     this.#stale = true;
-    this.#draw();
+    this.#drawSoon();
   }
 
   /** A hole: messages are missing here. */
@@ -91,7 +92,7 @@ export class Chart {
   clear(): void {
     for (const column of [this.#times, ...this.#columns]) column.length = 0;
     this.#stale = true;
-    this.#draw();
+    this.#drawSoon();
   }
 
   showTable(shown: boolean): void {

@@ -58,6 +58,7 @@ export class MemoryPanel {
   #cursor = 0;
   #selected = -1;
   #loading = false;
+  #soon = 0;
   #palette: Uint32Array = new Uint32Array(256);
 
   constructor(app: App) {
@@ -143,7 +144,15 @@ export class MemoryPanel {
     this.#empty.hidden = true;
     if (message.vm !== this.#vm) return;
     this.#limits();
-    if (this.#visible()) void this.#show();
+    this.#showSoon();
+  }
+
+  /** A new page is told of many frames at once, of which the first are gone: only the last is asked for. */
+  #showSoon(): void {
+    clearTimeout(this.#soon);
+    this.#soon = window.setTimeout(() => {
+      if (this.#visible()) void this.#show();
+    }, 50);
   }
 
   #mine(): MemoryMessage[] {
@@ -215,7 +224,7 @@ export class MemoryPanel {
       this.#canvas.height = height;
       this.#canvas.style.aspectRatio = `${width} / ${height}`;
     }
-    const context = this.#canvas.getContext('2d');
+    const context = this.#canvas.getContext('2d', { willReadFrequently: true });
     if (context === null) return;
     const image = context.createImageData(width, height);
     const pixels = new Uint32Array(image.data.buffer);

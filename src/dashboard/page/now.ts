@@ -1,6 +1,6 @@
 /** Now: what runs, what it does per second and in all, who unmaps pinned pages, what went wrong. */
 import type { HelloMessage, MetricsMessage, RaceMessage } from '../protocol.js';
-import type { App } from './app.js';
+import { type App, oncePerFrame } from './app.js';
 import { Chart, type SeriesSpec } from './chart.js';
 import { byId, fill, h, heading, setText, table } from './dom.js';
 import { clock, micros, percent, rate, whole } from './format.js';
@@ -76,6 +76,9 @@ export class NowPanel {
   readonly #violations = h('ol', { class: 'ticker', 'aria-label': 'Newest violations' });
   readonly #noViolation = h('p', { class: 'calm' }, 'No violation in this run.');
   readonly #charts: Readonly<Record<'accesses' | 'faults' | 'notifiers' | 'pinned' | 'work' | 'events', Chart>>;
+  readonly #drawSoon = oncePerFrame(() => this.#draw());
+  /** The newest totals, and those before them. */
+  #now: MetricsMessage | null = null;
   #before: MetricsMessage | null = null;
 
   constructor(app: App) {
@@ -176,6 +179,7 @@ export class NowPanel {
   }
 
   #clear(): void {
+    this.#now = null;
     this.#before = null;
     for (const chart of Object.values(this.#charts)) chart.clear();
     this.#violations.replaceChildren();
@@ -185,12 +189,12 @@ export class NowPanel {
   #metrics(message: MetricsMessage): void {
     const { hello } = this.#app;
     if (hello === null) return;
-    const before = this.#before;
-    this.#before = message;
-    const interval = intervalOf(hello, before, message);
-    this.#draw(hello, message, interval);
+    const before = this.#now;
+    this.#before = before;
+    this.#now = message;
+    this.#drawSoon();
     if (before === null) return;
-    const { op, mechanism, seconds } = interval;
+    const { op, mechanism, seconds } = intervalOf(hello, before, message);
     const at = message.elapsed_s;
     const { accesses, faults, notifiers, pinned, work, events } = this.#charts;
     accesses.push(at, ['accesses', 'tlb_misses'].map(op));
@@ -216,8 +220,11 @@ export class NowPanel {
     );
   }
 
-  #draw(hello: HelloMessage, message: MetricsMessage, { op, mechanism, seconds }: Interval): void {
-    const state = this.#app.state;
+  #draw(): void {
+    const { hello, state } = this.#app;
+    const message = this.#now;
+    if (hello === null || message === null) return;
+    const { op, mechanism, seconds } = intervalOf(hello, this.#before, message);
     setText(
       byId('now-what'),
       `${clock(message.elapsed_s)} of run ${message.run}; ${state?.actors.length ?? 0} actors on ${state?.placement.workers ?? 0} workers`,
@@ -270,7 +277,7 @@ export class NowPanel {
       this.#ops.body,
       hello.ops.map((name, index) => [name, rate(op(name)), whole(message.ops[index] ?? 0)]),
     );
-    const before = this.#lastEvents ?? message.events;
+    const before = (this.#before ?? message).events;
     fill(
       this.#events.body,
       (['written', 'delivered', 'dropped', 'waits'] as const).map((name) => [
@@ -279,11 +286,8 @@ export class NowPanel {
         whole(message.events[name]),
       ]),
     );
-    this.#lastEvents = message.events;
     this.#drawRings(message);
   }
-
-  #lastEvents: MetricsMessage['events'] | null = null;
 
   /** The question that this page is asked most, answered in a sentence. */
   #sayWho(rows: readonly { readonly name: string; readonly total: number; readonly rate: number }[]): void {

@@ -1,6 +1,6 @@
 /** Races: violations and near-misses as diagrams, newest first, filtered by kind and mechanism. */
 import type { RaceKind, RaceMessage } from '../protocol.js';
-import type { App } from './app.js';
+import { type App, oncePerFrame } from './app.js';
 import { byId, h, heading, setText } from './dom.js';
 import { clock, whole } from './format.js';
 
@@ -23,6 +23,7 @@ export class RacesPanel {
   readonly #empty = h('p', { class: 'calm' }, 'Nothing yet: no violation, no near-miss.');
   readonly #kinds = new Set<RaceKind>(KINDS.map(([kind]) => kind));
   readonly #counts = h('span', { class: 'muted num', id: 'race-counts' });
+  readonly #showSoon = oncePerFrame(() => this.#showNewest());
   #races: RaceMessage[] = [];
   #waiting: RaceMessage[] = [];
 
@@ -101,7 +102,7 @@ export class RacesPanel {
       this.#races = this.#races.filter((each) => each !== last);
       document.getElementById(`race-${last.id}`)?.remove();
     }
-    this.#showNewest();
+    this.#showSoon();
   }
 
   /** While one follows, the newest diagram is open and no other. */

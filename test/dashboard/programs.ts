@@ -1,0 +1,16 @@
+/**
+ * Programs of Debian that tests drive: Chromium and Prometheus (`.ci/run` installs them). Where one is missing, a developer's
+ * tests are skipped and say so; under CI they fail.
+ */
+import { existsSync } from 'node:fs';
+import { describe } from 'vitest';
+
+export const CHROMIUM = '/usr/bin/chromium';
+export const PROMETHEUS = '/usr/bin/prometheus';
+
+/** `describe` for tests that need a program. */
+export function describeWith(program: string, name: string, tests: () => void): void {
+  const there = existsSync(program);
+  if (there || process.env['CI'] !== undefined) describe(name, tests);
+  else describe.skip(`${name} (no ${program}: apt-get install -y ${program.split('/').at(-1) ?? ''})`, tests);
+}
