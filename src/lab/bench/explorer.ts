@@ -1,5 +1,9 @@
-/** Exploration on one thread: K5. */
+/** Exploration on one thread: K5; on several: F. */
 import { Piscina } from 'piscina';
+import { Conductor } from '../../engine/campaign/conductor.js';
+import type { CampaignSpec } from '../../engine/campaign/runner.js';
+import { PoolExecutor } from '../explore-pool.js';
+import { subjectOf } from '../subject.js';
 import type { OneThreadResult, OneThreadTask } from './one-thread-task.js';
 import { ratios, row } from './row.js';
 import { type Sampler, interleave } from './sampler.js';
@@ -77,4 +81,58 @@ const coreKernel: Section = {
   },
 };
 
-export const EXPLORER_SECTIONS: readonly Section[] = [peerModel, coreKernel];
+/** What one core is to do, the trace of each schedule kept; two are to do twice that. */
+const CAMPAIGN_MIN = 600_000;
+const CAMPAIGN_NAMES = ['F peer model random, one worker', 'F peer model random, two workers'];
+
+/** A campaign's ranges on workers that stay from sample to sample. */
+function campaignSampler(workers: number): Sampler {
+  const { description, seed } = subjectOf({ scenario: MODEL, policy: 'classic', seed: 1 });
+  if (description === null) throw new Error(`${MODEL} does not cross to workers`);
+  const spec: CampaignSpec = {
+    strategy: 'random',
+    seed,
+    depth: DEPTH,
+    stepsMax: 20_000,
+    varies: false,
+    keepGoing: false,
+    lookOn: 0,
+    until: null,
+  };
+  const executor = new PoolExecutor(workers, description, spec);
+  return {
+    warmUpCpuMs: WARM_UP_CPU_MS,
+    sample: async (ms) => {
+      const started = performance.now();
+      const elapsed = (): number => performance.now() - started;
+      const conductor = new Conductor({
+        spec,
+        executor,
+        keeps: null,
+        schedules: Number.MAX_SAFE_INTEGER,
+        stop: () => (elapsed() >= ms ? 'enough' : ''),
+        onProgress: () => {},
+      });
+      await conductor.run();
+      return (1000 * conductor.schedules) / elapsed();
+    },
+    close: () => executor.close(),
+  };
+}
+
+const campaigns: Section = {
+  names: CAMPAIGN_NAMES,
+  async measure({ effort }) {
+    const samples = await interleave([1, 2].map(campaignSampler), effort);
+    return samples.map((rates, i) =>
+      row(CAMPAIGN_NAMES[i] as string, rates, {
+        unit: 'schedules/s',
+        workers: i + 1,
+        atLeast: CAMPAIGN_MIN * (i + 1),
+        reason: 'the thread that deals the ranges and the compilers share the cores with the workers',
+      }),
+    );
+  },
+};
+
+export const EXPLORER_SECTIONS: readonly Section[] = [peerModel, coreKernel, campaigns];
