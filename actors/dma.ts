@@ -18,7 +18,7 @@
  *   ops                  ends after so many operations; 0 = runs on (default 0)
  */
 import { FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from '../src/machine/abi.js';
-import { type Context, type Coroutine, randomBelow } from '../src/machine/context.js';
+import { type CarriedState, type Context, type Coroutine, randomBelow } from '../src/machine/context.js';
 import { IDLE_SLEEP, IDLE_TOP, writes } from '../src/machine/effects.js';
 import { PAGE_CONTENT, pageWord } from '../src/machine/layout.js';
 import { LATENCY } from '../src/machine/stats.js';
@@ -27,7 +27,7 @@ import { ZERO_PFN } from '../src/mm/folio.js';
 import { xchg } from '#words';
 import { someContent } from './content.js';
 import { noteLatency } from './latency.js';
-import { type ActorParams, param } from './types.js';
+import { type ActorParams, carried, handOver, param } from './types.js';
 
 /** Pins held, in batches of equal room: pfns, oldest batch first, in a ring. */
 class PinQueue {
@@ -46,13 +46,36 @@ class PinQueue {
     this.lengths = new Int32Array(batches);
   }
 
+  /** What another worker needs to go on with these pins, under names that begin with `name`. */
+  state(name: string): CarriedState {
+    return {
+      [`${name}Pfns`]: this.pfns,
+      [`${name}Lengths`]: this.lengths,
+      [`${name}Head`]: this.head,
+      [`${name}Count`]: this.count,
+    };
+  }
+
+  /** Goes on with the pins that an actor has brought from another worker, if any. */
+  restore(ctx: Context, name: string): this {
+    const pfns = ctx.carried?.[`${name}Pfns`];
+    const lengths = ctx.carried?.[`${name}Lengths`];
+    if (pfns instanceof Int32Array && lengths instanceof Int32Array) {
+      this.pfns.set(pfns);
+      this.lengths.set(lengths);
+      this.head = carried(ctx, `${name}Head`);
+      this.count = carried(ctx, `${name}Count`);
+    }
+    return this;
+  }
+
   /** The batch `age` places behind the oldest. */
   at(age: number): number {
     return (this.head + age) % this.batches;
   }
 }
 
-/** The DMA user's loop. At its end it releases what it still holds. */
+/** The DMA user's loop. At its end it releases what it still holds; when it moves to another worker, the pins go along. */
 export function* dma(ctx: Context, params: ActorParams): Coroutine<void> {
   const mm = param(params, 'mm', 0);
   const first = param(params, 'first_vpn', 0);
@@ -62,9 +85,11 @@ export function* dma(ctx: Context, params: ActorParams): Coroutine<void> {
   const batchPages = Math.min(pages, ringPages, param(params, 'batch_pages', 8));
   const longEvery = param(params, 'long_every', 8);
   const ops = param(params, 'ops', 0);
-  const short = new PinQueue(param(params, 'hold_batches', 16), batchPages);
-  const long = new PinQueue(longEvery === 0 ? 1 : param(params, 'long_batches', 64), batchPages);
-  for (let done = 0; ops === 0 || done < ops;) {
+  const short = new PinQueue(param(params, 'hold_batches', 16), batchPages).restore(ctx, 'short');
+  const longRoom = longEvery === 0 ? 1 : param(params, 'long_batches', 64);
+  const long = new PinQueue(longRoom, batchPages).restore(ctx, 'long');
+  let done = carried(ctx, 'done');
+  while (ops === 0 || done < ops) {
     if (ctx.finish) break;
     if (ctx.drain) {
       yield IDLE_TOP;
@@ -83,6 +108,7 @@ export function* dma(ctx: Context, params: ActorParams): Coroutine<void> {
     ctx.sleepMicros = param(params, 'pause_us', 1000);
     yield IDLE_SLEEP;
   }
+  if (ctx.leaving) return handOver(ctx, { done, ...short.state('short'), ...long.state('long') });
   while (short.count > 0) yield* unpinOldest(ctx, short);
   while (long.count > 0) yield* unpinOldest(ctx, long);
 }

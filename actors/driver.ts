@@ -20,7 +20,7 @@ import { mmapReadLock, mmapReadUnlock } from '../src/locks/vma-lock.js';
 import { gupPutFolio } from '../src/mm/gup-grab.js';
 import { findVma } from '../src/mm/vma.js';
 import { writeToken } from './content.js';
-import { type ActorParams, param } from './types.js';
+import { type ActorParams, carried, handOver, param } from './types.js';
 import { touchUser } from './user-access.js';
 
 /** The worker's loop. */
@@ -29,8 +29,9 @@ export function* driver(ctx: Context, params: ActorParams): Coroutine<void> {
   const first = param(params, 'first_vpn', 0);
   const pages = param(params, 'pages', ctx.m.mmPages);
   const ops = param(params, 'ops', 0);
-  for (let done = 0; ops === 0 || done < ops;) {
-    if (ctx.finish) return;
+  let done = carried(ctx, 'done');
+  while (ops === 0 || done < ops) {
+    if (ctx.finish) break;
     if (ctx.drain) {
       yield IDLE_TOP;
       continue;
@@ -43,6 +44,7 @@ export function* driver(ctx: Context, params: ActorParams): Coroutine<void> {
     ctx.sleepMicros = param(params, 'pause_us', 1000);
     yield IDLE_SLEEP;
   }
+  handOver(ctx, { done });
 }
 
 /** Takes and drops a reference to the page at `vpn`, if there is one, under the driver's mutex. */

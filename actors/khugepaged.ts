@@ -11,14 +11,15 @@ import { STATS_MECHANISMS_AT, LATENCY, MC_PAGES_MOVED, MECHANISM_COUNTERS } from
 import { MECH_KHUGEPAGED } from '../src/machine/abi.js';
 import { khugepagedScan } from '../src/mm/khugepaged.js';
 import { noteLatency } from './latency.js';
-import { type ActorParams, param } from './types.js';
+import { type ActorParams, carried, handOver, param } from './types.js';
 
 /** khugepaged's loop. */
 export function* khugepaged(ctx: Context, params: ActorParams): Coroutine<void> {
   const ops = param(params, 'ops', 0);
   const movedAt = ctx.statsAt + STATS_MECHANISMS_AT + MECH_KHUGEPAGED * MECHANISM_COUNTERS + MC_PAGES_MOVED;
-  for (let done = 0; ops === 0 || done < ops;) {
-    if (ctx.finish) return;
+  let done = carried(ctx, 'done');
+  while (ops === 0 || done < ops) {
+    if (ctx.finish) break;
     if (ctx.drain) {
       yield IDLE_TOP;
       continue;
@@ -32,4 +33,5 @@ export function* khugepaged(ctx: Context, params: ActorParams): Coroutine<void> 
     ctx.sleepMicros = param(params, 'sleep_us', 10_000_000);
     yield IDLE_SLEEP;
   }
+  handOver(ctx, { done });
 }

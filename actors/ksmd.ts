@@ -13,15 +13,16 @@ import { idleWhile } from '../src/machine/wait.js';
 import { ksmDoScan } from '../src/mm/ksm.js';
 import { peek } from '#words';
 import { noteLatency } from './latency.js';
-import { type ActorParams, param } from './types.js';
+import { type ActorParams, carried, handOver, param } from './types.js';
 
 /** ksmd's loop. */
 export function* ksmd(ctx: Context, params: ActorParams): Coroutine<void> {
   const ops = param(params, 'ops', 0);
   const run = globalWord(ctx.m, KSM_RUN);
   const scannedAt = ctx.statsAt + STAT.ksm_pages_scanned;
-  for (let done = 0; ops === 0 || done < ops;) {
-    if (ctx.finish) return;
+  let done = carried(ctx, 'done');
+  while (ops === 0 || done < ops) {
+    if (ctx.finish) break;
     if (ctx.drain) {
       yield IDLE_TOP;
       continue;
@@ -42,4 +43,5 @@ export function* ksmd(ctx: Context, params: ActorParams): Coroutine<void> {
     ctx.sleepMicros = param(params, 'sleep_us', 20_000);
     yield IDLE_SLEEP;
   }
+  handOver(ctx, { done });
 }

@@ -13,14 +13,15 @@ import { IDLE_SLEEP, IDLE_TOP } from '../src/machine/effects.js';
 import { LATENCY } from '../src/machine/stats.js';
 import { NUMA_SCAN_PAGES, taskNumaWork } from '../src/mm/mempolicy.js';
 import { noteLatency } from './latency.js';
-import { type ActorParams, param } from './types.js';
+import { type ActorParams, carried, handOver, param } from './types.js';
 
 /** The balancer's loop. */
 export function* numaBalancer(ctx: Context, params: ActorParams): Coroutine<void> {
   const mm = param(params, 'mm', 0);
   const ops = param(params, 'ops', 0);
-  for (let done = 0; ops === 0 || done < ops;) {
-    if (ctx.finish) return;
+  let done = carried(ctx, 'done');
+  while (ops === 0 || done < ops) {
+    if (ctx.finish) break;
     if (ctx.drain) {
       yield IDLE_TOP;
       continue;
@@ -33,4 +34,5 @@ export function* numaBalancer(ctx: Context, params: ActorParams): Coroutine<void
     ctx.sleepMicros = param(params, 'period_us', 1_000_000);
     yield IDLE_SLEEP;
   }
+  handOver(ctx, { done });
 }

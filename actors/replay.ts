@@ -12,7 +12,7 @@
  * mark: the page's generation in the machine says which marks its content has followed, and only one vCPU can raise
  * it.
  */
-import type { Context, Coroutine } from '../src/machine/context.js';
+import type { CarriedState, Context, Coroutine } from '../src/machine/context.js';
 import { reads, updates, writes } from '../src/machine/effects.js';
 import { VCPU_REPLAY_POSITION, VCPU_REPLAY_STATE, generationWord, vcpuWord } from '../src/machine/layout.js';
 import { STAT, countStat } from '../src/machine/stats.js';
@@ -22,6 +22,7 @@ import { EVENT } from '../src/events/table.js';
 import { cmpxchg, peek, readOnce, writeOnce } from '#words';
 import { RecordingView } from './recording-view.js';
 import { writeToken } from './content.js';
+import { carried } from './types.js';
 
 /** VCPU_REPLAY_STATE: not started counts as position 0; nobody waits for one that is out. */
 const REPLAY_NOT_STARTED = 0;
@@ -82,9 +83,19 @@ export class Replay {
     return ((this.stream[this.streamAt + 2 * this.index + 1] as number) + this.offset) | 0;
   }
 
+  /** Where it stands, for another worker that goes on with it. */
+  state(): CarriedState {
+    const { index, nextCheck, laps, nextMark, generation, snapshot } = this;
+    return { replaying: 1, index, nextCheck, laps, nextMark, generation, snapshot };
+  }
+
   /** Enters the replay: at the start, or, if this vCPU was out, where the slowest of the others is. */
   *enter(ctx: Context): Coroutine<void> {
     const { m, words } = ctx;
+    if (carried(ctx, 'replaying') === 1) {
+      this.restore(ctx);
+      return;
+    }
     const state = vcpuWord(m, this.vm, this.vcpu, VCPU_REPLAY_STATE);
     let position = 0;
     if (--ctx.quantum < 0) yield reads(state);
@@ -226,6 +237,18 @@ export class Replay {
     const earlier = this.laps === 0 ? 0 : marks + (this.laps - 1) * (marks - first);
     this.generation = earlier + this.nextMark - first;
     this.snapshot = this.nextMark > first ? this.nextMark - 1 : marks - 1;
+    this.findNextStop();
+  }
+
+  /** Goes on where it stood on another worker; the others have waited for it all the time. */
+  private restore(ctx: Context): void {
+    this.index = carried(ctx, 'index');
+    this.nextCheck = carried(ctx, 'nextCheck');
+    this.laps = carried(ctx, 'laps');
+    this.nextMark = carried(ctx, 'nextMark');
+    this.generation = carried(ctx, 'generation');
+    this.snapshot = carried(ctx, 'snapshot');
+    this.offset = Math.imul(this.laps, this.view.records - this.loopStart);
     this.findNextStop();
   }
 

@@ -1,5 +1,5 @@
 /** What an actor is to the engine: a loop in a coroutine, with numbers for parameters. */
-import type { Context, Coroutine } from '../src/machine/context.js';
+import type { CarriedState, Context, Coroutine } from '../src/machine/context.js';
 
 /**
  * An actor's settings, each with its unit in its name; each actor file documents its own. Absent ones have
@@ -15,3 +15,14 @@ export type ActorMain = (ctx: Context, params: ActorParams, recording: SharedArr
 
 /** The value of a parameter, or its default. */
 export const param = (params: ActorParams, name: string, fallback: number): number => params[name] ?? fallback;
+
+/** A number that the actor's loop had on the worker it comes from; 0 when it starts afresh. */
+export function carried(ctx: Context, name: string): number {
+  const value = ctx.carried?.[name];
+  return typeof value === 'number' ? value : 0;
+}
+
+/** At the top of a loop, with `ctx.finish` set: what the loop has to know if it goes on on another worker. */
+export function handOver(ctx: Context, state: CarriedState): void {
+  ctx.carried = ctx.leaving ? state : null;
+}

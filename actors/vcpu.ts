@@ -18,7 +18,7 @@
  */
 import { EINTR } from '../src/machine/abi.js';
 import { accessHit } from '../src/machine/access.js';
-import { type Context, type Coroutine } from '../src/machine/context.js';
+import { type CarriedState, type Context, type Coroutine } from '../src/machine/context.js';
 import { IDLE_SLEEP, IDLE_TOP, updates } from '../src/machine/effects.js';
 import { CPU_IN_USE, VCPU_REPLAY_POSITION, vcpuWord } from '../src/machine/layout.js';
 import { LATENCY, STAT, countStat } from '../src/machine/stats.js';
@@ -29,7 +29,7 @@ import { someContent, writeToken } from './content.js';
 import { noteLatency } from './latency.js';
 import { RECORD_GFN, RECORD_WRITE } from './recording-view.js';
 import { Replay } from './replay.js';
-import { type ActorParams, param } from './types.js';
+import { type ActorParams, carried, handOver, param } from './types.js';
 import { Workload } from './workload.js';
 
 /** Hits between two updates of the counters and signs of progress. */
@@ -41,9 +41,14 @@ const FLUSH_ACCESSES = 64;
 const EXIT_TRIES = 16;
 const EXIT_PAUSE_US = 100;
 
-/** The vCPU thread's loop. */
+/** The vCPU thread's loop. When it moves to another worker, the vCPU stays loaded, and goes on where it stood. */
 export function* vcpu(ctx: Context, params: ActorParams, recording: SharedArrayBuffer | null): Coroutine<void> {
-  const thread = new VcpuThread(params);
+  const thread = new VcpuThread(ctx, params);
+  if (thread.unfinished) {
+    // counted where it began
+    thread.misses--;
+    yield* miss(ctx, thread, thread.gfn, thread.write, thread.value);
+  }
   if (param(params, 'replay', 0) === 0) {
     yield* runSynthetic(ctx, thread, params);
   } else if (recording === null) {
@@ -52,8 +57,10 @@ export function* vcpu(ctx: Context, params: ActorParams, recording: SharedArrayB
     const replay = new Replay(recording, thread.vm, thread.vcpu, param(params, 'window_records', 1000));
     yield* replay.enter(ctx);
     yield* runReplay(ctx, thread, replay);
+    if (ctx.leaving) return thread.handOver(ctx, replay.state());
     yield* replay.leave(ctx);
   }
+  if (ctx.leaving) return;
   thread.flush(ctx);
   yield* ctx.kernel.vcpuPut(ctx, thread.vm, thread.vcpu);
 }
@@ -68,14 +75,33 @@ class VcpuThread {
   misses = 0;
   /** All accesses so far. */
   done = 0;
+  /** An access that KVM cannot complete yet, and the actor moves to another worker. */
+  unfinished = false;
+  gfn = 0;
+  write = false;
+  value = 0;
   private readonly params: ActorParams;
   private sincePause = 0;
 
-  constructor(params: ActorParams) {
+  constructor(ctx: Context, params: ActorParams) {
     this.params = params;
+    this.done = carried(ctx, 'done');
+    this.sincePause = carried(ctx, 'sincePause');
+    this.unfinished = carried(ctx, 'unfinished') === 1;
+    this.gfn = carried(ctx, 'gfn');
+    this.write = carried(ctx, 'write') === 1;
+    this.value = carried(ctx, 'value');
     this.vm = param(params, 'vm', 0);
     this.vcpu = param(params, 'vcpu', 0);
     this.ops = param(params, 'ops', 0);
+  }
+
+  /** Leaves what the loop has to know on another worker, `more` included. */
+  handOver(ctx: Context, more: CarriedState): void {
+    this.flush(ctx);
+    const { done, sincePause, gfn, value } = this;
+    const unfinished = this.unfinished ? 1 : 0;
+    handOver(ctx, { ...more, done, sincePause, unfinished, gfn, value, write: this.write ? 1 : 0 });
   }
 
   /** Writes the counters out and shows progress. */
@@ -104,6 +130,7 @@ class VcpuThread {
 /** One access that missed the TLB: translated, faulting where it must, until it is done. */
 function* miss(ctx: Context, thread: VcpuThread, gfn: number, write: boolean, value: number): Coroutine<void> {
   thread.misses++;
+  thread.unfinished = false;
   const faultsAt = ctx.statsAt + STAT.stage2_faults;
   for (let tries = 0; tries < EXIT_TRIES; tries++) {
     const faults = ctx.words[faultsAt];
@@ -115,6 +142,12 @@ function* miss(ctx: Context, thread: VcpuThread, gfn: number, write: boolean, va
     if (ctx.finish || result === -EINTR) return;
     ctx.sleepMicros = EXIT_PAUSE_US;
     yield IDLE_SLEEP;
+    if (!ctx.leaving) continue;
+    thread.unfinished = true;
+    thread.gfn = gfn;
+    thread.write = write;
+    thread.value = value;
+    return;
   }
 }
 
@@ -177,11 +210,14 @@ function* runSynthetic(ctx: Context, thread: VcpuThread, params: ActorParams): C
     thread.vcpu,
     param(params, 'vcpus', 1),
   );
+  workload.step = carried(ctx, 'step');
   const duplicatePercent = param(params, 'duplicate_percent', 0);
   const duplicateKinds = param(params, 'duplicate_kinds', 64);
   const inUse = ctx.cpuAt + CPU_IN_USE;
   for (;;) {
-    if (ctx.finish || (ops > 0 && thread.done + thread.pending >= ops)) return;
+    if (ctx.finish || (ops > 0 && thread.done + thread.pending >= ops)) {
+      return thread.handOver(ctx, { step: workload.step });
+    }
     if (ctx.drain) {
       thread.flush(ctx);
       yield IDLE_TOP;

@@ -28,7 +28,7 @@ import { mprotect } from '../src/mm/mprotect.js';
 import { findVma, vmaFlags } from '../src/mm/vma.js';
 import { someContent } from './content.js';
 import { noteLatency } from './latency.js';
-import { type ActorParams, param } from './types.js';
+import { type ActorParams, carried, handOver, param } from './types.js';
 import { touchUser } from './user-access.js';
 
 /** The VMM thread's loop. */
@@ -37,8 +37,9 @@ export function* vmm(ctx: Context, params: ActorParams): Coroutine<void> {
   const first = param(params, 'first_vpn', 0);
   const pages = param(params, 'pages', ctx.m.mmPages);
   const ops = param(params, 'ops', 0);
-  for (let done = 0; ops === 0 || done < ops;) {
-    if (ctx.finish) return;
+  let done = carried(ctx, 'done');
+  while (ops === 0 || done < ops) {
+    if (ctx.finish) break;
     if (ctx.drain) {
       yield IDLE_TOP;
       continue;
@@ -67,6 +68,7 @@ export function* vmm(ctx: Context, params: ActorParams): Coroutine<void> {
     ctx.sleepMicros = param(params, 'pause_us', 1000);
     yield IDLE_SLEEP;
   }
+  handOver(ctx, { done });
 }
 
 function* touchPages(ctx: Context, mm: number, first: number, pages: number, params: ActorParams): Coroutine<void> {

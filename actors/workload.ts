@@ -59,7 +59,8 @@ export class Workload {
   private readonly vcpus: number;
   private readonly table: Int32Array;
   private readonly factor: number;
-  private step = 0;
+  /** Accesses of the round so far. */
+  step = 0;
 
   /**
    * @param kind WORKLOAD_*

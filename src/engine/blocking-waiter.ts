@@ -25,15 +25,13 @@ import type { Doorbell } from './doorbell.js';
 import type { EventClock } from './event-clock.js';
 import { type HostedActor, MODE_ON_LOCK, MODE_ON_WORD, MODE_RUNNABLE, recordWait } from './hosted-actor.js';
 import { ACTOR_BLOCKED, ACTOR_RUNNABLE, PARKED_ASLEEP, PARKED_FROZEN, PHASE_FREEZE, phaseKind } from './phase.js';
+import { READER_MS_MAX, SLEEP_MS_MAX } from './slice.js';
 
 /** Thrown through the actor's stack when the run is aborted: nobody will ring. */
 export class Aborted extends Error {
   override readonly name = 'Aborted';
 }
 
-/** Sleepers look up this often when `timeouts` is on. */
-const SLEEP_MS_MAX = 20;
-const READER_MS_MAX = 5;
 /** Points (of those that get here) in a freeze after which an operation is taken for one that does not end: milliseconds. */
 const FROZEN_POINTS_MAX = 200;
 

@@ -19,7 +19,7 @@ import {
   globalWord,
 } from '../machine/layout.js';
 import { ringDoorbell, wake } from '../machine/wait.js';
-import type { Context, Coroutine, Kernel, Probe } from '../machine/context.js';
+import type { CarriedState, Context, Coroutine, Kernel, Probe } from '../machine/context.js';
 import type { ActorSpec, Plan } from './plan.js';
 
 /** How a host runs its actors; every number has its default in {@link HOST_DEFAULTS}. */
@@ -62,6 +62,9 @@ export interface ActorsModule {
   readonly ACTOR_KINDS: Readonly<Record<string, (ctx: Context, spec: ActorSpec, plan: Plan) => Coroutine<void>>>;
 }
 
+/** `blocking`: the actor is alone on its worker and waits in place (.ci/blocking.mjs). Several on a worker run `coroutines`. */
+export type Form = 'blocking' | 'coroutines';
+
 /** What a worker's task is given. */
 export interface HostTask {
   readonly plan: Plan;
@@ -78,9 +81,9 @@ export interface HostTask {
   /** The oracle's pins by frame, of all workers. */
   readonly sharedPins: SharedArrayBuffer | null;
   readonly options: HostOptions;
-  readonly modules: HostModules;
-  /** `modules` are of the blocking form: the worker hosts one actor, which waits in place. */
-  readonly blocking: boolean;
+  readonly modules: Readonly<Record<Form, HostModules>>;
+  /** What its first actors run. */
+  readonly form: Form;
   /** Comlink's port, and the one for {@link Notice}s. */
   readonly control: MessagePort;
   readonly notices: MessagePort;
@@ -113,10 +116,27 @@ export interface HostStats {
 
 /** What an actor takes along when it moves to another worker. */
 export interface ActorLuggage {
-  readonly time: number;
-  readonly randomState: number;
-  readonly writeCounter: number;
-  readonly accessSequence: number;
+  /** It has returned by itself meanwhile: nothing is left to start. */
+  readonly returned: boolean;
+  /** Every number and flag of its Context: the clock, random state, the vCPU that is loaded on its CPU, ... */
+  readonly context: Readonly<Record<string, number | boolean>>;
+  /** What its loop handed over. */
+  readonly carried: CarriedState | null;
+  /** What is left of the sleep it was in, microseconds. */
+  readonly sleepMicros: number;
+}
+
+/** What one step of an actor did (Simulation.step). */
+export interface HostStep {
+  /** False: it waits, or has returned; nothing was done. */
+  readonly moved: boolean;
+  /** The effect it stood before, and the one it stands before now; -1 = none. */
+  readonly before: number;
+  readonly after: number;
+  /** The simulated functions it stands in, innermost first. */
+  readonly stack: readonly string[];
+  /** Events it wrote. */
+  readonly written: number;
 }
 
 /** What a host offers to the main thread. */
@@ -129,10 +149,16 @@ export interface HostApi {
   /** `quantum`, `slice_us`, `spin_turns`, or `<actor>.<param>`. False: no such knob here. */
   setKnob(name: string, value: number): boolean;
   stats(): HostStats;
-  /** Starts actor `actor` of the plan here, with what it brought from elsewhere. */
-  spawn(actor: number, luggage: ActorLuggage | null): void;
-  /** Lets an actor of this host return at the top of its loop; resolves with its luggage. */
-  retire(actor: number): Promise<ActorLuggage>;
+  /** Loads what actors of that form need, so that `spawn` does not wait for files. */
+  prepare(form: Form): Promise<void>;
+  /** Starts actor `actor` of the plan here, in a form that is prepared, with what it brought from elsewhere. */
+  spawn(actor: number, form: Form, luggage: ActorLuggage | null): void;
+  /** At a drain: takes an actor away as it stands, to go on elsewhere. */
+  leave(actor: number): ActorLuggage;
+  /** Lets an actor of this host end for good at the top of its loop; resolves when it has. */
+  retire(actor: number): Promise<void>;
+  /** In a freeze: one schedule point of an actor that runs as a coroutine. */
+  step(actor: number): HostStep;
 }
 
 /** The kernel's own knobs: words of the machine, written marked. */

@@ -51,30 +51,21 @@ import {
   phaseKind,
   phaseTier,
 } from './phase.js';
+import {
+  type HostHooks,
+  READER_MS_MAX,
+  SLEEP_MS_MAX,
+  SLICE_ABORT,
+  SLICE_CONTROL,
+  SLICE_END,
+  SLICE_FREEZE,
+  SLICE_SPENT,
+} from './slice.js';
 
-/** Why a slice ended. */
-export const SLICE_SPENT = 0;
-/** Somebody wants the event loop. */
-export const SLICE_CONTROL = 1;
-export const SLICE_FREEZE = 2;
-export const SLICE_END = 3;
-export const SLICE_ABORT = 4;
-
-/** Resumes between two looks at the phase and the clock: about 30 microseconds. */
+/** Resumes between two looks at the phase and the clock: about 30 us. */
 const RESUMES_PER_LOOK = 16;
-/** Sleepers look up this often when `timeouts` is on. */
-const SLEEP_MS_MAX = 20;
-/** How long the event loop waits while the worker waits for the reader of its ring. */
-const READER_MS_MAX = 5;
 /** Resumes out of an idle point after which an actor that ought to return is left to wait again. */
 const NUDGES_MAX = 1000;
-
-/** What the host does at moments that the loop finds. */
-export interface HostHooks {
-  /** Before the worker tells that its actors stand still. */
-  readonly beforeDrained: () => void;
-  readonly returned: (actor: HostedActor) => void;
-}
 
 export class HostLoop {
   /** The actor that runs, or ran last: what a thrown error belongs to. */
@@ -136,11 +127,6 @@ export class HostLoop {
     this.#phase = 0;
   }
 
-  /** Whether this worker's actors stand in the phase that was commanded last. */
-  get phaseSeen(): boolean {
-    return Atomics.load(this.#words, HDR_PHASE) === this.#phase;
-  }
-
   get actors(): readonly HostedActor[] {
     return this.#actors;
   }
@@ -148,7 +134,8 @@ export class HostLoop {
   /** Takes an actor in, at the top of its loop. */
   add(a: HostedActor): void {
     this.#words[a.ctx.recordAt + ACTOR_WORKER] = this.#worker;
-    this.#words[a.ctx.recordAt + ACTOR_STATE] = ACTOR_RUNNABLE;
+    if (a.mode === MODE_ON_TIMER) this.#sleepUntil(a);
+    else this.#words[a.ctx.recordAt + ACTOR_STATE] = ACTOR_RUNNABLE;
     this.#actors.push(a);
     this.applyPhase();
   }
@@ -156,6 +143,13 @@ export class HostLoop {
   /** Forgets an actor that has returned. */
   remove(a: HostedActor): void {
     this.#actors.splice(this.#actors.indexOf(a), 1);
+    this.applyPhase();
+  }
+
+  /** Resumes one actor, outside of a slice. */
+  resumeApart(a: HostedActor): void {
+    this.#enable(a);
+    this.#resume(a);
   }
 
   /** Something waits for a turn of the event loop: the worker does not sleep before. */
@@ -241,7 +235,7 @@ export class HostLoop {
 
   /** Sleeps while the doorbell says `sample`, `ms` at most. */
   park(sample: number, parked: number, ms: number): void {
-    const longest = this.#timeouts ? SLEEP_MS_MAX : Infinity;
+    const longest = this.#timeouts && this.#actors.length > 0 ? SLEEP_MS_MAX : Infinity;
     this.clocks.raise(this.doorbell.wait(sample, parked, Math.min(ms, longest)));
   }
 
@@ -301,8 +295,7 @@ export class HostLoop {
     } else if (kind === IDLE_SLEEP) {
       a.mode = MODE_ON_TIMER;
       a.wakeAt = this.#clock() + ctx.sleepMicros;
-      if (a.wakeAt < this.#nextTimer) this.#nextTimer = a.wakeAt;
-      recordWait(a, ACTOR_ASLEEP);
+      this.#sleepUntil(a);
     }
     if (ctx.finish) {
       if (a.nudges++ < NUDGES_MAX || kind === IDLE_TOP) this.#enable(a);
@@ -310,6 +303,11 @@ export class HostLoop {
       this.#stop(a);
       if (--this.#pending === 0) this.#tellDrained();
     }
+  }
+
+  #sleepUntil(a: HostedActor): void {
+    if (a.wakeAt < this.#nextTimer) this.#nextTimer = a.wakeAt;
+    recordWait(a, ACTOR_ASLEEP);
   }
 
   #stop(a: HostedActor): void {
@@ -395,6 +393,7 @@ export class HostLoop {
     if (!this.doorbell.waitForReader(this.#ringReserve, READER_MS_MAX, begins)) return false;
     this.#ringFull = false;
     // a freeze may have begun meanwhile
-    return this.phaseSeen && Atomics.load(this.#words, HDR_CONTROL_SEQ) === this.controlSeen;
+    if (Atomics.load(this.#words, HDR_PHASE) !== this.#phase) return false;
+    return Atomics.load(this.#words, HDR_CONTROL_SEQ) === this.controlSeen;
   }
 }

@@ -1,6 +1,5 @@
 /** One actor as its host sees it: its coroutine, and what it waits for. */
 import type { Context, Coroutine } from '../machine/context.js';
-import { IDLE_TOP } from '../machine/effects.js';
 import { ACTOR_STATE, ACTOR_WAIT_KIND, ACTOR_WAIT_VALUE, ACTOR_WAIT_WORD } from '../machine/layout.js';
 
 /** The coroutine may be resumed. */
@@ -15,6 +14,9 @@ export const MODE_ON_TIMER = 3;
 export const MODE_STOPPED = 4;
 export const MODE_RETURNED = 5;
 
+/** The kind of an actor that has not been resumed yet: it stands at the top of its loop, as with IDLE_TOP. */
+export const NOT_STARTED = 13;
+
 /** All actors of a host have this one shape, so that the loop over them stays monomorphic. */
 export class HostedActor {
   readonly actor: number;
@@ -23,8 +25,8 @@ export class HostedActor {
   readonly ctx: Context;
   readonly coroutine: Coroutine<void>;
   mode = MODE_RUNNABLE;
-  /** The kind of what it yielded last. One that has not started yet stands at the top of its loop. */
-  kind = IDLE_TOP;
+  /** The kind of what it yielded last, or NOT_STARTED. */
+  kind = NOT_STARTED;
   word = 0;
   value = 0;
   /** Host clock, microseconds. */

@@ -17,6 +17,7 @@ import {
   ledgerBytes,
   sharedPinBytes,
 } from '../oracle/index.js';
+import { settlePins } from '../oracle/settle.js';
 import { auditTornDown } from '../oracle/torn-down.js';
 import { claimsOf, pinKeepsPlace, resolveKernel } from './kernel.js';
 import type { Plan } from './plan.js';
@@ -67,9 +68,15 @@ export function runOracles(m: Machine, plan: Plan): RunOracles {
   const all = levelOf(plan) === 'all';
   const sharedPins = all ? new SharedArrayBuffer(sharedPinBytes(m)) : null;
   const options = oracleOptions(plan, 'threads', sharedPins);
+  /** Pins that were taken before actors changed workers. */
+  let settled: SharedArrayBuffer | null = null;
   const audit: Audit = (machine, _plan, where, ledgers) => {
     const own = ledgers.filter((ledger) => ledger !== null);
-    const found = auditAll(machine, options, own);
+    const found = auditAll(machine, options, settled === null ? own : [...own, settled]);
+    if (where === 'move' && own.length > 0) {
+      settled ??= new SharedArrayBuffer(ledgerBytes(machine));
+      settlePins(machine, own, settled);
+    }
     return where === 'end' ? [...found, ...endRun(machine, plan)] : found;
   };
   return { ledgers: all ? () => new SharedArrayBuffer(ledgerBytes(m)) : null, sharedPins, audit };

@@ -35,12 +35,13 @@ export const sleepMs = (ms: number): Promise<void> => new Promise((resolve) => v
 export class Rendezvous {
   readonly #m: Machine;
   readonly #plan: Plan;
-  readonly #workers: number;
+  /** Workers launched so far. */
+  readonly #workers: () => number;
   readonly #limitMs: number;
   /** The run has ended meanwhile: stop looking. */
   readonly #over: () => boolean;
 
-  constructor(m: Machine, plan: Plan, workers: number, limitMs: number, over: () => boolean) {
+  constructor(m: Machine, plan: Plan, workers: () => number, limitMs: number, over: () => boolean) {
     this.#m = m;
     this.#plan = plan;
     this.#workers = workers;
@@ -50,8 +51,8 @@ export class Rendezvous {
 
   /** Parks all workers. Returns what held them up, or null. They stay parked until the next command. */
   async freeze(): Promise<Hang | null> {
-    command(this.#m, this.#workers, PHASE_FREEZE);
-    if (await this.#until(() => allParked(this.#m, this.#workers))) return null;
+    command(this.#m, this.#workers(), PHASE_FREEZE);
+    if (await this.#until(() => allParked(this.#m, this.#workers()))) return null;
     const awake = this.#workersWhere(
       (worker) => Atomics.load(this.#m.words, workerWord(this.#m, worker, WORKER_PARKED)) === NOT_PARKED,
     );
@@ -70,8 +71,8 @@ export class Rendezvous {
 
   async #byTier(first: number, what: string): Promise<Hang | null> {
     for (let tier = 0; tier < TIERS.length; tier++) {
-      const phase = command(this.#m, this.#workers, first + tier);
-      if (await this.#until(() => allDrained(this.#m, this.#workers, phase))) continue;
+      const phase = command(this.#m, this.#workers(), first + tier);
+      if (await this.#until(() => allDrained(this.#m, this.#workers(), phase))) continue;
       const missing = new Set(
         this.#workersWhere(
           (worker) => Atomics.load(this.#m.words, workerWord(this.#m, worker, WORKER_DRAINED)) !== phase,
@@ -88,7 +89,7 @@ export class Rendezvous {
   }
 
   #workersWhere(test: (worker: number) => boolean): number[] {
-    return Array.from({ length: this.#workers }, (_, worker) => worker).filter(test);
+    return Array.from({ length: this.#workers() }, (_, worker) => worker).filter(test);
   }
 
   #late(text: string, actors: readonly number[]): Hang {

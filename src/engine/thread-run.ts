@@ -1,16 +1,14 @@
 /** A run on real threads, as the main thread conducts it. See threads.ts for what it promises. */
-import { Piscina } from 'piscina';
 import { HDR_ABORT, type Machine, WORKER_CURRENT, workerWord } from '../machine/layout.js';
 import { ringDoorbell } from '../machine/wait.js';
-import { ringBuffer } from '../events/ring.js';
-import { type ActorLuggage, type HostStats, type RunViolation, setMachineKnob } from './control.js';
-import { HostLink } from './host-link.js';
+import { type HostOptions, type HostStats, type HostStep, type RunViolation, setMachineKnob } from './control.js';
+import type { HostLink } from './host-link.js';
+import { HostSet } from './host-set.js';
 import { PHASE_END, PHASE_FREEZE, PHASE_RUN, command, resetWords } from './phase.js';
-import { actorsByWorker, checkPlacement, placeActors } from './placement.js';
 import type { Plan } from './plan.js';
 import { Rendezvous, sleepMs } from './rendezvous.js';
 import { actorReport, actorReports, describeActor } from './report-state.js';
-import type { Death, EndState, ResolvedOptions, ThreadInfo, ThreadRun } from './threads.js';
+import type { Death, EndState, Relocation, ResolvedOptions, ThreadInfo, ThreadRun } from './threads.js';
 import { type Hang, Watchdog } from './watchdog.js';
 
 /** How long workers may take to stop by themselves when a run ends badly; then their threads are ended. */
@@ -24,17 +22,12 @@ const LAST_WORDS_MS = 300;
 export class ThreadedRun implements ThreadRun {
   readonly machine: Machine;
   readonly plan: Plan;
-  readonly rings: readonly SharedArrayBuffer[];
-  readonly ledgers: readonly (SharedArrayBuffer | null)[];
   readonly violations: RunViolation[] = [];
   readonly ended: Promise<EndState>;
   readonly clientsDone: Promise<void>;
 
   readonly #options: ResolvedOptions;
-  readonly #placement: number[];
-  readonly #workers: number;
-  readonly #pool: Piscina;
-  readonly #hosts: HostLink[] = [];
+  readonly #set: HostSet;
   readonly #rendezvous: Rendezvous;
   readonly #listeners = new Set<(violation: RunViolation) => void>();
   readonly #returned = new Set<number>();
@@ -42,6 +35,7 @@ export class ThreadedRun implements ThreadRun {
   #watchTimer: NodeJS.Timeout | undefined;
   #watching = false;
   #paused = false;
+  #stepping = false;
   #started = false;
   #startedAt = 0;
   #askedAt = 0;
@@ -54,47 +48,38 @@ export class ThreadedRun implements ThreadRun {
   #resolveClients!: () => void;
 
   constructor(plan: Plan, machine: Machine, options: ResolvedOptions) {
-    this.plan = plan;
+    // its own copy: knobs change parameters
+    this.plan = { ...plan, actors: plan.actors.map((spec) => ({ ...spec, params: { ...spec.params } })) };
     this.machine = machine;
     this.#options = options;
     if (plan.actors.length === 0) throw new RangeError('a run needs at least one actor');
-    if (options.placement !== null) checkPlacement(plan.actors, options.placement);
-    this.#placement = [...(options.placement ?? placeActors(plan.actors, options.workers))];
-    this.#workers = Math.max(...this.#placement) + 1;
-    this.rings = Array.from({ length: this.#workers }, () =>
-      ringBuffer(options.events === 'off' ? 0 : options.ringRecords),
-    );
-    this.ledgers = this.rings.map((_, worker) => options.ledgers(worker));
     this.ended = new Promise((resolve) => (this.#resolveEnded = resolve));
     this.clientsDone = new Promise((resolve) => (this.#resolveClients = resolve));
-    this.#rendezvous = new Rendezvous(machine, plan, this.#workers, options.rendezvousMs, () => this.#ending);
-    this.#watchdog = options.watchdog === null ? null : new Watchdog(machine, plan, this.#workers, options.watchdog);
-    resetWords(machine, this.#placement);
-    this.#pool = new Piscina({
-      filename: new URL('./worker.js', import.meta.url).href,
-      minThreads: this.#workers,
-      maxThreads: this.#workers,
-      idleTimeout: Infinity,
-      atomics: 'disabled',
-      ...(options.workerMemoryMb > 0 && { resourceLimits: { maxOldGenerationSizeMb: options.workerMemoryMb } }),
+    this.#set = new HostSet(this.plan, machine, options, {
+      violation: (violation) => this.#violation(violation),
+      returned: (actor) => this.#actorReturned(actor),
+      ended: () => void this.#stopped(),
+      failed: (host, error) => void this.#died(host, error),
     });
-    this.#pool.on('error', () => {});
+    const workers = (): number => this.#set.count;
+    this.#rendezvous = new Rendezvous(machine, this.plan, workers, options.rendezvousMs, () => this.#ending);
+    this.#watchdog = options.watchdog === null ? null : new Watchdog(machine, this.plan, workers, options.watchdog);
+    resetWords(machine, this.#set.placement);
   }
 
   /** Sets all workers up, and lets them go. */
   async start(): Promise<void> {
-    command(this.machine, this.#workers, PHASE_FREEZE);
-    actorsByWorker(this.#placement).forEach((actors, worker) => this.#hosts.push(this.#launch(worker, actors)));
+    command(this.machine, this.#set.capacity, PHASE_FREEZE);
     try {
-      for (const host of this.#hosts) host.threadId = (await host.call((api) => api.start())).threadId;
+      await this.#set.start();
     } catch (error) {
       this.#ending = true;
-      await this.#pool.destroy();
+      await this.#set.destroy();
       throw error;
     }
     this.#started = true;
     this.#startedAt = performance.now();
-    command(this.machine, this.#workers, PHASE_RUN);
+    command(this.machine, this.#set.capacity, PHASE_RUN);
     this.#watch(true);
     if (this.#watchdog !== null) {
       const { periodMs } = this.#options.watchdog ?? { periodMs: 100 };
@@ -103,10 +88,36 @@ export class ThreadedRun implements ThreadRun {
     }
   }
 
+  get rings(): readonly SharedArrayBuffer[] {
+    return this.#set.rings;
+  }
+
+  get ledgers(): readonly (SharedArrayBuffer | null)[] {
+    return this.#set.ledgers;
+  }
+
   get threads(): readonly ThreadInfo[] {
-    const names = (worker: number): string[] =>
-      this.plan.actors.flatMap((spec, actor) => (this.#placement[actor] === worker ? [spec.name] : []));
-    return this.#hosts.map(({ worker, threadId }) => ({ worker, threadId, actors: names(worker) }));
+    return this.#set.threads;
+  }
+
+  get placement(): readonly number[] {
+    return this.#set.placement;
+  }
+
+  get workersMax(): number {
+    return this.#set.capacity;
+  }
+
+  get hostOptions(): HostOptions {
+    return this.#set.hostOptions;
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  get stepping(): boolean {
+    return this.#stepping;
   }
 
   get elapsedMs(): number {
@@ -119,13 +130,7 @@ export class ThreadedRun implements ThreadRun {
   }
 
   pause(): Promise<void> {
-    return this.#enqueue(async () => {
-      if (this.#paused) return;
-      this.#watch(false);
-      const hang = await this.#rendezvous.freeze();
-      if (hang !== null) await this.#hang(hang);
-      this.#paused = true;
-    });
+    return this.#enqueue(() => this.#freeze());
   }
 
   resume(): Promise<void> {
@@ -136,17 +141,15 @@ export class ThreadedRun implements ThreadRun {
   }
 
   pauseWorker(worker: number): Promise<void> {
-    return this.#hostAt(worker).call((api) => api.pause());
+    return this.#set.at(worker).call((api) => api.pause());
   }
 
   resumeWorker(worker: number): Promise<void> {
-    return this.#hostAt(worker).call((api) => api.resume());
+    return this.#set.at(worker).call((api) => api.resume());
   }
 
   async setKnob(name: string, value: number): Promise<boolean> {
-    if (setMachineKnob(this.machine, name, value)) return true;
-    const known = await Promise.all(this.#hosts.map((host) => host.call((api) => api.setKnob(name, value))));
-    return known.includes(true);
+    return setMachineKnob(this.machine, name, value) || this.#set.setKnob(name, value, this.#paused);
   }
 
   drain(during?: (m: Machine) => readonly RunViolation[]): Promise<readonly RunViolation[]> {
@@ -154,34 +157,50 @@ export class ThreadedRun implements ThreadRun {
   }
 
   stats(): Promise<readonly HostStats[]> {
-    return Promise.all(this.#hosts.map((host) => host.call((api) => api.stats())));
+    return Promise.all(this.#set.hosts.map((host) => host.call((api) => api.stats())));
   }
 
-  move(actor: number, worker: number): Promise<void> {
+  relocate(placement: readonly number[]): Promise<Relocation> {
+    return this.#enqueue(() => this.#relocate(placement, this.#stepping));
+  }
+
+  move(actor: number, worker: number): Promise<Relocation> {
+    return this.#enqueue(() => this.#relocate(this.#set.placement.with(actor, worker), this.#stepping));
+  }
+
+  stepMode(on: boolean): Promise<Relocation> {
     return this.#enqueue(async () => {
-      const from = this.#hostAt(this.#placement[actor] ?? -1);
-      const to = this.#hostAt(worker);
-      const luggage = await this.#returnOf(actor, from);
-      await to.call((api) => api.spawn(actor, luggage));
-      this.#placement[actor] = worker;
+      if (on === this.#stepping) {
+        await this.#freeze();
+        return { moved: [], violations: [] };
+      }
+      const relocation = await this.#relocate(this.#set.placement, on, !on);
+      this.#stepping = on;
+      return relocation;
+    });
+  }
+
+  step(actor: number): Promise<HostStep & { readonly worker: number }> {
+    return this.#enqueue(async () => {
+      if (!this.#paused || !this.#stepping) throw new Error('a step needs step mode, paused');
+      const host = this.#set.hostOf(actor);
+      return { ...(await host.call((api) => api.step(actor))), worker: host.worker };
     });
   }
 
   retire(actor: number): Promise<void> {
     return this.#enqueue(async () => {
-      const host = this.#hostAt(this.#placement[actor] ?? -1);
-      await this.#returnOf(actor, host);
-      this.#placement[actor] = -1;
+      await this.#returnOf(actor, this.#set.hostOf(actor));
+      this.#set.placement[actor] = -1;
       this.#actorReturned(actor);
     });
   }
 
   spawn(actor: number, worker: number): Promise<void> {
     return this.#enqueue(async () => {
-      if ((this.#placement[actor] ?? 0) >= 0) throw new RangeError(`actor ${actor} was not retired`);
-      await this.#hostAt(worker).call((api) => api.spawn(actor, null));
+      if ((this.#set.placement[actor] ?? 0) >= 0) throw new RangeError(`actor ${actor} was not retired`);
       this.#returned.delete(actor);
-      this.#placement[actor] = worker;
+      await this.#relocate(this.#set.placement.with(actor, worker), this.#stepping);
     });
   }
 
@@ -194,8 +213,8 @@ export class ThreadedRun implements ThreadRun {
       if (hang !== null) return this.#hang(hang);
       if (this.#ending) return this.ended;
       this.#ending = true;
-      command(this.machine, this.#workers, PHASE_END);
-      await Promise.race([Promise.all(this.#hosts.map((host) => host.done)), sleepMs(END_MS)]);
+      command(this.machine, this.#set.capacity, PHASE_END);
+      await Promise.race([this.#set.done, sleepMs(END_MS)]);
       return this.#end(this.#lastLook());
     });
     return this.#finishing;
@@ -209,7 +228,7 @@ export class ThreadedRun implements ThreadRun {
   /** The last audit, with all workers gone. */
   #lastLook(): Pick<EndState, 'kind' | 'text' | 'hang' | 'death'> {
     try {
-      for (const host of this.#hosts) host.collect();
+      for (const host of this.#set.hosts) host.collect();
       for (const violation of this.#audit('end')) this.#violation(violation);
       return { kind: 'finished', text: 'finished', hang: null, death: null };
     } catch (error) {
@@ -217,34 +236,8 @@ export class ThreadedRun implements ThreadRun {
     }
   }
 
-  #audit(where: 'drain' | 'end'): readonly RunViolation[] {
+  #audit(where: 'drain' | 'move' | 'end'): readonly RunViolation[] {
     return this.#options.audit(this.machine, this.plan, where, this.ledgers);
-  }
-
-  #launch(worker: number, actors: readonly number[]): HostLink {
-    const { host: options, events, blockingModules } = this.#options;
-    const blocking = blockingModules !== null && actors.length === 1;
-    const task = {
-      plan: this.plan,
-      machine: this.machine.buffer,
-      worker,
-      workers: this.#workers,
-      actors,
-      ring: this.rings[worker] as SharedArrayBuffer,
-      lossy: events === 'lossy',
-      recorder: events === 'recorder',
-      ledgers: this.ledgers[worker] ?? null,
-      sharedPins: this.#options.sharedPins,
-      options,
-      modules: blocking ? blockingModules : this.#options.modules,
-      blocking,
-    };
-    return new HostLink(this.machine, this.#pool, task, {
-      violation: (violation) => this.#violation(violation),
-      returned: (actor) => this.#actorReturned(actor),
-      ended: () => void this.#stopped(),
-      failed: (host, error) => void this.#died(host, error),
-    });
   }
 
   /** A worker has ended unasked. One that dies makes the others end, and their word may come before its own. */
@@ -281,12 +274,6 @@ export class ThreadedRun implements ThreadRun {
     for (const listener of this.#listeners) listener(violation);
   }
 
-  #hostAt(worker: number): HostLink {
-    const host = this.#hosts[worker];
-    if (host === undefined) throw new RangeError(`worker ${worker}: there are ${this.#workers}`);
-    return host;
-  }
-
   #enqueue<T>(job: () => Promise<T>): Promise<T> {
     const result = this.#queue.then(job);
     this.#queue = result.catch(() => {});
@@ -296,7 +283,7 @@ export class ThreadedRun implements ThreadRun {
   /** Lets actors go on, unless the run is paused or over. */
   #go(): void {
     if (this.#ending) return;
-    command(this.machine, this.#workers, this.#paused ? PHASE_FREEZE : PHASE_RUN);
+    command(this.machine, this.#set.capacity, this.#paused ? PHASE_FREEZE : PHASE_RUN);
     this.#watch(!this.#paused);
   }
 
@@ -315,18 +302,45 @@ export class ThreadedRun implements ThreadRun {
     }
   }
 
+  async #freeze(): Promise<void> {
+    if (this.#paused) return;
+    this.#watch(false);
+    const hang = await this.#rendezvous.freeze();
+    if (hang !== null) await this.#hang(hang);
+    this.#paused = true;
+  }
+
+  async #relocate(placement: readonly number[], stepping: boolean, all = false): Promise<Relocation> {
+    if (this.#ending) throw new Error('the run has ended');
+    this.#set.check(placement);
+    // an actor in the blocking form that is frozen in the middle of an operation answers no call before a drain
+    const frozen = this.#paused;
+    if (!frozen) await this.#set.makeReady(placement, stepping);
+    let moved: readonly number[] = [];
+    const violations = await this.#drained(async () => {
+      if (frozen) await this.#set.makeReady(placement, stepping);
+      moved = await this.#set.relocate(placement, stepping, all);
+      // for step mode, also after it
+      if (stepping !== this.#stepping) this.#paused = true;
+      return this.#audit('move');
+    });
+    // parked again, each at the top of its loop
+    if (this.#paused && !this.#ending) await this.#rendezvous.freeze();
+    return { moved, violations };
+  }
+
   /** Retires an actor: it is told at a drain, so that it returns from its idle point, and returns when actors run again. */
-  async #returnOf(actor: number, host: HostLink): Promise<ActorLuggage> {
-    let luggage: Promise<ActorLuggage> | null = null;
+  async #returnOf(actor: number, host: HostLink): Promise<void> {
+    let over: Promise<void> | null = null;
     await this.#drained(async () => {
-      luggage = host.call((api) => api.retire(actor));
-      luggage.catch(() => {});
+      over = host.call((api) => api.retire(actor));
+      over.catch(() => {});
       // answered after it: the host has heard
       await host.call((api) => api.stats());
       return [];
     });
-    if (luggage === null) throw new Error('the run has ended');
-    return luggage;
+    if (over === null) throw new Error('the run has ended');
+    return over;
   }
 
   #watch(on: boolean): void {
@@ -347,7 +361,7 @@ export class ThreadedRun implements ThreadRun {
 
   #stopAll(): void {
     Atomics.store(this.machine.words, HDR_ABORT, 1);
-    for (let worker = 0; worker < this.#workers; worker++) ringDoorbell(this.machine, worker);
+    for (let worker = 0; worker < this.#set.capacity; worker++) ringDoorbell(this.machine, worker);
   }
 
   /** The state of the machine is of no more use: looks at who did what, then stops everybody. */
@@ -355,8 +369,8 @@ export class ThreadedRun implements ThreadRun {
     this.#ending = true;
     const actors = actorReports(this.machine, this.plan);
     this.#stopAll();
-    await Promise.race([Promise.all(this.#hosts.map((host) => host.done)), sleepMs(STOP_MS)]);
-    for (const host of this.#hosts) host.collect();
+    await Promise.race([this.#set.done, sleepMs(STOP_MS)]);
+    for (const host of this.#set.hosts) host.collect();
     return this.#end(how, actors);
   }
 
@@ -368,13 +382,13 @@ export class ThreadedRun implements ThreadRun {
     const now = performance.now();
     const asked = this.#askedAt === 0 ? now : this.#askedAt;
     const { threads } = this;
-    await this.#pool.destroy();
+    await this.#set.destroy();
     this.#resolveEnded({
       ...how,
       violations: this.violations,
       actors,
       threads,
-      hosts: this.#hosts.flatMap((host) => host.result?.stats ?? []),
+      hosts: this.#set.hosts.flatMap((host) => host.result?.stats ?? []),
       durationSeconds: (asked - this.#startedAt) / 1000,
       finishSeconds: (now - asked) / 1000,
     });

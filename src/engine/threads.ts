@@ -11,16 +11,27 @@
  */
 import type { Machine } from '../machine/layout.js';
 import type { ActorReport } from './report-state.js';
-import { HOST_DEFAULTS, type HostModules, type HostOptions, type HostStats, type RunViolation } from './control.js';
+import {
+  type Form,
+  HOST_DEFAULTS,
+  type HostModules,
+  type HostOptions,
+  type HostStats,
+  type HostStep,
+  type RunViolation,
+} from './control.js';
 import type { Plan } from './plan.js';
 import { ThreadedRun } from './thread-run.js';
 import { WATCHDOG_DEFAULTS, type Hang, type WatchdogOptions } from './watchdog.js';
 
-/** @param ledgers the worker's ledgers, by worker; null where there are none */
+/**
+ * @param where at a drain, at one after which actors go on on other workers, or at the end
+ * @param ledgers the workers' ledgers, by worker; null where there are none
+ */
 export type Audit = (
   m: Machine,
   plan: Plan,
-  where: 'drain' | 'end',
+  where: 'drain' | 'move' | 'end',
   ledgers: readonly (SharedArrayBuffer | null)[],
 ) => readonly RunViolation[];
 
@@ -60,7 +71,16 @@ export interface ThreadOptions extends Partial<HostOptions> {
 export interface ThreadInfo {
   readonly worker: number;
   readonly threadId: number;
+  readonly form: Form;
   readonly actors: readonly string[];
+}
+
+/** What a move of actors did. */
+export interface Relocation {
+  /** The actors that changed worker or form. */
+  readonly moved: readonly number[];
+  /** What the audit after the move found. */
+  readonly violations: readonly RunViolation[];
 }
 
 /** Which actor ran when its worker died, what it held, and why. */
@@ -97,11 +117,20 @@ export interface EndState {
 export interface ThreadRun {
   readonly machine: Machine;
   readonly plan: Plan;
-  /** One event ring per worker. */
+  /** One event ring per worker; grows with the number of workers. */
   readonly rings: readonly SharedArrayBuffer[];
   /** The oracle's ledgers by worker. */
   readonly ledgers: readonly (SharedArrayBuffer | null)[];
+  /** The workers that host actors. */
   readonly threads: readonly ThreadInfo[];
+  /** The worker of each actor; -1 = retired. */
+  readonly placement: readonly number[];
+  /** The most workers that this run can have. */
+  readonly workersMax: number;
+  /** The hosts' knobs as they are now. */
+  readonly hostOptions: HostOptions;
+  readonly paused: boolean;
+  readonly stepping: boolean;
   readonly violations: readonly RunViolation[];
   /** Resolves when the run is over, whatever ended it. Never rejects. */
   readonly ended: Promise<EndState>;
@@ -122,8 +151,21 @@ export interface ThreadRun {
   /** Brings all actors to rest, audits (or calls `during`), and lets them go on. Returns what the audit found. */
   drain(during?: (m: Machine) => readonly RunViolation[]): Promise<readonly RunViolation[]>;
   stats(): Promise<readonly HostStats[]>;
-  /** Moves an actor to another worker: it returns there and starts afresh here, its record stays. */
-  move(actor: number, worker: number): Promise<void>;
+  /**
+   * Brings actors to other workers, also to new ones, at a drain with an audit: they go on there where they stood, with all
+   * they hold. A paused run stays paused, at the tops of all loops.
+   * @param placement the worker of each actor, as in {@link ThreadRun.placement}
+   */
+  relocate(placement: readonly number[]): Promise<Relocation>;
+  /** {@link relocate} of one actor. */
+  move(actor: number, worker: number): Promise<Relocation>;
+  /**
+   * On: pauses with every actor at the top of its loop, all of them coroutines that a freeze stops at any schedule point.
+   * Off: as the placement has it again; the run stays paused.
+   */
+  stepMode(on: boolean): Promise<Relocation>;
+  /** In step mode, while paused: one schedule point of an actor. */
+  step(actor: number): Promise<HostStep & { readonly worker: number }>;
   /** Lets an actor return for good, or starts one that has returned. */
   retire(actor: number): Promise<void>;
   spawn(actor: number, worker: number): Promise<void>;

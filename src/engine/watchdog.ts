@@ -77,7 +77,8 @@ export class Patience {
 export class Watchdog {
   readonly #m: Machine;
   readonly #plan: Plan;
-  readonly #workers: number;
+  /** Workers launched so far. */
+  readonly #workers: () => number;
   readonly #options: WatchdogOptions;
   readonly #patience: Patience;
   readonly #cpuMs: () => number;
@@ -88,7 +89,13 @@ export class Watchdog {
   /** Whether the actor moved between the last two looks. */
   readonly #moved: boolean[];
 
-  constructor(m: Machine, plan: Plan, workers: number, options: WatchdogOptions, cpuMs: () => number = processCpuMs) {
+  constructor(
+    m: Machine,
+    plan: Plan,
+    workers: () => number,
+    options: WatchdogOptions,
+    cpuMs: () => number = processCpuMs,
+  ) {
     this.#m = m;
     this.#plan = plan;
     this.#workers = workers;
@@ -177,13 +184,13 @@ export class Watchdog {
     const stuck = this.#plan.actors.flatMap((_, actor) => {
       const state = actorState(this.#m, actor);
       if (isOver(state) || state === ACTOR_IDLE || state === ACTOR_ASLEEP) return [];
-      const byCpu = cpu - (this.#movedCpu[actor] as number) > cpuMs * this.#workers;
+      const byCpu = cpu - (this.#movedCpu[actor] as number) > cpuMs * this.#workers();
       const byPatience =
         state === ACTOR_BLOCKED && this.#patience.spentMs - (this.#movedPatience[actor] as number) > patienceMs;
       return byCpu || byPatience ? [actor] : [];
     });
     if (stuck.length === 0) return null;
-    const limits = `${cpuMs * this.#workers} ms of CPU time, or ${patienceMs} ms asleep`;
+    const limits = `${cpuMs * this.#workers()} ms of CPU time, or ${patienceMs} ms asleep`;
     return this.#hang('no step', stuck, `${this.#names(stuck)} made no step (limits: ${limits})`);
   }
 

@@ -6,16 +6,19 @@
  * turns of the event loop, in which Comlink calls are answered.
  */
 import { threadId } from 'node:worker_threads';
-import { ACTOR_STATE, HDR_ABORT, HDR_CONTROL_SEQ, HDR_PHASE, Machine } from '../machine/layout.js';
+import { ACTOR_EFFECT, ACTOR_STATE, HDR_ABORT, HDR_CONTROL_SEQ, HDR_PHASE, Machine } from '../machine/layout.js';
 import { ringDoorbell } from '../machine/wait.js';
 import { Context, type Kernel } from '../machine/context.js';
 import { RingWriter } from '../events/ring.js';
 import {
   type ActorLuggage,
   type ActorsModule,
+  type Form,
   type HostApi,
+  type HostModules,
   type HostResult,
   type HostStats,
+  type HostStep,
   type HostTask,
   type KernelModule,
   type Notice,
@@ -23,9 +26,12 @@ import {
   exposeHost,
 } from './control.js';
 import { Aborted, BlockingWaiter } from './blocking-waiter.js';
-import { HostLoop, SLICE_ABORT, SLICE_END, SLICE_FREEZE } from './host-loop.js';
-import { HostedActor, MODE_RETURNED } from './hosted-actor.js';
-import { ACTOR_THREW, PARKED_FROZEN, PHASE_FREEZE, PHASE_RUN, phaseKind, tierOf } from './phase.js';
+import { leave, stepOnce, unpack } from './actor-moves.js';
+import { HostLoop } from './host-loop.js';
+import { HostedActor, MODE_RETURNED, NOT_STARTED } from './hosted-actor.js';
+import { ACTOR_ABSENT, ACTOR_THREW, PARKED_FROZEN, PHASE_FREEZE, PHASE_RUN, phaseKind, tierOf } from './phase.js';
+import { SLICE_ABORT, SLICE_END, SLICE_FREEZE } from './slice.js';
+import { StepTrace } from './step-trace.js';
 
 /** Events that one schedule point may write, counted generously: what a resume may need of a lossless ring. */
 const EVENTS_PER_POINT = 2;
@@ -35,26 +41,45 @@ const immediate = (): Promise<void> => new Promise((resolve) => void setImmediat
 /** Microseconds of this worker's clock. */
 const clock = (): number => performance.now() * 1000;
 
+/** One form of the kernel and its actors, loaded. */
+interface Rooms {
+  readonly kernel: Kernel;
+  readonly kinds: ActorsModule['ACTOR_KINDS'];
+}
+
+async function loadRooms(task: HostTask, form: Form): Promise<Rooms> {
+  const modules: HostModules = task.modules[form];
+  const [kernels, actors] = await Promise.all([
+    import(modules.kernel) as Promise<KernelModule>,
+    import(modules.actors) as Promise<ActorsModule>,
+  ]);
+  return { kernel: kernels.resolveKernel(task.plan.kernel), kinds: actors.ACTOR_KINDS };
+}
+
 class Host implements HostApi {
   readonly #task: HostTask;
   readonly #m: Machine;
-  readonly #kernel: Kernel;
+  readonly #rooms = new Map<Form, Rooms>();
   readonly #probe: ReturnType<ProbeModule['createProbe']>;
-  readonly #kinds: ActorsModule['ACTOR_KINDS'];
   readonly #ring: RingWriter;
   readonly #loop: HostLoop;
   readonly #waiter: BlockingWaiter;
-  readonly #retiring = new Map<number, (luggage: ActorLuggage) => void>();
+  readonly #retiring = new Map<number, () => void>();
+  readonly #traces = new Map<HostedActor, StepTrace>();
+  /** The one actor that runs the blocking form, if any. */
+  #blocking: HostedActor | null = null;
+  /** Files under way: the worker must not sleep. */
+  #loading = 0;
+  #failure: { readonly error: unknown } | null = null;
   #violationsTold = 0;
   #slices = 0;
   #paused = false;
 
-  constructor(task: HostTask, kernels: KernelModule, probes: ProbeModule, actors: ActorsModule) {
+  constructor(task: HostTask, rooms: Rooms, probes: ProbeModule) {
     this.#task = task;
     this.#m = new Machine(task.plan.machine, task.machine);
-    this.#kernel = kernels.resolveKernel(task.plan.kernel);
+    this.#rooms.set(task.form, rooms);
     this.#probe = probes.createProbe(this.#m, task.plan, 'threads', task.ledgers, task.sharedPins);
-    this.#kinds = actors.ACTOR_KINDS;
     this.#ring = new RingWriter(task.ring, task.lossy, task.recorder);
     const lossless = this.#ring.active && !task.lossy && !task.recorder;
     const reserve = lossless
@@ -65,7 +90,7 @@ class Host implements HostApi {
       returned: (actor) => this.#returned(actor),
     });
     this.#waiter = new BlockingWaiter(this.#m, task.worker, this.#loop, this.#ring, reserve, task.options.timeouts);
-    for (const actor of task.actors) this.#admit(actor, null);
+    for (const actor of task.actors) this.#admit(actor, task.form, null);
     exposeHost(this, task.control);
   }
 
@@ -108,22 +133,40 @@ class Host implements HostApi {
     };
   }
 
-  spawn(actor: number, luggage: ActorLuggage | null): void {
-    if (this.#task.blocking && this.#loop.actors.some((a) => a.mode !== MODE_RETURNED)) {
-      throw new Error(
-        `worker ${this.#task.worker} hosts an actor in the blocking form: start the run with form 'coroutines'`,
-      );
+  async prepare(form: Form): Promise<void> {
+    if (this.#rooms.has(form)) return;
+    this.#loading++;
+    try {
+      this.#rooms.set(form, await loadRooms(this.#task, form));
+    } finally {
+      this.#loading--;
     }
-    if (this.#loop.actors.some((a) => a.actor === actor)) throw new Error(`actor ${actor} is here already`);
-    this.#admit(actor, luggage);
   }
 
-  retire(actor: number): Promise<ActorLuggage> {
-    const hosted = this.#loop.actors.find((a) => a.actor === actor);
-    if (hosted === undefined) return Promise.reject(new Error(`actor ${actor} is not on worker ${this.#task.worker}`));
+  spawn(actor: number, form: Form, luggage: ActorLuggage | null): void {
+    const alive = this.#loop.actors.filter((a) => a.mode !== MODE_RETURNED);
+    if (alive.some((a) => a.actor === actor)) throw new Error(`actor ${actor} is here already`);
+    if (alive.length > 0 && (form === 'blocking' || this.#blocking !== null)) {
+      throw new Error(`worker ${this.#task.worker}: an actor in the blocking form is alone on its worker`);
+    }
+    for (const a of this.#loop.actors) if (a.actor === actor) this.#loop.remove(a);
+    this.#admit(actor, form, luggage);
+  }
+
+  leave(actor: number): ActorLuggage {
+    const hosted = this.#hosted(actor);
+    const luggage = this.#guarded(() => leave(this.#loop, hosted, clock()));
+    if (!luggage.returned) this.#m.words[hosted.ctx.recordAt + ACTOR_STATE] = ACTOR_ABSENT;
+    if (this.#blocking === hosted) this.#blocking = null;
+    this.#traces.delete(hosted);
+    return luggage;
+  }
+
+  retire(actor: number): Promise<void> {
+    const hosted = this.#hosted(actor);
     if (hosted.mode === MODE_RETURNED) {
       this.#loop.remove(hosted);
-      return Promise.resolve(luggageOf(hosted.ctx));
+      return Promise.resolve();
     }
     return new Promise((resolve) => {
       this.#retiring.set(actor, resolve);
@@ -131,10 +174,30 @@ class Host implements HostApi {
     });
   }
 
+  step(actor: number): HostStep {
+    const hosted = this.#hosted(actor);
+    this.#loop.applyPhase();
+    if (phaseKind(this.#phaseWord()) !== PHASE_FREEZE) throw new Error('a step needs a freeze');
+    if (this.#blocking === hosted) throw new Error(`actor ${actor} runs the blocking form, which has no steps`);
+    const effectAt = hosted.ctx.recordAt + ACTOR_EFFECT;
+    const before = hosted.kind === NOT_STARTED ? -1 : (this.#m.words[effectAt] as number);
+    let trace = this.#traces.get(hosted);
+    if (trace === undefined) this.#traces.set(hosted, (trace = new StepTrace(hosted.ctx)));
+    const written = this.#ring.written;
+    const moved = this.#guarded(() => stepOnce(this.#loop, hosted));
+    const over = hosted.mode === MODE_RETURNED;
+    const after = over || hosted.kind === NOT_STARTED ? -1 : (this.#m.words[effectAt] as number);
+    this.#loop.clocks.publish();
+    this.#tellViolations();
+    const stack = over ? [] : trace.stack(hosted.kind);
+    return { moved, before, after, stack, written: this.#ring.written - written };
+  }
+
   /** Runs until the end of the run. Throws what an actor throws. */
   async run(): Promise<HostResult> {
     for (;;) {
       await this.#park(() => this.#paused && phaseKind(this.#phaseWord()) === PHASE_RUN);
+      if (this.#loading > 0) this.#loop.wantTurn();
       const why = this.#slice();
       this.#slices++;
       if (why === SLICE_END || why === SLICE_ABORT) break;
@@ -174,32 +237,56 @@ class Host implements HostApi {
   }
 
   /** Gives the actor its context and coroutine. */
-  #admit(actor: number, luggage: ActorLuggage | null): void {
+  #admit(actor: number, form: Form, luggage: ActorLuggage | null): void {
     const { plan } = this.#task;
+    const rooms = this.#rooms.get(form);
+    if (rooms === undefined) throw new Error(`worker ${this.#task.worker} has not loaded the ${form} form`);
     const spec = plan.actors[actor];
     if (spec === undefined) throw new RangeError(`actor ${actor}: the plan has ${plan.actors.length}`);
-    const kind = Object.hasOwn(this.#kinds, spec.kind) ? this.#kinds[spec.kind] : undefined;
+    const kind = Object.hasOwn(rooms.kinds, spec.kind) ? rooms.kinds[spec.kind] : undefined;
     if (kind === undefined) throw new RangeError(`actor ${spec.name}: unknown kind ${JSON.stringify(spec.kind)}`);
-    const ctx = new Context(this.#m, this.#kernel, this.#probe, this.#ring, actor, spec.node, plan.seed, clock);
-    if (luggage !== null) Object.assign(ctx, luggage);
-    if (this.#task.blocking) ctx.waiter = this.#waiter;
+    const ctx = new Context(this.#m, rooms.kernel, this.#probe, this.#ring, actor, spec.node, plan.seed, clock);
     const hosted = new HostedActor(actor, tierOf(spec), ctx, kind(ctx, spec, plan));
-    this.#waiter.serve(hosted);
+    if (luggage !== null) unpack(hosted, luggage, clock());
+    if (form === 'blocking') {
+      ctx.waiter = this.#waiter;
+      this.#waiter.serve(hosted);
+      this.#blocking = hosted;
+    }
     this.#loop.add(hosted);
   }
 
+  #hosted(actor: number): HostedActor {
+    const hosted = this.#loop.actors.find((a) => a.actor === actor);
+    if (hosted === undefined) throw new Error(`actor ${actor} is not on worker ${this.#task.worker}`);
+    return hosted;
+  }
+
+  /** What an actor throws ends the run, also when it is resumed outside of a slice. */
+  #guarded<T>(act: () => T): T {
+    try {
+      return act();
+    } catch (error) {
+      this.#failure = { error };
+      this.#loop.wantTurn();
+      throw error;
+    }
+  }
+
   #returned(hosted: HostedActor): void {
+    if (hosted.ctx.leaving) return;
     const retired = this.#retiring.get(hosted.actor);
     if (retired === undefined) {
       this.#tell({ type: 'returned', worker: this.#task.worker, actor: hosted.actor });
       return;
     }
     this.#retiring.delete(hosted.actor);
+    if (this.#blocking === hosted) this.#blocking = null;
     // not from inside the loop over the actors
     this.#loop.wantTurn();
     setImmediate(() => {
       this.#loop.remove(hosted);
-      retired(luggageOf(hosted.ctx));
+      retired();
     });
   }
 
@@ -228,6 +315,7 @@ class Host implements HostApi {
     this.#loop.controlSeen = Atomics.load(this.#m.words, HDR_CONTROL_SEQ);
     await immediate();
     await immediate();
+    if (this.#failure !== null) throw this.#failure.error;
   }
 
   /** Stands still while `frozen()`; control calls are answered. */
@@ -235,7 +323,7 @@ class Host implements HostApi {
     for (;;) {
       const sample = this.#loop.doorbell.sample();
       if (!frozen() || Atomics.load(this.#m.words, HDR_ABORT) !== 0) return;
-      if (Atomics.load(this.#m.words, HDR_CONTROL_SEQ) === this.#loop.controlSeen) {
+      if (this.#loading === 0 && Atomics.load(this.#m.words, HDR_CONTROL_SEQ) === this.#loop.controlSeen) {
         this.#loop.park(sample, PARKED_FROZEN, Infinity);
       }
       await this.#turn();
@@ -243,22 +331,13 @@ class Host implements HostApi {
   }
 }
 
-const luggageOf = (ctx: Context): ActorLuggage => ({
-  time: ctx.time,
-  randomState: ctx.randomState,
-  writeCounter: ctx.writeCounter,
-  accessSequence: ctx.accessSequence,
-});
-
 /** Piscina's task. */
 export default async function host(task: HostTask): Promise<HostResult> {
-  const { modules } = task;
-  const [kernels, probes, actors] = await Promise.all([
-    import(modules.kernel) as Promise<KernelModule>,
-    import(modules.probe) as Promise<ProbeModule>,
-    import(modules.actors) as Promise<ActorsModule>,
+  const [rooms, probes] = await Promise.all([
+    loadRooms(task, task.form),
+    import(task.modules[task.form].probe) as Promise<ProbeModule>,
   ]);
-  const hosted = new Host(task, kernels, probes, actors);
+  const hosted = new Host(task, rooms, probes);
   try {
     return await hosted.run();
   } catch (error) {

@@ -299,6 +299,9 @@ export interface Waiter {
   yielded(ctx: Context, effect: number): void;
 }
 
+/** What an actor's loop takes along from worker to worker: plain data that survives structured clone. */
+export type CarriedState = Readonly<Record<string, number | Int32Array>>;
+
 const NO_WAITER: Waiter = {
   yielded: () => {
     throw new Error('the blocking form of kernel code runs where nobody waits for it');
@@ -342,6 +345,12 @@ export class Context {
   drain = false;
   /** Set by the host at the end of a run: actors return at the top of their loops. */
   finish = false;
+  /**
+   * Set beside `finish` when the actor goes on on another worker: it returns without giving anything back, and leaves what
+   * its loop has to know there in `carried`, where it finds it when it starts again.
+   */
+  leaving = false;
+  carried: CarriedState | null = null;
 
   /** preempt_count: spinlocks held and other atomic sections. */
   preemptCount = 0;

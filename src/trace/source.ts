@@ -30,7 +30,7 @@ export interface EventCounters {
 }
 
 export interface EventSourceOptions {
-  /** The rings, by worker. */
+  /** The rings, by worker. The array may grow: looked at each turn. */
   readonly rings: readonly SharedArrayBuffer[];
   /** Names by actor number. */
   readonly actorNames: readonly string[];
@@ -45,7 +45,8 @@ export class EventSource {
   readonly events$: Observable<EventBatch>;
   /** Batches in merged order. Events written before the subscription and drained already are not in it. */
   readonly merged$: Observable<EventBatch>;
-  readonly #readers: readonly RingReader[];
+  readonly #rings: readonly SharedArrayBuffer[];
+  readonly #readers: RingReader[] = [];
   readonly #actorNames: readonly string[];
   readonly #pollMs: number;
   readonly #direct = new Set<Subscriber<EventBatch>>();
@@ -61,7 +62,8 @@ export class EventSource {
   #late = 0;
 
   constructor(options: EventSourceOptions) {
-    this.#readers = options.rings.map((ring) => new RingReader(ring));
+    this.#rings = options.rings;
+    this.#readAll();
     this.#actorNames = options.actorNames;
     this.#pollMs = options.pollMs ?? 1;
     this.#recorder = options.recorder ?? false;
@@ -71,6 +73,7 @@ export class EventSource {
   }
 
   get counters(): EventCounters {
+    this.#readAll();
     let written = 0;
     let dropped = 0;
     let waits = 0;
@@ -146,7 +149,12 @@ export class EventSource {
     else this.#timer = setTimeout(turn, this.#pollMs);
   }
 
+  #readAll(): void {
+    for (const ring of this.#rings.slice(this.#readers.length)) this.#readers.push(new RingReader(ring));
+  }
+
   #turn(): void {
+    this.#readAll();
     if (this.#inOrder.size > 0) this.#merger ??= new Merger();
     const merger = this.#merger;
     let bound = Infinity;
