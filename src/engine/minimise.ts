@@ -3,11 +3,13 @@
  * the same rule breaks. After Zeller and Hildebrandt (Simplifying and isolating failure-inducing input, IEEE TSE 28(2),
  * 2002), over runs of steps instead of characters.
  *
- * Two moves, tried until neither helps or the budget is used up: *leave out* some consecutive runs, halves first, single runs
+ * First the *causal slice*: only the steps that happened before the violation. Then two moves, tried until neither helps or the budget
+ * is used up: *leave out* some consecutive runs, halves first, single runs
  * last; *join* a run with the next one of its actor, by moving it there or that one here. A candidate is only a wish (see
  * GuidedScript): what counts is the schedule that it leads to.
  */
-import type { OneThread } from './one-thread.js';
+import { END_DEADLOCK, type OneThread } from './one-thread.js';
+import { HappensBefore, type StepTrace, traceSteps } from './races.js';
 import { type Run, fromRuns, toRuns } from './schedule-file.js';
 import { GuidedScript } from './strategies/script.js';
 
@@ -80,6 +82,27 @@ function leaveOut(search: Minimiser): boolean {
   return helped;
 }
 
+/** Leaves out whatever did not happen before the steps that the schedule ends with. */
+function slice(search: Minimiser, thread: OneThread, variation: number): void {
+  const choices = fromRuns(search.best);
+  const trace = traceSteps(thread, variation, choices);
+  const lasts = endingSteps(thread, trace);
+  if (lasts.length === 0) return;
+  const order = new HappensBefore(trace, thread.program.actors.length);
+  search.attempt(toRuns(choices.filter((_, step) => lasts.some((last) => order.before(step, last)))));
+}
+
+/** The step that broke the rule; of a deadlock the last ones of those who wait. Of rules broken in the final state, none. */
+function endingSteps(thread: OneThread, { actors }: StepTrace): number[] {
+  if (thread.end === END_DEADLOCK) {
+    return thread.waiting().flatMap(({ actor }) => {
+      const last = actors.lastIndexOf(actor);
+      return last < 0 ? [] : [last];
+    });
+  }
+  return thread.program.alarm.violations.length > 0 ? [actors.length - 1] : [];
+}
+
 /** Joins runs of one actor that others stand between. */
 function join(search: Minimiser): boolean {
   let helped = false;
@@ -115,6 +138,7 @@ export function minimise(
   budget: MinimiseBudget = MINIMISE_BUDGET,
 ): Uint8Array {
   const search = new Minimiser(thread, variation, choices, end, budget);
+  slice(search, thread, variation);
   while (!search.spent) {
     const left = leaveOut(search);
     const joined = join(search);

@@ -4,12 +4,13 @@
  * model checking software, POPL 2005). Of critical sections the acquisitions race; a release only orders the next acquisition after it.
  */
 import {
-  EFFECT_LOCAL,
+  EFFECT_ACQUIRE_READ,
+  EFFECT_ADD,
   EFFECT_READ,
   EFFECT_RELEASE,
   EFFECT_RELEASE_READ,
-  FIRST_IDLE,
-  WAIT_LOCK,
+  IDLE_WORD,
+  WAIT_WORD,
   effectKind,
   effectWord,
 } from '../machine/effects.js';
@@ -49,11 +50,28 @@ export function traceSteps(thread: OneThread, variation: number, choices: Uint8A
   return { actors, effects };
 }
 
-/** A step that waited has looked at its word and (a lock) tried to take it. */
-const isWrite = (effect: number): boolean => {
-  const kind = effectKind(effect);
-  return kind !== EFFECT_READ && kind !== EFFECT_LOCAL && (kind < FIRST_IDLE || kind === WAIT_LOCK);
-};
+const LOAD = 0;
+const ADD = 1;
+const CHANGE = 2;
+
+/** What a step does to its word. A step that waited for a lock has tried to take it. */
+function accessOf(effect: number): number {
+  switch (effectKind(effect)) {
+    case EFFECT_READ:
+    case EFFECT_ACQUIRE_READ:
+    case EFFECT_RELEASE_READ:
+    case WAIT_WORD:
+    case IDLE_WORD:
+      return LOAD;
+    case EFFECT_ADD:
+      return ADD;
+    default:
+      return CHANGE;
+  }
+}
+
+/** Whether the order of two steps on one word makes no difference. */
+const commutes = (x: number, y: number): boolean => x === y && x !== CHANGE;
 
 const isRelease = (effect: number): boolean =>
   effectKind(effect) === EFFECT_RELEASE || effectKind(effect) === EFFECT_RELEASE_READ;
@@ -65,9 +83,9 @@ export class HappensBefore {
   readonly #clocks: Int32Array[] = [];
   /** By step: its number among the steps of its actor, from 1. */
   readonly #own: number[] = [];
-  /** By word: the last write-like step, the reads since, and the last step that was no release. */
-  readonly #writes = new Map<number, number>();
-  readonly #reads = new Map<number, number[]>();
+  /** By word: the last change, the loads and additions since, and the last step that was no release. */
+  readonly #changes = new Map<number, number>();
+  readonly #since = new Map<number, number[]>();
   readonly #acquisitions = new Map<number, number>();
 
   constructor(trace: StepTrace, actors: number) {
@@ -90,23 +108,24 @@ export class HappensBefore {
   }
 
   #touch(clock: Int32Array, effect: number, step: number): void {
+    const { effects } = this.#trace;
     const word = effectWord(effect);
-    const write = this.#writes.get(word);
-    const others = write === undefined ? [] : [write];
-    if (isWrite(effect)) others.push(...(this.#reads.get(word) ?? []));
+    const access = accessOf(effect);
+    const change = this.#changes.get(word);
+    const since = this.#since.get(word) ?? [];
     // the newest first: what it brings with it makes older ones ordered, and no races
-    for (const other of others.toSorted((x, y) => y - x)) {
-      if (this.#includes(clock, other)) continue;
-      const rival = isRelease(this.#trace.effects[other] as number) ? this.#acquisitions.get(word) : other;
+    for (const other of [...(change === undefined ? [] : [change]), ...since].toSorted((x, y) => y - x)) {
+      if (commutes(accessOf(effects[other] as number), access) || this.#includes(clock, other)) continue;
+      const rival = isRelease(effects[other] as number) ? this.#acquisitions.get(word) : other;
       if (rival !== undefined && !this.#includes(clock, rival)) this.races.push({ first: rival, second: step });
       this.#join(clock, other);
     }
-    if (!isWrite(effect)) {
-      this.#reads.set(word, [...(this.#reads.get(word) ?? []), step]);
-      return;
+    if (access === CHANGE) {
+      this.#changes.set(word, step);
+      this.#since.delete(word);
+    } else {
+      this.#since.set(word, [...since, step]);
     }
-    this.#writes.set(word, step);
-    this.#reads.delete(word);
     if (!isRelease(effect)) this.#acquisitions.set(word, step);
   }
 

@@ -1,6 +1,6 @@
 /** Walks through recorded schedules, and records that are continued. */
 import { describe, expect, it } from 'vitest';
-import { END_FINISHED, END_STEP_LIMIT, OneThread } from '#src/engine/one-thread.js';
+import { END_DRAINED, END_FINISHED, OneThread } from '#src/engine/one-thread.js';
 import { type Schedule, formatSchedule, parseSchedule } from '#src/engine/schedule-file.js';
 import { random } from '#src/engine/strategies/random.js';
 import { explore } from '#src/lab/explore.js';
@@ -27,7 +27,7 @@ function prefix(steps: number, stepsMax = 20_000): Schedule {
   const strategy = random.create({ seed: 1, depth: 1 });
   strategy.begin(0, thread.program.actors.length);
   const end = thread.run(strategy, 0);
-  expect(end).toBe(stepsMax > 5000 ? END_FINISHED : END_STEP_LIMIT);
+  expect(end).toBe(stepsMax > 5000 ? END_FINISHED : END_DRAINED);
   return {
     scenario: 'pin-race',
     policy: 'classic',
@@ -36,7 +36,7 @@ function prefix(steps: number, stepsMax = 20_000): Schedule {
     strategy: 'random',
     hash: correct.hash,
     stepsMax,
-    end: stepsMax > 5000 ? 'finished' : 'step-limit',
+    end: stepsMax > 5000 ? 'finished' : 'step-limit, then drained',
     actors: thread.program.actors,
     choices: thread.choices.slice(0, Math.min(steps, thread.steps)),
   };
@@ -98,7 +98,7 @@ describe('replay', () => {
     const schedule = prefix(100, 100);
     const correct = subjectOf({ scenario: 'pin-race', policy: 'classic', seed: 1 });
     const { report } = replay(parseSchedule(formatSchedule(schedule)), correct, 'x');
-    expect([report.end.kind, report.steps, report.reproduced]).toEqual(['step-limit', 100, true]);
+    expect([report.end.kind, report.steps, report.reproduced]).toEqual(['step-limit, then drained', 100, true]);
   });
 
   it('goes on with another strategy where the record ends, always in the same way', () => {
