@@ -5,7 +5,7 @@
  */
 import { EFAULT, EINTR, EINVAL } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { LOCAL } from '../machine/effects.js';
+import { RETRY } from '../machine/effects.js';
 import { VCPU_ENTERED, VM_MM, pinnedPageWord, vcpuWord, vmWord } from '../machine/layout.js';
 import { HYP_GUEST_RELINQUISH, HYP_GUEST_SHARE, HYP_GUEST_UNSHARE } from '../hyp/hypercalls.js';
 import { accountLockedVm } from '../mm/util.js';
@@ -48,7 +48,7 @@ function* guestCall(ctx: Context, vm: number, vcpu: number, fn: number, gfn: num
     if (ctx.fatalSignal) return -EINTR;
     const mapped = yield* kvmHandleGuestAbort(ctx, vm, vcpu, gfn, true);
     if (mapped !== 0) return mapped;
-    if (--ctx.quantum < 0) yield LOCAL;
+    if (--ctx.quantum < 0) yield RETRY;
   }
 }
 

@@ -8,7 +8,7 @@
  * Count and sequence are guarded by mmu_lock: what was read of them before it was taken says nothing about now.
  */
 import type { Context, Coroutine } from '../machine/context.js';
-import { acquires, reads } from '../machine/effects.js';
+import { acquiresRead, reads } from '../machine/effects.js';
 import { VM_INVALIDATE_IN_PROGRESS, VM_INVALIDATE_SEQ, VM_MMU_LOCK, vmWord } from '../machine/layout.js';
 import { contended } from '../machine/wait.js';
 import { kvmFaultLock } from '../kvm/mmu.js';
@@ -25,7 +25,7 @@ function* checkThenLock(ctx: Context, vm: number, seq: number): Coroutine<boolea
   const seqAt = vmWord(m, vm, VM_INVALIDATE_SEQ);
   if (--ctx.quantum < 0) yield reads(seqAt);
   retry ||= readOnce(words, seqAt) !== seq;
-  if (--ctx.quantum < 0) yield acquires(lock);
+  if (--ctx.quantum < 0) yield acquiresRead(lock);
   while (!kvmFaultLock(ctx, lock)) yield contended(ctx, lock);
   return retry;
 }
