@@ -153,7 +153,7 @@ function* exit(ctx: Context, task: LitmusTask): Coroutine {
  * The page at (mm, vpn) with a temporary reference, or -EFAULT: follow_page() under mmap_lock and the PTL, as move_pages() and
  * the debugfs split file do.
  */
-function* getMappedPage(ctx: Context, mm: number, vpn: number): Coroutine {
+export function* getMappedPage(ctx: Context, mm: number, vpn: number): Coroutine {
   const { m, words } = ctx;
   yield* mmapReadLock(ctx, mm);
   let pfn = -EFAULT;

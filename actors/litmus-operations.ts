@@ -32,6 +32,7 @@ import {
   MADV_UNMERGEABLE,
 } from '../src/mm/madvise.js';
 import { type LitmusTask } from './litmus-task.js';
+import { LITMUS_FRAMES } from './litmus-frames.js';
 import { LITMUS_KVM } from './litmus-kvm.js';
 import { LITMUS_MM } from './litmus-mm.js';
 
@@ -105,7 +106,7 @@ export interface LitmusOperation {
   readonly run: (ctx: Context, task: LitmusTask, args: readonly number[]) => Coroutine<number>;
 }
 
-export const LITMUS_OPERATIONS: readonly LitmusOperation[] = [...LITMUS_MM, ...LITMUS_KVM];
+export const LITMUS_OPERATIONS: readonly LitmusOperation[] = [...LITMUS_MM, ...LITMUS_FRAMES, ...LITMUS_KVM];
 
 /** The number of the operation of this name, or -1. */
 export const litmusOperation = (name: string): number => LITMUS_OPERATIONS.findIndex((row) => row.name === name);

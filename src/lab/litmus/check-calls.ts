@@ -75,6 +75,7 @@ export class CallChecker {
   call(expr: CallExpr, result: Word | null, by: ActorModel, column: number, later: readonly Word[]): LitmusCall | null {
     const op = litmusOperation(expr.name.text);
     const row = LITMUS_OPERATIONS[op];
+    const register = result === null ? -1 : this.#result(result, column, row?.result ?? 'pfn');
     if (row === undefined) {
       this.#scope.unknown(
         expr.name,
@@ -83,12 +84,12 @@ export class CallChecker {
       );
       return null;
     }
+    if (by.kind === 'unknown') return null;
     if (row.by !== 'any' && row.by !== by.kind) {
       this.#scope.mistake(expr.name.at, `${row.name} is done by ${BY[row.by]}; ${WHOM[by.kind](by.name)}`);
       return null;
     }
     const args = this.#arguments(expr, row, by, column, later);
-    const register = result === null ? -1 : this.#result(result, column, row.result);
     return args === null ? null : { op, args, result: register };
   }
 
@@ -194,7 +195,7 @@ export class CallChecker {
       case 'node':
         return [this.#number(arg, 'node', 0, scope.nodes - 1)];
       case 'count':
-        return [this.#number(arg, 'number', 1, 1_000_000)];
+        return [this.#number(arg, 'count', 1, 1_000_000)];
       case 'value':
         return [this.#number(arg, 'value', 0, VALUE_MAX)];
       default:

@@ -27,10 +27,11 @@ const NOBODY = { process: null, vm: null, task: { mm: -1, vm: -1, vcpu: -1 } } a
 function actorOf(scope: Scope, { name: word, of }: ActorDecl): ActorModel {
   const name = word.text;
   if (of === null) {
-    if (!DAEMON.test(name)) scope.mistake(word.at, withoutProcess(name));
-    return { name, kind: 'daemon', ...NOBODY };
+    if (DAEMON.test(name)) return { name, kind: 'daemon', ...NOBODY };
+    scope.mistake(word.at, withoutProcess(name));
+    return { name, kind: 'unknown', ...NOBODY };
   }
-  return memberOf(scope, of, name) ?? { name, kind: 'daemon', ...NOBODY };
+  return memberOf(scope, of, name) ?? { name, kind: 'unknown', ...NOBODY };
 }
 
 function withoutProcess(name: string): string {
@@ -98,7 +99,7 @@ export function checkRows(scope: Scope, file: LitmusFile, calls: CallChecker): v
       const beyond = row.cells.slice(columns.length).find((cell) => cell !== null);
       scope.mistake(
         beyond?.at ?? row.at,
-        `expected at most ${columns.length} operations in a row, got ${row.cells.length}`,
+        `a row of ${row.cells.length} operations; there ${columns.length === 1 ? 'is 1 actor' : `are ${columns.length} actors`}`,
       );
     }
   }

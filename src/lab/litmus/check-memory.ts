@@ -70,7 +70,7 @@ function limit(scope: Scope, beyond: Word | undefined, message: string): void {
 export function inLimits(scope: Scope, what: string, number: Whole, low: number, high: number): number {
   if (number.value >= low && number.value <= high) return number.value;
   scope.mistake(number.at, `${what}: expected ${low} to ${high}, got ${number.value}`);
-  return low;
+  return Math.min(Math.max(number.value, low), high);
 }
 
 function processOf(
@@ -101,6 +101,7 @@ function processOf(
 function mappingOf(scope: Scope, decl: MappingDecl, start: number, objects: string[]): MappingModel {
   const { name, kind, object, flags } = decl;
   const pages = inLimits(scope, 'pages', decl.pages, 1, PAGES_MAX);
+  if (kind === 'shared') scope.mistake(name.at, 'not modelled yet: shared memory');
   return {
     name: name.text,
     kind,

@@ -137,7 +137,7 @@ export class QuestionChecker {
       scope.unknown(
         { text: pageText(page), at: page.at },
         'result or state',
-        scope.results.map((each) => each.name),
+        scope.results.map((each) => resultText(scope, each)),
       );
     }
     return null;

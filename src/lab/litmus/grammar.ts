@@ -46,13 +46,23 @@ export function listed(words: readonly string[]): string {
 
 const oneOf = (types: readonly TokenType[]): string => listed([...new Set(types.map((type) => tokenLabel(type)))]);
 
+const AT_END = 'a question or the end of the file';
+
+/** Signs of other languages, and what they are here. */
+const FOREIGN: Readonly<Record<string, string>> = {
+  '&&': "'/\\' or 'and'",
+  '||': "'\\/' or 'or'",
+  '!': "'~' or 'not'",
+};
+
 const MESSAGES: IParserErrorMessageProvider = {
-  buildMismatchTokenMessage: ({ expected, actual }) => `expected ${tokenLabel(expected)}, got ${got(actual)}`,
-  buildNotAllInputParsedMessage: ({ firstRedundant }) =>
-    `expected a question or the end of the file, got ${got(firstRedundant)}`,
+  buildMismatchTokenMessage: ({ expected, actual }) =>
+    `expected ${FOREIGN[actual.image] ?? (expected === EOF ? AT_END : tokenLabel(expected))}, got ${got(actual)}`,
+  buildNotAllInputParsedMessage: ({ firstRedundant }) => `expected ${AT_END}, got ${got(firstRedundant)}`,
   buildNoViableAltMessage: ({ expectedPathsPerAlt, actual, customUserDescription }) => {
     const first = expectedPathsPerAlt.flatMap((paths) => paths.map((path) => path[0] as TokenType));
-    return `expected ${customUserDescription ?? oneOf(first)}, got ${got(actual[0] as IToken)}`;
+    const image = actual[0]?.image ?? '';
+    return `expected ${FOREIGN[image] ?? customUserDescription ?? oneOf(first)}, got ${got(actual[0] as IToken)}`;
   },
   buildEarlyExitMessage: ({ expectedIterationPaths, actual, customUserDescription }) =>
     `expected ${customUserDescription ?? oneOf(expectedIterationPaths.map((path) => path[0] as TokenType))}, ` +
@@ -73,6 +83,11 @@ export class LitmusParser extends CstParser {
     this.performSelfAnalysis();
   }
 
+  /** A sign that is put in where it is missing makes a second mistake of one: reading goes on behind the statement instead. */
+  protected override canTokenTypeBeInsertedInRecovery(): boolean {
+    return false;
+  }
+
   /** Whether a keyword opens its part here, rather than being an actor's name in the first row. */
   #opens(): boolean {
     const next = this.LA(2).tokenType;
@@ -83,19 +98,26 @@ export class LitmusParser extends CstParser {
     this.CONSUME(K.litmus);
     this.CONSUME(Name);
     this.CONSUME(Text);
-    this.MANY({ GATE: () => this.#opens(), DEF: () => this.SUBRULE(this.header) });
-    this.MANY1({ GATE: () => this.#opens(), DEF: () => this.SUBRULE(this.process) });
-    this.MANY2({ GATE: () => this.#opens(), DEF: () => this.SUBRULE(this.vm) });
-    this.MANY3({ GATE: () => this.#opens(), DEF: () => this.SUBRULE(this.frames) });
+    this.MANY({ GATE: () => this.#opens(), DEF: () => this.SUBRULE(this.declaration) });
     this.OPTION({ GATE: () => this.#opens(), DEF: () => this.SUBRULE(this.init) });
     this.SUBRULE(this.actors);
-    this.MANY4({ GATE: () => !this.#atQuestion(), DEF: () => this.SUBRULE(this.row) });
-    this.MANY5(() => this.SUBRULE(this.question));
+    this.MANY1({ GATE: () => !this.#atQuestion(), DEF: () => this.SUBRULE(this.row) });
+    this.MANY2(() => this.SUBRULE(this.question));
   });
 
   #atQuestion(): boolean {
     return isQuestionWord(this.LA(1)) && this.LA(2).tokenType !== Equals;
   }
+
+  /** Names may be used before they are declared, so the order is free. */
+  readonly declaration = this.RULE('declaration', () => {
+    this.OR([
+      { ALT: () => this.SUBRULE(this.header) },
+      { ALT: () => this.SUBRULE(this.process) },
+      { ALT: () => this.SUBRULE(this.vm) },
+      { ALT: () => this.SUBRULE(this.frames) },
+    ]);
+  });
 
   readonly header = this.RULE('header', () => {
     this.OR([
@@ -156,7 +178,7 @@ export class LitmusParser extends CstParser {
   });
 
   readonly version = this.RULE('version', () => {
-    this.CONSUME(Name);
+    this.OR({ ...wants("a kernel version such as 'v5.17'"), DEF: [{ ALT: () => this.CONSUME(Name) }] });
     this.CONSUME(Dot);
     this.CONSUME(Num);
   });
@@ -308,7 +330,7 @@ export class LitmusParser extends CstParser {
   });
 
   readonly actor = this.RULE('actor', () => {
-    this.CONSUME(Name);
+    this.OR({ ...wants("an actor such as 'cpu0@A'"), DEF: [{ ALT: () => this.CONSUME(Name) }] });
     this.OPTION(() => {
       this.CONSUME(At);
       this.SUBRULE(this.who);

@@ -54,7 +54,8 @@ export interface VmModel {
 export interface ActorModel {
   /** As messages say it: `cpu0`. */
   readonly name: string;
-  readonly kind: 'task' | 'vcpu' | 'daemon';
+  /** unknown: it is of nothing that the file declares, which was told; what it does is not judged. */
+  readonly kind: 'task' | 'vcpu' | 'daemon' | 'unknown';
   readonly process: ProcessModel | null;
   readonly vm: VmModel | null;
   readonly task: LitmusTask;

@@ -33,7 +33,11 @@ export function parseLitmus(text: string): Parsed {
   const { tokens, errors } = LITMUS_LEXER.tokenize(source.replace(/\r\n?/g, '\n'));
   parser.input = tokens;
   const tree = parser.file();
-  const mistakes = [...errors.map(lexingMistake), ...firstOfEachPlace(parser.errors, endOf(tokens))];
+  const unread = errors.map(lexingMistake);
+  // what is behind a sentence without an end, or beside a sign that is none, is not told
+  const open = unread.some(({ message }) => message.includes('closing'));
+  const rest = open ? [] : firstOfEachPlace(parser.errors, endOf(tokens));
+  const mistakes = [...unread, ...rest.filter(({ line }) => !unread.some((each) => each.line === line))];
   if (mistakes.length > 0) return { file: null, mistakes: sorted(mistakes).slice(0, MISTAKES_MAX) };
   return { file: fileOf(tree), mistakes: [] };
 }
@@ -66,21 +70,32 @@ function endOf(tokens: readonly IToken[]): Span {
   return { line, column, endLine: line, endColumn: column };
 }
 
+/** Which part of the file a mistake is in. */
+function partOf({ context }: IRecognitionException): 'row' | 'question' | 'frame' {
+  if (context.ruleStack.includes('question')) return 'question';
+  return context.ruleStack.includes('row') || context.ruleStack.includes('initStep') ? 'row' : 'frame';
+}
+
 /**
- * One mistake often leads to others: what recovery finds on the line of a mistake, or where it goes on reading, is not told.
- * The first mistake and those on later lines, that recovery has not skipped over, are.
+ * One mistake often leads to others: what recovery finds on the line of a mistake, or where it goes on reading, is not told, and
+ * behind a mistake in the declarations or the first row only questions are looked at. The first mistake, and those on later lines of
+ * rows and questions, are told.
  */
 function firstOfEachPlace(errors: readonly IRecognitionException[], end: Span): Mistake[] {
   const told: Mistake[] = [];
-  let skippedTo = 0;
+  let skippedTo = -1;
   let lastLine = 0;
-  for (const { token, message, resyncedTokens } of errors) {
+  let lost = false;
+  for (const error of errors) {
+    const { token, message, resyncedTokens } = error;
     const at = token.tokenType === EOF ? end : spanOfToken(token);
     const offset = token.tokenType === EOF ? Number.MAX_SAFE_INTEGER : token.startOffset;
-    if (offset > skippedTo && at.line > lastLine) {
+    const part = partOf(error);
+    if (offset > skippedTo && at.line > lastLine && (!lost || part === 'question')) {
       told.push({ ...at, message });
       lastLine = at.line;
     }
+    lost ||= part === 'frame';
     skippedTo = Math.max(skippedTo, resyncedTokens.at(-1)?.startOffset ?? 0, offset);
   }
   return told;

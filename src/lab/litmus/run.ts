@@ -193,11 +193,12 @@ const isSettled = (question: Question | undefined, holds: boolean): boolean =>
 const isWanted = (question: Question | undefined): boolean =>
   question?.word === 'exists' || question?.word === 'sometimes';
 
+const sum = (outcomes: readonly LitmusOutcome[]): number => outcomes.reduce((total, row) => total + row.count, 0);
+
 /** The answer to one question over all outcomes. */
 function answer({ word, text }: Question, index: number, judged: readonly Judged[], exhaustive: boolean): LitmusAnswer {
   const rows = (wanted: boolean): LitmusOutcome[] =>
     judged.flatMap(({ outcome, answers }) => (answers[index] === wanted ? [outcome] : []));
-  const sum = (outcomes: readonly LitmusOutcome[]): number => outcomes.reduce((total, row) => total + row.count, 0);
   const [holds, fails] = [rows(true), rows(false)];
   const count = sum(holds);
   const of = count + sum(fails);

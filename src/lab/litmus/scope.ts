@@ -37,7 +37,8 @@ export class Scope {
     return null;
   }
 
-  unknown({ text, at }: Word, what: string, known: readonly string[]): void {
+  unknown({ text, at }: Word, what: string, names: readonly string[]): void {
+    const known = [...new Set(names)];
     const near = nearest(text, known);
     const hint =
       near !== null
@@ -147,7 +148,8 @@ export function pageText({ process, name, from, to }: PageRef): string {
 /** The one of `known` that `text` may be a slip of the pen for, or null. */
 export function nearest(text: string, known: readonly string[]): string | null {
   let best: string | null = null;
-  let least = Math.max(1, Math.floor(text.length / 3)) + 1;
+  // of a name of one or two letters nothing is near
+  let least = (text.length < 3 ? 0 : Math.max(1, Math.floor(text.length / 3))) + 1;
   for (const each of known) {
     const far = distance(text.toLowerCase(), each.toLowerCase());
     if (far < least) {
@@ -158,15 +160,19 @@ export function nearest(text: string, known: readonly string[]): string | null {
   return best;
 }
 
-/** Levenshtein's: letters to change, leave out or put in. */
+/** Letters to change, leave out or put in, or neighbours to exchange (Damerau and Levenshtein). */
 function distance(a: string, b: string): number {
+  let twoAbove: number[] = [];
   let above = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
     const row = [i];
     for (let j = 1; j <= b.length; j++) {
       const change = (above[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(change, (above[j] as number) + 1, (row[j - 1] as number) + 1));
+      const exchanged = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const exchange = exchanged ? (twoAbove[j - 2] as number) + 1 : Infinity;
+      row.push(Math.min(change, exchange, (above[j] as number) + 1, (row[j - 1] as number) + 1));
     }
+    twoAbove = above;
     above = row;
   }
   return above[b.length] as number;

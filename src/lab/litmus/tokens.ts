@@ -77,7 +77,7 @@ export const CloseBrace = sign('CloseBrace', '}');
 export const OpenIndex = sign('OpenIndex', '[');
 export const CloseIndex = sign('CloseIndex', ']');
 /** Of other languages: nowhere expected, but named whole in messages. */
-const Foreign = sign('Foreign', /&&|\|\||!(?!=)|&|\+|\*|%|\$/, "'&&'");
+const Foreign = sign('Foreign', /&&|!(?!=)|&|\+|\*|%|\$/, "'&&'");
 
 const Space = createToken({ name: 'Space', pattern: /[ \t\r\n\f\v]+/, group: Lexer.SKIPPED, line_breaks: true });
 const Comment = createToken({ name: 'Comment', pattern: /#[^\n]*/, group: Lexer.SKIPPED });

@@ -206,13 +206,14 @@ function valueOf(node: CstNode): Value {
 /** The whole file. */
 export function fileOf(node: CstNode): LitmusFile {
   const [actors] = nodes(node, 'actors');
+  const declared = (rule: string): CstNode[] => nodes(node, 'declaration').flatMap((each) => nodes(each, rule));
   return {
     name: word(node, 'Name'),
     sentence: token(node, 'Text').image.slice(1, -1).replace(/\s+/g, ' ').trim(),
-    headers: nodes(node, 'header').map(headerOf),
-    processes: nodes(node, 'process').map(processOf),
-    vms: nodes(node, 'vm').map(vmOf),
-    frames: nodes(node, 'frames').map(framesOf),
+    headers: declared('header').map(headerOf),
+    processes: declared('process').map(processOf),
+    vms: declared('vm').map(vmOf),
+    frames: declared('frames').map(framesOf),
     init: has(node, 'init') ? nodes(child(node, 'init'), 'initStep').map(initOf) : [],
     actors: nodes(actors as CstNode, 'actor').map(actorOf),
     rows: nodes(node, 'row').map(rowOf),
