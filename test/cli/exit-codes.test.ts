@@ -31,6 +31,8 @@ describe('bad input', () => {
     ['a binary schedule', ['replay', file('q.bin', noise)], /q\.bin/],
     ['no schedule', ['replay', join(dir, 'missing')], /no such file/],
     ['an unknown strategy', ['explore', '--strategy', 'luck'], /--strategy/],
+    ['a number of workers that is none', ['explore', '--workers', 'many'], /--workers/],
+    ['a time without a unit', ['explore', '--duration', '30'], /--duration/],
     ['schedules without end', ['explore', '--schedules', '1e99'], /--schedules/],
     ['an empty policy', ['compare', '--policies', 'a,,b'], /--policies/],
     ['an event file of no known kind', ['stress', '--events', join(dir, 'e.xyz')], /\.ndjson/],

@@ -34,8 +34,8 @@ export interface ConductorOptions {
   readonly onProgress: (conductor: Conductor) => void;
 }
 
-/** A range takes about so long: short enough to be stopped at, long enough that dealing it costs nothing. */
-const RANGE_MS = 40;
+/** A range takes about so long, twice that at most: short enough to be stopped at, long enough that dealing it costs nothing. */
+const RANGE_MS = 30;
 const FIRST_RANGE = 32;
 /** Numbers looked at for which lanes there are. */
 const LOOKED_AT = 64;
@@ -154,7 +154,7 @@ export class Conductor {
     const rest = lane.rests.shift();
     const from = rest?.from ?? lane.next;
     const to = Math.min(rest?.to ?? from + lane.size, this.#limit);
-    const task = { from, to, lane: lane.lane, state: lane.state, ms: RANGE_MS };
+    const task = { from, to, lane: lane.lane, state: lane.state, ms: 2 * RANGE_MS };
     if (rest === undefined) lane.next = to;
     lane.under.add(task);
     lane.busy = true;
