@@ -17,7 +17,7 @@ import { FIRST_WAIT, IDLE_WORD, LOCAL, WAIT_LOCK, WAIT_WORD } from '../machine/e
 import { CoroutineStack, resume, stopRunning } from './coroutine-stack.js';
 import { type ActorLoop, FAIR_LIMITS, RoundRobin, tellLoops } from './fair-phase.js';
 import { type Breach, type Program, TIERS, type Waiting } from './program.js';
-import { ScheduleView, type Strategy } from './strategies/strategy.js';
+import { PRUNE, ScheduleView, type Strategy } from './strategies/strategy.js';
 
 export const END_FINISHED = 0;
 export const END_DEADLOCK = 1;
@@ -28,6 +28,8 @@ export const END_EXCEPTION = 4;
 export const END_MISMATCH = 5;
 /** It reached its step limit, and finished in the fair phase that followed. */
 export const END_DRAINED = 6;
+/** A search has given the schedule up: what would come has been tried. */
+export const END_PRUNED = 7;
 export const END_NAMES = [
   'finished',
   'deadlock',
@@ -36,6 +38,7 @@ export const END_NAMES = [
   'exception',
   'mismatch',
   'step-limit, then drained',
+  'given up',
 ] as const;
 
 /** How an actor stands: in `waitWord`, beside the words it may wait for. */
@@ -123,7 +126,7 @@ export class OneThread {
     else if (end === END_VIOLATION && this.livelock.length === 0) this.breaches = program.alarm.violations.slice();
     if (this.breaches.length > 0) end = END_VIOLATION;
     this.end = end;
-    strategy.end(this.steps);
+    strategy.end(this.steps, end);
     return end;
   }
 
@@ -220,7 +223,7 @@ export class OneThread {
         if (view.enabledCount === 0) return this.#live === 0 ? END_FINISHED : END_DEADLOCK;
         if (step === stepsMax) return END_STEP_LIMIT;
         const actor = strategy.pick(view);
-        if (actor < 0) return END_MISMATCH;
+        if (actor < 0) return actor === PRUNE ? END_PRUNED : END_MISMATCH;
         choices[step] = actor;
         step++;
         this.steps = step;
@@ -328,6 +331,7 @@ export class OneThread {
   #leave(actor: number): void {
     const tier = this.#tier[actor] as number;
     this.#waitWord[actor] = DONE;
+    this.view.pending[actor] = -1;
     this.#live--;
     this.#left[tier] = (this.#left[tier] as number) - 1;
     if (this.#left[tier] === 0) this.#finishTiers();

@@ -70,6 +70,12 @@ export interface Program {
   waitValue(actor: number): number;
   /** All actors of the tiers below are done: those of `tier` shall return at their next idle point. */
   finish(tier: number): void;
+  /**
+   * What the last step of `actor` has touched beside the word it declared, as packed effects, and what those words held before: one
+   * each. Absent: never anything. Asked after each step, so that it can compare with what it found then.
+   * @returns how many
+   */
+  touchedBeside?(actor: number, effects: Int32Array, before: Int32Array): number;
   /** Sends the events of the schedules to come there, or nowhere. False: the program writes none. */
   recordEvents(to: EventWriter | null): boolean;
   /** What is broken in the final state; empty when nothing is. */

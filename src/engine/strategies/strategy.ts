@@ -2,6 +2,9 @@
 
 import type { Profile } from './profile.js';
 
+/** Instead of an actor: this schedule is not worth going on with. */
+export const PRUNE = -2;
+
 /** What a strategy sees of the running schedule. One object for all; it must not be kept or changed. */
 export class ScheduleView {
   /** Actors of the program. */
@@ -9,7 +12,7 @@ export class ScheduleView {
   /** The actors that can run now, ascending: the first `enabledCount` entries. */
   readonly enabled = new Uint8Array(256);
   enabledCount = 0;
-  /** What each actor stands before: the packed effect (effects.ts) that its next step performs. */
+  /** What each actor stands before: the packed effect (effects.ts) that its next step performs; -1 = it has returned. */
   readonly pending = new Int32Array(256);
   /** Steps done so far. */
   step = 0;
@@ -27,10 +30,13 @@ export interface Strategy {
    * @returns false when the strategy has nothing left to try
    */
   begin(schedule: number, actors: number): boolean;
-  /** The actor that runs next, one of `view.enabled`; -1 ends the schedule here (a script that no longer fits). */
+  /**
+   * The actor that runs next, one of `view.enabled`; -1 ends the schedule here (a script that no longer fits), PRUNE as well (a
+   * search knows what would come).
+   */
   pick(view: ScheduleView): number;
-  /** The schedule that began last has ended after `steps` steps. */
-  end(steps: number): void;
+  /** The schedule that began last has ended after `steps` steps, as `end` (END_*). */
+  end(steps: number, end?: number): void;
   /** Whether every schedule there is has been tried. */
   readonly exhausted: boolean;
   /** What `schedules` schedules without a find say about what was missed; empty when nothing can be said. */

@@ -1,0 +1,88 @@
+/**
+ * Runs a search over a program from one execution to the next: by itself in slices, or as a whole.
+ */
+import { OneThread } from '../one-thread.js';
+import type { Program } from '../program.js';
+import { Search, type SearchCounts } from './search.js';
+
+export interface ExhaustiveOptions {
+  /** An execution of so many steps ends there, and the search is not exhaustive. */
+  readonly stepsMax?: number;
+  readonly executionsMax?: number;
+  /** Words of which every state on the way counts (see Search). */
+  readonly observed?: readonly number[];
+  /** After each execution: how it ended (`thread.end`, `steps`, `choices`, `outcome`, `breaches`). */
+  readonly onExecution?: (thread: OneThread) => void;
+  /** Asked some times a second: a reason to stop. */
+  readonly stop?: () => boolean;
+}
+
+export interface ExhaustiveResult extends SearchCounts {
+  /** Proved: every execution that differs from the others was run to its end. */
+  readonly exhaustive: boolean;
+  readonly steps: number;
+  /** Executions left, about. */
+  readonly estimate: number;
+  /** `exhausted`, `over` (all that could be, see `cut` and `strayed`), `done` (executionsMax) or `interrupted`. */
+  readonly end: string;
+}
+
+export const STEPS_MAX = 20_000;
+const SLICE_MS = 50;
+
+/** A search under way. */
+export class ExhaustiveRun {
+  readonly search: Search;
+  readonly thread: OneThread;
+  steps = 0;
+  readonly #options: ExhaustiveOptions;
+
+  /** @throws RangeError when the program has more than 31 actors */
+  constructor(program: Program, options: ExhaustiveOptions = {}) {
+    this.#options = options;
+    this.search = new Search(program, { observed: options.observed });
+    this.thread = new OneThread(program, options.stepsMax ?? STEPS_MAX);
+  }
+
+  /** Runs executions until `until` (of performance.now()). Returns why it is over, or '' when it is not. */
+  slice(until: number): string {
+    const { search, thread } = this;
+    const { executionsMax = Infinity, onExecution } = this.#options;
+    for (let count = 1; ; count++) {
+      if (!search.begin()) return search.exhausted ? 'exhausted' : 'over';
+      if (search.counts.executions >= executionsMax) return 'done';
+      const executions = search.counts.executions;
+      thread.run(search, 0);
+      this.steps += thread.steps;
+      if (search.counts.executions > executions) onExecution?.(thread);
+      if ((count & 63) === 0 && performance.now() > until) return '';
+    }
+  }
+
+  result(end: string): ExhaustiveResult {
+    const { search, steps } = this;
+    return { ...search.counts, exhaustive: search.exhausted, steps, estimate: search.estimate, end };
+  }
+}
+
+/** Searches without a pause, for small programs. */
+export function searchWhole(program: Program, options: ExhaustiveOptions = {}): ExhaustiveResult {
+  const run = new ExhaustiveRun(program, options);
+  let end = '';
+  while (end === '') {
+    end = run.slice(performance.now() + SLICE_MS);
+    if (end === '' && options.stop?.() === true) end = 'interrupted';
+  }
+  return run.result(end);
+}
+
+/** Searches, and gives way to the event loop some times a second. */
+export async function searchExhaustively(program: Program, options: ExhaustiveOptions = {}): Promise<ExhaustiveResult> {
+  const run = new ExhaustiveRun(program, options);
+  for (;;) {
+    const end = run.slice(performance.now() + SLICE_MS);
+    if (end !== '') return run.result(end);
+    await new Promise((resolve) => void setImmediate(resolve));
+    if (options.stop?.() === true) return run.result('interrupted');
+  }
+}
