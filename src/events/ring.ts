@@ -101,6 +101,15 @@ export function ringCounters(buffer: SharedArrayBuffer): RingCounters {
   };
 }
 
+/** How full a ring is: published records that nobody has taken yet, and how many there is room for. Any thread may ask. */
+export function ringFill(buffer: SharedArrayBuffer): { readonly records: number; readonly capacity: number } {
+  const words = new Int32Array(buffer, 0, HEADER_WORDS);
+  const capacity = words[CAPACITY] as number;
+  if (words[MODE] === RING_RECORDER) return { records: 0, capacity };
+  const records = (Atomics.load(words, HEAD) - Atomics.load(words, TAIL)) >>> 0;
+  return { records: Math.min(records, capacity), capacity };
+}
+
 /**
  * Writes events into a ring. One per worker, for all its actors. An inactive one (capacity 0) costs a field check and
  * has the same hidden class, so that kernel code's call stays monomorphic.

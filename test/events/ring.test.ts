@@ -10,7 +10,15 @@ import {
   recordTime,
   recordType,
 } from '#src/events/record.js';
-import { NO_EVENTS, RingReader, RingWriter, lastRecords, ringBuffer, ringCounters } from '#src/events/ring.js';
+import {
+  NO_EVENTS,
+  RingReader,
+  RingWriter,
+  lastRecords,
+  ringBuffer,
+  ringCounters,
+  ringFill,
+} from '#src/events/ring.js';
 
 interface Plain {
   type: number;
@@ -97,6 +105,16 @@ describe('a ring', () => {
         for (let i = 0; i < expected; i++) expect(recordTime(last, i)).toBe(count - expected + i);
       }),
     );
+  });
+
+  it('tells how full it is', () => {
+    const buffer = ringBuffer(64);
+    const writer = new RingWriter(buffer, true);
+    for (let n = 0; n < 100; n++) writer.write(1, 0, n, 0, 0, 0, 0);
+    expect(ringFill(buffer)).toEqual({ records: 64, capacity: 64 });
+    new RingReader(buffer).drain(() => {});
+    expect(ringFill(buffer)).toEqual({ records: 0, capacity: 64 });
+    expect(ringFill(ringBuffer(0))).toEqual({ records: 0, capacity: 0 });
   });
 
   it('publishes every 32 records without being asked', () => {

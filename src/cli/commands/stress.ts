@@ -50,6 +50,8 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
   if (flags.events !== undefined && !flags.events.endsWith('.ndjson')) {
     throw new InputError(`--events: expected a file name that ends in .ndjson, got '${flags.events}'`);
   }
+  const stray = (['port', 'host', 'token'] as const).find((name) => flags[name] !== undefined);
+  if (stray !== undefined && flags.dashboard !== true) throw new InputError(`--${stray} goes with --dashboard`);
   const simulation = await Simulation.start({
     command: 'stress',
     scenario,

@@ -71,14 +71,23 @@ export class App {
   #saidTimer = 0;
 }
 
-/** Whether an element can be seen now: what is not seen is not drawn. */
+/** How far outside the window an element is still drawn: all of an ordinary page, so that it can be printed whole. */
+const NEAR = '6000px 0px';
+
+/** Whether an element is to be drawn: not in a tab that nobody sees, and not while it is hidden or far away. */
 export function watchVisible(element: Element, shown: () => void): () => boolean {
   let visible = false;
-  new IntersectionObserver((entries) => {
-    const before = visible;
-    visible = entries.at(-1)?.isIntersecting ?? false;
-    if (visible && !before) shown();
-  }).observe(element);
+  new IntersectionObserver(
+    (entries) => {
+      const before = visible;
+      visible = entries.at(-1)?.isIntersecting ?? false;
+      if (visible && !before) shown();
+    },
+    { rootMargin: NEAR },
+  ).observe(element);
+  document.addEventListener('visibilitychange', () => {
+    if (visible && !document.hidden) shown();
+  });
   return () => visible && !document.hidden;
 }
 

@@ -116,6 +116,10 @@ export class Chart {
       this.#plot ??= this.#makePlot();
       this.#plot.setData([this.#times, ...this.#columns]);
     }
+    // of many series, those that did nothing in all the time shown are not worth a line in the legend
+    const many = this.#series.length > 4;
+    const active = this.#columns.map((column) => column.some((value) => value !== null && value > 0));
+    this.#items.forEach((item, index) => (item.hidden = many && active.includes(true) && active[index] !== true));
     this.#showValues(this.#plot?.cursor.idx ?? null);
   }
 

@@ -67,7 +67,10 @@ export class RacesPanel {
     app.on('race', (race) => this.#take(race));
     app.on('metrics', ({ nearMisses, violations }) => {
       const sum = Object.values(nearMisses).reduce((all, count) => all + count, 0);
-      setText(this.#counts, `${whole(violations)} violations, ${whole(sum)} near-misses`);
+      setText(
+        this.#counts,
+        `${whole(violations)} ${violations === 1 ? 'violation' : 'violations'}, ${whole(sum)} ${sum === 1 ? 'near-miss' : 'near-misses'}`,
+      );
     });
     window.addEventListener('hashchange', () => this.#open());
   }
@@ -162,7 +165,7 @@ export class RacesPanel {
     return h(
       'li',
       { id: `race-${race.id}`, 'data-kind': race.kind, 'data-mechanisms': race.mechanisms.join(' ') },
-      h('details', {}, summary, h('pre', { tabindex: '0' }, race.diagram.replace(/\n$/, '')), links),
+      h('details', {}, summary, h('pre', { tabindex: '0' }, ...marked(race.diagram)), links),
     );
   }
 
@@ -195,4 +198,12 @@ export class RacesPanel {
     this.#list.replaceChildren();
     this.#showNewest();
   }
+}
+
+/** A diagram's text, with what it points at and its verdict in bold. */
+function marked(diagram: string): (string | HTMLElement)[] {
+  return diagram
+    .trimEnd()
+    .split(/(<-- .*|\*\*\* .*)/)
+    .map((part) => (/^(<--|\*\*\*)/.test(part) ? h('strong', {}, part) : part));
 }

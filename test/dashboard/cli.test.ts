@@ -1,0 +1,143 @@
+/** `pinfall dashboard` and `stress --dashboard` as a user starts them: real runs, watched over HTTP. */
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { Report } from '#src/lab/report.js';
+import { pinfall, start } from '../cli/run.js';
+import { StreamClient, until } from './serve.js';
+
+const MAIN = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'pinfall-dashboard-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Starts pinfall, and waits until it says where the page is. */
+async function serving(...args: string[]) {
+  const run = start(process.execPath, [MAIN, ...args]);
+  let said = '';
+  run.child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  const address = (): string | undefined => /dashboard is at (http:\S+)/.exec(said)?.[1];
+  await until('the address', () => address() !== undefined, 15_000);
+  return { ...run, url: new URL(address() as string), said: () => said };
+}
+
+const command = async (url: URL, body: object): Promise<{ ok: boolean; message: string }> => {
+  const response = await fetch(new URL('/api/command', url), {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  return (await response.json()) as { ok: boolean; message: string };
+};
+
+describe('pinfall dashboard', () => {
+  it('serves a run, restarts it, and prints the last report', async () => {
+    const sweep = join(folder, 'sweep.json');
+    writeFileSync(sweep, '{"schema":"pinfall.tune/1"}');
+    const { child, done, url } = await serving(
+      'dashboard',
+      'two-processes',
+      '--seed',
+      '5',
+      '--workers',
+      '2',
+      '--port',
+      '0',
+      '--json',
+      '--sweep',
+      sweep,
+    );
+    const stream = new StreamClient(url.origin);
+    await until('metrics', () => stream.of('metrics').length >= 2);
+    const totals = stream.of('metrics').map(({ data }) => (data['ops'] as number[])[0] as number);
+    expect(totals.at(-1)).toBeGreaterThan(totals[0] as number);
+    expect(await (await fetch(new URL('/api/sweep', url))).json()).toEqual({ schema: 'pinfall.tune/1' });
+    expect(
+      await command(url, { type: 'restart', scenario: 'two-processes', policy: 'classic', seed: 6 }),
+    ).toMatchObject({ ok: true });
+    const soFar = (await (await fetch(new URL('/api/report', url))).json()) as Report;
+    expect(soFar).toMatchObject({ policy: 'classic', seed: 6 });
+    stream.close();
+    child.kill('SIGTERM');
+    const { code, out } = await done;
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      command: 'dashboard',
+      policy: 'classic',
+      seed: 6,
+      ok: true,
+      end: { kind: 'interrupted' },
+    });
+  }, 40_000);
+
+  it('warns and asks for a token beyond loopback', async () => {
+    const { child, done, url, said } = await serving(
+      'dashboard',
+      'two-processes',
+      '--workers',
+      '1',
+      '--port',
+      '0',
+      '--host',
+      '0.0.0.0',
+    );
+    expect(said()).toMatch(/WARNING: other machines can reach it/);
+    expect(url.searchParams.get('token')).toMatch(/^[\w-]{32}$/);
+    const local = new URL(`http://127.0.0.1:${url.port}/metrics`);
+    expect((await fetch(local)).status).toBe(401);
+    const headers = { authorization: `Bearer ${url.searchParams.get('token') ?? ''}` };
+    expect((await fetch(local, { headers })).status).toBe(200);
+    child.kill('SIGINT');
+    expect((await done).code).toBe(0);
+  }, 30_000);
+
+  it('refuses what it cannot use, in one line', async () => {
+    const file = join(folder, 'no.json');
+    writeFileSync(file, 'not json');
+    const cases: readonly (readonly [string[], RegExp])[] = [
+      [['dashboard', 'no-such'], /no scenario no-such/],
+      [['dashboard', '--port', '70000'], /--port: expected a whole number from 0 to 65535/],
+      [['stress', '--port', '0'], /--port goes with --dashboard/],
+      [['dashboard', '--token', 'short'], /--token: expected 16 to 128/],
+      [['dashboard', '--host', '203.0.113.9', '--port', '0'], /--host 203\.0\.113\.9 --port 0: /],
+      [['dashboard', '--sweep', file], /expected the JSON report of a tune run/],
+      [['dashboard', '--sweep', join(folder, 'nowhere.json')], /no such file/],
+    ];
+    const ended = await Promise.all(cases.map(([args]) => pinfall(...args)));
+    ended.forEach(({ code, out, err }, index) => {
+      expect([cases[index]?.[0], code, out, err.trim().split('\n').length]).toEqual([cases[index]?.[0], 2, '', 1]);
+      expect(err).toMatch(cases[index]?.[1] as RegExp);
+    });
+  }, 30_000);
+});
+
+describe('stress --dashboard', () => {
+  it('has a page that can stop the run, and not restart it; the report is the command line’s', async () => {
+    const { child, done, url } = await serving(
+      'stress',
+      'two-processes',
+      '--workers',
+      '2',
+      '--duration',
+      '60s',
+      '--dashboard',
+      '--port',
+      '0',
+      '--json',
+    );
+    expect(await command(url, { type: 'restart', policy: 'classic' })).toMatchObject({
+      ok: false,
+      message: expect.stringContaining('belongs to a stress run') as string,
+    });
+    expect(await command(url, { type: 'pause' })).toMatchObject({ ok: true });
+    expect(await command(url, { type: 'resume' })).toMatchObject({ ok: true });
+    const stopped = command(url, { type: 'stop' }).catch(() => null);
+    if (child.exitCode === null) await once(child, 'exit');
+    const { code, out } = await done;
+    await stopped;
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ command: 'stress', ok: true });
+  }, 40_000);
+});
