@@ -38,7 +38,7 @@ export class EffectTrace implements StepObserver {
  * @returns null when nothing differs
  */
 export function recheck(thread: OneThread, variation: number, original: EffectTrace | null = null): Difference | null {
-  const { end, steps, observer } = thread;
+  const { end, steps, observer, outcome } = thread;
   const choices = thread.choices.slice(0, steps);
   const again = original === null ? [new EffectTrace(), new EffectTrace()] : [new EffectTrace()];
   const ends = again.map((trace) => {
@@ -47,7 +47,7 @@ export function recheck(thread: OneThread, variation: number, original: EffectTr
     thread.observer = trace;
     const end = thread.run(script, variation);
     // the record ends where the run did: one that was stopped by its limit or by an error goes no further either
-    return { end, steps: thread.steps };
+    return { end, steps: thread.steps, outcome: thread.outcome };
   });
   thread.observer = observer;
   const [first, second] = (original === null ? again : [original, ...again]) as [EffectTrace, EffectTrace];
@@ -59,7 +59,10 @@ export function recheck(thread: OneThread, variation: number, original: EffectTr
     return { step: i + 1, what: `${actor} stood before '${one}' and, run again, before '${other}'` };
   }
   for (const run of ends) {
-    if (run.end === end && run.steps === steps) continue;
+    if (run.end === end && run.steps === steps) {
+      if (run.outcome === outcome) continue;
+      return { step: steps, what: `came to ${outcome} and, run again, to ${run.outcome}` };
+    }
     const was = `${END_NAMES[end]} after ${steps} steps`;
     return { step: run.steps, what: `ended as ${was} and, run again, as ${END_NAMES[run.end]} after ${run.steps}` };
   }
