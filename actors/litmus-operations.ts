@@ -29,6 +29,7 @@ import {
   MADV_HUGEPAGE,
   MADV_MERGEABLE,
   MADV_NOHUGEPAGE,
+  MADV_REMOVE,
   MADV_UNMERGEABLE,
 } from '../src/mm/madvise.js';
 import { type LitmusTask } from './litmus-task.js';
@@ -83,6 +84,7 @@ export const LITMUS_WORDS: Readonly<Partial<Record<LitmusParam, Readonly<Record<
   prot: { read: VM_READ, write: VM_WRITE, exec: VM_EXEC, none: 0 },
   advice: {
     DONTNEED: MADV_DONTNEED,
+    REMOVE: MADV_REMOVE,
     MERGEABLE: MADV_MERGEABLE,
     UNMERGEABLE: MADV_UNMERGEABLE,
     HUGEPAGE: MADV_HUGEPAGE,

@@ -191,6 +191,7 @@ function describeRest(
     ['anon_vma_chain', m.avcsAt, m.avcs, AVC_WORDS],
     ['ksm_rmap_item', m.ksmItemsAt, m.mms * m.mmPages, KSM_ITEM_WORDS],
     ['ksm_stable_node', m.ksmNodesAt, m.ksmNodes, KSM_NODE_WORDS],
+    ['shared memory object', m.objectsAt, m.objects, m.objectWords],
   ];
   for (const [name, at, count, size] of regions) {
     const hit = inside(at, count, size);

@@ -13,6 +13,7 @@ import { endFullScan } from '../mm/ksm-tree.js';
 import { exitMmap } from '../mm/exit.js';
 import { drainPcp } from '../mm/page-alloc.js';
 import { lruAddDrainAll } from '../mm/swap.js';
+import { shmemPunchHole } from '../mm/truncate.js';
 import { ACTOR_KINDS } from '../../actors/index.js';
 import type { Plan } from './plan.js';
 
@@ -52,6 +53,9 @@ export function tearDown(m: Machine, plan: Plan, kernel: Kernel, probe: Probe): 
   }
   for (let mm = 0; mm < m.mms; mm++) {
     if ((m.words[mmWord(m, mm, MM_USERS)] as number) > 0) run(exitMmap(ctx, mm));
+  }
+  for (let object = 0; object < m.objects; object++) {
+    if (m.objectPages > 0) run(shmemPunchHole(ctx, object, 0, m.objectPages));
   }
   run(lruAddDrainAll(ctx));
   run(endFullScan(ctx));

@@ -57,6 +57,7 @@ export const EVENT_TABLE = [
   ['mark', 'mark:count', 'a:count', 'b:count', 'c:count'],
   ['fork', 'mm:mm', 'child:mm', 'result:errno', 'a:count'],
   ['fork_copy', 'mm:mm', 'vpn:vpn', 'pfn:pfn', 'copy:pfn'],
+  ['file_map', 'mm:mm', 'vpn:vpn', 'pfn:pfn', 'object:count'],
 ] as const;
 
 export type EventName = (typeof EVENT_TABLE)[number][0];

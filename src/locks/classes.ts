@@ -41,6 +41,8 @@ export const LOCK_CLASSES: readonly LockClassInfo[] = [
   host('mmap_lock/1', true, 31),
   host('PMD lock/1', false, 171),
   host('PTL/1', false, 181),
+  host('i_mmap_rwsem', true, 70),
+  host('i_pages lock', false, 192),
 ];
 
 export const LOCK_KSM_THREAD_MUTEX = 1;
@@ -70,5 +72,7 @@ export const LOCK_ZONE = 23;
 export const LOCK_MMAP_NESTED = 24;
 export const LOCK_PMD_NESTED = 25;
 export const LOCK_PTL_NESTED = 26;
+export const LOCK_I_MMAP = 27;
+export const LOCK_I_PAGES = 28;
 
 export const lockClass = (id: number): LockClassInfo => LOCK_CLASSES[id] ?? (LOCK_CLASSES[0] as LockClassInfo);

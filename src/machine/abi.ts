@@ -88,6 +88,15 @@ export const VM_MAYWRITE = 1 << 12;
 /** A memory policy that forbids NUMA hinting (vma_policy_mof). */
 export const VM_NUMA_BOUND = 1 << 13;
 
+/**
+ * Where a mapping is asked for, its flags carry the shared memory object + 1 from this bit on; a VMA's own flags do not.
+ */
+export const VM_OBJECT_SHIFT = 24;
+export const VM_FLAGS_MASK = (1 << VM_OBJECT_SHIFT) - 1;
+/** The flags of a shared mapping of `object`. */
+export const sharedFlags = (object: number, flags: number): number =>
+  flags | VM_SHARED | ((object + 1) << VM_OBJECT_SHIFT);
+
 /* struct page flags (PAGE_FLAGS) */
 export const PG_UPTODATE = 1 << 0;
 export const PG_DIRTY = 1 << 1;

@@ -52,6 +52,10 @@ import {
   MM_VMA_SEQ,
   type Machine,
   NODE_ZONE_LOCK,
+  OBJECT_I_MMAP,
+  OBJECT_I_MMAP_RWSEM,
+  OBJECT_I_PAGES_LOCK,
+  OBJECT_NRPAGES,
   PAGE_COMPOUND,
   PAGE_CPUPID,
   PAGE_HOST_S2,
@@ -126,6 +130,8 @@ export class Guards {
     const m = this.#m;
     this.#actor = actor;
     this.#write = write;
+    if (index >= m.objectsAt)
+      return this.#object((index - m.objectsAt) % m.objectWords, ((index - m.objectsAt) / m.objectWords) | 0);
     if (index >= m.s2TablesAt)
       return this.#s2Table((index - m.s2TablesAt) % m.s2TableWords, ((index - m.s2TablesAt) / m.s2TableWords) | 0);
     if (index >= m.vmsAt) return this.#vm((index - m.vmsAt) % m.vmWords, ((index - m.vmsAt) / m.vmWords) | 0);
@@ -277,7 +283,10 @@ export class Guards {
 
   #holdsAnonVma(): boolean {
     const m = this.#m;
-    return this.#holdsOne(m.anonVmasAt, m.avcsAt, ANON_VMA_WORDS, ANON_VMA_RWSEM);
+    return (
+      this.#holdsOne(m.anonVmasAt, m.avcsAt, ANON_VMA_WORDS, ANON_VMA_RWSEM) ||
+      (m.objects > 0 && this.#holdsOne(m.objectsAt, m.totalWords, m.objectWords, OBJECT_I_MMAP_RWSEM))
+    );
   }
 
   #anonVma(field: number, anonVma: number): string {
@@ -348,6 +357,12 @@ export class Guards {
     }
     if (offset >= m.vmPinned && offset < m.vmGenerations) return this.#needs(lock(VM_MMU_LOCK), 'mmu_lock');
     return MARKED;
+  }
+
+  #object(offset: number, object: number): string {
+    const at = this.#m.objectsAt + object * this.#m.objectWords;
+    if (offset === OBJECT_I_MMAP) return this.#needs(this.#holds(at + OBJECT_I_MMAP_RWSEM), 'i_mmap_rwsem');
+    return offset === OBJECT_NRPAGES ? this.#needs(this.#holds(at + OBJECT_I_PAGES_LOCK), 'i_pages lock') : MARKED;
   }
 
   #hypVm(offset: number, guestLock: boolean): string {

@@ -28,6 +28,10 @@ export interface MachineConfig {
   readonly pcpBatch: number;
   /** Pages a per-CPU LRU batch holds (PAGEVEC_SIZE, 31); 0 = none: pages go to the LRU at once. */
   readonly lruBatch: number;
+  /** Shared memory objects (memfds), 0 to 100; default 0. */
+  readonly objects?: number;
+  /** Pages of each of them; default: as many as a process has. */
+  readonly objectPages?: number;
 }
 
 /** The limits of {@link MachineConfig}; validated where scenarios are loaded and again where a machine is laid out. */
@@ -45,6 +49,9 @@ export const MACHINE_LIMITS = {
   pcpBatch: [1, 63],
   lruBatch: [0, 31],
 } as const satisfies Record<string, readonly [number, number]>;
+
+/** Shared memory objects of a machine, at most. */
+export const OBJECTS_MAX = 100;
 
 /** A small machine for tests and litmus files. */
 export const SMALL_MACHINE: MachineConfig = {

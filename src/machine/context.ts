@@ -27,7 +27,9 @@ export const REF_ISOLATED = 4;
 export const REF_GATHER = 5;
 /** The allocation's own first reference. */
 export const REF_ALLOC = 6;
-export const REF_KINDS = 7;
+/** The page cache of a shared memory object. */
+export const REF_CACHE = 7;
+export const REF_KINDS = 8;
 
 /** Lock classes: what a lock is, its kind (sleeping or spinning) and its rank are in `src/locks/classes.ts`. */
 export type LockClass = number;
@@ -68,6 +70,9 @@ export class Probe {
   onZapEnd(_ctx: Context, _mm: number, _start: number, _end: number, _zapped: boolean): void {}
   /** A user mapping was discarded on purpose (zap, munmap): its content may now be lost (I-LOST exemption). */
   onZapped(_ctx: Context, _mm: number, _start: number, _end: number): void {}
+  /** Pages [start, end) of a shared memory object are being taken away, and are gone: zeros from then on. */
+  onObjectZapBegin(_ctx: Context, _object: number, _start: number, _end: number): void {}
+  onObjectZapEnd(_ctx: Context, _object: number, _start: number, _end: number): void {}
   /** fork: `child` has all of `parent`'s memory, and no CPU can write what they share any more. */
   onForked(_ctx: Context, _parent: number, _child: number): void {}
   /** A lock is about to be taken with a blocking acquisition (lock rules: order, LK1). */
@@ -270,14 +275,7 @@ export interface Kernel {
   /** Memory that the host alone owns? 0 or -EPERM. host_mmu.lock held. */
   checkHostOwned(ctx: Context, pfn: number): number;
   hostDonateGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): Coroutine;
-  hostShareGuest(
-    ctx: Context,
-    vm: number,
-    vcpu: number,
-    pfn: number,
-    gfn: number,
-    writable?: boolean,
-  ): Coroutine;
+  hostShareGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number, writable?: boolean): Coroutine;
   hostUnshareGuest(ctx: Context, vm: number, gfn: number): Coroutine;
   hostReclaimPage(ctx: Context, vm: number, pfn: number, gfn: number): Coroutine;
   hostDonateHyp(ctx: Context, pfn: number, pages: number): Coroutine;

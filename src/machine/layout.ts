@@ -21,6 +21,7 @@
  *   ksmItems, ksmNodes    rmap_item, stable_node     8, 8               ksmd                       ksm_thread_mutex
  *   vms                   struct kvm                 vmWords            see VM_*                   see VM_*
  *   s2Tables              stage-2 tables             16 + 2^order       mmu_lock / hyp_vm.lock     mmu_lock / hyp_vm.lock
+ *   objects               struct address_space       32 + pages         see OBJECT_*               see OBJECT_*
  *
  * Frames are records of one 64-byte line each rather than a structure of arrays: a fault touches refs, maps,
  * flags, content and compound state of one random frame, which is one cache line this way and five the other;
@@ -28,7 +29,7 @@
  *
  * A lock is two words: the lock word, and its Lamport time beside it (lock + 1).
  */
-import { type MachineConfig, MACHINE_LIMITS } from './config.js';
+import { type MachineConfig, MACHINE_LIMITS, OBJECTS_MAX } from './config.js';
 
 export const LINE = 16;
 
@@ -287,7 +288,24 @@ export const VMA_LAMPORT = 7;
 export const VMA_AVC = 8;
 export const VMA_NUMA_SCAN_SEQ = 9;
 export const VMA_IN_USE = 10;
+/** The shared memory object that it maps + 1, 0 = none; the object's page at its start. Under mmap_lock write. */
+export const VMA_OBJECT = 11;
+export const VMA_PGOFF = 12;
+/** Next VMA of the object + 1. Under i_mmap_rwsem. */
+export const VMA_I_MMAP_NEXT = 13;
 export const VMA_WORDS = 16;
+
+/* ---- struct address_space of a shared memory object ---- */
+export const OBJECT_I_MMAP_RWSEM = 0;
+/** First VMA that maps it + 1. Under i_mmap_rwsem. */
+export const OBJECT_I_MMAP = 2;
+/** i_size in pages. Marked. */
+export const OBJECT_SIZE = 3;
+/** Pages in the cache. Under the lock of i_pages. */
+export const OBJECT_NRPAGES = 4;
+export const OBJECT_I_PAGES_LOCK = LINE;
+/** i_pages: the frame of each page, or 0. Stored under the lock of i_pages, loaded by anybody. Marked. */
+export const OBJECT_PAGES = 2 * LINE;
 
 /* ---- anon_vma, anon_vma_chain ---- */
 export const ANON_VMA_RWSEM = 0;
@@ -487,6 +505,11 @@ export class Machine {
   readonly s2TablesAt: number;
   readonly s2Tables: number;
   readonly s2TableWords: number;
+  /** Shared memory objects, the pages and the words of each. */
+  readonly objects: number;
+  readonly objectPages: number;
+  readonly objectsAt: number;
+  readonly objectWords: number;
   readonly totalWords: number;
 
   /**
@@ -500,6 +523,14 @@ export class Machine {
       if (!Number.isInteger(value) || value < low || value > high) {
         throw new RangeError(`machine.${key}: expected a whole number from ${low} to ${high}, got ${String(value)}`);
       }
+    }
+    const { objects = 0, objectPages = config.mmPages } = config;
+    for (const [key, value, high] of [
+      ['objects', objects, OBJECTS_MAX],
+      ['objectPages', objectPages, MACHINE_LIMITS.mmPages[1]],
+    ] as const) {
+      if (!Number.isInteger(value) || value < 0 || value > high)
+        throw new RangeError(`machine.${key}: expected a whole number from 0 to ${high}, got ${String(value)}`);
     }
     this.config = config;
     this.thpOrder = config.thpOrder;
@@ -570,6 +601,11 @@ export class Machine {
     this.s2TableWords = this.tableWords;
     this.s2TablesAt = place(this.s2Tables * this.s2TableWords);
 
+    this.objects = objects;
+    this.objectPages = objectPages;
+    this.objectWords = OBJECT_PAGES + roundUp(objectPages, LINE);
+    this.objectsAt = place(objects * this.objectWords);
+
     this.totalWords = next;
     if (this.totalWords >= 1 << 28) throw new RangeError(`machine: ${this.totalWords} words are more than 2^28`);
     this.buffer = buffer ?? new SharedArrayBuffer(this.totalWords * 4);
@@ -638,6 +674,11 @@ export const mappedPageWord = (m: Machine, vm: number, gfn: number): number =>
 /** The marks of a recording that the content of `gfn` has followed so far. */
 export const generationWord = (m: Machine, vm: number, gfn: number): number =>
   m.vmsAt + vm * m.vmWords + m.vmGenerations + gfn;
+/** A field of a shared memory object: OBJECT_*; and the slot of its page `index`. */
+export const objectWord = (m: Machine, object: number, field: number): number =>
+  m.objectsAt + object * m.objectWords + field;
+export const objectPageWord = (m: Machine, object: number, index: number): number =>
+  m.objectsAt + object * m.objectWords + OBJECT_PAGES + index;
 /** The word of the dirty bitmap that holds the bit of `gfn`. */
 export const dirtyWord = (m: Machine, vm: number, gfn: number): number =>
   m.vmsAt + vm * m.vmWords + m.vmDirty + (gfn >> 5);

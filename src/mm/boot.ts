@@ -17,6 +17,7 @@ import {
   KSM_SMART_SCAN,
   MM_MEMLOCK_LIMIT,
   type Machine,
+  OBJECT_SIZE,
   PAGE_FLAGS,
   PAGE_REFS,
   S2_POOL_FREE,
@@ -32,6 +33,7 @@ import {
   globalWord,
   ksmNodeWord,
   mmWord,
+  objectWord,
   pageWord,
   s2TableWord,
   tableWord,
@@ -65,6 +67,7 @@ export function bootMachine(m: Machine): void {
   for (let i = 1; i < m.ksmNodes; i++) w[ksmNodeWord(m, i, KSM_NODE_NEXT)] = i + 1 < m.ksmNodes ? i + 2 : 0;
   w[globalWord(m, KSM_NODE_POOL_HEAD)] = 2;
 
+  for (let i = 0; i < m.objects; i++) w[objectWord(m, i, OBJECT_SIZE)] = m.objectPages;
   for (let mm = 0; mm < m.mms; mm++) w[mmWord(m, mm, MM_MEMLOCK_LIMIT)] = -1;
   for (let cpu = 0; cpu < m.cpus; cpu++) w[cpuWord(m, cpu, CPU_NODE)] = nodeOfCpu(m, cpu);
 

@@ -5,7 +5,7 @@
  * Pages are shared read-only, but those that the parent may have pinned are copied for the child now: whoever writes first
  * gets the copy, and a pin must not become the child's (70e806e4e645, v5.9). What copies VMAs stands in memory-fork.ts.
  */
-import { EBUSY, EINTR, EINVAL, ENOMEM, MECH_FORK, VM_DONTCOPY, VM_LOCKED } from '../machine/abi.js';
+import { EBUSY, EINTR, EINVAL, ENOMEM, MECH_FORK, VM_DONTCOPY, VM_LOCKED, VM_PFNMAP } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { writes } from '../machine/effects.js';
 import { MM_FLAGS, MM_KHUGEPAGED_SLOT, MM_KSM_SLOT, MM_USERS, MM_VMA_COUNT, mmWord } from '../machine/layout.js';
@@ -22,6 +22,7 @@ import {
 import { get, peek, writeOnce } from '#words';
 import { anonVmaFork } from './anon-vma.js';
 import { exitMmap } from './exit.js';
+import { vmaLinkFile, vmaObject, vmaPgoff } from './filemap.js';
 import { enterSlot } from './mmap.js';
 import { mmHasNotifiers } from './mmu-notifier.js';
 import { flushTlbRange } from './tlb-flush.js';
@@ -100,8 +101,11 @@ function* dupVma(ctx: Context, parent: number, child: number, src: number): Coro
   const dst = yield* insertVma(ctx, child, vmaStart(ctx, src), vmaEnd(ctx, src), flags & ~VM_LOCKED);
   if (dst < 0) return -ENOMEM;
   if ((yield* anonVmaFork(ctx, dst, src)) !== 0) return -ENOMEM;
+  const object = vmaObject(ctx, src);
+  if (object >= 0) yield* vmaLinkFile(ctx, dst, object, vmaPgoff(ctx, src));
   // vma_needs_copy(): what a fault will bring back is not copied
-  return vmaAnonVma(ctx, src) === 0 ? 0 : yield* ctx.kernel.copyPageRange(ctx, dst, src);
+  const copied = vmaAnonVma(ctx, src) !== 0 || (flags & VM_PFNMAP) !== 0;
+  return copied ? yield* ctx.kernel.copyPageRange(ctx, dst, src) : 0;
 }
 
 /** ksm_fork(), khugepaged_fork(): the daemons look at the child as they do at the parent. */

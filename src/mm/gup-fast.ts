@@ -34,7 +34,6 @@ import {
   folioMapping,
   folioPut,
   folioTestLarge,
-  mappingIsAnon,
   refAdd,
   refAddUnlessZero,
   refsWord,
@@ -192,6 +191,7 @@ function* stillAllowed(
   if (!(yield* ctx.kernel.gupFastUnchanged(ctx, pmdAt, pmd, entryAt, entry))) return false;
   // gup_fast_folio_allowed()
   if (--ctx.quantum < 0) yield reads(pageWord(ctx.m, head, PAGE_MAPPING));
-  if (!mappingIsAnon(folioMapping(ctx, head))) return false;
+  // a file's page must still be one: shared memory is all that there is here
+  if (folioMapping(ctx, head) === 0) return false;
   return (entry & PTE_WRITE) !== 0 || !(yield* gupMustUnshare(ctx, flags, true, head, entryPfn(entry)));
 }

@@ -28,11 +28,13 @@ import { splitHugePmdIfNeeded } from './huge-memory-split.js';
 import { madviseCollapse } from './khugepaged.js';
 import { unmergeKsmPages } from './ksm-break.js';
 import { enterSlot } from './mmap.js';
+import { madviseRemove } from './truncate.js';
 import { findVmaFrom, vmaEnd, vmaFlags, vmaHint, vmaMerge, vmaModifyFlags, vmaReadLocked, vmaStart } from './vma.js';
 import { tlbFinishMmu, tlbFlushPendingWord, tlbGatherMmu } from './zap.js';
 
 /** The advice values (include/uapi/asm-generic/mman-common.h). */
 export const MADV_DONTNEED = 4;
+export const MADV_REMOVE = 9;
 export const MADV_MERGEABLE = 12;
 export const MADV_UNMERGEABLE = 13;
 export const MADV_HUGEPAGE = 14;
@@ -50,6 +52,8 @@ export function* madvise(ctx: Context, mm: number, start: number, end: number, a
   switch (advice) {
     case MADV_DONTNEED:
       return yield* madviseDontneed(ctx, mm, start, end);
+    case MADV_REMOVE:
+      return yield* madviseRemove(ctx, mm, start, end);
     case MADV_MERGEABLE:
     case MADV_UNMERGEABLE:
     case MADV_HUGEPAGE:

@@ -46,10 +46,12 @@ import { downReadTrylock } from '../locks/rw.js';
 import { mmapLockWord, mmapReadUnlock, vmaEndRead, vmaLockWord } from '../locks/vma-lock.js';
 import { get, peek, readOnce, set, writeOnce } from '#words';
 import { anonVmaPrepare } from './anon-vma.js';
+import { vmaObject } from './filemap.js';
 import { ZERO_PFN, folioPut, refAdd, refsWord } from './folio.js';
 import { GFP_PINNABLE, allocPages, allocPcpPage } from './page-alloc.js';
 import { pteAlloc } from './pgtable.js';
 import { folioAddNewAnonRmap } from './rmap.js';
+import { doSharedFault } from './shmem.js';
 import { folioAddLru, lruAddDrain, lruBatchAdd, lruBatchSlot } from './swap.js';
 import { vmaFlags } from './vma.js';
 
@@ -87,8 +89,10 @@ export function* vmfAnonPrepare(ctx: Context, mm: number, vma: number, flags: nu
 export function* doAnonymousPage(ctx: Context, mm: number, vma: number, vpn: number, flags: number): Coroutine {
   const { m, words } = ctx;
   const vmFlags = vmaFlags(ctx, vma);
-  // a mapping of a file or device without a fault handler
-  if ((vmFlags & (VM_SHARED | VM_PFNMAP | VM_IO)) !== 0) return VM_FAULT_SIGBUS;
+  if ((vmFlags & (VM_SHARED | VM_PFNMAP | VM_IO)) !== 0) {
+    // do_fault(); a mapping of a device has no fault handler
+    return vmaObject(ctx, vma) < 0 ? VM_FAULT_SIGBUS : yield* doSharedFault(ctx, mm, vma, vpn, flags);
+  }
   const pmdAt = pmdWord(m, mm, vpn);
   let pmd = peek(words, pmdAt);
   if (!isTable(pmd)) {

@@ -17,6 +17,7 @@ import {
   PG_HWPOISON,
   PG_MAYBE_SHARED,
   PG_UPTODATE,
+  VM_PFNMAP,
   VM_SHARED,
   VM_WRITE,
 } from '../machine/abi.js';
@@ -91,7 +92,7 @@ import { vmaAnonVma, vmaEnd, vmaFlags, vmaMm, vmaStart } from './vma.js';
  */
 export function* copyPageRange(ctx: Context, dst: number, src: number): Coroutine {
   const { m, words } = ctx;
-  if (!isCowMapping(vmaFlags(ctx, src))) return yield* copyTables(ctx, dst, src);
+  if (!isCopyOnWrite(vmaFlags(ctx, src))) return yield* copyTables(ctx, dst, src);
   const mm = vmaMm(ctx, src);
   const start = vmaStart(ctx, src);
   const end = vmaEnd(ctx, src);
@@ -106,6 +107,9 @@ export function* copyPageRange(ctx: Context, dst: number, src: number): Coroutin
   yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, start, end);
   return result;
 }
+
+/** is_cow_mapping(); a driver's mapping is its device's memory, which nobody copies. */
+const isCopyOnWrite = (vmFlags: number): boolean => isCowMapping(vmFlags) && (vmFlags & VM_PFNMAP) === 0;
 
 /** copy_p4d_range() down to copy_pmd_range(): every PMD of the VMA. Returns 0 or -ENOMEM. */
 export function* copyTables(ctx: Context, dst: number, src: number): Coroutine {
@@ -221,7 +225,7 @@ export function* copyPresentPte(
   }
   // __copy_present_ptes()
   let entry = pte & ~(PTE_YOUNG | PTE_UFFD_WP);
-  if (isCowMapping(flags) && (pte & PTE_WRITE) !== 0) {
+  if (isCopyOnWrite(flags) && (pte & PTE_WRITE) !== 0) {
     if (--ctx.quantum < 0) yield updates(srcAt);
     const before = fetchAnd(words, srcAt, ~PTE_WRITE);
     ctx.probe.onEntry(ctx, vmaMm(ctx, src), vpn, srcAt, before, before & ~PTE_WRITE);
@@ -316,7 +320,7 @@ function* copyNonpresentPte(
   // markers are for userfaultfd and guards, which a child does not have
   if (swapType(pte) === SWP_MARKER) return 0;
   let entry = pte;
-  if (isMigrationEntry(pte) && swapType(pte) !== SWP_MIGRATION_READ && isCowMapping(vmaFlags(ctx, src))) {
+  if (isMigrationEntry(pte) && swapType(pte) !== SWP_MIGRATION_READ && isCopyOnWrite(vmaFlags(ctx, src))) {
     // what was exclusive is shared now, in both
     entry = readableMigration(pte);
     if (--ctx.quantum < 0) yield writes(srcAt);

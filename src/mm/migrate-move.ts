@@ -35,6 +35,7 @@ import { EVENT } from '../events/table.js';
 import { folioLockWord, folioUnlock } from '../locks/exclusive.js';
 import { get, readOnce, set, writeOnce } from '#words';
 import { putAnonVma } from './anon-vma.js';
+import { mappingIsFile, replaceInPageCache } from './filemap.js';
 import {
   flagsWord,
   folioIndex,
@@ -111,7 +112,8 @@ function* moveToNewFolio(ctx: Context, src: number, dst: number): Coroutine {
   const before = readOnce(words, flagsWord(ctx, src));
   if (--ctx.quantum < 0) yield reads(mapsWord(ctx, src));
   // folio_expected_ref_count(), and the isolation's own
-  const expected = folioMaps(ctx, src) + ((before & PG_SWAPCACHE) !== 0 ? pages : 0) + 1;
+  const inCache = mappingIsFile(get(words, pageWord(m, src, PAGE_MAPPING)));
+  const expected = folioMaps(ctx, src) + ((before & PG_SWAPCACHE) !== 0 || inCache ? pages : 0) + 1;
   if (--ctx.quantum < 0) yield reads(refsWord(ctx, src));
   if (folioRefs(ctx, src) !== expected) return -EAGAIN;
   // folio_mc_copy()
@@ -123,6 +125,11 @@ function* moveToNewFolio(ctx: Context, src: number, dst: number): Coroutine {
     set(words, pageWord(m, dst + i, PAGE_CONTENT), readOnce(words, from));
     ctx.probe.onCopy(ctx, src + i, dst + i);
   }
+  if (inCache) {
+    if ((yield* replaceInPageCache(ctx, src, dst, expected)) !== 0) return -EAGAIN;
+    yield* folioMigrateFlags(ctx, src, dst);
+    return 0;
+  }
   // __folio_migrate_mapping() of a page without cache: the count once more; no PTE is left to pin through
   if (--ctx.quantum < 0) yield reads(refsWord(ctx, src));
   if (folioRefs(ctx, src) !== expected) return -EAGAIN;
@@ -133,15 +140,24 @@ function* moveToNewFolio(ctx: Context, src: number, dst: number): Coroutine {
   const newMappingAt = pageWord(m, dst, PAGE_MAPPING);
   if (--ctx.quantum < 0) yield writes(newMappingAt);
   writeOnce(words, newMappingAt, mapping);
+  yield* folioMigrateFlags(ctx, src, dst);
+  if (mappingIsKsm(mapping)) yield* folioMigrateKsm(ctx, src, dst, mappingId(mapping));
+  return 0;
+}
+
+/** folio_migrate_flags(). */
+function* folioMigrateFlags(ctx: Context, src: number, dst: number): Coroutine<void> {
+  const { m, words } = ctx;
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, src));
   const flags = readOnce(words, flagsWord(ctx, src)) & MIGRATED_FLAGS;
   if (--ctx.quantum < 0) yield updates(flagsWord(ctx, dst));
   setFlag(ctx, dst, flags);
   const cpupidAt = pageWord(m, src, PAGE_CPUPID);
   if (--ctx.quantum < 0) yield reads(cpupidAt);
-  set(words, pageWord(m, dst, PAGE_CPUPID), readOnce(words, cpupidAt));
-  if (mappingIsKsm(mapping)) yield* folioMigrateKsm(ctx, src, dst, mappingId(mapping));
-  return 0;
+  const cpupid = readOnce(words, cpupidAt);
+  const newCpupidAt = pageWord(m, dst, PAGE_CPUPID);
+  if (--ctx.quantum < 0) yield writes(newCpupidAt);
+  writeOnce(words, newCpupidAt, cpupid);
 }
 
 /**

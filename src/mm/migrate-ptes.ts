@@ -38,7 +38,6 @@ import {
   folioMaps,
   folioMaybeDmaPinned,
   folioPages,
-  mappingIsAnon,
   mapsWord,
   pinsWord,
   refSubAndTest,
@@ -77,7 +76,7 @@ export function* tryToMigrate(ctx: Context, head: number, flags: number): Corout
   const mappingAt = pageWord(ctx.m, head, PAGE_MAPPING);
   if (--ctx.quantum < 0) yield reads(mappingAt);
   const mapping = folioMapping(ctx, head);
-  if (mappingIsAnon(mapping)) {
+  if (mapping !== 0) {
     const index = folioIndex(ctx, head);
     const pages = folioPages(ctx, head);
     const locked = (flags & TTU_RMAP_LOCKED) !== 0;

@@ -30,7 +30,7 @@ import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { LOCK_PMD, LOCK_PTL } from '../locks/classes.js';
 import { spinUnlock } from '../locks/exclusive.js';
-import { readOnce, writeOnce } from '#words';
+import { peek, readOnce, writeOnce } from '#words';
 import {
   ZERO_PFN,
   flagsWord,
@@ -59,7 +59,7 @@ export function* removeMigrationPtes(ctx: Context, src: number, dst: number, fla
   const mappingAt = pageWord(ctx.m, dst, PAGE_MAPPING);
   if (--ctx.quantum < 0) yield reads(mappingAt);
   const mapping = folioMapping(ctx, dst);
-  if (!mappingIsAnon(mapping)) return;
+  if (mapping === 0) return;
   const index = folioIndex(ctx, dst);
   const pages = folioPages(ctx, dst);
   const locked = (flags & RMP_LOCKED) !== 0;
@@ -140,7 +140,8 @@ function* restorePte(
   } else {
     if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
     refAdd(ctx, head, 1, REF_MAP);
-    if (restoredExclusive(ctx, old)) {
+    // stable: the folio is locked, or was just split off by us
+    if (restoredExclusive(ctx, old) && mappingIsAnon(peek(ctx.words, pageWord(ctx.m, head, PAGE_MAPPING)))) {
       if (--ctx.quantum < 0) yield updates(flagsWord(ctx, pfn));
       setFlag(ctx, pfn, PG_ANON_EXCLUSIVE);
     }

@@ -1,5 +1,15 @@
 /** mmap() of anonymous memory, or of a driver's (mm/vma.c __mmap_region, v6.18). */
-import { EEXIST, EINVAL, ENOMEM, VM_HUGEPAGE, VM_MAYWRITE, VM_MERGEABLE, VM_PFNMAP } from '../machine/abi.js';
+import {
+  EEXIST,
+  EINVAL,
+  ENOMEM,
+  VM_FLAGS_MASK,
+  VM_HUGEPAGE,
+  VM_MAYWRITE,
+  VM_MERGEABLE,
+  VM_OBJECT_SHIFT,
+  VM_PFNMAP,
+} from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { writes } from '../machine/effects.js';
 import { MM_KHUGEPAGED_SLOT, MM_KSM_SLOT, MM_USERS, mmWord } from '../machine/layout.js';
@@ -8,15 +18,19 @@ import { EVENT } from '../events/table.js';
 import { mmapWriteLock, mmapWriteUnlock } from '../locks/vma-lock.js';
 import { get, writeOnce } from '#words';
 import { remapPfnRange } from './pfnmap.js';
+import { shmemMmap } from './shmem.js';
 import { findVmaFrom, insertVma, vmaMerge, vmaStart } from './vma.js';
 
 /**
- * Maps `pages` anonymous pages at `start` with VM_* `flags`; with VM_PFNMAP a driver's, all of them at once. VM_MERGEABLE and VM_HUGEPAGE also enter the mm into ksmd's and
- * khugepaged's lists, as the madvise calls would.
+ * Maps `pages` anonymous pages at `start`; with VM_PFNMAP a driver's, all of them at once. VM_MERGEABLE and VM_HUGEPAGE
+ * also enter the mm into ksmd's and khugepaged's lists, as the madvise calls would.
+ * @param wanted VM_* flags; with a shared memory object in them (sharedFlags) a shared mapping of it, from its first page on
  * @returns 0; -EINVAL (range), -EEXIST (MAP_FIXED_NOREPLACE: something is mapped there), -ENOMEM (no VMA left; the driver has no memory)
  */
-export function* mmapRegion(ctx: Context, mm: number, start: number, pages: number, flags: number): Coroutine {
-  if (start < 0 || pages <= 0 || start + pages > ctx.m.mmPages) return -EINVAL;
+export function* mmapRegion(ctx: Context, mm: number, start: number, pages: number, wanted: number): Coroutine {
+  const flags = wanted & VM_FLAGS_MASK;
+  const object = (wanted >>> VM_OBJECT_SHIFT) - 1;
+  if (start < 0 || pages <= 0 || start + pages > ctx.m.mmPages || object >= ctx.m.objects) return -EINVAL;
   yield* mmapWriteLock(ctx, mm);
   const next = findVmaFrom(ctx, mm, start);
   let result = next >= 0 && vmaStart(ctx, next) < start + pages ? -EEXIST : 0;
@@ -26,7 +40,8 @@ export function* mmapRegion(ctx: Context, mm: number, start: number, pages: numb
     if (vma < 0) {
       result = -ENOMEM;
     } else {
-      if ((flags & VM_PFNMAP) !== 0) result = yield* remapPfnRange(ctx, mm, start, pages, flags);
+      if (object >= 0) yield* shmemMmap(ctx, vma, object);
+      else if ((flags & VM_PFNMAP) !== 0) result = yield* remapPfnRange(ctx, mm, start, pages, flags);
       else yield* vmaMerge(ctx, mm, vma);
       if ((flags & VM_MERGEABLE) !== 0) yield* enterSlot(ctx, mm, MM_KSM_SLOT);
       if ((flags & VM_HUGEPAGE) !== 0) yield* enterSlot(ctx, mm, MM_KHUGEPAGED_SLOT);

@@ -1,6 +1,6 @@
 /**
- * Reverse mapping (mm/rmap.c, mm/ksm.c rmap_walk_ksm, v6.18): from a folio to every place that maps it, by its anon_vma or,
- * for a KSM page, by its stable node's rmap_items; and the mapcounts with it.
+ * Reverse mapping (mm/rmap.c, mm/ksm.c rmap_walk_ksm, v6.18): from a folio to every place that maps it, by its anon_vma, for a
+ * KSM page by its stable node's rmap_items, for shared memory by its object's VMAs; and the mapcounts with it.
  *
  * A walk is a cursor, so that no closure is made:
  *
@@ -23,26 +23,31 @@ import {
   KSM_ITEM_ANON_VMA,
   KSM_ITEM_NEXT,
   KSM_NODE_HLIST,
+  OBJECT_I_MMAP,
   PAGE_ENTIRE_MAPS,
   PAGE_FLAGS,
   PAGE_LARGE_MAPS,
   PAGE_MAPS,
   VMA_END,
+  VMA_I_MMAP_NEXT,
   VMA_MM,
+  VMA_PGOFF,
   VMA_START,
   anonVmaWord,
   avcWord,
   ksmItemWord,
   ksmNodeWord,
+  objectWord,
   pageWord,
   vmaWord,
 } from '../machine/layout.js';
 import { fetchAdd, get, set } from '#words';
 import { anonVmaIsGuarded, anonVmaLockRead, anonVmaUnlockRead } from './anon-vma.js';
+import { iMmapLockRead, iMmapUnlockRead, mappingIsFile, objectOfMapping } from './filemap.js';
 import { folioTestLarge, initAnonMapping, mappingId, mappingIsKsm } from './folio.js';
 
 /**
- * Cursor values: 0 = no more; START = before the first; anonymous: avc + 1; KSM: item + 1 + TURN times the VMAs that were
+ * Cursor values: 0 = no more; START = before the first; anonymous: avc + 1; shared memory: VMA + 1; KSM: item + 1 + TURN times the VMAs that were
  * visited through that item's anon_vma: its own process's, then those that were forked from it (search_new_forks).
  */
 const START = -1;
@@ -52,7 +57,8 @@ export const RMAP_WALK_LOCKED = START;
 
 /** Begins a walk over the mappings of a folio with this (stable) mapping word. */
 export function* rmapWalkStart(ctx: Context, mapping: number): Coroutine {
-  if (!mappingIsKsm(mapping)) yield* anonVmaLockRead(ctx, mappingId(mapping));
+  if (mappingIsFile(mapping)) yield* iMmapLockRead(ctx, objectOfMapping(mapping));
+  else if (!mappingIsKsm(mapping)) yield* anonVmaLockRead(ctx, mappingId(mapping));
   return START;
 }
 
@@ -60,6 +66,7 @@ export function* rmapWalkStart(ctx: Context, mapping: number): Coroutine {
 export function* rmapWalkNext(ctx: Context, mapping: number, cursor: number, index: number, pages: number): Coroutine {
   const { m, words } = ctx;
   if (mappingIsKsm(mapping)) return yield* ksmWalkNext(ctx, mappingId(mapping), cursor);
+  if (mappingIsFile(mapping)) return fileWalkNext(ctx, objectOfMapping(mapping), cursor, index, pages);
   let avc =
     cursor === START
       ? get(words, anonVmaWord(m, mappingId(mapping), ANON_VMA_HEAD))
@@ -70,6 +77,21 @@ export function* rmapWalkNext(ctx: Context, mapping: number, cursor: number, ind
     ctx.rmapVma = vma;
     ctx.rmapVpn = Math.max(index, get(words, vmaWord(m, vma, VMA_START)));
     return avc;
+  }
+  return 0;
+}
+
+/** rmap_walk_file(): the next VMA that maps a page of [index, index + pages) of the object. i_mmap_rwsem is held. */
+function fileWalkNext(ctx: Context, object: number, cursor: number, index: number, pages: number): number {
+  const { m, words } = ctx;
+  const first = cursor === START ? objectWord(m, object, OBJECT_I_MMAP) : vmaWord(m, cursor - 1, VMA_I_MMAP_NEXT);
+  for (let next = get(words, first); next !== 0; next = get(words, vmaWord(m, next - 1, VMA_I_MMAP_NEXT))) {
+    const start = get(words, vmaWord(m, next - 1, VMA_START));
+    const pgoff = get(words, vmaWord(m, next - 1, VMA_PGOFF));
+    if (!covers(ctx, next - 1, start + index - pgoff, pages)) continue;
+    ctx.rmapVma = next - 1;
+    ctx.rmapVpn = Math.max(start, start + index - pgoff);
+    return next;
   }
   return 0;
 }
@@ -118,7 +140,8 @@ const OWN_THEN_FORKED = [true, false] as const;
 
 /** Ends a walk. With `cursor` not 0 it ends early, on the mapping where the cursor stands. */
 export function* rmapWalkEnd(ctx: Context, mapping: number, cursor: number): Coroutine<void> {
-  if (!mappingIsKsm(mapping)) yield* anonVmaUnlockRead(ctx, mappingId(mapping));
+  if (mappingIsFile(mapping)) yield* iMmapUnlockRead(ctx, objectOfMapping(mapping));
+  else if (!mappingIsKsm(mapping)) yield* anonVmaUnlockRead(ctx, mappingId(mapping));
   else if (cursor > 0)
     yield* anonVmaUnlockRead(ctx, get(ctx.words, ksmItemWord(ctx.m, (cursor % TURN) - 1, KSM_ITEM_ANON_ROOT)));
 }

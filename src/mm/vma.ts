@@ -18,6 +18,7 @@ import {
   VMA_LOCK_SEQ,
   VMA_MM,
   VMA_NUMA_SCAN_SEQ,
+  VMA_OBJECT,
   VMA_START,
   mmWord,
   vmaWord,
@@ -34,6 +35,7 @@ import {
   vmaTryRead,
 } from '../locks/vma-lock.js';
 import { anonVmaClone, anonVmaLockWord, unlinkAnonVmas } from './anon-vma.js';
+import { iMmapLockWrite, iMmapUnlockWrite, unlinkFileVma, vmaLinkFile, vmaObject, vmaPgoff } from './filemap.js';
 import { get, peek, set, writeOnce } from '#words';
 
 export const vmaStart = (ctx: Context, vma: number): number => get(ctx.words, vmaWord(ctx.m, vma, VMA_START));
@@ -131,6 +133,7 @@ export function* insertVma(ctx: Context, mm: number, start: number, end: number,
   set(words, vmaWord(m, vma, VMA_MM), mm);
   set(words, vmaWord(m, vma, VMA_ANON_VMA), 0);
   set(words, vmaWord(m, vma, VMA_AVC), 0);
+  set(words, vmaWord(m, vma, VMA_OBJECT), 0);
   set(words, vmaWord(m, vma, VMA_NUMA_SCAN_SEQ), 0);
   set(words, vmaWord(m, vma, VMA_IN_USE), 1);
   yield* editList(ctx, mm, () => {
@@ -160,6 +163,7 @@ export function* removeVma(ctx: Context, mm: number, vma: number): Coroutine<voi
     set(words, mmWord(m, mm, MM_VMA_COUNT), count - 1);
   });
   yield* unlinkAnonVmas(ctx, vma);
+  yield* unlinkFileVma(ctx, vma);
   set(words, vmaWord(m, vma, VMA_IN_USE), 0);
 }
 
@@ -178,6 +182,8 @@ function* adjustVma(ctx: Context, mm: number, vma: number, start: number, end: n
   const { m, words } = ctx;
   yield* vmaStartWrite(ctx, mm, vma);
   const anonVma = get(words, vmaWord(m, vma, VMA_ANON_VMA));
+  const object = vmaObject(ctx, vma);
+  if (object >= 0) yield* iMmapLockWrite(ctx, object);
   const lock = anonVma === 0 ? 0 : anonVmaLockWord(ctx, anonVma);
   if (anonVma !== 0) {
     if (--ctx.quantum < 0) yield acquires(lock);
@@ -192,6 +198,7 @@ function* adjustVma(ctx: Context, mm: number, vma: number, start: number, end: n
     if (--ctx.quantum < 0) yield releases(lock);
     upWrite(ctx, lock, LOCK_ANON_VMA);
   }
+  if (object >= 0) yield* iMmapUnlockWrite(ctx, object);
 }
 
 /**
@@ -206,6 +213,8 @@ export function* splitVma(ctx: Context, mm: number, vma: number, vpn: number): C
     yield* removeVma(ctx, mm, upper);
     return -1;
   }
+  const object = vmaObject(ctx, vma);
+  if (object >= 0) yield* vmaLinkFile(ctx, upper, object, vmaPgoff(ctx, vma) + vpn - vmaStart(ctx, vma));
   yield* adjustVma(ctx, mm, vma, vmaStart(ctx, vma), vpn, flags);
   return upper;
 }

@@ -31,6 +31,7 @@ import {
   blockWord,
   cpuWord,
   nodeWord,
+  objectPageWord,
   pageWord,
   pmdWord,
   pteWord,
@@ -69,6 +70,8 @@ export class Census {
   readonly specialLeaves: Int32Array;
   /** LRU batches that hold a reference to each head. */
   readonly lruBatches: Int32Array;
+  /** Slots of shared memory objects that hold each frame. */
+  readonly cachePages: Int32Array;
   /** Guest leaves of each frame; of one of them: vm << 2 | ownership state. */
   readonly guestLeaves: Int32Array;
   readonly guestLeaf: Int32Array;
@@ -89,6 +92,7 @@ export class Census {
     this.writableLeaves = words();
     this.specialLeaves = words();
     this.lruBatches = words();
+    this.cachePages = words();
     this.guestLeaves = words();
     this.guestLeaf = words();
     this.tlbEntries = words();
@@ -101,12 +105,19 @@ export class Census {
     this.writableLeaves.fill(0);
     this.specialLeaves.fill(0);
     this.lruBatches.fill(0);
+    this.cachePages.fill(0);
     this.guestLeaves.fill(0);
     this.tlbEntries.fill(0);
     this.onFreeList.fill(0);
     this.freeCounts = [];
     this.leftovers = [];
     for (let mm = 0; mm < this.m.mms; mm++) this.#process(mm);
+    for (let object = 0; object < this.m.objects; object++) {
+      for (let index = 0; index < this.m.objectPages; index++) {
+        const pfn = peek(this.m.words, objectPageWord(this.m, object, index));
+        if (pfn !== 0) this.cachePages[pfn] = (this.cachePages[pfn] as number) + 1;
+      }
+    }
     for (let vm = 0; vm < this.m.vms; vm++) this.#guest(vm);
     for (let cpu = 0; cpu < this.actors; cpu++) this.#cpu(cpu);
     for (let node = 0; node < this.m.nodes; node++) this.#zone(node);

@@ -154,6 +154,16 @@ export class ExactProbe extends LedgerProbe {
     this.#cow.copied(from, to);
   }
 
+  override onObjectZapBegin(_ctx: Context, object: number, start: number, end: number): void {
+    const { mms, objectPages } = this.m;
+    this.#shadow.zapBegins(mms, object * objectPages + start, object * objectPages + end);
+  }
+
+  override onObjectZapEnd(_ctx: Context, object: number, start: number, end: number): void {
+    const { mms, objectPages } = this.m;
+    this.#shadow.zapEnds(mms, object * objectPages + start, object * objectPages + end, true);
+  }
+
   override onForked(ctx: Context, parent: number, child: number): void {
     super.onForked(ctx, parent, child);
     this.#cow.forked(child);

@@ -36,6 +36,8 @@ import {
   headOf,
   isFree,
   mmOfFolio,
+  objectPageAt,
+  objectPageOfFrame,
   page,
   pfnOfEntry,
   pfnOfStage2,
@@ -162,6 +164,11 @@ export class LostAudit {
     const m = this.#m;
     const allowed = this.#allowed;
     const userPage = mm * m.mmPages + vpn;
+    if (objectPageAt(m, mm, vpn) >= 0) {
+      // what others write through other mappings of the object is not told apart here
+      this.#restart(ledgers, mm, vpn, ANY, 0);
+      return;
+    }
     allowed.begin();
     allowed.any = this.#unsure[mm] === true;
     for (const ledger of ledgers) allowed.gather(ledger, userPage);
@@ -244,11 +251,12 @@ export class Shadow {
     this.#log = log;
     this.#cow = cow;
     this.#followed = followed;
-    this.#content = new Int32Array(m.mms * m.mmPages);
-    this.#state = new Uint8Array(m.mms * m.mmPages);
-    this.#zaps = new Uint8Array(m.mms * m.mmPages);
-    this.#writtenInZap = new Uint8Array(m.mms * m.mmPages);
-    this.#emptied = new Uint8Array(m.mms * m.mmPages);
+    const pages = m.mms * m.mmPages + m.objects * m.objectPages;
+    this.#content = new Int32Array(pages);
+    this.#state = new Uint8Array(pages);
+    this.#zaps = new Uint8Array(pages);
+    this.#writtenInZap = new Uint8Array(pages);
+    this.#emptied = new Uint8Array(pages);
   }
 
   /** A machine at its start: nothing mapped holds zeroes, of the rest nothing is known. */
@@ -261,10 +269,11 @@ export class Shadow {
       for (let vpn = 0; vpn < m.mmPages; vpn++)
         this.#state[mm * m.mmPages + vpn] = entryAt(m, mm, vpn) === 0 ? KNOWN : UNKNOWN;
     }
+    this.#state.fill(UNKNOWN, m.mms * m.mmPages);
   }
 
   wrote(guest: boolean, space: number, at: number, pfn: number, content: number): void {
-    const userPage = this.#pageOf(guest, space, at);
+    const userPage = this.#pageOf(guest, space, at, pfn);
     if (userPage < 0) return;
     this.#emptied[userPage] = 0;
     if (this.#isZapped(userPage, true) || this.#isChanging(userPage)) return;
@@ -274,7 +283,7 @@ export class Shadow {
   }
 
   read(ctx: Context, guest: boolean, space: number, at: number, pfn: number, content: number): void {
-    const userPage = this.#pageOf(guest, space, at);
+    const userPage = this.#pageOf(guest, space, at, pfn);
     if (userPage < 0 || this.#isZapped(userPage, false) || this.#isChanging(userPage)) return;
     // a guest that has gone its own way reads its own page
     if (guest && !this.#followed && !this.#maps(userPage, pfn)) return;
@@ -298,7 +307,8 @@ export class Shadow {
 
   /** A device wrote through its pin: seen by the process only while it still maps the page. */
   deviceWrote(pfn: number, content: number): void {
-    const userPage = userPageOf(this.#m, pfn);
+    const shared = objectPageOfFrame(this.#m, pfn);
+    const userPage = shared < 0 ? userPageOf(this.#m, pfn) : this.#m.mms * this.#m.mmPages + shared;
     if (userPage < 0) return;
     this.#emptied[userPage] = 0;
     if (this.#isZapped(userPage, true) || this.#isChanging(userPage)) return;
@@ -369,15 +379,23 @@ export class Shadow {
     return false;
   }
 
-  #pageOf(guest: boolean, space: number, at: number): number {
+  /** Pages of shared memory objects have one number each, behind all user pages, wherever they are mapped. */
+  #pageOf(guest: boolean, space: number, at: number, pfn: number): number {
     const m = this.#m;
-    if (!guest) return space * m.mmPages + at;
-    const vpn = vpnOfGfn(m, space, at);
-    return vpn < 0 ? -1 : peek(m.words, vmWord(m, space, VM_MM)) * m.mmPages + vpn;
+    const vpn = guest ? vpnOfGfn(m, space, at) : at;
+    if (vpn < 0) return -1;
+    const mm = guest ? peek(m.words, vmWord(m, space, VM_MM)) : space;
+    if (m.objects > 0) {
+      const ofFrame = objectPageOfFrame(m, pfn);
+      const shared = ofFrame < 0 ? objectPageAt(m, mm, vpn) : ofFrame;
+      if (shared >= 0) return m.mms * m.mmPages + shared;
+    }
+    return mm * m.mmPages + vpn;
   }
 
   #maps(userPage: number, pfn: number): boolean {
     const m = this.#m;
+    if (userPage >= m.mms * m.mmPages) return objectPageOfFrame(m, pfn) === userPage - m.mms * m.mmPages;
     const mm = (userPage / m.mmPages) | 0;
     const vpn = userPage - mm * m.mmPages;
     const entry = entryAt(m, mm, vpn);

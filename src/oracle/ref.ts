@@ -36,7 +36,8 @@ export function auditRefs(
     const refs = page(m, pfn, PAGE_REFS);
     if ((flags & (PG_BUDDY | PG_PCP | PG_DRIVER)) !== 0 || (refs === 0 && (flags & PG_HWPOISON) !== 0)) continue;
     const large = isLarge(m, pfn);
-    const known = leavesOfFolio(census, m, pfn) + (census.lruBatches[pfn] as number);
+    const cached = (census.lruBatches[pfn] as number) + (census.cachePages[pfn] as number);
+    const known = leavesOfFolio(census, m, pfn) + cached;
     const rest = refs - known;
     const pinned = pins === null ? -1 : pinsOfFolio(m, pfn, pins);
     const owned = known === 0 && kernelOwned(pfn) ? 1 : 0;

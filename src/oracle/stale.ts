@@ -6,7 +6,16 @@
  */
 import { MAPPING_KSM, PG_ANON_EXCLUSIVE, VM_STATE_LIVE } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
-import { S2_WRITE, entryPfn, isHuge, isPresent, isProtnone, isSpecial, isTable } from '../machine/entries.js';
+import {
+  PTE_WRITE,
+  S2_WRITE,
+  entryPfn,
+  isHuge,
+  isPresent,
+  isProtnone,
+  isSpecial,
+  isTable,
+} from '../machine/entries.js';
 import {
   type Machine,
   PAGE_FLAGS,
@@ -60,6 +69,8 @@ function judge(m: Machine, vm: number, gfn: number, bitMatters: boolean): Findin
   if (isSpecial(entry)) return null;
   const mapping = page(m, headOf(m, pfn), PAGE_MAPPING);
   if ((mapping & 3) === MAPPING_KSM) return perm('KSM page writable for guest');
+  if (mapping !== 0 && (mapping & 3) === 0)
+    return (entry & PTE_WRITE) === 0 ? perm('file page writable for guest') : null;
   // the bit of a page that a huge PMD maps is its head's
   const bitOf = isHuge(entry) ? headOf(m, pfn) : pfn;
   if (bitMatters && (page(m, bitOf, PAGE_FLAGS) & PG_ANON_EXCLUSIVE) === 0)

@@ -8,7 +8,13 @@ import { entryPfn, isHuge, isS2Block, isS2Leaf, isS2Table, isTable } from '../ma
 import {
   ACTOR_HELD,
   ANON_VMA_MM,
+  MM_VMA_COUNT,
+  MM_VMA_LIST,
   type Machine,
+  VMA_END,
+  VMA_OBJECT,
+  VMA_PGOFF,
+  VMA_START,
   PAGE_COMPOUND,
   PAGE_INDEX,
   PAGE_MAPPING,
@@ -16,12 +22,14 @@ import {
   VM_MM,
   VM_STATE,
   anonVmaWord,
+  mmWord,
   pageWord,
   pmdWord,
   pteWord,
   s2PteWord,
   s2RootWord,
   vmWord,
+  vmaWord,
 } from '../machine/layout.js';
 import { WAITERS } from '../machine/wait.js';
 import { RW_PENDING } from '../locks/rw.js';
@@ -97,6 +105,28 @@ export function mmOfFolio(m: Machine, head: number): number {
 /** Where an ordinary anonymous page is mapped, in the process of {@link mmOfFolio} and in its children. */
 export const vpnOfPage = (m: Machine, head: number, pfn: number): number =>
   peek(m.words, pageWord(m, head, PAGE_INDEX)) + (pfn - head);
+
+/**
+ * The number of a page of shared memory objects, object * objectPages + index: the one that frame `pfn` is, or the one that
+ * process `mm` maps at `vpn`; -1: none.
+ */
+export function objectPageOfFrame(m: Machine, pfn: number): number {
+  if (m.objects === 0) return -1;
+  const mapping = peek(m.words, pageWord(m, headOf(m, pfn), PAGE_MAPPING));
+  if (mapping === 0 || (mapping & 3) !== 0) return -1;
+  return ((mapping >>> 2) - 1) * m.objectPages + peek(m.words, pageWord(m, pfn, PAGE_INDEX));
+}
+export function objectPageAt(m: Machine, mm: number, vpn: number): number {
+  if (m.objects === 0) return -1;
+  for (let i = peek(m.words, mmWord(m, mm, MM_VMA_COUNT)) - 1; i >= 0; i--) {
+    const vma = peek(m.words, mmWord(m, mm, MM_VMA_LIST) + i);
+    const start = peek(m.words, vmaWord(m, vma, VMA_START));
+    if (vpn < start || vpn >= peek(m.words, vmaWord(m, vma, VMA_END))) continue;
+    const object = peek(m.words, vmaWord(m, vma, VMA_OBJECT)) - 1;
+    return object < 0 ? -1 : object * m.objectPages + peek(m.words, vmaWord(m, vma, VMA_PGOFF)) + vpn - start;
+  }
+  return -1;
+}
 
 /** The i-th lock that the actor holds, and its class << 4 | mode. */
 export const heldLock = (ctx: Context, i: number): number => peek(ctx.words, ctx.recordAt + ACTOR_HELD + 2 * i);

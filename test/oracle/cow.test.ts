@@ -16,6 +16,9 @@ function forked(): ForkLab {
   return lab;
 }
 
+const pinRead = (lab: ForkLab, pfn: number): void =>
+  lab.probe.onPinRead(lab.ctx(1), pfn, lab.word(pageWord(lab.m, pfn, PAGE_CONTENT)));
+
 const found = (lab: ForkLab): string[] => lab.probe.violations.map(({ invariant, what }) => `${invariant} ${what}`);
 
 /** Points the PTE of (mm, vpn) at another frame, as a kernel that forgot to copy would leave it. */
@@ -57,9 +60,6 @@ describe('a private mapping', () => {
 });
 
 describe('a pin for reading', () => {
-  const pinRead = (lab: ForkLab, pfn: number): void =>
-    lab.probe.onPinRead(lab.ctx(1), pfn, lab.word(pageWord(lab.m, pfn, PAGE_CONTENT)));
-
   it('shows a write of another process that came after it', () => {
     const lab = forked();
     const pfn = lab.pin(CHILD, 0, 0, 1);

@@ -15,6 +15,7 @@ import {
   VM_READ,
   VM_SHARED,
   VM_WRITE,
+  sharedFlags,
 } from '../../machine/abi.js';
 import { MACHINE_LIMITS } from '../../machine/config.js';
 import { MEMSLOTS_MAX, VCPUS_MAX } from '../../machine/layout.js';
@@ -101,14 +102,15 @@ function processOf(
 function mappingOf(scope: Scope, decl: MappingDecl, start: number, objects: string[]): MappingModel {
   const { name, kind, object, flags } = decl;
   const pages = inLimits(scope, 'pages', decl.pages, 1, PAGES_MAX);
-  if (kind === 'shared') scope.mistake(name.at, 'not modelled yet: shared memory');
+  const bits = flagBits(scope, flags, 'mapping flag', MAPPING_FLAGS) | KIND_FLAGS[kind];
+  const number = object === null ? -1 : numberOf(objects, object.text);
   return {
     name: name.text,
     kind,
     start,
     pages,
-    flags: flagBits(scope, flags, 'mapping flag', MAPPING_FLAGS) | KIND_FLAGS[kind],
-    object: object === null ? -1 : numberOf(objects, object.text),
+    flags: number < 0 ? bits : sharedFlags(number, bits),
+    object: number,
     unmapped: flags.some(({ text }) => text === 'unmapped'),
   };
 }

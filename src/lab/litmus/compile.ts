@@ -166,6 +166,7 @@ function planOf(
   const end = Math.max(0, ...processes.flatMap(({ mappings }) => mappings.map(({ start, pages }) => start + pages)));
   const guestEnd = Math.max(0, ...vms.flatMap(({ slots }) => slots.map(({ gfn, pages }) => gfn + pages)));
   const mappings = Math.max(0, ...processes.map((process) => process.mappings.length));
+  const shared = processes.flatMap((process) => process.mappings.filter(({ object }) => object >= 0));
   return {
     scenario: file.name.text,
     machine: {
@@ -182,6 +183,12 @@ function planOf(
       tlbEntries: Math.max(2, Math.min(TLB_ENTRIES_MAX, Math.max(end, guestEnd))),
       pcpBatch: 1,
       lruBatch: machine.lru_batch,
+      ...(shared.length === 0
+        ? {}
+        : {
+            objects: 1 + Math.max(...shared.map(({ object }) => object)),
+            objectPages: Math.max(...shared.map(({ pages }) => pages)),
+          }),
     },
     kernel,
     seed,
