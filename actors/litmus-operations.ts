@@ -26,6 +26,7 @@ import type { Context, Coroutine } from '../src/machine/context.js';
 import {
   MADV_COLLAPSE,
   MADV_DONTNEED,
+  MADV_FREE,
   MADV_HUGEPAGE,
   MADV_MERGEABLE,
   MADV_NOHUGEPAGE,
@@ -84,6 +85,7 @@ export const LITMUS_WORDS: Readonly<Partial<Record<LitmusParam, Readonly<Record<
   prot: { read: VM_READ, write: VM_WRITE, exec: VM_EXEC, none: 0 },
   advice: {
     DONTNEED: MADV_DONTNEED,
+    FREE: MADV_FREE,
     REMOVE: MADV_REMOVE,
     MERGEABLE: MADV_MERGEABLE,
     UNMERGEABLE: MADV_UNMERGEABLE,

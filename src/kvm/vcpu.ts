@@ -64,7 +64,9 @@ export function* kvmHandleGuestAbort(ctx: Context, vm: number, vcpu: number, gfn
   const side = srcuSide(ctx, srcu);
   if (--ctx.quantum < 0) yield adds(srcu + 1 + side);
   srcuEnter(ctx, srcu, side);
+  ctx.probe.onStage2Fault(ctx, vm, gfn, true);
   const result = yield* ctx.kernel.stage2Fault(ctx, vm, vcpu, gfn, write);
+  ctx.probe.onStage2Fault(ctx, vm, gfn, false);
   emit(ctx, EVENT.stage2_fault, vm, gfn, write ? 1 : 0, result);
   if (--ctx.quantum < 0) yield adds(srcu + 1 + side);
   srcuLeave(ctx, srcu, side);

@@ -115,6 +115,8 @@ export class Probe {
   onMemcache(_ctx: Context, _pfn: number, _from: number, _to: number): void {}
   /** mm.locked_vm changed by `delta` pages (I-ACCT). */
   onAccount(_ctx: Context, _mm: number, _delta: number): void {}
+  /** A stage-2 fault is about to be handled, or has been: what it took is mapped or given back (I-REF). */
+  onStage2Fault(_ctx: Context, _vm: number, _gfn: number, _begin: boolean): void {}
   /** A fault of `vm` (or of mm, vm = -1) is about to be retried without having succeeded (I-LIVE). */
   onRetry(_ctx: Context, _vm: number, _page: number): void {}
   /** The actor completed an operation. */

@@ -26,6 +26,7 @@ import {
 } from '../locks/vma-lock.js';
 import { splitHugePmdIfNeeded } from './huge-memory-split.js';
 import { madviseCollapse } from './khugepaged.js';
+import { madviseFree } from './madvise-free.js';
 import { unmergeKsmPages } from './ksm-break.js';
 import { enterSlot } from './mmap.js';
 import { madviseRemove } from './truncate.js';
@@ -34,6 +35,7 @@ import { tlbFinishMmu, tlbFlushPendingWord, tlbGatherMmu } from './zap.js';
 
 /** The advice values (include/uapi/asm-generic/mman-common.h). */
 export const MADV_DONTNEED = 4;
+export const MADV_FREE = 8;
 export const MADV_REMOVE = 9;
 export const MADV_MERGEABLE = 12;
 export const MADV_UNMERGEABLE = 13;
@@ -52,6 +54,8 @@ export function* madvise(ctx: Context, mm: number, start: number, end: number, a
   switch (advice) {
     case MADV_DONTNEED:
       return yield* madviseDontneed(ctx, mm, start, end);
+    case MADV_FREE:
+      return yield* madviseFree(ctx, mm, start, end);
     case MADV_REMOVE:
       return yield* madviseRemove(ctx, mm, start, end);
     case MADV_MERGEABLE:

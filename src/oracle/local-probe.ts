@@ -7,6 +7,7 @@ import { entryPfn } from '../machine/entries.js';
 import { type Machine, PAGE_MAPS, PAGE_REFS } from '../machine/layout.js';
 import { countsChanged } from './balance.js';
 import { isWritableLeaf, writableStored } from './exclusive.js';
+import { FaultPins } from './fault-pins.js';
 import { FreeOracle } from './free.js';
 import { Liveness } from './liveness.js';
 import { LockRules } from './lock-rules.js';
@@ -25,6 +26,7 @@ export class LocalProbe extends OracleProbe {
   readonly #free: FreeOracle;
   readonly #liveness: Liveness;
   readonly #pinnedStage2: PinnedStage2;
+  readonly #faultPins: FaultPins;
 
   /** @param pins returned pins of a frame, as far as they are known; @param deep whether frees look into TLBs */
   constructor(m: Machine, options: OracleOptions, pins: (pfn: number) => number, deep: boolean) {
@@ -33,6 +35,7 @@ export class LocalProbe extends OracleProbe {
     this.#locks = new LockRules(m, this.log);
     this.#free = new FreeOracle(m, this.log, options.actors, deep, options.claims.el2);
     this.#liveness = new Liveness(m, this.log, options.actors);
+    this.#faultPins = new FaultPins(m, this.log);
     this.#pinnedStage2 = new PinnedStage2(this.log, options.claims, pins);
   }
 
@@ -119,6 +122,19 @@ export class LocalProbe extends OracleProbe {
 
   override onHostOwner(ctx: Context, pfn: number, wipeDemanded: boolean): void {
     hostBecameOwner(ctx, this.log, pfn, wipeDemanded);
+  }
+
+  override onStage2Pinned(ctx: Context, _vm: number, _gfn: number, _pfn: number): void {
+    this.#faultPins.kept(ctx, 1);
+  }
+
+  override onStage2Unpinned(ctx: Context, _vm: number, _gfn: number, _pfn: number): void {
+    this.#faultPins.kept(ctx, -1);
+  }
+
+  override onStage2Fault(ctx: Context, vm: number, gfn: number, begin: boolean): void {
+    if (begin) this.#faultPins.begins(ctx);
+    else this.#faultPins.ends(ctx, vm, gfn);
   }
 
   override onRetry(ctx: Context, vm: number, at: number): void {

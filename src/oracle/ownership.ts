@@ -92,7 +92,7 @@ export function auditOwnership(census: Census, log: ViolationLog): void {
     const guests = census.guestLeaves[pfn] as number;
     const wrong = judge(m, pfn, guests, (census.guestLeaf[pfn] as number) & 3);
     if (wrong !== null) log.found(ID, 'ownership triple is not legal', wrong);
-    const miscounted = judgeShares(m, pfn, guests);
+    const miscounted = wrong === null ? judgeShares(m, pfn, guests) : null;
     if (miscounted !== null) log.found(SHARES_ID, 'share count is not leaves', miscounted);
   }
   for (let vm = 0; vm < m.vms; vm++) if (peek(m.words, vmWord(m, vm, VM_HAS_PGT)) !== 0) auditMappings(m, vm, log);
@@ -168,7 +168,7 @@ export class OwnershipWatch {
     }
     const wrong = judge(m, pfn, guests, guest);
     if (wrong !== null) this.#log.report(ctx, ID, 'ownership triple is not legal', wrong);
-    const miscounted = judgeShares(m, pfn, guests);
+    const miscounted = wrong === null ? judgeShares(m, pfn, guests) : null;
     if (miscounted !== null) this.#log.report(ctx, SHARES_ID, 'share count is not leaves', miscounted);
   }
 }

@@ -6,7 +6,8 @@
  *     VMM:  runs the vCPU again: refs + 1024 once more
  *
  * No race is needed: each KVM_RUN leaks one pin. The page can be neither reclaimed nor migrated, and the count overflows in the
- * end.
+ * end. Our processes have no files but memfds, whose pages are swapbacked; an anonymous page is not after MADV_FREE, and
+ * meets the same test.
  */
 import { EIO } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
