@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { InputError } from '../lab/input-error.js';
 import { compareCommand } from './commands/compare.js';
 import { dashboardCommand } from './commands/dashboard.js';
+import { explainCommand } from './commands/explain.js';
 import { exploreCommand } from './commands/explore.js';
 import { litmusCommand } from './commands/litmus.js';
 import { listCommand } from './commands/list.js';
@@ -36,6 +37,7 @@ function program(): Command {
     zooCommand(),
     dashboardCommand(),
     litmusCommand(),
+    explainCommand(),
     listCommand(),
   ];
   for (const command of commands) {

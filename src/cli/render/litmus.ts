@@ -34,16 +34,52 @@ const COLOURS: Readonly<Record<LitmusVerdict, (text: string) => string>> = {
   cut: (text) => pc.yellow(text),
 };
 
+/** Outcomes shown at most: the most common ones, and those that matter. */
+const ROWS_MAX = 30;
+
 function histogram(outcomes: readonly LitmusOutcome[]): string {
-  const rows = outcomes.map(({ state, count, share, verdict, questions, first }) => [
-    state,
-    count,
-    percent(share),
-    COLOURS[verdict](verdict),
-    questions.join(','),
-    String(first),
+  const common = commonValues(outcomes);
+  const matters = outcomes.filter(
+    ({ verdict }, i) => i < ROWS_MAX || verdict === 'forbidden' || verdict === 'violation',
+  );
+  const shown = matters.slice(0, ROWS_MAX + 10);
+  const rows = shown.map((outcome) => [
+    stateText(outcome, common),
+    outcome.count,
+    percent(outcome.share),
+    COLOURS[outcome.verdict](outcome.verdict),
+    outcome.questions.join(','),
+    String(outcome.first),
   ]);
-  return table(['outcome', 'count', 'share', 'verdict', 'questions', 'first'], rows);
+  const text = table(['outcome', 'count', 'share', 'verdict', 'questions', 'first'], rows);
+  const left = outcomes.length - shown.length;
+  const notes = [
+    ...(left > 0 ? [`  and ${number(left)} more outcomes (--json has all)`] : []),
+    ...(common.size > 0
+      ? [`  In all that finished: ${[...common].map(([name, value]) => `${name}=${value}`).join(' ')}`]
+      : []),
+  ];
+  return [text, ...notes].join('\n');
+}
+
+/** What is the same in all outcomes need not stand in each. */
+function commonValues(outcomes: readonly LitmusOutcome[]): ReadonlyMap<string, string> {
+  const finished = outcomes.flatMap(({ values }) => (Object.keys(values).length === 0 ? [] : [values]));
+  const [first] = finished;
+  const names = first === undefined || finished.length < 2 ? [] : Object.keys(first);
+  return new Map(
+    names
+      .filter((name) => finished.every((values) => values[name] === first?.[name]))
+      .map((name) => [name, first?.[name] ?? '']),
+  );
+}
+
+function stateText({ state, values }: LitmusOutcome, common: ReadonlyMap<string, string>): string {
+  const names = Object.keys(values);
+  if (names.length === 0 || common.size === 0) return state;
+  const held = / (held\([\d,]+\))$/.exec(state)?.[1];
+  const words = names.filter((name) => !common.has(name)).map((name) => `${name}=${values[name]}`);
+  return [...words, ...(held === undefined ? [] : [held])].join(' ') || 'finished';
 }
 
 /** Small shares are not nothing. */

@@ -3,6 +3,7 @@ import { litmusOperation } from '../../../actors/litmus-operations.js';
 import { Machine } from '../../machine/layout.js';
 import { claimsOf } from '../../engine/kernel.js';
 import type { ActorSpec, LitmusPlan, Plan } from '../../engine/plan.js';
+import { InputError } from '../input-error.js';
 import type { LitmusFile } from './ast.js';
 import { CallChecker } from './check-calls.js';
 import { checkActors, checkInit, checkRows } from './check-columns.js';
@@ -11,7 +12,7 @@ import { type FramesModel, checkFrames, checkMemory } from './check-memory.js';
 import { QuestionChecker } from './check-questions.js';
 import type { Observable, Predicate, Question } from './conditions.js';
 import type { Expectation } from './model.js';
-import { type Mistake, parseLitmus, sorted } from './parse.js';
+import { type Mistake, parseCondition, parseLitmus, sorted } from './parse.js';
 import { Scope } from './scope.js';
 import type { LitmusFile as Source } from './ast.js';
 
@@ -27,15 +28,23 @@ export interface LitmusTest {
   readonly stepsMax: number;
   /** Pages by name, in the order of the file, for frames in reports: `a`, `a[1]`, `B.a`. */
   readonly pages: readonly { readonly text: string; readonly mm: number; readonly vpn: number }[];
+  /** What `explain` looks for. */
+  readonly wanted: Wanted | null;
   /** As it was read. */
   readonly source: Source;
 }
 
 export interface CompileOptions extends LitmusOverrides {
   readonly seed?: number | undefined;
-  /** A condition in parentheses that is checked with the file's own. */
-  readonly condition?: string | undefined;
+  /**
+   * A part of a final state's text, or a condition in parentheses: schedules that end so count as finds (`explain`). Questions
+   * are then not judged.
+   */
+  readonly outcome?: string | undefined;
 }
+
+/** A part of a final state's text, or what holds in it. */
+export type Wanted = { readonly text: string } | { readonly predicate: Predicate };
 
 /** Either the test, or at least one mistake. */
 export interface Compiled {
@@ -81,6 +90,7 @@ export function checkLitmus(file: LitmusFile, options: CompileOptions = {}): Com
     expect: header.expect,
     stepsMax: header.stepsMax,
     pages: pagesOf(scope),
+    wanted: options.outcome === undefined ? null : wantedOf(options.outcome, scope, asked),
     source: file,
   };
   return { test, mistakes: [] };
@@ -90,6 +100,16 @@ const framesOf = ({ machine }: HeaderModel, nodes: number): number => {
   const huge = 1 << machine.thp_order;
   return Math.ceil(machine.frames / huge) * huge * nodes;
 };
+
+/** @throws InputError for a condition with a mistake */
+function wantedOf(outcome: string, scope: Scope, asked: QuestionChecker): Wanted {
+  if (!outcome.startsWith('(')) return { text: outcome };
+  const { condition, mistakes } = parseCondition(outcome);
+  const predicate = condition === null ? null : asked.condition(condition);
+  const [mistake] = [...mistakes, ...scope.mistakes];
+  if (mistake !== undefined) throw new InputError(`--outcome:${mistake.column}: ${mistake.message}`);
+  return { predicate: predicate as Predicate };
+}
 
 /** One more than the highest node that a column or a `migrate` names. */
 function nodesNamed(file: LitmusFile): number {
@@ -252,6 +272,3 @@ const pagesOf = (scope: Scope): LitmusTest['pages'] =>
       }));
     }),
   );
-
-/** A condition of its own, such as `explain --outcome '(p > 0)'` gives, checked with the file's names. */
-export type LitmusCondition = Predicate;

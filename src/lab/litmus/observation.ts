@@ -11,18 +11,21 @@ export interface Observation {
   readonly text: string;
   /** By question: whether its condition holds; of one about every state, whether it held in one of them (`always`: in all). */
   readonly yes: readonly boolean[];
+  /** What the text is made of: term or result, and its value. */
+  readonly values: readonly (readonly [name: string, value: string])[];
 }
 
 export function observationOf(test: LitmusTest, state: LitmusState, yes: readonly boolean[]): Observation {
   const fresh: number[] = [];
   const values = test.observables.map(({ text, expression, frames }) => {
     const value = evaluate(state, expression);
-    return `${text}=${frames && value > 0 ? frameText(test, state, value, fresh) : valueText(value)}`;
+    return [text, frames && value > 0 ? frameText(test, state, value, fresh) : valueText(value)] as const;
   });
   const seen = test.questions.flatMap(({ during }, index) => (during && yes[index] === true ? [`${index + 1}`] : []));
   // nothing asked: all final states are one
-  const words = [...values, ...(seen.length === 0 ? [] : [`held(${seen.join(',')})`])];
-  return { text: words.length === 0 ? 'finished' : words.join(' '), yes };
+  const words = values.map(([name, value]) => `${name}=${value}`);
+  if (seen.length > 0) words.push(`held(${seen.join(',')})`);
+  return { text: words.length === 0 ? 'finished' : words.join(' '), yes, values };
 }
 
 /** `pfn0(a)`, or `new`, `new2`, ... */

@@ -1,9 +1,9 @@
 /** Reads the text of a litmus file: its parts, or what is wrong with it, each mistake with its place and what was expected there. */
 import { EOF, type ILexingError, type IRecognitionException, type IToken } from 'chevrotain';
-import type { LitmusFile, Span } from './ast.js';
+import type { Condition, LitmusFile, Span } from './ast.js';
 import { LitmusParser, shownToken } from './grammar.js';
 import { LITMUS_LEXER } from './tokens.js';
-import { fileOf, spanOfToken } from './tree.js';
+import { conditionOf, fileOf, spanOfToken } from './tree.js';
 
 /** A mistake. Lines and columns count from 1. */
 export interface Mistake extends Span {
@@ -40,6 +40,19 @@ export function parseLitmus(text: string): Parsed {
   const mistakes = [...unread, ...rest.filter(({ line }) => !unread.some((each) => each.line === line))];
   if (mistakes.length > 0) return { file: null, mistakes: sorted(mistakes).slice(0, MISTAKES_MAX) };
   return { file: fileOf(tree), mistakes: [] };
+}
+
+/** Reads a condition by itself, such as `(p > 0)`. */
+export function parseCondition(text: string): {
+  readonly condition: Condition | null;
+  readonly mistakes: readonly Mistake[];
+} {
+  parser ??= new LitmusParser();
+  const { tokens, errors } = LITMUS_LEXER.tokenize(text);
+  parser.input = tokens;
+  const tree = parser.condition();
+  const mistakes = [...errors.map(lexingMistake), ...firstOfEachPlace(parser.errors, endOf(tokens))];
+  return mistakes.length > 0 ? { condition: null, mistakes } : { condition: conditionOf(tree), mistakes };
 }
 
 /** What no litmus file can be, or null. */

@@ -6,11 +6,14 @@ import type { EventWriter } from '../../machine/context.js';
 import { PlanProgram } from '../../engine/one-thread-plan.js';
 import type { Alarm, Breach } from '../../engine/program.js';
 import { peek } from '#words';
-import type { LitmusTest } from './compile.js';
+import type { LitmusTest, Wanted } from './compile.js';
 import { type Question, holds, needsTally } from './conditions.js';
 import { type Observation, observationOf } from './observation.js';
 import { type LitmusState, startFrames } from './state.js';
 import { Tally } from './tally.js';
+
+/** The find of a schedule that `explain` looks for. */
+export const OUTCOME = 'outcome';
 
 /** What breaks when the condition of `question` comes to `holding`, or null. */
 function broken({ word, text, during }: Question, holding: boolean): Breach | null {
@@ -78,14 +81,25 @@ export class LitmusProgram extends PlanProgram {
     return super.recordEvents(this.#tallied ? tally : to);
   }
 
-  /** The final state's broken rules, `forbidden` and `always` among them. */
+  /** The final state's broken rules, `forbidden` and `always` among them; the expected one first. */
   override audit(): readonly Breach[] {
     const { test, state } = this;
+    const { wanted } = test;
+    if (wanted !== null) return [...super.audit(), ...this.#ifWanted(wanted)];
     const asked = test.questions.flatMap((question) => {
       if (question.during || (question.word !== 'forbidden' && question.word !== 'always')) return [];
       return broken(question, holds(state, question.predicate)) ?? [];
     });
-    return [...super.audit(), ...asked];
+    const breaches = super.audit();
+    const expected = test.expect?.kind === 'violation' ? test.expect.invariant : '';
+    const isFirst = ({ invariant }: Breach): boolean => invariant === expected;
+    return [...breaches.filter(isFirst), ...breaches.filter((breach) => !isFirst(breach)), ...asked];
+  }
+
+  #ifWanted(wanted: Wanted): Breach[] {
+    const { text } = this.observation();
+    const found = 'text' in wanted ? text.includes(wanted.text) : holds(this.state, wanted.predicate);
+    return found ? [{ invariant: OUTCOME, what: text, answer: true }] : [];
   }
 
   override observe(): number {

@@ -41,6 +41,8 @@ export interface LitmusOutcome {
   readonly verdict: LitmusVerdict;
   /** The questions whose condition holds there, from 1. */
   readonly questions: readonly number[];
+  /** What the state's text is made of; empty when the schedule did not finish. */
+  readonly values: Readonly<Record<string, string>>;
   /** The first schedule that ended so. */
   readonly first: number;
   readonly schedule: string;
@@ -167,7 +169,7 @@ class Judge {
     const { choices, variation } = parseSchedule(schedule);
     this.#script.load(choices, choices.length).begin();
     this.#thread.run(this.#script, variation);
-    const { text, yes } = this.#program.observation();
+    const { text, yes, values: parts } = this.#program.observation();
     const { questions } = this.#program.test;
     const finished = text === state;
     const answers = yes.map((holds, index) => (finished || isSettled(questions[index], holds) ? holds : null));
@@ -177,7 +179,8 @@ class Judge {
     const words: LitmusVerdict = finished ? (interesting ? 'interesting' : 'ok') : 'violation';
     const shown: LitmusVerdict = verdict === 'cut' ? 'cut' : verdict === 'forbidden' && asked ? 'forbidden' : words;
     const share = of === 0 ? 0 : count / of;
-    return { outcome: { state, count, share, verdict: shown, questions: held, first, schedule }, answers };
+    const values = finished ? Object.fromEntries(parts) : {};
+    return { outcome: { state, count, share, verdict: shown, questions: held, values, first, schedule }, answers };
   }
 }
 

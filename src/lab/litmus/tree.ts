@@ -172,7 +172,7 @@ function questionOf(node: CstNode): QuestionDecl {
 }
 
 /** `or` and `and` of one thing are that thing. */
-function conditionOf(node: CstNode): Condition {
+export function conditionOf(node: CstNode): Condition {
   const clauses = nodes(node, 'clause').map((clause): Condition => {
     const factors = nodes(clause, 'factor').map(factorOf);
     return factors.length === 1 ? (factors[0] as Condition) : { kind: 'and', of: factors };

@@ -1,0 +1,121 @@
+/**
+ * `pinfall explain`: a schedule of a litmus test that ends in a given outcome, made small and drawn; good outcomes too. The search takes
+ * the outcome for a rule that must break, so strategies, minimiser and replay work as they do for violations.
+ */
+import { OneThread } from '../../engine/one-thread.js';
+import { formatSchedule, parseSchedule } from '../../engine/schedule-file.js';
+import { INVARIANTS } from '../../oracle/table.js';
+import { explore } from '../explore.js';
+import { InputError } from '../input-error.js';
+import { REPORT_SCHEMA } from '../report.js';
+import { tell } from '../witness.js';
+import { OUTCOME } from './program.js';
+import { LITMUS_DEFAULTS } from './run.js';
+import { type LitmusSource, type LitmusSubject, litmusSubject } from './subject.js';
+
+export interface ExplainOptions {
+  readonly source: LitmusSource;
+  /**
+   * A part of an outcome as `litmus` prints it (`p=-EFAULT`), how a schedule ends (`violation I-PIN`, `I-PIN`, `deadlock`), or a
+   * condition in parentheses.
+   */
+  readonly outcome: string;
+  readonly strategy?: string | undefined;
+  readonly schedules?: number | undefined;
+  readonly seconds?: number | undefined;
+  readonly workers?: number | undefined;
+  readonly stop?: () => boolean;
+}
+
+export interface ExplainReport {
+  readonly schema: typeof REPORT_SCHEMA;
+  readonly command: 'explain';
+  readonly scenario: string;
+  readonly policy: string;
+  readonly seed: number;
+  /** What was looked for, and whether it was found. */
+  readonly wanted: string;
+  readonly found: boolean;
+  /** Schedules tried, and the number of the one that was found. */
+  readonly schedules: number;
+  readonly found_in_schedule: number | null;
+  /** How the small schedule ends: the outcome. */
+  readonly outcome: string;
+  readonly steps: number;
+  readonly schedule: string;
+  readonly diagram: string;
+  /** Outcomes seen: what could have been asked for. */
+  readonly outcomes: readonly string[];
+  readonly ok: boolean;
+}
+
+/** What is told of the schedule: NDJSON of its events beside the report. */
+export interface Explanation {
+  readonly report: ExplainReport;
+  readonly events: string;
+}
+
+/**
+ * Looks for the outcome.
+ * @throws InputError for a file with mistakes, or a condition with some
+ */
+export async function explainLitmus(options: ExplainOptions): Promise<Explanation> {
+  const { source, outcome, strategy, workers } = options;
+  const rule = ruleNamed(outcome);
+  const wanted = rule === null ? { outcome } : {};
+  const subject = litmusSubject({ ...source, options: { ...source.options, ...wanted } });
+  const { report } = await explore({
+    subject,
+    schedules: options.schedules ?? LITMUS_DEFAULTS.schedules,
+    seconds: options.seconds ?? LITMUS_DEFAULTS.seconds,
+    stepsMax: subject.test.stepsMax,
+    until: rule ?? OUTCOME,
+    ...(strategy !== undefined && { strategy }),
+    ...(workers !== undefined && { workers }),
+    ...(options.stop !== undefined && { stop: options.stop }),
+  });
+  const find = report.violations.find(({ invariant }) => invariant === (rule ?? OUTCOME));
+  const told = find?.schedule === undefined ? null : retold(litmusSubject(source), find.schedule);
+  const foundIn = find?.['found_in_schedule'];
+  return {
+    report: {
+      schema: REPORT_SCHEMA,
+      command: 'explain',
+      scenario: subject.scenario,
+      policy: subject.policy,
+      seed: subject.seed,
+      wanted: outcome,
+      found: told !== null,
+      schedules: report.schedules,
+      found_in_schedule: typeof foundIn === 'number' ? foundIn : null,
+      outcome: told?.outcome ?? '',
+      steps: told?.steps ?? 0,
+      schedule: told?.schedule ?? '',
+      diagram: told?.diagram ?? '',
+      outcomes: report.outcomes.map(({ state }) => state),
+      ok: told !== null,
+    },
+    events: told?.events ?? '',
+  };
+}
+
+/** The invariant or end that `outcome` is the name of, or null. */
+function ruleNamed(outcome: string): string | null {
+  const name = outcome.replace(/^violation /, '');
+  if (name === 'livelock') return 'I-LIVE';
+  const rules = ['deadlock', 'exception', ...INVARIANTS.map(({ id }) => id)];
+  if (rules.includes(name)) return name;
+  if (name === outcome) return null;
+  throw new InputError(`--outcome: no invariant '${name}'`);
+}
+
+/** The schedule on the test as it is, where what was looked for is no broken rule. */
+function retold(subject: LitmusSubject, text: string) {
+  const schedule = parseSchedule(text);
+  const program = subject.create();
+  const thread = new OneThread(program, schedule.stepsMax);
+  const { diagram, events, steps } = tell(thread, schedule.variation, schedule.choices);
+  const end = thread.outcome;
+  const { hash } = subject;
+  return { outcome: end, steps, diagram, events, schedule: formatSchedule({ ...schedule, end, hash }) };
+}
