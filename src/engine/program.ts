@@ -76,6 +76,8 @@ export interface Program {
    * @returns how many
    */
   touchedBeside?(actor: number, effects: Int32Array, before: Int32Array): number;
+  /** Of which of its loops the RETRY points of `actor` are now: a number for each time one was begun. Absent: it has one. */
+  retryLoop?(actor: number): number;
   /** Sends the events of the schedules to come there, or nowhere. False: the program writes none. */
   recordEvents(to: EventWriter | null): boolean;
   /** What is broken in the final state; empty when nothing is. */

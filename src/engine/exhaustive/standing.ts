@@ -31,7 +31,8 @@ const GUARD = 2;
 const CYCLE_FROM = 3;
 const CYCLE_TO = 4;
 const TURNS = 5;
-const FIELDS = 6;
+const LOOP = 6;
+const FIELDS = 7;
 
 export class Standing {
   readonly #program: Program;
@@ -75,8 +76,16 @@ export class Standing {
         this.#set(actor, GUARD, this.#program.waitValue(actor));
       }
     }
+    if (effect === EFFECT_RETRY) this.#enterLoop(actor);
     this.#set(actor, EFFECT, next);
     this.#set(actor, FLAGS, flags);
+  }
+
+  #enterLoop(actor: number): void {
+    const loop = this.#program.retryLoop?.(actor) ?? 0;
+    if (loop === this.#now[actor * FIELDS + LOOP]) return;
+    this.#set(actor, LOOP, loop);
+    this.setCycle(actor, -1, -1);
   }
 
   /** What a step does that ends a wait: what the one before it, which led to the wait, has tried or looked at. */

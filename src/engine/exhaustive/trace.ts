@@ -31,6 +31,8 @@ export class NextEvent {
   /** What the word of each held before it; and what that of the first holds after it. */
   readonly before = new Int32Array(SLOTS);
   after = 0;
+  /** It has not come: its actor cannot do it now. */
+  blocked = false;
   /** It waited until the first word, masked, held something else than `guard`. */
   guarded = false;
   guard = 0;
@@ -100,7 +102,9 @@ export class Trace {
 
   /** The races that an event would end that its actor stands before, and cannot do. */
   racesOf(next: NextEvent): void {
+    next.blocked = true;
     this.#relate(next, this.#standing, next.actor * this.actors, -1 - next.actor);
+    next.blocked = false;
   }
 
   clearRaces(): void {
@@ -172,7 +176,9 @@ export class Trace {
     const access = next.accesses[slot] as number;
     const kind = access & 15;
     const known = this.#known;
-    let released = false;
+    // within the critical section that it waits for, too
+    let unlocked = false;
+    let released = next.blocked && (kind === EFFECT_ACQUIRE || kind === EFFECT_ACQUIRE_READ);
     for (let at = (this.#last[access >>> 4] as number) - 1; at >= 0; at = (this.#previous[at] as number) - 1) {
       const event = (at / SLOTS) | 0;
       const actor = this.actor[event] as number;
@@ -185,13 +191,15 @@ export class Trace {
       const related = relation(itsKind, kind);
       if (related === COMMUTE) continue;
       if (related === ORDER) {
+        unlocked ||= itsKind === EFFECT_RELEASE;
         this.#orders.push(event);
         released ||= itsKind === EFFECT_RELEASE || (itsKind === EFFECT_RELEASE_READ && kind === EFFECT_ACQUIRE);
         continue;
       }
       // within a critical section that was over before: this acquisition could not have come between
       if (released && !this.#takes(itsKind, event)) continue;
-      if (this.#isBarred(kind, itsKind, event) || this.#isGuarded(next, slot, at)) {
+      const barring = itsKind === BARS && !unlocked && this.#isHeld(next, kind, at);
+      if (barring || this.#isBarred(kind, at) || this.#isGuarded(next, slot, at)) {
         this.#orders.push(event);
         continue;
       }
@@ -206,11 +214,27 @@ export class Trace {
     return (kind === EFFECT_TRY || kind === EFFECT_RMW || kind === EFFECT_WRITE) && this.#changed[event] === 1;
   }
 
-  /** A reader could not have come between a writer's acquisition and the attempt by which it had barred readers. */
-  #isBarred(kind: number, itsKind: number, event: number): boolean {
-    if (kind !== EFFECT_ACQUIRE_READ || itsKind !== EFFECT_ACQUIRE) return false;
-    const before = this.#own[event] as number;
-    return before >= 0 && this.accesses[before * SLOTS] === ((this.accesses[event * SLOTS] as number) & ~15) + BARS;
+  /** Whether the lock was held when the attempt at `at` barred readers, and so that the event to come could not have had it. */
+  #isHeld(next: NextEvent, kind: number, at: number): boolean {
+    if (kind === EFFECT_ACQUIRE) return next.blocked;
+    if (kind !== EFFECT_ACQUIRE_READ) return false;
+    for (let each = (this.#previous[at] as number) - 1; each >= 0; each = (this.#previous[each] as number) - 1) {
+      const itsKind = (this.accesses[each] as number) & 15;
+      if (itsKind === EFFECT_ACQUIRE) return true;
+      if (itsKind === EFFECT_RELEASE) return false;
+    }
+    return false;
+  }
+
+  /** Whether readers were barred when the writer's acquisition at `at` came: until then, and since the one before it. */
+  #isBarred(kind: number, at: number): boolean {
+    if (kind !== EFFECT_ACQUIRE_READ || ((this.accesses[at] as number) & 15) !== EFFECT_ACQUIRE) return false;
+    for (let each = (this.#previous[at] as number) - 1; each >= 0; each = (this.#previous[each] as number) - 1) {
+      const itsKind = (this.accesses[each] as number) & 15;
+      if (itsKind === BARS) return true;
+      if (itsKind === EFFECT_ACQUIRE) return false;
+    }
+    return false;
   }
 
   /** Whether the wait that the event to come ends could not have ended before the access at `at`. */

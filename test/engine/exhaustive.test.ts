@@ -1,0 +1,97 @@
+/** Exhaustive search against brute force, on generated programs. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { searchWhole } from '#src/engine/exhaustive/driver.js';
+import { END_DEADLOCK, END_FINISHED, OneThread } from '#src/engine/one-thread.js';
+import {
+  Everything,
+  ExecutionKey,
+  type Features,
+  type Op,
+  bruteForce,
+  generated,
+  operations,
+  outcome,
+} from './exhaustive-programs.js';
+
+const RUNS = Number(process.env['EXHAUSTIVE_RUNS'] ?? 150);
+
+/** What the search finds. */
+function search(actors: readonly (readonly Op[])[]): { outcomes: Set<string>; blocked: number; executions: number } {
+  const { program, logs } = generated(actors);
+  const outcomes = new Set<string>();
+  const found = searchWhole(program, {
+    stepsMax: 300,
+    onExecution: (thread) => {
+      if (thread.end === END_FINISHED || thread.end === END_DEADLOCK) outcomes.add(outcome(thread, logs));
+    },
+  });
+  expect(found.stray).toBe('');
+  return { outcomes, blocked: found.blocked, executions: found.executions };
+}
+
+/** Executions among all schedules of a program; null = too many. */
+function countExecutions(actors: readonly (readonly Op[])[]): number | null {
+  const { program } = generated(actors);
+  const thread = new OneThread(program, 300);
+  const key = new ExecutionKey(program.words);
+  thread.observer = key;
+  const everything = new Everything();
+  const keys = new Set<string>();
+  for (let schedules = 0; everything.begin(); schedules++) {
+    if (schedules > 3000) return null;
+    key.begin();
+    thread.run(everything, 0);
+    keys.add(key.key);
+  }
+  return keys.size;
+}
+
+const two = (features: Features, count: number): fc.Arbitrary<(readonly Op[])[]> =>
+  fc.array(operations(features, count), { minLength: 2, maxLength: 2 });
+const three = (features: Features, count: number): fc.Arbitrary<(readonly Op[])[]> =>
+  fc.array(operations(features, count), { minLength: 3, maxLength: 3 });
+
+const ALL: Features = { locks: true, tries: true, readers: true, waits: true, spins: true };
+
+describe('the outcomes that brute force finds', () => {
+  test.each<[string, fc.Arbitrary<(readonly Op[])[]>]>([
+    ['loads, stores, atomics', three({}, 3)],
+    ['locks', three({ locks: true }, 3)],
+    ['locks and trylocks', three({ locks: true, tries: true }, 3)],
+    ['reader-writer locks', three({ readers: true }, 3)],
+    ['waits', three({ waits: true, locks: true }, 3)],
+    ['retry loops', three({ spins: true }, 2)],
+    ['everything, two actors', two(ALL, 4)],
+    ['everything, three actors', three(ALL, 2)],
+  ])('%s', (_, actors) => {
+    fc.assert(
+      fc.property(actors, (ops) => {
+        expect([...search(ops).outcomes].toSorted()).toEqual([...bruteForce(ops)].toSorted());
+      }),
+      { numRuns: RUNS },
+    );
+  });
+});
+
+describe('one schedule for each execution', () => {
+  test.each<[string, fc.Arbitrary<(readonly Op[])[]>]>([
+    ['loads, stores, atomics', three({}, 2)],
+    ['locks', three({ locks: true }, 2)],
+    ['locks and trylocks', two({ locks: true, tries: true }, 3)],
+    ['waits', two({ waits: true, locks: true }, 3)],
+  ])('%s', (_, actors) => {
+    let compared = 0;
+    fc.assert(
+      fc.property(actors, (ops) => {
+        const count = countExecutions(ops);
+        if (count === null) return;
+        compared++;
+        const { blocked, executions } = search(ops);
+        expect({ blocked, executions }).toEqual({ blocked: 0, executions: count });
+      }),
+      { numRuns: RUNS },
+    );
+    expect(compared).toBeGreaterThan(RUNS / 4);
+  });
+});
