@@ -79,7 +79,7 @@ export function* kvmCreateVm(ctx: Context, vm: number, mm: number, isProtected: 
   set(words, vmWord(m, vm, VM_MM), mm);
   set(words, vmWord(m, vm, VM_VMID), vm + 1);
   set(words, vmWord(m, vm, VM_PROTECTED), el2 && isProtected ? 1 : 0);
-  set(words, vmWord(m, vm, VM_HAS_PGT), el2 && (isProtected || !ctx.kernel.rules.pkvmNotifiers) ? 0 : 1);
+  set(words, vmWord(m, vm, VM_HAS_PGT), hostHasTable(ctx, isProtected) ? 1 : 0);
   set(words, vmWord(m, vm, VM_USERS), 1);
   set(words, vmWord(m, vm, VM_INVALIDATE_IN_PROGRESS), 0);
   set(words, vmWord(m, vm, VM_INVALIDATE_START), -1);
@@ -100,6 +100,10 @@ export function* kvmCreateVm(ctx: Context, vm: number, mm: number, isProtected: 
   emit(ctx, EVENT.vm_create, vm, mm, isProtected ? 1 : 0);
   return 0;
 }
+
+/** Whether stage 2 of such a VM is the host's to change: directly, or by hypercalls for guests that follow notifiers. */
+const hostHasTable = (ctx: Context, isProtected: boolean): boolean =>
+  !ctx.kernel.rules.protectedKvm || (ctx.kernel.rules.pkvmNotifiers && !isProtected);
 
 /** mm_take_all_locks(), the part that matters: MADV_DONTNEED sends notifiers under a VMA's lock alone (v6.17). */
 function* takeAllVmaLocks(ctx: Context, mm: number): Coroutine<void> {
@@ -165,8 +169,8 @@ function* setMemoryRegion(
   if (old >= 0 && pages > 0 && pages !== oldPages) return -EINVAL;
   if (pages === 0 || moves) {
     // kvm_arch_prepare_memory_region: the pages belong to EL2's side by now
-    const hasTable = get(ctx.words, vmWord(m, vm, VM_HAS_PGT)) !== 0;
-    if (!hasTable && get(ctx.words, vmWord(m, vm, VM_HANDLE)) !== 0) return -EPERM;
+    const isProtected = get(ctx.words, vmWord(m, vm, VM_PROTECTED)) !== 0;
+    if (!hostHasTable(ctx, isProtected) && get(ctx.words, vmWord(m, vm, VM_HANDLE)) !== 0) return -EPERM;
     yield* invalidateMemslot(ctx, vm, id, active, old);
   }
   const next = inactiveSet(ctx, vm);

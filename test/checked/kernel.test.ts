@@ -38,6 +38,7 @@ describe("every access is declared by its schedule point, or out of others' reac
     ['check-then-notify-backout', '30', '7', 'random', 'batches'],
     ['check-then-notify-range', '30', '8', 'random', 'pairs'],
     ['notify-under-ptl', '60', '9', 'random', 'pairs'],
+    ['pkvm-np-upstream', '40', '10', 'random', 'pairs'],
   ])('%s, %s schedules, seed %s, %s, %s', async (...args) => {
     const { accesses, ends, steps } = await run(...args);
     expect(
