@@ -24,7 +24,9 @@ export function* touchUser(ctx: Context, mm: number, vpn: number, write: boolean
       continue;
     }
     const started = ctx.clock();
+    ctx.probe.onOperation(ctx, LATENCY.host_fault + 1, true);
     const fault = yield* doUserAddrFault(ctx, mm, vpn, write ? FAULT_FLAG_WRITE : 0);
+    ctx.probe.onOperation(ctx, LATENCY.host_fault + 1, false);
     noteLatency(ctx, LATENCY.host_fault, started);
     if (fault !== 0) return fault;
     if (ctx.fatalSignal) return VM_FAULT_SIGSEGV;

@@ -44,6 +44,7 @@ export function oracleOptions(
     keepsExclusiveBit: resolveKernel(plan.kernel).rules.wpReuse === 'v5.19',
     pinKeepsPlace: pinKeepsPlace(plan.kernel),
     sharedPins,
+    lockEvents: plan.lockEvents === true,
   };
 }
 

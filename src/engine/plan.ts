@@ -105,6 +105,8 @@ export interface Plan {
   readonly oracles: 'off' | 'local' | 'all';
   /** The recorded guest, when vCPUs replay one: per-vCPU streams in shared memory (lab/recording.ts). */
   readonly recording: SharedArrayBuffer | null;
+  /** Events of locks and operations too: traces with slices. They cost speed. */
+  readonly lockEvents?: boolean;
   /** What the actors of kind `litmus` do. */
   readonly litmus?: LitmusPlan;
 }

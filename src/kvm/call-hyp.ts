@@ -8,6 +8,8 @@ import type { Context, Coroutine } from '../machine/context.js';
 import { CPU_EL2, type Machine, cpuWord } from '../machine/layout.js';
 import { call } from '../machine/mailbox.js';
 import { LATENCY, STAT, countStat, noteLatency } from '../machine/stats.js';
+import { emit } from '../events/emit.js';
+import { EVENT } from '../events/table.js';
 import { HYP_HOST_MEM_ABORT, handleHostHcall } from '../hyp/hypercalls.js';
 import { get, set } from '#words';
 
@@ -29,6 +31,7 @@ export function* kvmCallHyp(ctx: Context, fn: number, a: number, b: number, c: n
   if (server >= 0) {
     countStat(ctx.m, ctx.actor, STAT.messages, 1);
     const started = ctx.clock();
+    emit(ctx, EVENT.message, server, fn, a, b);
     const answer = yield* call(ctx, server, fn, a, b, c, d);
     noteLatency(ctx, LATENCY.hypercall, started);
     return answer;

@@ -36,6 +36,8 @@ export interface PlanOptions {
   readonly base?: string;
   /** Where the scenario does not say. Default `all`: ledgers cost little, and references and contents need them. */
   readonly oracles?: 'off' | 'local' | 'all';
+  /** Events of locks and operations too (Plan.lockEvents). */
+  readonly lockEvents?: boolean;
   /** Operations of each actor that has no limit of its own: one-thread runs must end. */
   readonly opsEach?: number;
 }

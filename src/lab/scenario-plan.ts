@@ -58,6 +58,7 @@ export function makePlan(scenario: Scenario, options: PlanOptions): Plan {
     unpinnableFrames: memory.unpinnableFrames(frames),
     oracles: file.oracles ?? options.oracles ?? 'all',
     recording: memory.recording?.buffer ?? null,
+    lockEvents: options.lockEvents === true,
   };
   try {
     // lays it out, without its memory

@@ -12,6 +12,7 @@ import { Ledger } from './ledger.js';
 import { LedgerProbe } from './ledger-probe.js';
 import { LocalProbe } from './local-probe.js';
 import type { OracleOptions } from './options.js';
+import { withLockEvents } from './tracing-probe.js';
 import { OracleProbe } from './probe.js';
 import type { Violation } from './violation.js';
 
@@ -26,9 +27,12 @@ export type { HeldRecord, Violation, ViolationSubject } from './violation.js';
  * @param ledgers this worker's ledger ({@link ledgerBytes}), where level `all` runs on threads; on one thread the probe makes its own
  */
 export function createProbe(m: Machine, options: OracleOptions, ledgers: SharedArrayBuffer | null): OracleProbe {
-  if (options.level === 'off') return new OracleProbe();
-  if (options.level === 'local') return new LocalProbe(m, options, () => 0, false);
-  return options.mode === 'one' ? new ExactProbe(m, options, ledgers) : new LedgerProbe(m, options, ledgers);
+  const kind = <A extends unknown[]>(Kind: new (...args: A) => OracleProbe): new (...args: A) => OracleProbe =>
+    options.lockEvents === true ? withLockEvents(Kind) : Kind;
+  if (options.level === 'off') return new (kind(OracleProbe))();
+  if (options.level === 'local') return new (kind(LocalProbe))(m, options, () => 0, false);
+  const Kind = options.mode === 'one' ? ExactProbe : LedgerProbe;
+  return new (kind(Kind))(m, options, ledgers);
 }
 
 /** An audit keeps its arrays, and what the machine held at the audit before. */

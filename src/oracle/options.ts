@@ -25,4 +25,6 @@ export interface OracleOptions {
    * its own only, and judges nobody by what it does not know.
    */
   readonly sharedPins?: SharedArrayBuffer | null;
+  /** Every acquisition, release and operation is written as an event. */
+  readonly lockEvents?: boolean;
 }

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { InputError, fileProblem } from '../../lab/input-error.js';
 import type { Dashboard } from '../../dashboard/dashboard.js';
 import { Simulation } from '../../lab/simulation.js';
-import { NdjsonFile } from '../../trace/ndjson.js';
+import { EVENT_FILE_SUFFIXES, type EventFile, isEventFileName, openEventFile } from '../../trace/event-file.js';
 import { duration, freshSeed, policy, seed, userPath, wholeNumber } from '../options.js';
 import { type ServerFlags, announce, serverFlags, serverOptions, startDashboard } from './dashboard.js';
 import { EXIT_INTERNAL, EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport } from '../output.js';
@@ -37,7 +37,7 @@ export function stressCommand(): Command {
     .option('--duration <time>', 'how long: 20s, 500ms, 2m', duration('--duration'), 20)
     .option('--seed <n>', 'fixes workload and daemons, not the interleaving', seed)
     .option('--recording <dir>', 'a recorded guest to replay')
-    .option('--events <file>', 'write every event, as NDJSON (a name that ends in .ndjson)')
+    .option('--events <file>', `write every event, to a file that ends in ${EVENT_FILE_SUFFIXES}`)
     .option('--dashboard', 'watch it in a browser')
     .option('--json', 'one report object on standard output')
     .option('--report <file>', 'the report object to a file');
@@ -47,8 +47,8 @@ export function stressCommand(): Command {
 }
 
 async function stress(scenario: string, flags: StressFlags): Promise<number> {
-  if (flags.events !== undefined && !flags.events.endsWith('.ndjson')) {
-    throw new InputError(`--events: expected a file name that ends in .ndjson, got '${flags.events}'`);
+  if (flags.events !== undefined && !isEventFileName(flags.events)) {
+    throw new InputError(`--events: expected a file name that ends in ${EVENT_FILE_SUFFIXES}, got '${flags.events}'`);
   }
   const stray = (['port', 'host', 'token'] as const).find((name) => flags[name] !== undefined);
   if (stray !== undefined && flags.dashboard !== true) throw new InputError(`--${stray} goes with --dashboard`);
@@ -59,6 +59,7 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
     seed: flags.seed ?? freshSeed(),
     events: flags.events === undefined ? (flags.dashboard === true ? 'lossy' : 'recorder') : 'lossless',
     auditSeconds: AUDIT_SECONDS,
+    lockEvents: flags.events?.endsWith('.perfetto.json') === true,
     ...(flags.policy !== undefined && { policy: flags.policy }),
     ...(flags.workers !== undefined && { workers: flags.workers }),
     ...(flags.cpus !== undefined && { cpus: flags.cpus }),
@@ -100,9 +101,9 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
 }
 
 /** Created once the scenario is known to be good; a file that cannot be written ends the run at once. */
-async function openEvents(path: string, simulation: Simulation): Promise<NdjsonFile> {
+async function openEvents(path: string, simulation: Simulation): Promise<EventFile> {
   try {
-    return new NdjsonFile(path);
+    return openEventFile(path, simulation.actorNames);
   } catch (error) {
     await simulation.stop(true);
     throw new InputError(`--events ${path}: cannot be written (${fileProblem(error)})`);
