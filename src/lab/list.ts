@@ -3,6 +3,7 @@ import { EVENT_TABLE } from '../events/table.js';
 import { INVARIANTS } from '../oracle/table.js';
 import { POLICIES } from '../policies/index.js';
 import { BUGS } from '../zoo/index.js';
+import { listLitmus, listOperations, listTerms } from './litmus/list.js';
 import { listScenarios } from './scenario.js';
 import { listPrograms } from './subject.js';
 
@@ -15,7 +16,9 @@ export function listEverything() {
     policies: POLICIES.map(({ id, title, claims }) => ({ id, title, claims })),
     invariants: INVARIANTS.map(({ id, sentence, when, checked }) => ({ id, sentence, when, checked })),
     events: EVENT_TABLE.map(([name, ...args]) => ({ name, arguments: args.map((arg) => arg.split(':')[0] as string) })),
-    litmus: [] as string[],
+    litmus: listLitmus(),
+    operations: listOperations(),
+    terms: listTerms(),
     zoo: BUGS.map(({ id, title, litmus, expect }) => ({ id, title, litmus, invariants: expect })),
   };
 }

@@ -6,7 +6,7 @@ import { table } from '../render/table.js';
 
 export function listCommand(): Command {
   return new Command('list')
-    .description('scenarios, programs, policies, invariants and event types')
+    .description('scenarios, programs, policies, invariants, litmus files and their words, event types')
     .option('--json', 'one object on standard output')
     .action((options: { json?: boolean }) => {
       printReport(listEverything(), options, (lists) =>
@@ -37,6 +37,27 @@ export function listCommand(): Command {
             table(
               ['id', 'holds when', 'how it is checked'],
               lists.invariants.map((row) => [row.id, row.sentence, row.checked]),
+            ),
+          ],
+          [
+            'Litmus files',
+            table(
+              ['name', 'verdict', 'what it says'],
+              lists.litmus.map((row) => [row.name, row.verdict, row.sentence]),
+            ),
+          ],
+          [
+            'Operations of litmus files',
+            table(
+              ['operation', 'by', 'result', 'what it is'],
+              lists.operations.map((row) => [row.operation, row.by, row.result, row.summary]),
+            ),
+          ],
+          [
+            'Terms of their questions',
+            table(
+              ['term', 'values', 'what it is'],
+              lists.terms.map((row) => [row.term, row.values.join(', '), row.summary]),
             ),
           ],
           [

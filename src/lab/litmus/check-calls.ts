@@ -41,8 +41,14 @@ const SHOWN: Readonly<Record<LitmusParam, string>> = {
 const VALUE_MAX = 0x7fffffff;
 
 /** `pin(PAGE, FLAGS...)`. */
-export const signature = ({ name, params }: Pick<LitmusOperation, 'name' | 'params'>): string =>
-  `${name}(${params.map((param) => SHOWN[param]).join(', ')})`;
+export function signature({
+  name,
+  params,
+  optional = 0,
+}: Pick<LitmusOperation, 'name' | 'params' | 'optional'>): string {
+  const shown = params.map((param, i) => (i < params.length - optional ? SHOWN[param] : `[${SHOWN[param]}]`));
+  return `${name}(${shown.join(', ')})`;
+}
 
 /** Arguments in the file at least and at most. */
 function arity({ params, optional = 0 }: LitmusOperation): readonly [number, number] {
