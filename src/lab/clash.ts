@@ -30,6 +30,15 @@ export interface Clash {
   readonly avoided: string;
 }
 
+/** As {@link findClash}; a report is printed with what there is, whatever goes wrong here. */
+export function clashIfAny(thread: OneThread, variation: number, choices: Uint8Array): Clash | null {
+  try {
+    return findClash(thread, variation, choices);
+  } catch {
+    return null;
+  }
+}
+
 const TRIES = 120;
 const STEPS_BUDGET = 2_000_000;
 

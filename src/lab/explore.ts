@@ -14,6 +14,7 @@ import { minimise } from '../engine/minimise.js';
 import { END_DRAINED, END_NAMES, type OneThread } from '../engine/one-thread.js';
 import { type Schedule, formatSchedule } from '../engine/schedule-file.js';
 import { STRATEGIES, strategyKind } from '../engine/strategies/index.js';
+import { clashIfAny } from './clash.js';
 import { classify } from './classify.js';
 import { HereExecutor, PoolExecutor } from './explore-pool.js';
 import type { Exploration, ExploreOptions, ExploreProgress, ExploreReport } from './explore-report.js';
@@ -215,6 +216,7 @@ class Campaign {
       steps: witness.steps,
       details: witness.details,
       schedule: this.#text(variation, choices, end, find.by, thread.stepsMax),
+      clash: this.#options.minimise === false ? null : clashIfAny(thread, variation, choices),
       diagram: witness.diagram,
     };
   }

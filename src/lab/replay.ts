@@ -7,7 +7,7 @@ import { type Schedule, ScheduleSyntaxError, parseSchedule } from '../engine/sch
 import { ContinuedScript } from '../engine/strategies/continued.js';
 import { STRATEGIES, strategyKind } from '../engine/strategies/index.js';
 import type { Strategy } from '../engine/strategies/strategy.js';
-import { type Clash, findClash } from './clash.js';
+import { type Clash, clashIfAny } from './clash.js';
 import { EXPLORE_DEFAULTS } from './explore.js';
 import { InputError } from './input-error.js';
 import { type EndRow, REPORT_SCHEMA, type ReportViolation } from './report.js';
@@ -118,7 +118,7 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
   const row =
     continued === null || !continued.left ? null : continuedRow(continued, options.continueWith ?? '', program.actors);
   const clash =
-    breach === null || mismatch ? null : findClash(thread, schedule.variation, thread.choices.slice(0, thread.steps));
+    breach === null || mismatch ? null : clashIfAny(thread, schedule.variation, thread.choices.slice(0, thread.steps));
   const report: ReplayReport = {
     schema: REPORT_SCHEMA,
     command: 'replay',

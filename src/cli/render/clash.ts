@@ -1,5 +1,6 @@
 /** The clash of a failing schedule, as text. */
 import type { Clash, ClashStep } from '../../lab/clash.js';
+import type { ReportViolation } from '../../lab/report.js';
 
 function stepLines(index: number, { actor, step, does, at, calls, held }: ClashStep): string[] {
   const inside = calls.slice(-4, -1).map((fn) => `${fn}()`);
@@ -9,6 +10,12 @@ function stepLines(index: number, { actor, step, does, at, calls, held }: ClashS
     ...(inside.length === 0 ? [] : [`     called from ${inside.toReversed().join(', from ')}`]),
     `     holds ${held.length === 0 ? 'no lock' : held.join(', ')}`,
   ];
+}
+
+/** Of a violation in a report: its clash, where one was found. */
+export function violationClash(violation: ReportViolation): string {
+  const clash = violation['clash'] as Clash | null | undefined;
+  return clash == null ? '' : renderClash(clash);
 }
 
 /** The two steps and the order that would have been well. */

@@ -2,8 +2,8 @@
 import { pc } from './colour.js';
 import type { Verdict } from '../../engine/campaign/range.js';
 import type { ExploreReport } from '../../lab/explore.js';
-import type { ReplayReport } from '../../lab/replay.js';
 import type { ReportViolation } from '../../lab/report.js';
+import { violationClash } from './clash.js';
 import { number, table } from './table.js';
 
 /** @param scheduleFile where the first violation's schedule was written, if it was */
@@ -47,7 +47,7 @@ function renderViolation(violation: ReportViolation): string {
   const by = typeof violation['found_by'] === 'string' ? `  (found by ${violation['found_by']})` : '';
   const head = `${pc.red(pc.bold(violation.invariant))} ${violation.what}${by}`;
   const loops = violation.invariant === 'I-LIVE' ? details(violation) : '';
-  return [head, loops, violation.diagram ?? ''].filter((part) => part !== '').join('\n\n');
+  return [head, loops, violation.diagram ?? '', violationClash(violation)].filter((part) => part !== '').join('\n\n');
 }
 
 /** Of a livelock: what goes round. */
@@ -64,16 +64,3 @@ function next(report: ExploreReport, scheduleFile: string | undefined): string {
     : `Next: ${start} stress --policy ${report.policy}   # the same kernel on real threads`;
 }
 
-export function renderReplay(report: ReplayReport): string {
-  const matched = report.reproduced ? pc.green('the same end') : pc.red(`a different end: ${report.end.kind}`);
-  const plan = report.same_plan ? '' : ' The scenario has changed since.';
-  return [
-    `${pc.bold('pinfall replay')}  ${report.scenario}, policy ${report.policy}, seed ${report.seed}\n` +
-      `${number(report.steps)} of ${number(report.steps_recorded)} steps; recorded end: ${report.recorded_end}; ${matched}.${plan}`,
-    report.end.detail ?? '',
-    ...report.violations.map((violation) => `${pc.red(pc.bold(violation.invariant))} ${violation.what}`),
-    report.diagram,
-  ]
-    .filter((part) => part !== '')
-    .join('\n\n');
-}

@@ -1,6 +1,7 @@
 /** The report of `litmus`, for people: outcomes as jcstress and herd show them, an answer for each question, what broke. */
 import type { LitmusAnswer, LitmusOutcome, LitmusReport, LitmusVerdict } from '../../lab/litmus/run.js';
 import type { ReportViolation } from '../../lab/report.js';
+import { violationClash } from './clash.js';
 import { pc } from './colour.js';
 import { number, table } from './table.js';
 
@@ -104,7 +105,7 @@ function violationText(violation: ReportViolation): string {
   const head = `${pc.red(pc.bold(violation.invariant))} ${violation.what}`;
   const lines = violation['details'];
   const details = Array.isArray(lines) ? lines.join('\n') : '';
-  return [head, details, violation.diagram ?? ''].filter((part) => part !== '').join('\n\n');
+  return [head, details, violation.diagram ?? '', violationClash(violation)].filter((part) => part !== '').join('\n\n');
 }
 
 function verdict(report: LitmusReport): string {
