@@ -64,9 +64,11 @@ const MESSAGES: IParserErrorMessageProvider = {
     const image = actual[0]?.image ?? '';
     return `expected ${FOREIGN[image] ?? customUserDescription ?? oneOf(first)}, got ${got(actual[0] as IToken)}`;
   },
-  buildEarlyExitMessage: ({ expectedIterationPaths, actual, customUserDescription }) =>
-    `expected ${customUserDescription ?? oneOf(expectedIterationPaths.map((path) => path[0] as TokenType))}, ` +
-    `got ${got(actual[0] as IToken)}`,
+  buildEarlyExitMessage: ({ expectedIterationPaths, actual, customUserDescription }) => {
+    const first = expectedIterationPaths.map((path) => path[0] as TokenType);
+    const image = actual[0]?.image ?? '';
+    return `expected ${FOREIGN[image] ?? customUserDescription ?? oneOf(first)}, got ${got(actual[0] as IToken)}`;
+  },
 };
 
 /** A mistake at one place. */
@@ -91,7 +93,8 @@ export class LitmusParser extends CstParser {
   /** Whether a keyword opens its part here, rather than being an actor's name in the first row. */
   #opens(): boolean {
     const next = this.LA(2).tokenType;
-    return next !== At && next !== Bar && next !== Semicolon;
+    const placed = next === K.node && this.LA(3).tokenType === Num;
+    return next !== At && next !== Bar && next !== Semicolon && !placed;
   }
 
   readonly file = this.RULE('file', () => {
@@ -423,11 +426,11 @@ export class LitmusParser extends CstParser {
   });
 
   readonly condition = this.RULE('condition', () => {
-    this.AT_LEAST_ONE_SEP({ SEP: Or, DEF: () => this.SUBRULE(this.clause) });
+    this.AT_LEAST_ONE_SEP({ ...wants('a condition'), SEP: Or, DEF: () => this.SUBRULE(this.clause) });
   });
 
   readonly clause = this.RULE('clause', () => {
-    this.AT_LEAST_ONE_SEP({ SEP: And, DEF: () => this.SUBRULE(this.factor) });
+    this.AT_LEAST_ONE_SEP({ ...wants('a condition'), SEP: And, DEF: () => this.SUBRULE(this.factor) });
   });
 
   readonly factor = this.RULE('factor', () => {
