@@ -8,6 +8,7 @@ import { HappensBefore, type Race, type StepTrace, traceSteps } from '../engine/
 import { effectText } from '../engine/recheck.js';
 import { ExactScript, GuidedScript } from '../engine/strategies/script.js';
 import { type Place, Positions } from '../engine/where.js';
+import type { DiagramMark } from '../trace/diagram.js';
 
 /** One of the two steps. */
 export interface ClashStep {
@@ -37,6 +38,19 @@ export function clashIfAny(thread: OneThread, variation: number, choices: Uint8A
   } catch {
     return null;
   }
+}
+
+const kernelName = (fn: string): string => fn.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** The two steps for the diagram, in the kernel's own names. */
+export function clashMarks(clash: Clash | null, actors: readonly string[]): DiagramMark[] {
+  if (clash === null) return [];
+  return clash.steps.map(({ actor, step, does, calls }, i) => ({
+    time: step,
+    actor: actors.indexOf(actor),
+    text: `${kernelName(calls.at(-1) ?? '')}(): ${does}`,
+    note: `step ${i + 1} of the clash`,
+  }));
 }
 
 const TRIES = 120;

@@ -14,7 +14,7 @@ import { minimise } from '../engine/minimise.js';
 import { END_DRAINED, END_NAMES, type OneThread } from '../engine/one-thread.js';
 import { type Schedule, formatSchedule } from '../engine/schedule-file.js';
 import { STRATEGIES, strategyKind } from '../engine/strategies/index.js';
-import { clashIfAny } from './clash.js';
+import { clashIfAny, clashMarks } from './clash.js';
 import { classify } from './classify.js';
 import { HereExecutor, PoolExecutor } from './explore-pool.js';
 import type { Exploration, ExploreOptions, ExploreProgress, ExploreReport } from './explore-report.js';
@@ -200,7 +200,8 @@ class Campaign {
     const { variation, difference, end, number } = find;
     const { program } = this.#runner.thread;
     const { thread, choices } = this.#smaller(find);
-    const witness = tell(thread, variation, choices);
+    const clash = this.#options.minimise === false ? null : clashIfAny(thread, variation, choices);
+    const witness = tell(thread, variation, choices, null, clashMarks(clash, program.actors));
     this.#events ??= witness.events;
     const breach = witness.breach ?? { invariant: end, what: end };
     return {
@@ -216,7 +217,7 @@ class Campaign {
       steps: witness.steps,
       details: witness.details,
       schedule: this.#text(variation, choices, end, find.by, thread.stepsMax),
-      clash: this.#options.minimise === false ? null : clashIfAny(thread, variation, choices),
+      clash,
       diagram: witness.diagram,
     };
   }

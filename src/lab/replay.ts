@@ -7,7 +7,7 @@ import { type Schedule, ScheduleSyntaxError, parseSchedule } from '../engine/sch
 import { ContinuedScript } from '../engine/strategies/continued.js';
 import { STRATEGIES, strategyKind } from '../engine/strategies/index.js';
 import type { Strategy } from '../engine/strategies/strategy.js';
-import { type Clash, clashIfAny } from './clash.js';
+import { type Clash, clashIfAny, clashMarks } from './clash.js';
 import { EXPLORE_DEFAULTS } from './explore.js';
 import { InputError } from './input-error.js';
 import { type EndRow, REPORT_SCHEMA, type ReportViolation } from './report.js';
@@ -99,6 +99,7 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
       : new ContinuedScript(schedule.choices, strategyOf(options.continueWith, schedule));
   const witness = tell(thread, schedule.variation, schedule.choices, continued);
   const { breach } = witness;
+  const choices = thread.choices.slice(0, thread.steps);
   const state = thread.outcome;
   const mismatch = witness.end === END_MISMATCH;
   const violations: ReportViolation[] =
@@ -117,8 +118,11 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
         ];
   const row =
     continued === null || !continued.left ? null : continuedRow(continued, options.continueWith ?? '', program.actors);
-  const clash =
-    breach === null || mismatch ? null : clashIfAny(thread, schedule.variation, thread.choices.slice(0, thread.steps));
+  const clash = breach === null || mismatch ? null : clashIfAny(thread, schedule.variation, choices);
+  const diagram =
+    clash === null
+      ? witness.diagram
+      : tell(thread, schedule.variation, choices, null, clashMarks(clash, program.actors)).diagram;
   const report: ReplayReport = {
     schema: REPORT_SCHEMA,
     command: 'replay',
@@ -136,11 +140,12 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
     violations,
     violation_count: violations.length,
     recorded_end: schedule.end,
-    reproduced: (state === schedule.end || thread.endText === schedule.end) && witness.steps === schedule.choices.length,
+    reproduced:
+      (state === schedule.end || thread.endText === schedule.end) && witness.steps === schedule.choices.length,
     same_plan: subject.hash === schedule.hash,
     continued: row,
     clash,
-    diagram: witness.diagram,
+    diagram,
     end: mismatch ? { kind: 'mismatch', detail: breach?.what ?? '' } : { kind: END_NAMES[witness.end] as string },
     ok: violations.length === 0,
   };

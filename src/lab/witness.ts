@@ -9,7 +9,7 @@ import { effectText } from '../engine/recheck.js';
 import type { ContinuedScript } from '../engine/strategies/continued.js';
 import { ExactScript } from '../engine/strategies/script.js';
 import type { Violation } from '../oracle/violation.js';
-import { raceDiagram } from '../trace/diagram.js';
+import { type DiagramMark, raceDiagram } from '../trace/diagram.js';
 import { formatNdjson } from '../trace/ndjson.js';
 import { StepText } from './step-diagram.js';
 
@@ -27,6 +27,7 @@ export interface Witness {
 
 /**
  * Runs `choices` on `thread` again and tells what happens.
+ * @param marks steps that the diagram shows beside the events
  * @param continued goes on where the choices end or do not fit
  */
 export function tell(
@@ -34,6 +35,7 @@ export function tell(
   variation: number,
   choices: Uint8Array,
   continued: ContinuedScript | null = null,
+  marks: readonly DiagramMark[] = [],
 ): Witness {
   const { program } = thread;
   const log = new EventLog();
@@ -62,7 +64,7 @@ export function tell(
   const violation = breach === null ? undefined : { ...breach, actor: byWhom(breach), time: breach.time || undefined };
   return {
     ...common,
-    diagram: raceDiagram(log.view(), program.actors, { violation }),
+    diagram: raceDiagram(log.view(), program.actors, { violation, marks }),
     events: formatNdjson(log.records, log.count, program.actors),
   };
 }

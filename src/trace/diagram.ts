@@ -71,6 +71,14 @@ export interface DiagramViolation extends DiagramFocus {
   readonly held?: readonly { readonly lockClass: number }[] | undefined;
 }
 
+/** A step that is no event: what it does, and a note. */
+export interface DiagramMark {
+  readonly time: number;
+  readonly actor: number;
+  readonly text: string;
+  readonly note: string;
+}
+
 export interface DiagramOptions {
   /** The page in question; the violation's by default. Without one, all but noise is shown. */
   readonly focus?: DiagramFocus | undefined;
@@ -79,6 +87,8 @@ export interface DiagramOptions {
   readonly maxRows?: number | undefined;
   /** log2 of the pages of a huge page, so that events of a whole one count for each of its pages. */
   readonly thpOrder?: number | undefined;
+  /** Steps that are no events and matter all the same. */
+  readonly marks?: readonly DiagramMark[] | undefined;
   /** Columns of text at most. */
   readonly width?: number | undefined;
 }
@@ -251,8 +261,13 @@ export function chooseRows(records: Int32Array, actorNames: readonly string[], o
     const lines = indenter.lines(records, index);
     all.push({ index, time: recordTime(records, index), actor: recordActor(records, index), lines });
   }
+  const marks = options.marks ?? [];
+  for (const { time, actor, text, note } of marks) all.push({ index: -1, time, actor, lines: [{ indent: 0, text, note }] });
+  if (marks.length > 0) all.sort((x, y) => x.time - y.time);
   const folded = foldRepeats(all);
-  const involved = [violation?.actor ?? -1, ...(violation?.actors ?? [])].filter((actor) => actor >= 0);
+  const marked = marks.map(({ actor }) => actor);
+  const named = [violation?.actor ?? -1, ...marked, ...(violation?.actors ?? [])];
+  const involved = [...new Set(named)].filter((actor) => actor >= 0);
   const chosen = chooseActors(folded, involved);
   const shown = folded.filter((step) => chosen.has(step.actor));
   const steps = shown.slice(-(options.maxRows ?? ROWS_MAX));
