@@ -5,7 +5,11 @@
  *   column               which column of the plan's litmus part
  */
 import type { Context, Coroutine } from '../src/machine/context.js';
-import { LITMUS_OPERATIONS } from './litmus-operations.js';
+import { reads } from '../src/machine/effects.js';
+import { MM_FORKS, mmWord } from '../src/machine/layout.js';
+import { waitWhile } from '../src/machine/wait.js';
+import { readOnce } from '#words';
+import { LITMUS_OPERATIONS, litmusOperation } from './litmus-operations.js';
 import { type LitmusTask, setRegister } from './litmus-task.js';
 
 /** The part of a plan that a litmus actor reads (engine/plan.ts LitmusPlan). */
@@ -23,12 +27,24 @@ export function* litmus(ctx: Context, index: number, plan: LitmusColumns | undef
   if (plan === undefined || column === undefined) throw new RangeError(`no litmus column ${index}`);
   const { task, calls } = column;
   ctx.failAllocation = plan.failAllocation[index] ?? 0;
+  if (plan.columns.some((other) => other.calls.some(({ op, args }) => op === FORK && args[0] === task.mm))) {
+    yield* untilForked(ctx, task.mm);
+  }
   for (let i = 0; i < calls.length; i++) {
     const { op, args, result } = calls[i] as (typeof calls)[number];
     const value = yield* litmusCall(ctx, task, op, args);
     setRegister(ctx, result, value);
   }
   if (task.vm >= 0 && ctx.loadedVm >= 0) yield* ctx.kernel.vcpuPut(ctx, task.vm, task.vcpu);
+}
+
+const FORK = litmusOperation('fork');
+
+/** A task of a process that some column forks into begins when that fork has returned. */
+function* untilForked(ctx: Context, mm: number): Coroutine<void> {
+  const forks = mmWord(ctx.m, mm, MM_FORKS);
+  if (--ctx.quantum < 0) yield reads(forks);
+  while (readOnce(ctx.words, forks) === 0) yield waitWhile(ctx, forks, 0);
 }
 
 /** One operation. */

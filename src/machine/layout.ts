@@ -256,6 +256,8 @@ export const MM_VMA_SEQ = 41;
 export const MM_NUMA_NEXT_SCAN = 42;
 /** tlb_flush_batched: batched unmaps whose CPU flush is still to come (low half), of which flushed (high half). Atomic. */
 export const MM_TLB_FLUSH_BATCHED = 43;
+/** Forks into this mm that have returned, failed ones too: its tasks begin to run then. Marked. */
+export const MM_FORKS = 44;
 /** Notifier subscriptions: count, then (kind << 8 | id) each. Written under mmap_lock write. */
 export const MM_SUBSCRIPTIONS = 48;
 export const SUBSCRIPTIONS_MAX = 4;
@@ -273,6 +275,8 @@ export const MMF_HAS_PINNED = 1 << 0;
 export const MMF_OOM_UNSTABLE = 1 << 1;
 export const MMF_VM_MERGEABLE = 1 << 2;
 export const MMF_EXITING = 1 << 3;
+/** exit_mmap() is over: the mm may be another child's. */
+export const MMF_EXITED = 1 << 4;
 
 /* ---- struct vm_area ---- */
 export const VMA_START = 0;

@@ -2,7 +2,7 @@
 import { MECH_RELEASE, MECH_TEARDOWN } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { updates, writes } from '../machine/effects.js';
-import { MMF_EXITING, MM_FLAGS, MM_KHUGEPAGED_SLOT, MM_USERS, mmWord } from '../machine/layout.js';
+import { MMF_EXITED, MMF_EXITING, MM_FLAGS, MM_KHUGEPAGED_SLOT, MM_USERS, mmWord } from '../machine/layout.js';
 import { mmapReadLock, mmapReadUnlock, mmapWriteLock, mmapWriteUnlock } from '../locks/vma-lock.js';
 import { fetchOr, readOnce, writeOnce } from '#words';
 import { ksmExit } from './ksm.js';
@@ -38,6 +38,8 @@ export function* exitMmap(ctx: Context, mm: number): Coroutine<void> {
   yield* mmapWriteLock(ctx, mm);
   yield* freeVmas(ctx, mm, 0, m.mmPages);
   yield* tlbFinishMmu(ctx, mm);
+  if (--ctx.quantum < 0) yield updates(flags);
+  fetchOr(words, flags, MMF_EXITED);
   yield* mmapWriteUnlock(ctx, mm);
   ctx.mechanism = outer;
 }

@@ -7,9 +7,20 @@
  */
 import { EBUSY, EINTR, EINVAL, ENOMEM, MECH_FORK, VM_DONTCOPY, VM_LOCKED, VM_PFNMAP } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { writes } from '../machine/effects.js';
-import { MM_FLAGS, MM_KHUGEPAGED_SLOT, MM_KSM_SLOT, MM_USERS, MM_VMA_COUNT, mmWord } from '../machine/layout.js';
+import { reads, updates, writes } from '../machine/effects.js';
+import {
+  MMF_EXITED,
+  MMF_EXITING,
+  MM_FLAGS,
+  MM_FORKS,
+  MM_KHUGEPAGED_SLOT,
+  MM_KSM_SLOT,
+  MM_USERS,
+  MM_VMA_COUNT,
+  mmWord,
+} from '../machine/layout.js';
 import { MC_ATTEMPTS, MC_BACKED_OUT, countMechanism } from '../machine/stats.js';
+import { wake } from '../machine/wait.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import {
@@ -19,7 +30,7 @@ import {
   mmapWriteUnlockNested,
   vmaStartWrite,
 } from '../locks/vma-lock.js';
-import { get, peek, writeOnce } from '#words';
+import { fetchAdd, get, peek, readOnce, writeOnce } from '#words';
 import { anonVmaFork } from './anon-vma.js';
 import { exitMmap } from './exit.js';
 import { vmaLinkFile, vmaObject, vmaPgoff } from './filemap.js';
@@ -44,6 +55,11 @@ export function* dupMm(ctx: Context, parent: number, child: number): Coroutine {
   ctx.mechanism = outer;
   // mmput()
   if (result !== 0 && result !== -EBUSY) yield* exitMmap(ctx, child);
+  // wake_up_new_task(); who waits for a child that could not be made goes on without memory
+  const forks = mmWord(ctx.m, child, MM_FORKS);
+  if (--ctx.quantum < 0) yield updates(forks);
+  fetchAdd(ctx.words, forks, 1);
+  wake(ctx.m, forks);
   return result;
 }
 
@@ -55,7 +71,7 @@ export function* dupMmap(ctx: Context, parent: number, child: number): Coroutine
   const { m } = ctx;
   yield* mmapWriteLock(ctx, parent);
   yield* mmapWriteLockNested(ctx, child);
-  let result = isUnused(ctx, child) ? 0 : -EBUSY;
+  let result = (yield* isUnused(ctx, child)) ? 0 : -EBUSY;
   if (result === 0) {
     yield* mmInit(ctx, child);
     let vma = findVmaFrom(ctx, parent, 0);
@@ -76,9 +92,13 @@ export function* dupMmap(ctx: Context, parent: number, child: number): Coroutine
   return result;
 }
 
-/** Whether `mm`, whose mmap_lock is held for writing, is no process's: exit_mmap() removes the VMAs under that lock. */
-const isUnused = (ctx: Context, mm: number): boolean =>
-  get(ctx.words, mmWord(ctx.m, mm, MM_VMA_COUNT)) === 0 && !mmHasNotifiers(ctx, mm);
+/** Whether `mm`, whose mmap_lock is held for writing, is no process's: it never was, or exit_mmap() is through with it. */
+function* isUnused(ctx: Context, mm: number): Coroutine<boolean> {
+  if (get(ctx.words, mmWord(ctx.m, mm, MM_VMA_COUNT)) !== 0 || mmHasNotifiers(ctx, mm)) return false;
+  const flags = mmWord(ctx.m, mm, MM_FLAGS);
+  if (--ctx.quantum < 0) yield reads(flags);
+  return (readOnce(ctx.words, flags) & (MMF_EXITING | MMF_EXITED)) !== MMF_EXITING;
+}
 
 /** mm_init(): neither pinned nor exiting; its tasks may have been counted already. */
 function* mmInit(ctx: Context, mm: number): Coroutine<void> {
