@@ -87,6 +87,8 @@ export interface DiagramOptions {
   readonly maxRows?: number | undefined;
   /** log2 of the pages of a huge page, so that events of a whole one count for each of its pages. */
   readonly thpOrder?: number | undefined;
+  /** Actors shown at most, 1 to 4: those of the violation first. */
+  readonly columns?: number | undefined;
   /** Steps that are no events and matter all the same. */
   readonly marks?: readonly DiagramMark[] | undefined;
   /** Columns of text at most. */
@@ -201,9 +203,9 @@ function foldRepeats(steps: readonly Step[]): Step[] {
 }
 
 /** The actors whose columns fit: the violation's, then whoever acted last. */
-function chooseActors(steps: readonly Step[], first: readonly number[]): Set<number> {
-  const chosen = new Set<number>(first.slice(0, COLUMNS_MAX));
-  for (let i = steps.length - 1; i >= 0 && chosen.size < COLUMNS_MAX; i--) chosen.add((steps[i] as Step).actor);
+function chooseActors(steps: readonly Step[], first: readonly number[], columns: number): Set<number> {
+  const chosen = new Set<number>(first.slice(0, columns));
+  for (let i = steps.length - 1; i >= 0 && chosen.size < columns; i--) chosen.add((steps[i] as Step).actor);
   return chosen;
 }
 
@@ -262,20 +264,22 @@ export function chooseRows(records: Int32Array, actorNames: readonly string[], o
     all.push({ index, time: recordTime(records, index), actor: recordActor(records, index), lines });
   }
   const marks = options.marks ?? [];
-  for (const { time, actor, text, note } of marks) all.push({ index: -1, time, actor, lines: [{ indent: 0, text, note }] });
+  for (const { time, actor, text, note } of marks)
+    all.push({ index: -1, time, actor, lines: [{ indent: 0, text, note }] });
   if (marks.length > 0) all.sort((x, y) => x.time - y.time);
   const folded = foldRepeats(all);
   const marked = marks.map(({ actor }) => actor);
   const named = [violation?.actor ?? -1, ...marked, ...(violation?.actors ?? [])];
   const involved = [...new Set(named)].filter((actor) => actor >= 0);
-  const chosen = chooseActors(folded, involved);
+  const columns = Math.min(COLUMNS_MAX, Math.max(1, options.columns ?? COLUMNS_MAX));
+  const chosen = chooseActors(folded, [...new Set(involved)], columns);
   const shown = folded.filter((step) => chosen.has(step.actor));
   const steps = shown.slice(-(options.maxRows ?? ROWS_MAX));
 
-  const columns = [...new Set(steps.map((step) => step.actor))].toSorted((x, y) => x - y);
+  const shownActors = [...new Set(steps.map((step) => step.actor))].toSorted((x, y) => x - y);
   const left = new Set(folded.filter((step) => !chosen.has(step.actor)).map((step) => step.actor));
   return {
-    actors: columns.map((actor) => ({ actor, title: titleOf(actor, actorNames) })),
+    actors: shownActors.map((actor) => ({ actor, title: titleOf(actor, actorNames) })),
     rows: toRows(steps),
     earlier: shown.length - steps.length,
     otherActors: [...left].toSorted((x, y) => x - y).map((actor) => titleOf(actor, actorNames)),

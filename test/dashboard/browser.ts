@@ -1,6 +1,6 @@
 /** A real Chromium on a page, and a proxy that can cut its connection. */
 import { type AddressInfo, type Server, type Socket, connect, createServer } from 'node:net';
-import { type Browser, type BrowserContext, type BrowserContextOptions, type Page, chromium } from 'playwright-core';
+import { type Browser, type BrowserContextOptions, type Page, chromium } from 'playwright-core';
 import { CHROMIUM } from './programs.js';
 
 export const launch = (): Promise<Browser> =>
@@ -14,11 +14,6 @@ export interface OpenPage {
 
 export async function open(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<OpenPage> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
-  return openIn(context, url);
-}
-
-/** Another page of the same browser profile. */
-export async function openIn(context: BrowserContext, url: string): Promise<OpenPage> {
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
   const complaints: string[] = [];

@@ -2,7 +2,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { PAGE_STATES } from '#src/lab/live/types.js';
-import { Proxy, launch, open, openIn, rowsOf } from './browser.js';
+import { Proxy, launch, open, rowsOf } from './browser.js';
 import { CHROMIUM, describeWith } from './programs.js';
 import { type Served, serveFake, until } from './serve.js';
 
@@ -266,23 +266,27 @@ describeWith(CHROMIUM, 'the page', () => {
     expect(await page.$$eval('*', (elements) => elements.length)).toBeLessThan(4000);
   });
 
-  it('serves ten pages at once', async () => {
-    // two browser profiles, since one has six connections to a server at most
+  it('serves ten clients at once', async () => {
+    // two browser profiles, since one has six connections to a server at most: a page and four more streams each
     const viewport = { width: 400, height: 200 };
-    const others = await Promise.all([
-      open(browser, `${served.base}/`, { viewport }),
-      open(browser, `${served.base}/`, { viewport }),
-    ]);
-    for (const { page: first } of others.slice(0, 2)) {
-      others.push(...(await Promise.all([1, 2, 3, 4].map(() => openIn(first.context(), `${served.base}/`)))));
-    }
-    expect(served.page.counters.clients).toBe(11);
+    const others = await Promise.all([1, 2].map(() => open(browser, `${served.base}/`, { viewport })));
+    const listen = `globalThis.heard = [0, 0, 0, 0];
+      heard.forEach((_, index) => new EventSource('api/events').addEventListener('metrics', (event) => {
+        heard[index] = JSON.parse(event.data).ops[0];
+      }));`;
+    for (const other of others) await other.page.evaluate(listen);
+    await until('ten clients and the first page', () => served.page.counters.clients === 11);
     served.run.second(123_456);
+    const { accesses } = served.run.ops;
     for (const other of others) {
       await until('the figure', async () => (await text(other.page, '#figure-accesses')) === '123,456');
+      await until(
+        'the streams',
+        async () => (await other.page.evaluate<string>('heard.join()')) === Array(4).fill(accesses).join(),
+      );
       expect(other.complaints).toEqual([]);
     }
-    await Promise.all(others.slice(0, 2).map((other) => other.page.context().close()));
+    await Promise.all(others.map((other) => other.page.context().close()));
   }, 60_000);
 
   it('fits a phone, and comes in light and dark', async () => {

@@ -32,7 +32,7 @@ describeWith(PROMETHEUS, '/metrics', () => {
     writeFileSync(
       join(folder, 'prometheus.yml'),
       [
-        'global: { scrape_interval: 250ms, scrape_timeout: 250ms }',
+        'global: { scrape_interval: 150ms, scrape_timeout: 150ms }',
         'scrape_configs:',
         '  - job_name: pinfall',
         '    authorization: { credentials: prometheus-token-1 }',
@@ -76,7 +76,7 @@ describeWith(PROMETHEUS, '/metrics', () => {
     );
     // 40 pages a tenth of a second: 400/s
     const timer = setInterval(() => served.run.second(1000, 40), 100);
-    const rate = 'rate(pinfall_stage2_unmaps_pinned_total{mechanism="numa_scan"}[2s])';
+    const rate = 'rate(pinfall_stage2_unmaps_pinned_total{mechanism="numa_scan"}[1500ms])';
     let last = 0;
     await until(
       'a steady rate',

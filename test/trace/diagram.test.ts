@@ -169,6 +169,9 @@ describe('the race diagram', () => {
     expect(diagram.actors.length).toBe(4);
     expect(diagram.otherActors.length).toBe(2);
     expect(diagram.earlier).toBeGreaterThan(0);
+    const violation = { invariant: 'near-miss', what: 'x', actor: 3, actors: [3, 0] };
+    const two = chooseRows(story(...events), ['a', 'b', 'c', 'd', 'e', 'f'], { columns: 2, violation });
+    expect(two.actors.map(({ actor }) => actor)).toEqual([0, 3]);
     const folded = raceDiagram(story(...events.slice(0, 50)), ['a']);
     expect(folded).toContain('mmu_invalidate_retry(gfn 0x7): in progress, put, retry (x50)');
   });

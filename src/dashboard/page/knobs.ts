@@ -11,6 +11,13 @@ const SCHEMES: readonly (readonly [PlacementName, string])[] = [
   ['el2-apart', 'EL2 apart'],
 ];
 
+/** Where a group of knobs stands: what is turned most comes first. */
+const GROUPS = ['engine', 'ksmd', 'khugepaged', 'numa-balancer', 'kernel'];
+const rank = (group: string): number => {
+  const index = GROUPS.findIndex((known) => group.startsWith(known));
+  return index < 0 ? GROUPS.length : index;
+};
+
 interface KnobField {
   readonly info: KnobInfo;
   readonly input: HTMLInputElement;
@@ -20,6 +27,9 @@ export class KnobsPanel {
   readonly #app: App;
   readonly #fields = new Map<string, KnobField>();
   readonly #knobBox = h('div', { class: 'knob-groups' });
+  readonly #fixedSummary = h('summary', {});
+  readonly #fixedList = h('pre', { class: 'fixed-knobs', tabindex: '0' });
+  readonly #fixed = h('details', { class: 'all-counters', hidden: true }, this.#fixedSummary, this.#fixedList);
   readonly #workers = h('input', { type: 'number', class: 'num', id: 'workers', min: 1, max: 64, value: 1 });
   readonly #scheme = h(
     'select',
@@ -50,6 +60,7 @@ export class KnobsPanel {
       new RunControls(app, 'knobs').element,
       h('div', { class: 'knob-grid' }, this.#placementForm(), this.#restartForm()),
       this.#knobBox,
+      this.#fixed,
     );
     app.on('hello', (hello) => {
       this.#scenario.replaceChildren(
@@ -164,14 +175,20 @@ export class KnobsPanel {
     if (names !== this.#names) {
       this.#names = names;
       this.#fields.clear();
-      const groups = [...new Set(knobs.map(({ group }) => group))];
+      // those that can be turned, by group: scanners before workloads
+      const live = knobs.filter(({ takes }) => takes === 'live');
+      const groups = [...new Set(live.map(({ group }) => group))].toSorted((a, b) => rank(a) - rank(b));
+      const fixed = knobs.filter(({ takes }) => takes === 'restart');
+      this.#fixed.hidden = fixed.length === 0;
+      setText(this.#fixedSummary, `${fixed.length} more are fixed for a run, by its scenario`);
+      setText(this.#fixedList, fixed.map(({ name, value, unit }) => `${name} = ${value} ${unit}`.trim()).join('\n'));
       this.#knobBox.replaceChildren(
         ...groups.map((group) =>
           h(
             'fieldset',
             {},
             h('legend', {}, group),
-            ...knobs.filter((knob) => knob.group === group).map((knob) => this.#field(knob)),
+            ...live.filter((knob) => knob.group === group).map((knob) => this.#field(knob)),
           ),
         ),
       );
@@ -183,18 +200,9 @@ export class KnobsPanel {
   }
 
   #field(info: KnobInfo): HTMLElement {
-    const { name, group, min, max, unit, value, description, takes } = info;
-    const fixed = takes === 'restart';
-    const input = h('input', {
-      type: 'number',
-      class: 'num',
-      min,
-      max,
-      value,
-      step: 1,
-      disabled: fixed,
-      'data-knob': name,
-    });
+    const { name, group, min, max, unit, value, description } = info;
+    const id = `knob-${name.replaceAll('.', '-')}`;
+    const input = h('input', { type: 'number', class: 'num', id, min, max, value, step: 1, 'data-knob': name });
     this.#fields.set(name, { info, input });
     const set = (wish: number): void => {
       const clipped = Math.round(Math.max(min, Math.min(max, wish)));
@@ -203,26 +211,18 @@ export class KnobsPanel {
     };
     input.addEventListener('change', () => set(Number(input.value)));
     const scale = (label: string, factor: number): HTMLElement => {
-      const button = h(
-        'button',
-        { type: 'button', class: 'quiet', disabled: fixed, 'aria-label': `${name} ${label}` },
-        label,
-      );
-      button.addEventListener('click', () =>
-        set(factor > 1 ? Math.max(Number(input.value) * factor, 1) : Number(input.value) * factor),
-      );
+      const button = h('button', { type: 'button', class: 'quiet', 'aria-label': `${name} ${label}` }, label);
+      button.addEventListener('click', () => set(Math.max(Number(input.value), factor > 1 ? 1 : 0) * factor));
       return button;
     };
     const short = name.startsWith(`${group}.`) ? name.slice(group.length + 1) : name;
+    const scales = max - min > 2 ? [scale('\u00f72', 0.5), scale('\u00d72', 2)] : [];
     return h(
-      'label',
-      { class: 'knob', title: description },
-      h('span', { class: 'knob-name' }, short.replace(/_us$/, '')),
+      'div',
+      { class: 'knob', title: `${description} (${min} to ${max})` },
+      h('label', { for: id }, h('span', { class: 'knob-name' }, short.replace(/_us$/, '')), ' ', h('small', {}, unit)),
       input,
-      h('span', { class: 'unit' }, fixed ? `${unit}, fixed` : unit),
-      max - min > 2
-        ? h('span', { class: 'scale' }, scale('\u00f72', 0.5), scale('\u00d72', 2))
-        : h('span', { class: 'scale' }),
+      h('span', { class: 'scale' }, ...scales),
     );
   }
 

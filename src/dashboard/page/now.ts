@@ -23,20 +23,11 @@ export const MECHANISMS: Readonly<Record<string, readonly [who: string, what: st
   memslot: ['vmm', 'kvm_set_memslot()'],
   release: ['exit', 'exit_mmap()'],
   teardown: ['the end of the run', 'kvm_destroy_vm()'],
+  relinquish: ['guest, vmm', 'pages that the guest gives back'],
 };
 
-/** Mechanisms that charts show from the start; others appear in the table. */
-const CHARTED = [
-  'numa_scan',
-  'numa_migrate',
-  'ksm',
-  'khugepaged',
-  'thp_split',
-  'zap',
-  'mprotect',
-  'wp_fault',
-  'longterm_migrate',
-];
+/** Mechanisms with a line in the charts; the legend leaves out those that do nothing. */
+const CHARTED = Object.keys(MECHANISMS).filter((name) => name !== 'none' && name !== 'teardown');
 
 const series = (names: readonly string[], prefix: string): SeriesSpec[] =>
   names.map((name) => ({ name, colour: `--${prefix}-${name}`, title: MECHANISMS[name]?.join(': ') ?? name }));

@@ -194,7 +194,7 @@ export class RunFeed {
       at_s: miss.at_s,
       title: TITLES[miss.kind],
       what: `gfn 0x${miss.gfn.toString(16)}${miss.vm > 0 ? ` of vm${miss.vm}` : ''}, ${miss.actors.join(' and ')}`,
-      mechanisms: [miss.mechanism],
+      mechanisms: miss.mechanism === 'none' ? [] : [miss.mechanism],
       count: miss.count,
       diagram: miss.diagram,
       schedule: '',
