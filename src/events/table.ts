@@ -55,8 +55,6 @@ export const EVENT_TABLE = [
   ['vm_create', 'vm:vm', 'mm:mm', 'protected:bool', 'a:count'],
   ['vm_destroy', 'vm:vm', 'pages:count', 'a:count', 'b:count'],
   ['mark', 'mark:count', 'a:count', 'b:count', 'c:count'],
-  ['fork', 'mm:mm', 'child:mm', 'result:errno', 'a:count'],
-  ['fork_copy', 'mm:mm', 'vpn:vpn', 'pfn:pfn', 'copy:pfn'],
   ['message', 'to:cpu', 'function:count', 'x:count', 'y:count'],
   ['lock_acquire', 'lock:lock', 'class:count', 'mode:count', 'a:count'],
   ['lock_release', 'lock:lock', 'class:count', 'mode:count', 'a:count'],
