@@ -5,6 +5,7 @@
  *
  * Several instances run in parallel, against each other's locks; with fewer than CPUs, those that share one queue up.
  */
+import { glance } from '../src/machine/beside.js';
 import type { Context, Coroutine } from '../src/machine/context.js';
 import { reads, writes } from '../src/machine/effects.js';
 import {
@@ -16,10 +17,10 @@ import {
   MAIL_VCPU,
   cpuWord,
 } from '../src/machine/layout.js';
-import { CPU_BELL, MAIL_POSTED, posted, reply } from '../src/machine/mailbox.js';
+import { CPU_BELL, MAIL_POSTED, bellAtStart, posted, reply } from '../src/machine/mailbox.js';
 import { idleWhile } from '../src/machine/wait.js';
 import { handleHostHcall } from '../src/hyp/hypercalls.js';
-import { get, peek, readOnce } from '#words';
+import { get, readOnce } from '#words';
 
 /** The server's loop. It has no parameters. */
 export function* el2(ctx: Context): Coroutine<void> {
@@ -27,24 +28,37 @@ export function* el2(ctx: Context): Coroutine<void> {
   const bell = cpuWord(m, ctx.actor, CPU_BELL);
   ctx.atEl2 = true;
   ctx.irqsOff = true;
+  let rung = bellAtStart(ctx);
+  let waits = true;
+  for (let cpu = 0; cpu < m.cpus; cpu++) if (hasPosted(ctx, cpu)) waits = false;
   for (;;) {
     if (ctx.finish) return;
-    if (--ctx.quantum < 0) yield reads(bell);
-    const rung = readOnce(words, bell);
+    // the look at the bell is a wait at once: between two messages there is nothing to do
+    if ((--ctx.quantum < 0 || readOnce(words, bell) === rung) && waits) {
+      yield idleWhile(ctx, bell, rung);
+      if (ctx.finish) return;
+    }
+    waits = true;
+    rung = readOnce(words, bell);
     let served = 0;
     for (let cpu = 0; cpu < m.cpus; cpu++) {
-      const slot = cpuWord(m, cpu, CPU_MAILBOX);
       // whoever posted before the bell was read is seen by a plain look; later posts ring it again
-      if (get(words, cpuWord(m, cpu, CPU_EL2)) !== ctx.actor + 1 || peek(words, slot + MAIL_STATE) !== MAIL_POSTED)
-        continue;
+      if (!hasPosted(ctx, cpu)) continue;
+      const slot = cpuWord(m, cpu, CPU_MAILBOX);
       if (--ctx.quantum < 0) yield reads(slot + MAIL_STATE);
       if (!posted(ctx, cpu)) continue;
       yield* serve(ctx, cpu, slot);
       served++;
     }
     if (served > 0) ctx.probe.onProgress(ctx);
-    else yield idleWhile(ctx, bell, rung);
   }
+}
+
+/** A glance: whether a request of `cpu`, one that this instance serves, seems to be waiting. */
+function hasPosted(ctx: Context, cpu: number): boolean {
+  const { m, words } = ctx;
+  if (get(words, cpuWord(m, cpu, CPU_EL2)) !== ctx.actor + 1) return false;
+  return glance(words, cpuWord(m, cpu, CPU_MAILBOX) + MAIL_STATE) === MAIL_POSTED;
 }
 
 function* serve(ctx: Context, cpu: number, slot: number): Coroutine<void> {

@@ -8,7 +8,10 @@
  */
 import { ACTOR_KINDS } from '../../actors/index.js';
 import { Context, type Coroutine, type EventWriter, type Kernel, mixSeed } from '../machine/context.js';
+import { takeTouched } from '../machine/beside.js';
+import { updates } from '../machine/effects.js';
 import type { Machine } from '../machine/layout.js';
+import { inUseWord } from '../machine/tlb.js';
 import { NO_EVENTS } from '../events/ring.js';
 import { type OracleOptions, type OracleProbe, auditAll, createProbe, restartAudit } from '../oracle/index.js';
 import { describeWord } from './describe-word.js';
@@ -42,6 +45,8 @@ export class PlanProgram implements Program {
   readonly #image: MachineImage;
   readonly #notes: SetupNotes;
   #events: EventWriter = NO_EVENTS;
+  /** By actor: its CPU's in-use word, when it was last looked at. */
+  readonly #inUse: Int32Array;
 
   /** @throws RangeError when the plan cannot be set up: too little memory, an unknown actor or kernel */
   constructor(plan: Plan) {
@@ -62,6 +67,7 @@ export class PlanProgram implements Program {
       keepsExclusiveBit: this.#kernel.rules.wpReuse === 'v5.19',
       pinKeepsPlace: pinKeepsPlace(plan.kernel),
     };
+    this.#inUse = new Int32Array(plan.actors.length);
     this.probe = createProbe(this.machine, this.#oracles, null);
     this.alarm = this.probe;
   }
@@ -100,6 +106,24 @@ export class PlanProgram implements Program {
     for (let actor = 0; actor < this.plan.actors.length; actor++) {
       if (this.tierOf(actor) === tier) this.#context(actor).finish = true;
     }
+  }
+
+  /** Content and words glanced at; and the CPU's in-use word, which accesses enter and leave on their way. */
+  touchedBeside(actor: number, effects: Int32Array, before: Int32Array): number {
+    let count = takeTouched(effects);
+    for (let i = 0; i < count; i++) before[i] = this.words[(effects[i] as number) >>> 4] as number;
+    const word = inUseWord(this.machine, actor);
+    const was = this.#inUse[actor] as number;
+    const now = this.words[word] as number;
+    if (now === was || count === effects.length) return count;
+    this.#inUse[actor] = now;
+    before[count] = was;
+    effects[count++] = updates(word);
+    return count;
+  }
+
+  retryLoop(actor: number): number {
+    return this.#context(actor).loops;
   }
 
   recordEvents(to: EventWriter | null): boolean {

@@ -9,7 +9,7 @@ import { ACCESS_DONE, ACCESS_PERMISSION, guestAccess } from '../machine/access.j
 import type { Context, Coroutine } from '../machine/context.js';
 import { RETRY, adds, reads } from '../machine/effects.js';
 import { VCPU_ENTERED, VM_HANDLE, VM_SRCU, vcpuWord, vmWord } from '../machine/layout.js';
-import { STAT, countStat } from '../machine/stats.js';
+import { LATENCY, STAT, countStat } from '../machine/stats.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { srcuEnter, srcuLeave, srcuSide } from '../locks/srcu.js';
@@ -41,6 +41,7 @@ export function* vcpuAccess(
       if (loaded !== 0) return loaded;
     }
     if (tries > 0) {
+      if (tries === 1) ctx.loops++;
       countStat(ctx.m, ctx.actor, STAT.stage2_retries, 1);
       ctx.probe.onRetry(ctx, vm, gfn);
       // the guest faults again at once: strategies see by this point that it is a retry
@@ -59,6 +60,7 @@ export function* vcpuAccess(
 /** kvm_handle_guest_abort(): the VM's fault handler, under kvm->srcu. */
 export function* kvmHandleGuestAbort(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
   countStat(ctx.m, ctx.actor, STAT.stage2_faults, 1);
+  ctx.probe.onOperation(ctx, LATENCY.stage2_fault + 1, true);
   const srcu = vmWord(ctx.m, vm, VM_SRCU);
   if (--ctx.quantum < 0) yield reads(srcu);
   const side = srcuSide(ctx, srcu);
@@ -70,6 +72,7 @@ export function* kvmHandleGuestAbort(ctx: Context, vm: number, vcpu: number, gfn
   emit(ctx, EVENT.stage2_fault, vm, gfn, write ? 1 : 0, result);
   if (--ctx.quantum < 0) yield adds(srcu + 1 + side);
   srcuLeave(ctx, srcu, side);
+  ctx.probe.onOperation(ctx, LATENCY.stage2_fault + 1, false);
   return result;
 }
 

@@ -3,6 +3,7 @@
  * pKVM) or of a guest (stage 2). A TLB hit is one step, as a load or store instruction is; a miss walks the tables with a
  * schedule point before each entry it reads, inside the in-use window that a DSB waits for.
  */
+import { touches } from './beside.js';
 import { type Context, type Coroutine } from './context.js';
 import { reads, updates, writes } from './effects.js';
 import {
@@ -79,9 +80,11 @@ function touch(
   const at = pageWord(ctx.m, pfn, PAGE_CONTENT);
   if (write) {
     ctx.accessValue = Atomics.exchange(ctx.words, at, value);
+    touches(writes(at));
     ctx.probe.onWrite(ctx, guest, space, page, pfn, value);
   } else {
     ctx.accessValue = Atomics.load(ctx.words, at);
+    touches(reads(at));
     ctx.probe.onRead(ctx, guest, space, page, pfn, ctx.accessValue);
   }
 }

@@ -60,7 +60,7 @@ export class Probe {
   onUnpin(_ctx: Context, _pfn: number): void {}
   /** maps of subpage `pfn` changed by `delta` for `mm` at `vpn`. */
   onMap(_ctx: Context, _mm: number, _vpn: number, _pfn: number, _delta: number): void {}
-  /** Somebody who holds no lock of it is about to read the entry of (mm, vpn) in `table` (I-UAFNODE). */
+  /** Somebody who holds no lock of it is about to read the entry of (mm, vpn) in `table`, found by `pmd` (I-UAFNODE). */
   onTableWalk(_ctx: Context, _mm: number, _vpn: number, _table: number): void {}
   /** A PTE or PMD of `mm` covering `vpn` changed from `before` to `after` (words at `word`). */
   onEntry(_ctx: Context, _mm: number, _vpn: number, _word: number, _before: number, _after: number): void {}
@@ -277,7 +277,14 @@ export interface Kernel {
   /** Memory that the host alone owns? 0 or -EPERM. host_mmu.lock held. */
   checkHostOwned(ctx: Context, pfn: number): number;
   hostDonateGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): Coroutine;
-  hostShareGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number, writable?: boolean): Coroutine;
+  hostShareGuest(
+    ctx: Context,
+    vm: number,
+    vcpu: number,
+    pfn: number,
+    gfn: number,
+    writable?: boolean,
+  ): Coroutine;
   hostUnshareGuest(ctx: Context, vm: number, gfn: number): Coroutine;
   hostReclaimPage(ctx: Context, vm: number, pfn: number, gfn: number): Coroutine;
   hostDonateHyp(ctx: Context, pfn: number, pages: number): Coroutine;
@@ -339,6 +346,8 @@ export class Context {
   waitValue = 0;
   /** Beside 0, the value of the contended lock word that is free for this actor: PENDING alone, for a writer (locks/rw.ts). */
   freeValue = 0;
+  /** Loops without bound begun so far: RETRY points belong to the last. */
+  loops = 0;
   /** Microseconds of an IDLE_SLEEP. */
   sleepMicros = 0;
   /** Set by the host at a drain: actors stop at the top of their loops. */

@@ -6,7 +6,7 @@
  * A server (EL2 instance) watches one bell word, rung by every post to one of its CPUs.
  */
 import type { Context, Coroutine } from './context.js';
-import { reads, writes } from './effects.js';
+import { adds, writes } from './effects.js';
 import {
   CPU_MAILBOX,
   MAIL_ARGS,
@@ -53,11 +53,12 @@ export function* call(
   if (--ctx.quantum < 0) yield writes(slot + MAIL_STATE);
   writeOnce(words, slot + MAIL_STATE, MAIL_POSTED);
   const bell = cpuWord(m, server, CPU_BELL);
-  if (--ctx.quantum < 0) yield writes(bell);
+  if (--ctx.quantum < 0) yield adds(bell);
   fetchAdd(words, bell, 1);
   wake(m, bell);
   for (;;) {
-    if (--ctx.quantum < 0) yield reads(slot + MAIL_STATE);
+    // the look is a wait at once: to look too early would be an execution of its own that differs in nothing
+    if (--ctx.quantum < 0) yield waitWhile(ctx, slot + MAIL_STATE, MAIL_POSTED);
     if (readOnce(words, slot + MAIL_STATE) === MAIL_DONE) break;
     yield waitWhile(ctx, slot + MAIL_STATE, MAIL_POSTED);
   }
@@ -82,6 +83,9 @@ export function reply(ctx: Context, cpu: number, result: number, result2: number
   writeOnce(words, slot + MAIL_STATE, MAIL_DONE);
   wake(m, slot + MAIL_STATE);
 }
+
+/** The bell of the server that is starting: a look before its first point, which nobody can have rung yet in one-thread runs. */
+export const bellAtStart = (ctx: Context): number => Atomics.load(ctx.words, cpuWord(ctx.m, ctx.actor, CPU_BELL));
 
 /** Whether the slot of `cpu` holds a request (a marked read), taking over the sender's time when it does. */
 export function posted(ctx: Context, cpu: number): boolean {

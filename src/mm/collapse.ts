@@ -4,6 +4,7 @@
  * before the new PMD: secondary MMUs stay out because GUP needs mmap_lock.
  */
 import { MECH_KHUGEPAGED, MMU_NOTIFY_CLEAR, PG_UPTODATE, VM_WRITE } from '../machine/abi.js';
+import { glance } from '../machine/beside.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_MAP } from '../machine/context.js';
 import { acquires, reads, releases, tries, updates, writes } from '../machine/effects.js';
 import {
@@ -42,7 +43,7 @@ import { LOCK_PMD, LOCK_PTL } from '../locks/classes.js';
 import { folioLockWord, folioTrylock, folioUnlock, spinLock, spinUnlock } from '../locks/exclusive.js';
 import { holds } from '../locks/held.js';
 import { mmapReadLock, mmapReadUnlock, mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from '../locks/vma-lock.js';
-import { get, peek, readOnce, set, writeOnce, xchg } from '#words';
+import { get, readOnce, set, writeOnce, xchg } from '#words';
 import { anonVmaLockWrite, anonVmaUnlockWrite } from './anon-vma.js';
 import {
   folioMaps,
@@ -124,14 +125,15 @@ function* revalidate(ctx: Context, mm: number, vpn: number): Coroutine {
 /** hpage_collapse_find_target_node(): the node that holds most of the pages. A hint, read without locks. */
 function targetNode(ctx: Context, mm: number, vpn: number): number {
   const { m, words } = ctx;
-  const pmd = peek(words, pmdWord(m, mm, vpn));
+  if (m.nodes === 1) return ctx.node;
+  const pmd = glance(words, pmdWord(m, mm, vpn));
   if (!isTable(pmd)) return ctx.node;
   let best = ctx.node;
   let most = 0;
   for (let node = 0; node < m.nodes; node++) {
     let count = 0;
     for (let i = 0; i < m.thpPages; i++) {
-      const entry = peek(words, pteWord(m, entryPfn(pmd), vpn + i));
+      const entry = glance(words, pteWord(m, entryPfn(pmd), vpn + i));
       if (isPresent(entry) && !isSpecial(entry) && pageNode(ctx, entryPfn(entry)) === node) count++;
     }
     if (count > most) {

@@ -2,6 +2,7 @@
  * khugepaged and MADV_COLLAPSE for anonymous memory (mm/khugepaged.c, v6.18; kernel-model 3.15).
  */
 import { EAGAIN, EINVAL, ENOMEM, PG_LRU, PG_MAYBE_SHARED, VM_HUGEPAGE, VM_NOHUGEPAGE } from '../machine/abi.js';
+import { glance } from '../machine/beside.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { LOCAL, reads, releases } from '../machine/effects.js';
 import { PTE_UFFD_WP, PTE_YOUNG, entryPfn, isHuge, isNone, isPresent, isSpecial } from '../machine/entries.js';
@@ -192,8 +193,8 @@ export function* khugepagedScan(ctx: Context, pages: number): Coroutine {
     const mm = get(words, mmAt);
     let vpn = get(words, addressAt);
     if (
-      peek(words, mmWord(m, mm, MM_KHUGEPAGED_SLOT)) === 0 ||
-      (peek(words, mmWord(m, mm, MM_FLAGS)) & MMF_EXITING) !== 0
+      glance(words, mmWord(m, mm, MM_KHUGEPAGED_SLOT)) === 0 ||
+      (glance(words, mmWord(m, mm, MM_FLAGS)) & MMF_EXITING) !== 0
     ) {
       set(words, mmAt, (mm + 1) % m.mms);
       set(words, addressAt, 0);

@@ -1,5 +1,6 @@
 /** Out of KSM again (mm/ksm.c break_ksm, break_cow, v6.18), and the look-ups that it shares with merging. */
 import { ENOMEM, FAULT_FLAG_REMOTE, FAULT_FLAG_UNSHARE, VM_FAULT_OOM, VM_MERGEABLE } from '../machine/abi.js';
+import { glance } from '../machine/beside.js';
 import { type Context, type Coroutine } from '../machine/context.js';
 import { reads, releases } from '../machine/effects.js';
 import { PTE_DIRTY, entryPfn, isPresent, isSpecial } from '../machine/entries.js';
@@ -17,7 +18,7 @@ import {
 import { LOCK_PTL } from '../locks/classes.js';
 import { spinUnlock } from '../locks/exclusive.js';
 import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
-import { peek, readOnce, set } from '#words';
+import { readOnce, set } from '#words';
 import { folioMapping, folioOf, mappingIsKsm } from './folio.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { findVma, vmaAnonVma, vmaFlags } from './vma.js';
@@ -25,7 +26,7 @@ import { folioWalk } from './ksm-scan.js';
 
 /** find_mergeable_vma(): under mmap_lock. */
 export function findMergeableVma(ctx: Context, mm: number, vpn: number): number {
-  if ((peek(ctx.words, mmWord(ctx.m, mm, MM_FLAGS)) & MMF_EXITING) !== 0) return -1;
+  if ((glance(ctx.words, mmWord(ctx.m, mm, MM_FLAGS)) & MMF_EXITING) !== 0) return -1;
   const vma = findVma(ctx, mm, vpn);
   if (vma < 0 || (vmaFlags(ctx, vma) & VM_MERGEABLE) === 0 || vmaAnonVma(ctx, vma) === 0) return -1;
   return vma;

@@ -1,5 +1,6 @@
 /** ksmd's cursor (mm/ksm.c scan_get_next_rmap_item, should_skip_rmap_item, v6.18; kernel-model 3.16 step 1). */
 import { VM_MERGEABLE } from '../machine/abi.js';
+import { glance } from '../machine/beside.js';
 import { type Context, type Coroutine, REF_TEMP } from '../machine/context.js';
 import { reads, releases, updates } from '../machine/effects.js';
 import { entryPfn, isHuge, isPresent, isSpecial, isTable, isTransHuge } from '../machine/entries.js';
@@ -52,10 +53,10 @@ export function* scanGetNextRmapItem(ctx: Context): Coroutine<boolean> {
       yield* endFullScan(ctx);
       return true;
     }
-    if (peek(words, mmWord(m, mm, MM_KSM_SLOT)) !== 0) {
+    if (glance(words, mmWord(m, mm, MM_KSM_SLOT)) !== 0) {
       yield* mmapReadLock(ctx, mm);
       // ksm_test_exit() comes after the lock and before the first VMA is looked at (Z31)
-      const exiting = (peek(words, mmWord(m, mm, MM_FLAGS)) & MMF_EXITING) !== 0;
+      const exiting = (glance(words, mmWord(m, mm, MM_FLAGS)) & MMF_EXITING) !== 0;
       const found = exiting ? false : yield* nextAnonPage(ctx, mm, addressAt);
       yield* mmapReadUnlock(ctx, mm);
       if (found) return false;
@@ -77,7 +78,7 @@ function* nextAnonPage(ctx: Context, mm: number, addressAt: number): Coroutine<b
     let vpn = Math.max(get(words, addressAt), vmaStart(ctx, vma));
     const end = vmaEnd(ctx, vma);
     while (vpn < end) {
-      const pmd = peek(words, pmdWord(m, mm, vpn));
+      const pmd = glance(words, pmdWord(m, mm, vpn));
       if (pmd === 0) {
         vpn = Math.min(end, (vpn | (m.thpPages - 1)) + 1);
         continue;

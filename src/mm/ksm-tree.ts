@@ -69,6 +69,7 @@ export function* ksmGetFolio(ctx: Context, node: number, flags: number): Corouti
     const kpfn = readOnce(words, kpfnAt);
     const mappingAt = pageWord(m, kpfn, PAGE_MAPPING);
     let got = false;
+    ctx.loops++;
     for (;;) {
       if (--ctx.quantum < 0) yield reads(mappingAt);
       if (readOnce(words, mappingAt) !== expected) break;

@@ -3,6 +3,7 @@
  * through: smart scan, checksum, zero page, stable tree, unstable tree.
  */
 import { MECH_KSM } from '../machine/abi.js';
+import { glance } from '../machine/beside.js';
 import { type Context, type Coroutine, REF_TEMP } from '../machine/context.js';
 import { acquires, reads, releases, tries, writes } from '../machine/effects.js';
 import { annotationOwner } from '../machine/entries.js';
@@ -91,7 +92,7 @@ function nextItem(ctx: Context): number {
 
 /** A page that the host cannot read (donated to a protected guest): reading it would end in an abort from EL2. */
 const hostCannotRead = (ctx: Context, pfn: number): boolean =>
-  annotationOwner(peek(ctx.words, pageWord(ctx.m, pfn, PAGE_HOST_S2))) !== 0;
+  annotationOwner(glance(ctx.words, pageWord(ctx.m, pfn, PAGE_HOST_S2))) !== 0;
 
 /** cmp_and_merge_page(): one page, to whose folio we hold a reference. */
 function* cmpAndMergePage(ctx: Context, item: number, pfn: number): Coroutine<void> {
@@ -272,7 +273,7 @@ function* appendLocked(ctx: Context, item: number, kfolio: number): Coroutine<vo
  */
 export function* ksmExit(ctx: Context, mm: number): Coroutine<void> {
   const { m, words } = ctx;
-  if (peek(words, mmWord(m, mm, MM_KSM_SLOT)) === 0) return;
+  if (glance(words, mmWord(m, mm, MM_KSM_SLOT)) === 0) return;
   const mutex = globalLock(m, GLOBAL_KSM_THREAD_MUTEX);
   if (--ctx.quantum < 0) yield acquires(mutex);
   while (!mutexLock(ctx, mutex, LOCK_KSM_THREAD_MUTEX)) yield contended(ctx, mutex);

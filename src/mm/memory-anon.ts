@@ -12,6 +12,7 @@ import {
   VM_SHARED,
   VM_WRITE,
 } from '../machine/abi.js';
+import { glance } from '../machine/beside.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_LRU_BATCH } from '../machine/context.js';
 import { acquires, reads, releases, releasesRead, tries, updates, writes } from '../machine/effects.js';
 import {
@@ -44,7 +45,7 @@ import { LOCK_MMAP, LOCK_PTL } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
 import { downReadTrylock } from '../locks/rw.js';
 import { mmapLockWord, mmapReadUnlock, vmaEndRead, vmaLockWord } from '../locks/vma-lock.js';
-import { get, peek, readOnce, set, writeOnce } from '#words';
+import { get, readOnce, set, writeOnce } from '#words';
 import { anonVmaPrepare } from './anon-vma.js';
 import { vmaObject } from './filemap.js';
 import { ZERO_PFN, folioPut, refAdd, refsWord } from './folio.js';
@@ -94,10 +95,10 @@ export function* doAnonymousPage(ctx: Context, mm: number, vma: number, vpn: num
     return vmaObject(ctx, vma) < 0 ? VM_FAULT_SIGBUS : yield* doSharedFault(ctx, mm, vma, vpn, flags);
   }
   const pmdAt = pmdWord(m, mm, vpn);
-  let pmd = peek(words, pmdAt);
+  let pmd = glance(words, pmdAt);
   if (!isTable(pmd)) {
     if ((yield* pteAlloc(ctx, mm, vpn)) !== 0) return VM_FAULT_OOM;
-    pmd = peek(words, pmdAt);
+    pmd = glance(words, pmdAt);
     if (!isTable(pmd)) return 0;
   }
   if ((flags & FAULT_FLAG_WRITE) === 0) return yield* mapZeroPage(ctx, mm, vpn, pmd);

@@ -4,6 +4,7 @@
  * PG_lru here, since nothing reclaims from it.
  */
 import { PG_LRU } from '../machine/abi.js';
+import { glance } from '../machine/beside.js';
 import { type Context, type Coroutine, REF_ISOLATED, REF_LRU_BATCH } from '../machine/context.js';
 import { acquires, releases, updates, writes } from '../machine/effects.js';
 import { CPU_LRU_COUNT, CPU_LRU_PFNS, GLOBAL_LRU_DRAIN_MUTEX, cpuWord, globalLock } from '../machine/layout.js';
@@ -12,7 +13,7 @@ import { LOCK_LRU_DRAIN_MUTEX } from '../locks/classes.js';
 import { mutexLock, mutexUnlock } from '../locks/exclusive.js';
 import { clearFlag, flagsWord, folioPut, refAdd, refSubAndTest, refsWord, setFlag } from './folio.js';
 import { freeFolio } from './page-alloc.js';
-import { get, peek, set, writeOnce, xchg } from '#words';
+import { get, set, writeOnce, xchg } from '#words';
 
 /** The word that lruBatchAdd stores to next, for the point before it. */
 export const lruBatchSlot = (ctx: Context): number =>
@@ -59,7 +60,7 @@ function* lruAddDrainCpu(ctx: Context, cpu: number): Coroutine<void> {
   const own = cpu === ctx.actor;
   const slots = own ? get(words, count) : m.config.lruBatch;
   for (let at = cpuWord(m, cpu, CPU_LRU_PFNS), end = at + slots; at < end; at++) {
-    if (peek(words, at) === 0) continue;
+    if (glance(words, at) === 0) continue;
     if (--ctx.quantum < 0) yield updates(at);
     const head = xchg(words, at, 0);
     if (head === 0) continue;

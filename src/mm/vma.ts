@@ -4,6 +4,7 @@
  * reader can tell (it gives up and takes mmap_lock, where RCU would let it go on).
  */
 import { VM_SHARED } from '../machine/abi.js';
+import { glance, touches } from '../machine/beside.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, acquiresRead, reads, releases, releasesRead, writes } from '../machine/effects.js';
 import {
@@ -47,7 +48,7 @@ export const vmaMm = (ctx: Context, vma: number): number => get(ctx.words, vmaWo
  * The VMA's anon_vma, or 0: not yet. The first fault installs it under a lock that readers hold too; then it is constant while
  * the VMA is locked, so a plain load that finds it is as good as a marked one, and 0 is a hint.
  */
-export const vmaAnonVma = (ctx: Context, vma: number): number => peek(ctx.words, vmaWord(ctx.m, vma, VMA_ANON_VMA));
+export const vmaAnonVma = (ctx: Context, vma: number): number => glance(ctx.words, vmaWord(ctx.m, vma, VMA_ANON_VMA));
 
 /** vma_lookup(): the VMA that contains `vpn`, or -1. Under mmap_lock. */
 export function findVma(ctx: Context, mm: number, vpn: number): number {
@@ -81,6 +82,7 @@ function firstEndingAfter(ctx: Context, mm: number, vpn: number): number {
  * The walk of lock_vma_under_rcu(): the VMA of `vpn`, or -1, read without any lock. Only a hint: see {@link vmaReadLocked}.
  */
 export function vmaHint(ctx: Context, mm: number, vpn: number): number {
+  touches(reads(mmWord(ctx.m, mm, MM_VMA_SEQ)));
   const at = firstEndingAfter(ctx, mm, vpn);
   return at < 0 ? -1 : peek(ctx.words, mmWord(ctx.m, mm, MM_VMA_LIST) + at);
 }

@@ -7,6 +7,7 @@
  * The gather keeps the mappings' references until the TLBs are flushed, so no page is free while a CPU can still reach it.
  * It stands in the actor's Context: a zap is never inside another one of the same actor.
  */
+import { glance } from '../machine/beside.js';
 import { type Context, type Coroutine, GATHER_FOLIOS, REF_GATHER, REF_MAP } from '../machine/context.js';
 import { acquires, reads, releases, updates } from '../machine/effects.js';
 import { entryPfn, isDirty, isHuge, isPresent, isSpecial, isTable } from '../machine/entries.js';
@@ -162,7 +163,7 @@ export function* zapPageRange(ctx: Context, mm: number, vma: number, start: numb
 
 /** tlb_flush_batched: not 0 once an unmap of this mm was batched. A hint: flushTlbBatchedPending looks for itself. */
 const flushIsBatched = (ctx: Context, mm: number): boolean =>
-  peek(ctx.words, mmWord(ctx.m, mm, MM_TLB_FLUSH_BATCHED)) !== 0;
+  glance(ctx.words, mmWord(ctx.m, mm, MM_TLB_FLUSH_BATCHED)) !== 0;
 
 /** Whether `pfn` is a folio of its own. Under the PTL of a table that maps it. */
 const isSmallPage = (ctx: Context, pfn: number): boolean => get(ctx.words, pageWord(ctx.m, pfn, PAGE_COMPOUND)) === 0;
