@@ -30,6 +30,8 @@ import {
   PTE_YOUNG,
   SWP_MARKER,
   SWP_MIGRATION_READ,
+  SWP_SWAP,
+  SWP_SWAP_EXCLUSIVE,
   entryPfn,
   isHuge,
   isMigrationEntry,
@@ -307,7 +309,10 @@ function* copyPresentPage(
   return COPY_TOOK_PAGE;
 }
 
-/** copy_nonpresent_pte(): under both PTLs. Migration entries hold neither reference nor map. Returns 0. */
+/**
+ * copy_nonpresent_pte(): under both PTLs. Migration entries hold neither reference nor map. A swap entry of either kind becomes
+ * one that is not exclusive, in both; its slot's count (swap_duplicate) belongs to whoever brings a swap device. Returns 0.
+ */
 function* copyNonpresentPte(
   ctx: Context,
   dst: number,
@@ -323,6 +328,12 @@ function* copyNonpresentPte(
   if (isMigrationEntry(pte) && swapType(pte) !== SWP_MIGRATION_READ && isCopyOnWrite(vmaFlags(ctx, src))) {
     // what was exclusive is shared now, in both
     entry = readableMigration(pte);
+    if (--ctx.quantum < 0) yield writes(srcAt);
+    writeOnce(ctx.words, srcAt, entry);
+    ctx.probe.onEntry(ctx, vmaMm(ctx, src), vpn, srcAt, pte, entry);
+  }
+  if (swapType(pte) === SWP_SWAP_EXCLUSIVE) {
+    entry = (pte & ~(7 << 2)) | (SWP_SWAP << 2);
     if (--ctx.quantum < 0) yield writes(srcAt);
     writeOnce(ctx.words, srcAt, entry);
     ctx.probe.onEntry(ctx, vmaMm(ctx, src), vpn, srcAt, pte, entry);

@@ -9,12 +9,12 @@ import type { Machine } from '../machine/layout.js';
 import { CowWatch } from './cow.js';
 import { MemcacheLedger } from './hyp-memcache.js';
 import { LedgerProbe } from './ledger-probe.js';
-import { Shadow } from './lost.js';
 import type { OracleOptions } from './options.js';
 import { OwnershipWatch } from './ownership.js';
 import { pinnedReplaced } from './pin.js';
 import { PinPlaces } from './pin-places.js';
 import { RefLedger } from './ref.js';
+import { Shadow } from './shadow.js';
 import { StaleWatch } from './stale.js';
 import { TlbWatch } from './tlb.js';
 

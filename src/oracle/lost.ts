@@ -5,39 +5,23 @@
  * the last of its worker, so at a drain a page must hold one of these, or what it held at the drain before if nobody wrote
  * it; zeroes are as good if it was zapped meanwhile. A device's write may be lost with a page that is not mapped any more.
  *
- * On one thread the shadow knows what each page must hold, and each read is held against it.
+ * On one thread the shadow knows what each page must hold (shadow.ts).
  *
  * The other half: a zap that has returned was effective (Z15). What nobody has written since it began is zero, not what was there.
  */
 import { VM_STATE_LIVE, VM_STATE_NONE } from '../machine/abi.js';
-import type { Context } from '../machine/context.js';
-import { entryPfn, isHwpoisonEntry, isPresent, isTable } from '../machine/entries.js';
-import {
-  LINE,
-  MM_TLB_FLUSH_PENDING,
-  type Machine,
-  PAGE_CONTENT,
-  VM_MEMSLOTS,
-  VM_MM,
-  VM_STATE,
-  mmWord,
-  pmdLockOf,
-  pmdWord,
-  ptlOf,
-  vmWord,
-} from '../machine/layout.js';
-import { setAt, vpnOfGfn } from '../kvm/memslots.js';
+import { isHwpoisonEntry, isPresent } from '../machine/entries.js';
+import { LINE, type Machine, PAGE_CONTENT, VM_MEMSLOTS, VM_MM, VM_STATE, vmWord } from '../machine/layout.js';
+import { setAt } from '../kvm/memslots.js';
 import { peek } from '#words';
-import { COW_ID, COW_VISIBLE, type CowWatch, isWrittenByAnother } from './cow.js';
+import { COW_ID, COW_VISIBLE, isWrittenByAnother } from './cow.js';
 import { ANY, BASE, DEVICE, EMPTIED, type Ledger, WRITTEN, ZAPPED } from './ledger.js';
 import {
   entryAt,
   gfnOfVpn,
   headOf,
-  isFree,
   mmOfFolio,
   objectPageAt,
-  objectPageOfFrame,
   page,
   pfnOfEntry,
   pfnOfStage2,
@@ -46,11 +30,11 @@ import {
 } from './view.js';
 import type { ViolationLog, ViolationSubject } from './violation.js';
 
-const ID = 'I-LOST';
-const LOST = 'retired write is lost';
-const KEPT = 'zapped page keeps its content';
+export const LOST_ID = 'I-LOST';
+export const LOST = 'retired write is lost';
+export const KEPT = 'zapped page keeps its content';
 
-const text = (content: number): string => `0x${(content >>> 0).toString(16)}`;
+export const contentText = (content: number): string => `0x${(content >>> 0).toString(16)}`;
 
 /** The user page that frame `pfn` stands for, or -1: KSM pages stand for several. */
 export function userPageOf(m: Machine, pfn: number): number {
@@ -102,8 +86,8 @@ class Allowed {
   }
 
   get text(): string {
-    const contents = this.#contents.map(text);
-    if (!this.written && !this.emptied) contents.push(text(this.#base));
+    const contents = this.#contents.map(contentText);
+    if (!this.written && !this.emptied) contents.push(contentText(this.#base));
     if (this.zapped) contents.push('0x0');
     return contents.join(' or ');
   }
@@ -184,7 +168,7 @@ export class LostAudit {
     }
     if (present) this.#judge(ledgers, log, content, { mm, vpn, pfn: pfnOfEntry(m, entry, vpn) });
     else if (entry === 0 && allowed.isOwed) {
-      log.found(ID, 'written page is not mapped', { mm, vpn, expected: allowed.text, received: 'no entry' });
+      log.found(LOST_ID, 'written page is not mapped', { mm, vpn, expected: allowed.text, received: 'no entry' });
     }
     for (let vm = 0; vm < m.vms; vm++) {
       if (peek(m.words, vmWord(m, vm, VM_MM)) !== mm || peek(m.words, vmWord(m, vm, VM_STATE)) !== VM_STATE_LIVE)
@@ -206,10 +190,10 @@ export class LostAudit {
     if (this.#allowed.holds(content)) return;
     const what = this.#allowed.emptied && !this.#allowed.written ? KEPT : LOST;
     const others = subject.mm !== undefined && isWrittenByAnother(this.#m, ledgers, subject.mm, content);
-    log.found(others ? COW_ID : ID, others ? COW_VISIBLE : what, {
+    log.found(others ? COW_ID : LOST_ID, others ? COW_VISIBLE : what, {
       ...subject,
       expected: this.#allowed.text,
-      received: text(content),
+      received: contentText(content),
     });
   }
 
@@ -222,183 +206,5 @@ export class LostAudit {
         if (gfn >= 0) ledger.restart(ledger.userPages + vm * m.vmPages + gfn, 0, 0);
       }
     });
-  }
-}
-
-/** What the shadow knows of a user page. */
-const UNKNOWN = 0;
-const KNOWN = 1;
-/** Zapped, and an unmapping of its process is not flushed yet: old page and new are both in use. */
-const CHANGING = 2;
-
-/** What each user page must hold. One thread only. */
-export class Shadow {
-  readonly #m: Machine;
-  readonly #log: ViolationLog;
-  readonly #followed: boolean;
-  readonly #content: Int32Array;
-  readonly #state: Uint8Array;
-  /** Zaps of the page that have begun and not returned; and whether somebody wrote it meanwhile. */
-  readonly #zaps: Uint8Array;
-  readonly #writtenInZap: Uint8Array;
-  /** Zeroes are expected because of a zap. */
-  readonly #emptied: Uint8Array;
-  readonly #cow: CowWatch;
-
-  /** @param followed whether guest and process see the same page (Claims.stage2FollowsHost) */
-  constructor(m: Machine, log: ViolationLog, followed: boolean, cow: CowWatch) {
-    this.#m = m;
-    this.#log = log;
-    this.#cow = cow;
-    this.#followed = followed;
-    const pages = m.mms * m.mmPages + m.objects * m.objectPages;
-    this.#content = new Int32Array(pages);
-    this.#state = new Uint8Array(pages);
-    this.#zaps = new Uint8Array(pages);
-    this.#writtenInZap = new Uint8Array(pages);
-    this.#emptied = new Uint8Array(pages);
-  }
-
-  /** A machine at its start: nothing mapped holds zeroes, of the rest nothing is known. */
-  reset(): void {
-    const m = this.#m;
-    this.#content.fill(0);
-    this.#zaps.fill(0);
-    this.#emptied.fill(0);
-    for (let mm = 0; mm < m.mms; mm++) {
-      for (let vpn = 0; vpn < m.mmPages; vpn++)
-        this.#state[mm * m.mmPages + vpn] = entryAt(m, mm, vpn) === 0 ? KNOWN : UNKNOWN;
-    }
-    this.#state.fill(UNKNOWN, m.mms * m.mmPages);
-  }
-
-  wrote(guest: boolean, space: number, at: number, pfn: number, content: number): void {
-    const userPage = this.#pageOf(guest, space, at, pfn);
-    if (userPage < 0) return;
-    this.#emptied[userPage] = 0;
-    if (this.#isZapped(userPage, true) || this.#isChanging(userPage)) return;
-    const shared = !guest || this.#followed || this.#maps(userPage, pfn);
-    this.#content[userPage] = content;
-    this.#state[userPage] = shared ? KNOWN : UNKNOWN;
-  }
-
-  read(ctx: Context, guest: boolean, space: number, at: number, pfn: number, content: number): void {
-    const userPage = this.#pageOf(guest, space, at, pfn);
-    if (userPage < 0 || this.#isZapped(userPage, false) || this.#isChanging(userPage)) return;
-    // a guest that has gone its own way reads its own page
-    if (guest && !this.#followed && !this.#maps(userPage, pfn)) return;
-    if (this.#state[userPage] === UNKNOWN) {
-      this.#content[userPage] = content;
-      this.#state[userPage] = KNOWN;
-      return;
-    }
-    const expected = this.#content[userPage] as number;
-    if (expected === content) return;
-    const subject = guest ? { vm: space, gfn: at, pfn } : { mm: space, vpn: at, pfn };
-    const others = this.#cow.isOthers((userPage / this.#m.mmPages) | 0, pfn);
-    const what = this.#emptied[userPage] === 1 ? KEPT : LOST;
-    this.#log.report(ctx, others ? COW_ID : ID, others ? COW_VISIBLE : what, {
-      ...subject,
-      expected: text(expected),
-      received: text(content),
-    });
-    this.#content[userPage] = content;
-  }
-
-  /** A device wrote through its pin: seen by the process only while it still maps the page. */
-  deviceWrote(pfn: number, content: number): void {
-    const shared = objectPageOfFrame(this.#m, pfn);
-    const userPage = shared < 0 ? userPageOf(this.#m, pfn) : this.#m.mms * this.#m.mmPages + shared;
-    if (userPage < 0) return;
-    this.#emptied[userPage] = 0;
-    if (this.#isZapped(userPage, true) || this.#isChanging(userPage)) return;
-    const mapped = this.#maps(userPage, pfn);
-    if (mapped) this.#content[userPage] = content;
-    this.#state[userPage] = mapped ? KNOWN : UNKNOWN;
-  }
-
-  zapped(mm: number, start: number, end: number): void {
-    for (let page = mm * this.#m.mmPages + start, last = mm * this.#m.mmPages + end; page < last; page++) {
-      if (this.#zaps[page] === 0) this.#state[page] = CHANGING;
-    }
-  }
-
-  zapBegins(mm: number, start: number, end: number): void {
-    for (let page = mm * this.#m.mmPages + start, last = mm * this.#m.mmPages + end; page < last; page++) {
-      if (this.#zaps[page] === 0) this.#writtenInZap[page] = 0;
-      this.#zaps[page] = (this.#zaps[page] as number) + 1;
-    }
-  }
-
-  /** @param done false: the zap was refused, and may have happened in part */
-  zapEnds(mm: number, start: number, end: number, done: boolean): void {
-    for (let page = mm * this.#m.mmPages + start, last = mm * this.#m.mmPages + end; page < last; page++) {
-      const left = (this.#zaps[page] as number) - 1;
-      this.#zaps[page] = left;
-      if (!done) this.#writtenInZap[page] = 1;
-      if (left > 0) continue;
-      const known = this.#writtenInZap[page] === 0;
-      this.#state[page] = known ? KNOWN : UNKNOWN;
-      this.#content[page] = 0;
-      this.#emptied[page] = known ? 1 : 0;
-    }
-  }
-
-  /** Whether a zap of the page is under way: then it may hold anything, and a write may or may not survive it. */
-  #isZapped(userPage: number, write: boolean): boolean {
-    if (this.#zaps[userPage] === 0) return false;
-    if (write) this.#writtenInZap[userPage] = 1;
-    return true;
-  }
-
-  /** The child has what its parent had, and nobody has changed it since: what is mapped there now, or nothing. */
-  forked(child: number): void {
-    const m = this.#m;
-    for (let vpn = 0; vpn < m.mmPages; vpn++) {
-      const pmd = peek(m.words, pmdWord(m, child, vpn));
-      const lock = isTable(pmd) ? ptlOf(m, entryPfn(pmd)) : pmdLockOf(m, child, vpn);
-      const entry = entryAt(m, child, vpn);
-      // whoever holds the lock may have the entry in his hand
-      const known = isPresent(entry) || (entry === 0 && isFree(m, lock));
-      this.#content[child * m.mmPages + vpn] = isPresent(entry) ? page(m, pfnOfEntry(m, entry, vpn), PAGE_CONTENT) : 0;
-      this.#state[child * m.mmPages + vpn] = known ? KNOWN : UNKNOWN;
-    }
-  }
-
-  /** EL2 wiped the page, or it changed in another way that is no write of anybody's. */
-  forget(pfn: number): void {
-    const userPage = userPageOf(this.#m, pfn);
-    if (userPage >= 0) this.#state[userPage] = UNKNOWN;
-  }
-
-  #isChanging(userPage: number): boolean {
-    if (this.#state[userPage] !== CHANGING) return false;
-    const mm = (userPage / this.#m.mmPages) | 0;
-    if (peek(this.#m.words, mmWord(this.#m, mm, MM_TLB_FLUSH_PENDING)) !== 0) return true;
-    this.#state[userPage] = UNKNOWN;
-    return false;
-  }
-
-  /** Pages of shared memory objects have one number each, behind all user pages, wherever they are mapped. */
-  #pageOf(guest: boolean, space: number, at: number, pfn: number): number {
-    const m = this.#m;
-    const vpn = guest ? vpnOfGfn(m, space, at) : at;
-    if (vpn < 0) return -1;
-    const mm = guest ? peek(m.words, vmWord(m, space, VM_MM)) : space;
-    if (m.objects > 0) {
-      const ofFrame = objectPageOfFrame(m, pfn);
-      const shared = ofFrame < 0 ? objectPageAt(m, mm, vpn) : ofFrame;
-      if (shared >= 0) return m.mms * m.mmPages + shared;
-    }
-    return mm * m.mmPages + vpn;
-  }
-
-  #maps(userPage: number, pfn: number): boolean {
-    const m = this.#m;
-    if (userPage >= m.mms * m.mmPages) return objectPageOfFrame(m, pfn) === userPage - m.mms * m.mmPages;
-    const mm = (userPage / m.mmPages) | 0;
-    const vpn = userPage - mm * m.mmPages;
-    const entry = entryAt(m, mm, vpn);
-    return isPresent(entry) && pfnOfEntry(m, entry, vpn) === pfn;
   }
 }
