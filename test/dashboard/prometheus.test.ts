@@ -91,6 +91,11 @@ describeWith(PROMETHEUS, '/metrics', () => {
     expect(await query('pinfall_run_info')).toMatchObject([
       { metric: { scenario: 'synthetic-guest', policy: 'pinned-notifiers', seed: '7' } },
     ]);
+    served.run.miss('ksm', 'back_out');
+    served.run.violate('I-TEST', '');
+    served.run.second(0);
+    await until('a near-miss', async () => (await query('pinfall_near_misses_total'))[0]?.value[1] === '1');
+    expect((await query('pinfall_violations_total'))[0]?.value[1]).toBe('1');
     expect((await query('pinfall_workers'))[0]?.value[1]).toBe('2');
     const targets = (await (await fetch(`${api}/targets`)).json()) as {
       data: { activeTargets: readonly { health: string; lastError: string }[] };

@@ -1,7 +1,11 @@
 /** The dashboard's server: who is let in, what is answered, and a stream in which nothing goes missing unnoticed. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { formatSchedule, parseSchedule } from '#src/engine/schedule-file.js';
 import { InputError } from '#src/lab/input-error.js';
 import { Dashboard } from '#src/dashboard/dashboard.js';
 import { Guard } from '#src/dashboard/server/guard.js';
@@ -242,6 +246,30 @@ const numbers = (client: StreamClient): number[] =>
   client.messages.filter(({ id }) => id !== '').map(({ id }) => Number(id.split('-')[1]));
 const consecutive = (list: readonly number[]): boolean =>
   list.every((number, index) => index === 0 || number === (list[index - 1] as number) + 1);
+
+describe('a violation', () => {
+  it('links to a schedule that the explorer has left for its rule and policy', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'pinfall-schedules-'));
+    const facts = { scenario: 'pin-race', seed: 1, variation: 0, strategy: 'pct', hash: '01234567', stepsMax: 10 };
+    const schedule = (policy: string, end: string): string =>
+      formatSchedule({ ...facts, policy, end, actors: ['a', 'b'], choices: Uint8Array.of(0, 1, 1) });
+    writeFileSync(join(folder, 'other.schedule'), schedule('classic', 'violation I-TEST'));
+    writeFileSync(join(folder, 'broken.schedule'), 'pinfall.schedule/1\n');
+    writeFileSync(join(folder, 'mine.schedule'), schedule('pinned-notifiers', 'violation I-TEST'));
+    const other = await serveFake({ schedules: folder });
+    const client = new StreamClient(other.base);
+    other.run.violate('I-TEST', '');
+    other.run.violate('I-OTHER', '');
+    await until('two races', () => client.of('race').length === 2);
+    expect(client.of('race').map(({ data }) => data['schedule'])).toEqual(['/api/schedules/mine.schedule', '']);
+    const answer = await fetch(`${other.base}/api/schedules/mine.schedule`);
+    expect(parseSchedule(await answer.text()).actors).toEqual(['a', 'b']);
+    expect((await fetch(`${other.base}/api/schedules/${encodeURIComponent('../mine.schedule')}`)).status).toBe(404);
+    client.close();
+    await other.page.close();
+    rmSync(folder, { recursive: true });
+  });
+});
 
 describe('the stream', () => {
   it('gives ten clients every message, in order, and a late one what is kept', async () => {

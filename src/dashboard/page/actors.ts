@@ -3,7 +3,7 @@ import type { ActorNow } from '../../lab/live/types.js';
 import type { ActorsMessage } from '../protocol.js';
 import { type App, watchVisible } from './app.js';
 import { byId, colour, h, heading, setText } from './dom.js';
-import { percent, whole } from './format.js';
+import { whole } from './format.js';
 
 /** Samples of a lane: a minute at four a second. */
 const SAMPLES = 240;
@@ -151,7 +151,9 @@ export class ActorsPanel {
     const known = SAMPLES - (counts[0] ?? 0);
     setText(
       lane.shares,
-      [counts[1], counts[2], counts[3]].map((count) => percent((count ?? 0) / Math.max(1, known))).join(' / '),
+      [counts[1], counts[2], counts[3]]
+        .map((count) => `${Math.round(((count ?? 0) / Math.max(1, known)) * 100)} %`)
+        .join(' / '),
     );
   }
 

@@ -220,7 +220,13 @@ export class KnobsPanel {
     return h(
       'div',
       { class: 'knob', title: `${description} (${min} to ${max})` },
-      h('label', { for: id }, h('span', { class: 'knob-name' }, short.replace(/_us$/, '')), ' ', h('small', {}, unit)),
+      h(
+        'label',
+        { for: id },
+        h('span', { class: 'knob-name' }, short.replace(/_us$/, '').replaceAll('_', '_\u200b')),
+        ' ',
+        h('small', {}, unit),
+      ),
       input,
       h('span', { class: 'scale' }, ...scales),
     );

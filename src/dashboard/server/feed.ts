@@ -47,6 +47,8 @@ export class RunFeed {
   readonly #options: FeedOptions;
   readonly #subscriptions: Subscription[] = [];
   readonly #totals = new Totals(STATS.length + MECHANISMS.length * MECHANISM_METRICS.length);
+  #nearMisses: Readonly<Record<string, number>> = {};
+  #violations = 0;
   #events: EventTotals = { written: 0, delivered: 0, dropped: 0, waits: 0 };
   #actorsTimer: NodeJS.Timeout | undefined;
   #memoryTimer: NodeJS.Timeout | undefined;
@@ -137,6 +139,7 @@ export class RunFeed {
     const { totals } = this.#totals;
     const summaries = Object.values(report.latency_us);
     const rings = this.#simulation.ringFill?.();
+    const nearMisses = this.#simulation.races?.().nearMisses ?? {};
     const message: MetricsMessage = {
       run: this.#run,
       elapsed_s: report.duration_s + report.teardown_s,
@@ -148,7 +151,7 @@ export class RunFeed {
       }),
       events: only(report.events),
       violations: report.violation_count,
-      nearMisses: this.#simulation.races?.().nearMisses ?? {},
+      nearMisses,
       ...(rings !== undefined && { rings }),
     };
     hub.publish('metrics', message);
@@ -164,12 +167,18 @@ export class RunFeed {
         dropped: Math.max(0, this.#events.dropped - before.dropped),
         waits: Math.max(0, this.#events.waits - before.waits),
       },
+      violations: report.violation_count - this.#violations,
+      nearMisses: new Map(
+        Object.entries(nearMisses).map(([key, count]) => [key, Math.max(0, count - (this.#nearMisses[key] ?? 0))]),
+      ),
       workers: report.workers,
       actors: this.#simulation.plan.actors.length,
       running: this.#running,
       clients: hub.counters.clients,
       elapsed_s: report.duration_s,
     });
+    this.#nearMisses = nearMisses;
+    this.#violations = report.violation_count;
   }
 
   #violation(violation: ReportViolation): void {
@@ -188,7 +197,6 @@ export class RunFeed {
   }
 
   #nearMiss(miss: NearMiss): void {
-    this.#options.prometheus.nearMiss(miss.kind, miss.mechanism);
     this.#race({
       kind: miss.kind,
       at_s: miss.at_s,

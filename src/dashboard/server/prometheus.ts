@@ -19,6 +19,9 @@ export interface PrometheusUpdate {
     readonly dropped: number;
     readonly waits: number;
   };
+  readonly violations: number;
+  /** By `<kind> <mechanism>`. */
+  readonly nearMisses: ReadonlyMap<string, number>;
   readonly workers: number;
   readonly actors: number;
   readonly running: boolean;
@@ -42,7 +45,8 @@ export class PrometheusMetrics {
   readonly #mechanisms: readonly Counter<'mechanism'>[];
   readonly #latency: Gauge<'operation' | 'quantile'>;
   readonly #events: Counter<'what'>;
-  readonly #violations: Counter<'invariant'>;
+  readonly #violations: Counter;
+  readonly #invariants: Counter<'invariant'>;
   readonly #nearMisses: Counter<'kind' | 'mechanism'>;
   readonly #gauges: Readonly<Record<'workers' | 'actors' | 'running' | 'clients' | 'elapsed', Gauge>>;
   readonly #info: Gauge<'scenario' | 'policy' | 'seed'>;
@@ -71,9 +75,10 @@ export class PrometheusMetrics {
       labelNames: ['what'],
       registers,
     });
-    this.#violations = new Counter({
-      name: 'pinfall_violations_total',
-      help: 'Broken invariants',
+    this.#violations = new Counter({ name: 'pinfall_violations_total', help: 'Broken invariants', registers });
+    this.#invariants = new Counter({
+      name: 'pinfall_violations_shown_total',
+      help: 'Violations that were reported with a diagram: the first ones of a run',
       labelNames: ['invariant'],
       registers,
     });
@@ -117,6 +122,11 @@ export class PrometheusMetrics {
       this.#latency.set({ operation, quantile: '1' }, max / 1e6);
     }
     for (const [what, by] of Object.entries(now.events)) this.#events.inc({ what }, by);
+    this.#violations.inc(now.violations);
+    for (const [key, by] of now.nearMisses) {
+      const [kind = '', mechanism = ''] = key.split(' ');
+      this.#nearMisses.inc({ kind, mechanism }, by);
+    }
     this.status(now);
   }
 
@@ -130,10 +140,6 @@ export class PrometheusMetrics {
   }
 
   violation(invariant: string): void {
-    this.#violations.inc({ invariant });
-  }
-
-  nearMiss(kind: string, mechanism: string): void {
-    this.#nearMisses.inc({ kind, mechanism });
+    this.#invariants.inc({ invariant });
   }
 }
