@@ -3,6 +3,7 @@
  * are held off by mmu_invalidate_in_progress, after it by mmu_invalidate_seq; mn_active_invalidate_count keeps
  * memslots from changing, so that end finds a slot exactly if start did.
  */
+import { touches } from '../machine/beside.js';
 import type { Context, Coroutine, SubscriberOps } from '../machine/context.js';
 import { acquires, adds, reads, releases, writes } from '../machine/effects.js';
 import {
@@ -129,6 +130,8 @@ function overlapsSlot(ctx: Context, slots: number, start: number, end: number): 
 function changeActiveCount(ctx: Context, vm: number, delta: number): void {
   const at = vmWord(ctx.m, vm, VM_MN_ACTIVE_INVALIDATE_COUNT);
   const active = get(ctx.words, at) + delta;
+  // the updater waits for the word itself
+  touches(writes(at));
   writeOnce(ctx.words, at, active);
   wake(ctx.m, at);
   ctx.probe.onInvalidateCount(ctx, vm, peek(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_IN_PROGRESS)), active);
