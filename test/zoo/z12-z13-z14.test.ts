@@ -1,6 +1,11 @@
 /** Pins against fork and copy-on-write: each bug is found, the kernel that it is planted in is clean. */
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { searchWhole } from '#src/engine/exhaustive/driver.js';
 import { FOLL_LONGTERM, FOLL_WRITE, VM_EXEC, VM_READ } from '#src/machine/abi.js';
+import { compileLitmus } from '#src/lab/litmus/compile.js';
+import { LitmusProgram } from '#src/lab/litmus/program.js';
+import { readLitmus } from '#src/lab/litmus/subject.js';
 import { bugById } from '#src/zoo/index.js';
 import { type HandMade, call, explore } from './litmus-plan.js';
 
@@ -81,5 +86,21 @@ describe.each([
     const { schedule, what, ends } = explore(made, bug?.policy ?? '', strategy, 1000);
     expect([schedule, what]).toEqual([0, '']);
     expect(Object.keys(ends)).toEqual(['finished']);
+  });
+
+  it('is found in its litmus file by exhaustive search, which proves the kernel without it clean', () => {
+    const text = readLitmus(bug?.litmus ?? '', fileURLToPath(new URL('../../src/zoo/litmus/', import.meta.url)));
+    const search = (source: string): [proved: boolean, ends: Set<string>] => {
+      const { test, mistakes } = compileLitmus(source, {});
+      if (test === null) throw new Error(JSON.stringify(mistakes));
+      const ends = new Set<string>();
+      const { exhaustive } = searchWhole(new LitmusProgram(test), {
+        onExecution: ({ breaches, endText }) => ends.add(breaches[0]?.invariant ?? endText),
+      });
+      return [exhaustive, ends];
+    };
+    const [, ends] = search(text);
+    expect([...ends].filter((end) => end !== 'finished')).toEqual(bug?.expect);
+    expect(search(text.replace(/^bug .*\nexpect .*\n/m, ''))).toEqual([true, new Set(['finished'])]);
   });
 });
