@@ -4,12 +4,14 @@ import { EPERM, KVM_MEM_LOG_DIRTY_PAGES } from '#src/machine/abi.js';
 import { Probe } from '#src/machine/context.js';
 import { PKVM_PAGE_OWNED, PKVM_PAGE_SHARED_OWNED, S2_WRITE } from '#src/machine/entries.js';
 import { mappedPageWord } from '#src/machine/layout.js';
-import { hostState, shareCount } from '#src/hyp/page-state.js';
+import { claimsOf } from '#src/engine/kernel.js';
+import { hostState, setShareCount, shareCount } from '#src/hyp/page-state.js';
 import { hostPfn, stage2Pfn } from '#src/kvm/divergence.js';
 import { hostShareWithHyp } from '#src/kvm/host-calls.js';
 import { kvmCreateVm, kvmDestroyVm, kvmSetMemslot } from '#src/kvm/vm.js';
 import { vcpuAccess } from '#src/kvm/vcpu.js';
 import { MADV_DONTNEED, madvise } from '#src/mm/madvise.js';
+import { auditAll } from '#src/oracle/index.js';
 import { audit } from '../helpers/audit.js';
 import { runToEnd } from '../helpers/drive.js';
 import { Guest } from './guest.js';
@@ -85,6 +87,23 @@ describe('a guest that follows notifiers', () => {
     expect(guest.access(3, true, 4)).toBe(-EPERM);
     expect(zap(guest, 0)).toBe(0);
     expect([mapped(guest, 0), mapped(guest, 0, 1)]).toEqual([-1, -1]);
+  });
+
+  it("is held to its accounts: share counts and the host's record (I-SHARECNT)", () => {
+    const guest = guestOf();
+    const { m } = guest;
+    const judged = (): string[] =>
+      auditAll(m, { level: 'local', claims: claimsOf('pkvm-np-upstream'), mode: 'one', actors: m.cpus }, []).map(
+        ({ invariant, what }) => `${invariant} ${what}`,
+      );
+    guest.store(0, 1);
+    expect(judged()).toEqual([]);
+    const pfn = hostPfn(m, 0, 0);
+    setShareCount(guest.ctx(0), pfn, 2);
+    expect(judged()).toEqual(['I-SHARECNT share count is not leaves']);
+    setShareCount(guest.ctx(0), pfn, 1);
+    m.words[mappedPageWord(m, 0, 0)] = 0;
+    expect(judged()).toEqual(["I-SHARECNT host's record and EL2's table differ"]);
   });
 
   it('leaves nothing behind when it ends', () => {
