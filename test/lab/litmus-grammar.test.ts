@@ -247,7 +247,7 @@ describe('any litmus file', () => {
       fc.property(file, (made) => {
         expect(bare(parsed(printLitmus(made as LitmusFile)))).toEqual(bare(made));
       }),
-      { numRuns: 300, seed: 1 },
+      { numRuns: 100, seed: 1 },
     );
   });
 
@@ -266,7 +266,7 @@ describe('any litmus file', () => {
           expect(message).toMatch(/^expected .+, got .+$/);
         }
       }),
-      { numRuns: 500, seed: 2 },
+      { numRuns: 200, seed: 2 },
     );
   });
 });

@@ -79,3 +79,18 @@ exists (vcpu0:v <= 1 /\\ numa-balancer:v == -1011)
 exists (flag(a, ksm) == 1 /\\ notifier_starts(ksm, a) > 0 /\\ stage2_unmaps(G, 0) == 0)
 exists (lock(mmap_lock, A) == free /\\ lock(folio, r) == held /\\ done(cpu0) == 1 /\\ pmd(B.a[1]) == table)
 `;
+
+/** What a litmus subject is made from. */
+export const source = (text: string, options = {}) => ({ path: 'x.litmus', text, options });
+
+/** A pin against a scan that looks at pins before it tells the guest. */
+export const PINS = `litmus bad_pins "A pin lands between the look at the pins and the notifier."
+policy check-then-notify
+expect violation I-PINNED-S2
+process A { a: anon 1 read write }
+vm G of A { slot 0: gfn 0 pages 1 at a }
+init { G: guest_write(0, 1); }
+cpu0@A               | numa-balancer@A node 1 ;
+p = pin(a, LONGTERM) | numa_scan() ;
+exists (p > 0 /\\ stage2(G, 0) == none)
+`;

@@ -46,7 +46,8 @@ export function listed(words: readonly string[]): string {
 
 const oneOf = (types: readonly TokenType[]): string => listed([...new Set(types.map((type) => tokenLabel(type)))]);
 
-const AT_END = 'a question or the end of the file';
+/** What may stand behind the rows. */
+export const AT_END = 'a question or the end of the file';
 
 /** Signs of other languages, and what they are here. */
 const FOREIGN: Readonly<Record<string, string>> = {
@@ -102,7 +103,6 @@ export class LitmusParser extends CstParser {
     this.CONSUME(Name);
     this.CONSUME(Text);
     this.MANY({ GATE: () => this.#opens(), DEF: () => this.SUBRULE(this.declaration) });
-    this.OPTION({ GATE: () => this.#opens(), DEF: () => this.SUBRULE(this.init) });
     this.SUBRULE(this.actors);
     this.MANY1({ GATE: () => !this.#atQuestion(), DEF: () => this.SUBRULE(this.row) });
     this.MANY2(() => this.SUBRULE(this.question));
@@ -119,6 +119,7 @@ export class LitmusParser extends CstParser {
       { ALT: () => this.SUBRULE(this.process) },
       { ALT: () => this.SUBRULE(this.vm) },
       { ALT: () => this.SUBRULE(this.frames) },
+      { ALT: () => this.SUBRULE(this.init) },
     ]);
   });
 

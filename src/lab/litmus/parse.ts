@@ -1,9 +1,10 @@
 /** Reads the text of a litmus file: its parts, or what is wrong with it, each mistake with its place and what was expected there. */
 import { EOF, type ILexingError, type IRecognitionException, type IToken } from 'chevrotain';
 import type { Condition, LitmusFile, Span } from './ast.js';
-import { LitmusParser, shownToken } from './grammar.js';
+import { AT_END, LitmusParser, shownToken } from './grammar.js';
 import { LITMUS_LEXER } from './tokens.js';
-import { conditionOf, fileOf, spanOfToken } from './tree.js';
+import { nearest } from './nearest.js';
+import { QUESTION_WORDS, conditionOf, fileOf, spanOfToken } from './tree.js';
 
 /** A mistake. Lines and columns count from 1. */
 export interface Mistake extends Span {
@@ -36,7 +37,7 @@ export function parseLitmus(text: string): Parsed {
   const unread = errors.map(lexingMistake);
   // what is behind a sentence without an end, or beside a sign that is none, is not told
   const open = unread.some(({ message }) => message.includes('closing'));
-  const rest = open ? [] : firstOfEachPlace(parser.errors, endOf(tokens));
+  const rest = open ? [] : firstOfEachPlace(parser.errors, tokens);
   const mistakes = [...unread, ...rest.filter(({ line }) => !unread.some((each) => each.line === line))];
   if (mistakes.length > 0) return { file: null, mistakes: sorted(mistakes).slice(0, MISTAKES_MAX) };
   return { file: fileOf(tree), mistakes: [] };
@@ -51,7 +52,7 @@ export function parseCondition(text: string): {
   const { tokens, errors } = LITMUS_LEXER.tokenize(text);
   parser.input = tokens;
   const tree = parser.condition();
-  const mistakes = [...errors.map(lexingMistake), ...firstOfEachPlace(parser.errors, endOf(tokens))];
+  const mistakes = [...errors.map(lexingMistake), ...firstOfEachPlace(parser.errors, tokens)];
   return mistakes.length > 0 ? { condition: null, mistakes } : { condition: conditionOf(tree), mistakes };
 }
 
@@ -89,12 +90,20 @@ function partOf({ context }: IRecognitionException): 'row' | 'question' | 'frame
   return context.ruleStack.includes('row') || context.ruleStack.includes('initStep') ? 'row' : 'frame';
 }
 
+/** The word that opens the row of a mistake, where it looks like a question's; else null. */
+function misspeltQuestion(tokens: readonly IToken[], offset: number): IToken | null {
+  const before = tokens.filter(({ startOffset }) => startOffset <= offset);
+  const first = before[before.findLastIndex(({ image, startOffset }) => image === ';' && startOffset < offset) + 1];
+  return first !== undefined && nearest(first.image, QUESTION_WORDS) !== null ? first : null;
+}
+
 /**
  * One mistake often leads to others: what recovery finds on the line of a mistake, or where it goes on reading, is not told, and
  * behind a mistake in the declarations or the first row only questions are looked at. The first mistake, and those on later lines of
  * rows and questions, are told.
  */
-function firstOfEachPlace(errors: readonly IRecognitionException[], end: Span): Mistake[] {
+function firstOfEachPlace(errors: readonly IRecognitionException[], tokens: readonly IToken[]): Mistake[] {
+  const end = endOf(tokens);
   const told: Mistake[] = [];
   let skippedTo = -1;
   let lastLine = 0;
@@ -104,6 +113,12 @@ function firstOfEachPlace(errors: readonly IRecognitionException[], end: Span): 
     const at = token.tokenType === EOF ? end : spanOfToken(token);
     const offset = token.tokenType === EOF ? Number.MAX_SAFE_INTEGER : token.startOffset;
     const part = partOf(error);
+    const misspelt = part === 'row' ? misspeltQuestion(tokens, offset) : null;
+    if (misspelt !== null) {
+      const { image } = misspelt;
+      told.push({ ...spanOfToken(misspelt), message: `expected ${AT_END}, got ${shownToken(image)}` });
+      break;
+    }
     if (offset > skippedTo && at.line > lastLine && (!lost || part === 'question')) {
       told.push({ ...at, message });
       lastLine = at.line;

@@ -27,7 +27,7 @@ import type {
   Word,
 } from './ast.js';
 
-const QUESTION_WORDS = ['exists', 'forbidden', 'sometimes', 'always'] as const satisfies readonly QuestionWord[];
+export const QUESTION_WORDS = ['exists', 'forbidden', 'sometimes', 'always'] as const satisfies readonly QuestionWord[];
 
 const all = (node: CstNode, name: string): readonly CstElement[] => node.children[name] ?? [];
 const nodes = (node: CstNode, name: string): readonly CstNode[] => all(node, name) as readonly CstNode[];
@@ -214,7 +214,7 @@ export function fileOf(node: CstNode): LitmusFile {
     processes: declared('process').map(processOf),
     vms: declared('vm').map(vmOf),
     frames: declared('frames').map(framesOf),
-    init: has(node, 'init') ? nodes(child(node, 'init'), 'initStep').map(initOf) : [],
+    init: declared('init').flatMap((each) => nodes(each, 'initStep').map(initOf)),
     actors: nodes(actors as CstNode, 'actor').map(actorOf),
     rows: nodes(node, 'row').map(rowOf),
     questions: nodes(node, 'question').map(questionOf),
