@@ -67,6 +67,17 @@ const PIN_THEN_FORK: HandMade = {
   ],
 };
 
+/** All executions of a litmus test: whether that is proved, and how they end. */
+const search = (source: string): [proved: boolean, ends: Set<string>] => {
+  const { test, mistakes } = compileLitmus(source, {});
+  if (test === null) throw new Error(JSON.stringify(mistakes));
+  const ends = new Set<string>();
+  const { exhaustive } = searchWhole(new LitmusProgram(test), {
+    onExecution: ({ breaches, endText }) => ends.add(breaches[0]?.invariant ?? endText),
+  });
+  return [exhaustive, ends];
+};
+
 describe.each([
   ['Z12', READ_PIN],
   ['Z13', PIN_AND_FORK],
@@ -90,15 +101,6 @@ describe.each([
 
   it('is found in its litmus file by exhaustive search, which proves the kernel without it clean', () => {
     const text = readLitmus(bug?.litmus ?? '', fileURLToPath(new URL('../../src/zoo/litmus/', import.meta.url)));
-    const search = (source: string): [proved: boolean, ends: Set<string>] => {
-      const { test, mistakes } = compileLitmus(source, {});
-      if (test === null) throw new Error(JSON.stringify(mistakes));
-      const ends = new Set<string>();
-      const { exhaustive } = searchWhole(new LitmusProgram(test), {
-        onExecution: ({ breaches, endText }) => ends.add(breaches[0]?.invariant ?? endText),
-      });
-      return [exhaustive, ends];
-    };
     const [, ends] = search(text);
     expect([...ends].filter((end) => end !== 'finished')).toEqual(bug?.expect);
     expect(search(text.replace(/^bug .*\nexpect .*\n/m, ''))).toEqual([true, new Set(['finished'])]);
