@@ -82,7 +82,7 @@ export class ActorsPanel {
       const still = running && actor.stuckSinceMs !== null ? message.at_s * 1000 - actor.stuckSinceMs : 0;
       const look = lookOf(actor, still);
       const lane = this.#lane(actor);
-      lane.samples[this.#at] = LOOKS.indexOf(look);
+      lane.samples[this.#at] = running || look === 'stuck' ? LOOKS.indexOf(look) : 0;
       if (look === 'stuck') bad.push(trouble(actor, still));
       if (this.#visible()) this.#draw(lane, actor, look, still);
     }
