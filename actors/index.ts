@@ -6,6 +6,7 @@ import { driver } from './driver.js';
 import { el2 } from './el2.js';
 import { khugepaged } from './khugepaged.js';
 import { ksmd } from './ksmd.js';
+import { kswapd } from './kswapd.js';
 import { type LitmusColumns, litmus } from './litmus.js';
 import { numaBalancer } from './numa-balancer.js';
 import type { ActorMain, ActorParams } from './types.js';
@@ -19,6 +20,7 @@ const MAINS: Readonly<Record<string, ActorMain>> = {
   driver,
   ksmd,
   khugepaged,
+  kswapd,
   'numa-balancer': numaBalancer,
   el2,
   bench,

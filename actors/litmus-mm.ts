@@ -35,6 +35,7 @@ import { munmap } from '../src/mm/munmap.js';
 import { pteOffsetMapLock } from '../src/mm/pgtable.js';
 import { folioIsolateLru, lruAddDrainAll } from '../src/mm/swap.js';
 import { findVma } from '../src/mm/vma.js';
+import { reclaimPage } from '../src/mm/vmscan.js';
 import { readOnce, xchg } from '#words';
 import type { LitmusOperation } from './litmus-operations.js';
 import { type LitmusTask, register } from './litmus-task.js';
@@ -239,6 +240,12 @@ function* hugeScan(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   return at(args, 0);
 }
 
+/** MADV_PAGEOUT of one page (mm/madvise.c madvise_cold_or_pageout_pte_range, v6.18), as kswapd would come to it. */
+function* swapOut(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  yield* lruAddDrainAll(ctx);
+  return yield* reclaimPage(ctx, at(args, 0), at(args, 1), true);
+}
+
 export const LITMUS_MM: readonly LitmusOperation[] = [
   { name: 'read', params: ['page'], by: 'task', result: 'value', summary: 'a load of the process', run: read },
   {
@@ -315,6 +322,14 @@ export const LITMUS_MM: readonly LitmusOperation[] = [
   },
   { name: 'split_folio', params: ['page'], by: 'any', result: 'errno', summary: 'split_huge_page()', run: splitFolio },
   { name: 'split_pmd', params: ['page'], by: 'any', result: 'errno', summary: 'split_huge_pmd()', run: splitPmd },
+  {
+    name: 'swap_out',
+    params: ['page'],
+    by: 'any',
+    result: 'count',
+    summary: 'reclaim of one page to swap: how many were reclaimed',
+    run: swapOut,
+  },
   {
     name: 'numa_scan',
     params: ['process'],

@@ -48,6 +48,7 @@ import {
   PAGE_PINCOUNT,
   PAGE_REFS,
   PAGE_SHIFT,
+  SWAP_WORDS,
   STATS_WORDS,
   TABLE_HEADER,
   TABLE_MM,
@@ -84,6 +85,7 @@ const GLOBAL_LOCK_NAMES = [
   'driver mutex',
   'stage-2 table pool lock',
   'lru_drain mutex',
+  'swap cache lock',
 ];
 const PAGE_NAMES: Readonly<Record<number, string>> = {
   [PAGE_REFS]: 'refs',
@@ -130,6 +132,7 @@ const VM_NAMES: Readonly<Record<number, string>> = {
   [VM_STATE]: 'state',
   [VM_HYP_LOCK]: 'hyp_vm.lock',
 };
+const SWAP_NAMES = ['swap_map', 'swap cache', 'content', 'swapcache_wq'];
 const CPU_NAMES: Readonly<Record<number, string>> = {
   [CPU_IN_USE]: 'translated access',
   [CPU_IRQS_OFF]: 'interrupts off',
@@ -168,6 +171,9 @@ export function describeWord(m: Machine, word: number): string {
   if ((hit = inside(m.anonVmasAt, m.anonVmas, ANON_VMA_WORDS))) {
     const what = hit[1] === ANON_VMA_RWSEM ? 'rwsem' : hit[1] === ANON_VMA_REFS ? 'refs' : `word ${hit[1]}`;
     return `${what} of anon_vma ${hit[0]}`;
+  }
+  if ((hit = inside(m.swapAt, m.swapSlots, SWAP_WORDS))) {
+    return `${SWAP_NAMES[hit[1]] ?? `word ${hit[1]}`} of swap slot ${hit[0]}`;
   }
   if ((hit = inside(m.s2TablesAt, m.s2Tables, m.s2TableWords))) {
     const entry = hit[1] - TABLE_HEADER;

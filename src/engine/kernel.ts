@@ -19,7 +19,8 @@ import { tlbRemoveTableSyncOne } from '../mm/khugepaged.js';
 import { replacePage, writeProtectPage } from '../mm/ksm-merge.js';
 import { doAnonymousPage } from '../mm/memory-anon.js';
 import { copyPageRange, copyPresentPte, folioTryDupAnonRmap } from '../mm/memory-fork.js';
-import { doNumaPage } from '../mm/memory-numa.js';
+import { doNumaPage, numaRebuildSingleMapping } from '../mm/memory-numa.js';
+import { doSwapPage } from '../mm/memory-swap.js';
 import { doWpPage, wpCanReuseAnonFolio } from '../mm/memory-wp.js';
 import { handleMmFault } from '../mm/memory.js';
 import { migrateFolioMove } from '../mm/migrate-move.js';
@@ -27,7 +28,10 @@ import { tryToMigrateOne } from '../mm/migrate-ptes.js';
 import { migratePages } from '../mm/migrate.js';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from '../mm/mmu-notifier.js';
 import { changePteRange, changeProtection } from '../mm/mprotect.js';
+import { tryToUnmapOne } from '../mm/rmap-unmap.js';
 import { splitHugePage } from '../mm/split-huge-page.js';
+import { swapcachePrepare } from '../mm/swapfile.js';
+import { removeMapping, shrinkFolioList } from '../mm/vmscan.js';
 import { zapPageRange } from '../mm/zap.js';
 import { policyById } from '../policies/index.js';
 import type { Claims, Policy } from '../policies/policy.js';
@@ -47,6 +51,12 @@ export const BASE_KERNEL: Kernel = {
   doWpPage,
   wpCanReuseAnonFolio,
   doNumaPage,
+  doSwapPage,
+  numaRebuildSingleMapping,
+  shrinkFolioList,
+  tryToUnmapOne,
+  removeMapping,
+  swapcachePrepare,
   dupMmap,
   copyPageRange,
   copyPresentPte,

@@ -7,7 +7,7 @@ import { ACTOR_KINDS } from '../../actors/index.js';
 import { litmusCall } from '../../actors/litmus.js';
 import { UNSET, setRegister } from '../../actors/litmus-task.js';
 import { Context, type Coroutine, Probe } from '../machine/context.js';
-import { isPresent } from '../machine/entries.js';
+import { entryPfn, isPresent, isSwapEntry } from '../machine/entries.js';
 import {
   HDR_REGISTERS,
   LITMUS_REGISTERS,
@@ -24,7 +24,8 @@ import { conditionChanged } from '../machine/wait.js';
 import { FIRST_WAIT, IDLE_WORD, WAIT_LOCK, WAIT_WORD } from '../machine/effects.js';
 import { NO_EVENTS } from '../events/ring.js';
 import type { OracleProbe } from '../oracle/index.js';
-import { entryAt, pfnOfEntry } from '../oracle/view.js';
+import { ZERO_PFN } from '../mm/folio.js';
+import { entryAt, pfnOfEntry, swappedContent } from '../oracle/view.js';
 import { peek } from '#words';
 import { resolveKernel } from './kernel.js';
 import type { LitmusPlan, LitmusTask, Plan } from './plan.js';
@@ -139,6 +140,7 @@ export function primeOracles(m: Machine, ctx: Context, probe: OracleProbe, notes
   for (let mm = 0; mm < m.mms; mm++) {
     for (let vpn = 0; vpn < m.mmPages; vpn++) {
       const entry = entryAt(m, mm, vpn);
+      if (isSwapEntry(entry)) probe.knows(ctx, mm, vpn, ZERO_PFN, swappedContent(m, entryPfn(entry)));
       if (!isPresent(entry)) continue;
       const pfn = pfnOfEntry(m, entry, vpn);
       probe.knows(ctx, mm, vpn, pfn, peek(m.words, pageWord(m, pfn, PAGE_CONTENT)));

@@ -12,6 +12,7 @@ import { NO_EVENTS } from '../events/ring.js';
 import { endFullScan } from '../mm/ksm-tree.js';
 import { exitMmap } from '../mm/exit.js';
 import { drainPcp } from '../mm/page-alloc.js';
+import { dropSwapCache } from '../mm/swap-state.js';
 import { lruAddDrainAll } from '../mm/swap.js';
 import { shmemPunchHole } from '../mm/truncate.js';
 import { ACTOR_KINDS } from '../../actors/index.js';
@@ -58,6 +59,7 @@ export function tearDown(m: Machine, plan: Plan, kernel: Kernel, probe: Probe): 
     if (m.objectPages > 0) run(shmemPunchHole(ctx, object, 0, m.objectPages));
   }
   run(lruAddDrainAll(ctx));
+  run(dropSwapCache(ctx));
   run(endFullScan(ctx));
   for (let cpu = 0; cpu < m.cpus; cpu++) {
     const owner = contextOf(cpu);

@@ -61,6 +61,9 @@ export const EVENT_TABLE = [
   ['fork', 'mm:mm', 'child:mm', 'result:errno', 'a:count'],
   ['fork_copy', 'mm:mm', 'vpn:vpn', 'pfn:pfn', 'copy:pfn'],
   ['file_map', 'mm:mm', 'vpn:vpn', 'pfn:pfn', 'object:count'],
+  ['swap_out', 'mm:mm', 'vpn:vpn', 'pfn:pfn', 'slot:count'],
+  ['swap_in', 'mm:mm', 'vpn:vpn', 'pfn:pfn', 'slot:count'],
+  ['reclaim', 'pfn:pfn', 'result:count', 'slot:count', 'a:count'],
 ] as const;
 
 export type EventName = (typeof EVENT_TABLE)[number][0];

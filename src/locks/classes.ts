@@ -43,6 +43,7 @@ export const LOCK_CLASSES: readonly LockClassInfo[] = [
   host('PTL/1', false, 181),
   host('i_mmap_rwsem', true, 70),
   host('i_pages lock', false, 192),
+  host('swap cache lock', false, 190),
 ];
 
 export const LOCK_KSM_THREAD_MUTEX = 1;
@@ -74,5 +75,6 @@ export const LOCK_PMD_NESTED = 25;
 export const LOCK_PTL_NESTED = 26;
 export const LOCK_I_MMAP = 27;
 export const LOCK_I_PAGES = 28;
+export const LOCK_SWAP_CACHE = 29;
 
 export const lockClass = (id: number): LockClassInfo => LOCK_CLASSES[id] ?? (LOCK_CLASSES[0] as LockClassInfo);

@@ -132,6 +132,8 @@ export class Guards {
     this.#write = write;
     if (index >= m.objectsAt)
       return this.#object((index - m.objectsAt) % m.objectWords, ((index - m.objectsAt) / m.objectWords) | 0);
+    // a swap slot belongs to nobody in particular
+    if (index >= m.swapAt) return MARKED;
     if (index >= m.s2TablesAt)
       return this.#s2Table((index - m.s2TablesAt) % m.s2TableWords, ((index - m.s2TablesAt) / m.s2TableWords) | 0);
     if (index >= m.vmsAt) return this.#vm((index - m.vmsAt) % m.vmWords, ((index - m.vmsAt) / m.vmWords) | 0);

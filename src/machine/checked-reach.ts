@@ -14,6 +14,8 @@ import {
   PAGE_COMPOUND,
   PAGE_REFS,
   PAGE_SHIFT,
+  SWAP_FOLIO,
+  SWAP_WORDS,
   TABLE_FREE,
   TABLE_HEADER,
   TABLE_PMD,
@@ -53,7 +55,9 @@ export class Reach {
   /** A store of `value`: what it publishes, takes or unlinks. Called before the store. */
   stored(actor: number, index: number, value: number): void {
     const m = this.#m;
-    if (index >= m.s2TablesAt) {
+    if (index >= m.swapAt && index < m.objectsAt) {
+      if ((index - m.swapAt) % SWAP_WORDS === SWAP_FOLIO) this.#publish(value);
+    } else if (index >= m.s2TablesAt) {
       this.#publish(value >>> PFN_SHIFT);
     } else if (index >= m.vmsAt) {
       const offset = (index - m.vmsAt) % m.vmWords;

@@ -32,6 +32,8 @@ export interface MachineConfig {
   readonly objects?: number;
   /** Pages of each of them; default: as many as a process has. */
   readonly objectPages?: number;
+  /** Pages of swap space, on a device as fast as memory (zram); absent or 0: nothing can be swapped out. */
+  readonly swapSlots?: number;
 }
 
 /** The limits of {@link MachineConfig}; validated where scenarios are loaded and again where a machine is laid out. */
@@ -48,6 +50,7 @@ export const MACHINE_LIMITS = {
   tlbEntries: [2, 1 << 16],
   pcpBatch: [1, 63],
   lruBatch: [0, 31],
+  swapSlots: [0, 1 << 20],
 } as const satisfies Record<string, readonly [number, number]>;
 
 /** Shared memory objects of a machine, at most. */

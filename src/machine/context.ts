@@ -29,7 +29,9 @@ export const REF_GATHER = 5;
 export const REF_ALLOC = 6;
 /** The page cache of a shared memory object. */
 export const REF_CACHE = 7;
-export const REF_KINDS = 8;
+/** The swap cache's. */
+export const REF_SWAP_CACHE = 8;
+export const REF_KINDS = 9;
 
 /** Lock classes: what a lock is, its kind (sleeping or spinning) and its rank are in `src/locks/classes.ts`. */
 export type LockClass = number;
@@ -178,6 +180,19 @@ export interface Kernel {
   ): Coroutine;
   /** 0: the page is shared from here on; -EBUSY: it may be pinned. Under the lock of the parent's entry. */
   folioTryDupAnonRmap(ctx: Context, mm: number, head: number, pfn: number): Coroutine;
+  /** A fault on the swap entry `orig`. 0 or VM_FAULT_*; see mm/memory-swap.ts. */
+  doSwapPage(ctx: Context, mm: number, vma: number, vpn: number, flags: number, orig: number): Coroutine;
+  /** do_numa_page()'s out_map for one PTE: its permissions again. Under the PTL of `table`. */
+  numaRebuildSingleMapping(ctx: Context, mm: number, vma: number, vpn: number, table: number): Coroutine<void>;
+  /* mm/vmscan.c, mm/rmap.c, mm/swapfile.c */
+  /** Consumes the isolation of the folios; returns pages reclaimed. */
+  shrinkFolioList(ctx: Context, folios: number[], ignoreReferences: boolean): Coroutine;
+  /** 1, or 0: it stays mapped, the walk stops. */
+  tryToUnmapOne(ctx: Context, folio: number, vma: number, vpn: number): Coroutine;
+  /** __remove_mapping() of a locked folio in the swap cache: true, frozen and out of it. */
+  removeMapping(ctx: Context, folio: number): Coroutine<boolean>;
+  /** 0: this task may read the slot in; above 0: so may it, with nothing to clear; -EEXIST, -ENOENT. */
+  swapcachePrepare(ctx: Context, slot: number): Coroutine;
   /* mm/huge_memory.c */
   doHugePmdAnonymousPage(ctx: Context, mm: number, vma: number, vpn: number, flags: number): Coroutine;
   doHugePmdWpPage(ctx: Context, mm: number, vma: number, vpn: number, flags: number, orig: number): Coroutine;
@@ -277,14 +292,7 @@ export interface Kernel {
   /** Memory that the host alone owns? 0 or -EPERM. host_mmu.lock held. */
   checkHostOwned(ctx: Context, pfn: number): number;
   hostDonateGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): Coroutine;
-  hostShareGuest(
-    ctx: Context,
-    vm: number,
-    vcpu: number,
-    pfn: number,
-    gfn: number,
-    writable?: boolean,
-  ): Coroutine;
+  hostShareGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number, writable?: boolean): Coroutine;
   hostUnshareGuest(ctx: Context, vm: number, gfn: number): Coroutine;
   hostReclaimPage(ctx: Context, vm: number, pfn: number, gfn: number): Coroutine;
   hostDonateHyp(ctx: Context, pfn: number, pages: number): Coroutine;
@@ -413,6 +421,8 @@ export class Context {
   /** Where the rmap cursor stands (mm/rmap.ts): copy before calling anything that may walk too. */
   rmapVma = 0;
   rmapVpn = 0;
+  /** Where this CPU found its last free swap slot (percpu_swap_cluster). */
+  swapHint = 0;
   gupWritable = false;
 
   /** @param before the actor's context of the run before, whose memory this one takes over */

@@ -64,6 +64,11 @@ export const isMigrationEntry = (entry: number): boolean => {
   const type = swapType(entry);
   return type >= SWP_MIGRATION_WRITE && type <= SWP_MIGRATION_READ;
 };
+/** A page that was swapped out; entryPfn is its slot. */
+export const isSwapEntry = (entry: number): boolean => {
+  const type = swapType(entry);
+  return type === SWP_SWAP || type === SWP_SWAP_EXCLUSIVE;
+};
 export const isHwpoisonEntry = (entry: number): boolean => swapType(entry) === SWP_HWPOISON;
 
 /** A PMD that points to a PTE table. */

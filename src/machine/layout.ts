@@ -22,6 +22,7 @@
  *   vms                   struct kvm                 vmWords            see VM_*                   see VM_*
  *   s2Tables              stage-2 tables             16 + 2^order       mmu_lock / hyp_vm.lock     mmu_lock / hyp_vm.lock
  *   objects               struct address_space       32 + pages         see OBJECT_*               see OBJECT_*
+ *   swap                  swap slots                 4 a slot           see SWAP_*                 see SWAP_*
  *
  * Frames are records of one 64-byte line each rather than a structure of arrays: a fault touches refs, maps,
  * flags, content and compound state of one random frame, which is one cache line this way and five the other;
@@ -68,6 +69,8 @@ export const GLOBAL_DRIVER_MUTEX = 9;
 export const GLOBAL_S2_POOL_LOCK = 10;
 /** sched: lru_add_drain_all's mutex. */
 export const GLOBAL_LRU_DRAIN_MUTEX = 11;
+/** i_pages of the swap cache: who changes which folio stands for a slot. */
+export const GLOBAL_SWAP_CACHE_LOCK = 12;
 const GLOBAL_LOCKS = 16;
 /** Further global words, a line each after the locks. */
 export const GLOBAL_DATA_WORDS = 256;
@@ -101,6 +104,8 @@ export const AVC_POOL_HEAD = 67;
 export const S2_POOL_HEAD = 68;
 export const S2_POOL_FREE = 69;
 export const KSM_NODE_POOL_HEAD = 70;
+/** nr_swap_pages: free swap slots. Atomic. */
+export const SWAP_FREE_SLOTS = 73;
 /** EL2's own pool of table pages (under GLOBAL_HYP_POOL_LOCK): head pfn + 1, count. */
 export const HYP_POOL_HEAD = 71;
 export const HYP_POOL_COUNT = 72;
@@ -218,6 +223,8 @@ export const PAGE_MAPPING = 7;
 export const PAGE_INDEX = 8;
 /** Free-list and private-list link. Owner of the list. */
 export const PAGE_LRU_NEXT = 9;
+/** The same word of a folio in the swap cache (folio->swap, page->private): its slot. Folio lock. */
+export const PAGE_SWAP = 9;
 /** PG_locked with its owner: a lock word, and its Lamport time. */
 export const PAGE_LOCK = 10;
 export const PAGE_LAMPORT = 11;
@@ -345,6 +352,19 @@ export const TABLE_LIVE = 1;
 export const TABLE_DEPOSITED = 2;
 /** Taken off its PMD by a collapse that has waited for lockless walkers: its alone. */
 export const TABLE_DETACHED = 3;
+
+/* ---- swap slots ---- */
+/** swap_map: entries that refer to the slot, and SWAP_HAS_CACHE. 0 = free. Atomic. */
+export const SWAP_MAP = 0;
+/** The swap cache: the pfn of the slot's folio, or 0. Written under the swap cache's lock, marked. */
+export const SWAP_FOLIO = 1;
+/** What the device holds. Marked: whoever reads or writes the slot. */
+export const SWAP_CONTENT = 2;
+/** Grows when a reader of the slot is done: what the others wait for (swapcache_wq). Atomic. */
+export const SWAP_READS = 3;
+export const SWAP_WORDS = 4;
+/** A folio stands for the slot, or somebody is about to read one in (include/linux/swap.h). */
+export const SWAP_HAS_CACHE = 1 << 30;
 
 /* ---- KSM ---- */
 export const KSM_ITEM_CHECKSUM = 0;
@@ -514,6 +534,8 @@ export class Machine {
   readonly objectPages: number;
   readonly objectsAt: number;
   readonly objectWords: number;
+  readonly swapAt: number;
+  readonly swapSlots: number;
   readonly totalWords: number;
 
   /**
@@ -523,7 +545,7 @@ export class Machine {
   constructor(config: MachineConfig, buffer?: SharedArrayBuffer) {
     for (const key of Object.keys(MACHINE_LIMITS) as (keyof typeof MACHINE_LIMITS)[]) {
       const [low, high] = MACHINE_LIMITS[key];
-      const value = config[key];
+      const value = key === 'swapSlots' ? (config.swapSlots ?? 0) : config[key];
       if (!Number.isInteger(value) || value < low || value > high) {
         throw new RangeError(`machine.${key}: expected a whole number from ${low} to ${high}, got ${String(value)}`);
       }
@@ -604,6 +626,8 @@ export class Machine {
     this.s2Tables = this.vms * (this.vmBlocks + this.cpus * 2) + 1;
     this.s2TableWords = this.tableWords;
     this.s2TablesAt = place(this.s2Tables * this.s2TableWords);
+    this.swapSlots = config.swapSlots ?? 0;
+    this.swapAt = place(this.swapSlots * SWAP_WORDS);
 
     this.objects = objects;
     this.objectPages = objectPages;
@@ -669,6 +693,8 @@ export const s2TableWord = (m: Machine, table: number, field: number): number =>
 /** The page-level stage-2 entry of `gfn` in `table`. */
 export const s2PteWord = (m: Machine, table: number, gfn: number): number =>
   m.s2TablesAt + table * m.s2TableWords + TABLE_HEADER + (gfn & (m.thpPages - 1));
+/** A field SWAP_* of a swap slot. */
+export const swapWord = (m: Machine, slot: number, field: number): number => m.swapAt + slot * SWAP_WORDS + field;
 /** kvm_pinned_page of `gfn`: pfn + 1, or 0. Under mmu_lock. */
 export const pinnedPageWord = (m: Machine, vm: number, gfn: number): number =>
   m.vmsAt + vm * m.vmWords + m.vmPinned + gfn;

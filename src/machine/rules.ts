@@ -6,6 +6,8 @@ export interface KernelRules {
   readonly wpReuse: 'v5.19' | 'v5.9' | 'v5.8';
   /** 3.17 step 5. */
   readonly numaBusy: 'v5.16' | 'v5.17' | 'v6.10' | 'v6.19';
+  /** 3.12 steps 3 and 5: reclaim looks at pins never (before v5.11), before the swap cache, or also after unmapping (v6.1+). */
+  readonly reclaimPinChecks: 0 | 1 | 2;
   /** 3.10.1 3b. */
   readonly gupHonorsNuma: 'v6.0' | 'v6.1' | 'v6.8';
   /** 3.14: one notifier pair per VMA, or two (through 6.13). */
@@ -28,6 +30,7 @@ export interface KernelRules {
 export const RULES_V6_18: KernelRules = {
   wpReuse: 'v5.19',
   numaBusy: 'v6.10',
+  reclaimPinChecks: 2,
   gupHonorsNuma: 'v6.8',
   splitNotifierPairs: 1,
   migrateLoops: 'v6.8',
@@ -41,9 +44,10 @@ export const RULES_V6_18: KernelRules = {
 /** What older releases do otherwise: each row holds for releases before its own, down to the row above. */
 const CHANGES: readonly (readonly [before: readonly [number, number], rules: Partial<KernelRules>])[] = [
   [[5, 9], { wpReuse: 'v5.8' }],
+  [[5, 11], { reclaimPinChecks: 0 }],
   [[5, 17], { numaBusy: 'v5.16' }],
   [[5, 19], { wpReuse: 'v5.9' }],
-  [[6, 1], { gupHonorsNuma: 'v6.0' }],
+  [[6, 1], { gupHonorsNuma: 'v6.0', reclaimPinChecks: 1 }],
   [[6, 3], { seqAfterUnlock: true }],
   [[6, 8], { migrateLoops: 'v6.1', gupHonorsNuma: 'v6.1' }],
   [[6, 9], { ksmChecksumFirst: false }],

@@ -58,6 +58,8 @@ export const STATS = [
   'zero_pages_merged',
   'thp_split_pages',
   'guest_exits',
+  'swap_outs',
+  'swap_ins',
 ] as const;
 export type StatName = (typeof STATS)[number];
 

@@ -25,6 +25,7 @@ import {
   TABLE_POOL_FREE,
   TABLE_POOL_HEAD,
   TABLE_POOL_NEXT,
+  SWAP_FREE_SLOTS,
   THP_ENABLED,
   THP_USE_ZERO_PAGE,
   anonVmaWord,
@@ -69,6 +70,7 @@ export function bootMachine(m: Machine): void {
 
   for (let i = 0; i < m.objects; i++) w[objectWord(m, i, OBJECT_SIZE)] = m.objectPages;
   for (let mm = 0; mm < m.mms; mm++) w[mmWord(m, mm, MM_MEMLOCK_LIMIT)] = -1;
+  w[globalWord(m, SWAP_FREE_SLOTS)] = m.swapSlots;
   for (let cpu = 0; cpu < m.cpus; cpu++) w[cpuWord(m, cpu, CPU_NODE)] = nodeOfCpu(m, cpu);
 
   w[globalWord(m, KSM_SMART_SCAN)] = 1;

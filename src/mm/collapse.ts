@@ -3,7 +3,14 @@
  * mmap_lock write, with the PTE table detached between the first PMD change and the second. The notifier's end comes long
  * before the new PMD: secondary MMUs stay out because GUP needs mmap_lock.
  */
-import { MECH_KHUGEPAGED, MMU_NOTIFY_CLEAR, PG_UPTODATE, VM_WRITE } from '../machine/abi.js';
+import {
+  MECH_KHUGEPAGED,
+  MMU_NOTIFY_CLEAR,
+  PG_SWAPCACHE,
+  PG_UPTODATE,
+  VM_FAULT_ERROR,
+  VM_WRITE,
+} from '../machine/abi.js';
 import { glance } from '../machine/beside.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_MAP } from '../machine/context.js';
 import { acquires, reads, releases, tries, updates, writes } from '../machine/effects.js';
@@ -17,6 +24,7 @@ import {
   isNone,
   isPresent,
   isSpecial,
+  isSwapEntry,
   isTable,
   mkEntry,
 } from '../machine/entries.js';
@@ -46,6 +54,7 @@ import { mmapReadLock, mmapReadUnlock, mmapWriteLock, mmapWriteUnlock, vmaStartW
 import { get, readOnce, set, writeOnce, xchg } from '#words';
 import { anonVmaLockWrite, anonVmaUnlockWrite } from './anon-vma.js';
 import {
+  flagsWord,
   folioMaps,
   folioOf,
   folioPut,
@@ -55,11 +64,13 @@ import {
   pageNode,
   refSubAndTest,
   refsWord,
+  testFlag,
 } from './folio.js';
 import {
   SCAN_ALLOC_HUGE_PAGE_FAIL,
   SCAN_ANY_PROCESS,
   SCAN_DEL_PAGE_LRU,
+  SCAN_FAIL,
   SCAN_PAGE_COUNT,
   SCAN_PAGE_LOCK,
   SCAN_PMD_NULL,
@@ -71,6 +82,7 @@ import {
 import { allocPages, freeFolio } from './page-alloc.js';
 import { pgtableDeposit, pmdLock } from './pgtable.js';
 import { folioAddNewAnonRmap, folioChangeRmapPte } from './rmap.js';
+import { freeSwapCache } from './swap-state.js';
 import { folioAddLru, folioIsolateLru, folioPutbackLru } from './swap.js';
 import { flushTlbRange } from './tlb-flush.js';
 import { findVma, vmaAnonVma, vmaEnd, vmaFlags, vmaStart } from './vma.js';
@@ -92,6 +104,7 @@ export function* collapseHugePage(ctx: Context, mm: number, vpn: number): Corout
   if (head > 0) {
     yield* mmapReadLock(ctx, mm);
     status = yield* revalidate(ctx, mm, vpn);
+    if (status === SCAN_SUCCEED && m.swapSlots > 0) status = yield* swapIn(ctx, mm, vpn);
     yield* mmapReadUnlock(ctx, mm);
     if (status === SCAN_SUCCEED) status = yield* collapseLocked(ctx, mm, vpn, head);
     if (status !== SCAN_SUCCEED) {
@@ -120,6 +133,25 @@ function* revalidate(ctx: Context, mm: number, vpn: number): Coroutine {
   const pmdAt = pmdWord(ctx.m, mm, vpn);
   if (--ctx.quantum < 0) yield reads(pmdAt);
   return isTable(readOnce(ctx.words, pmdAt)) ? SCAN_SUCCEED : SCAN_PMD_NULL;
+}
+
+/** __collapse_huge_page_swapin(): what is swapped out is fetched, under mmap_lock read. SCAN_SUCCEED or SCAN_FAIL. */
+function* swapIn(ctx: Context, mm: number, vpn: number): Coroutine {
+  const { m, words } = ctx;
+  const vma = findVma(ctx, mm, vpn);
+  const pmdAt = pmdWord(m, mm, vpn);
+  for (let page = vpn; page < vpn + m.thpPages; page++) {
+    if (--ctx.quantum < 0) yield reads(pmdAt);
+    const pmd = readOnce(words, pmdAt);
+    if (!isTable(pmd)) return SCAN_PMD_NULL;
+    const pteAt = pteWord(m, entryPfn(pmd), page);
+    if (--ctx.quantum < 0) yield reads(pteAt);
+    const pte = readOnce(words, pteAt);
+    if (!isSwapEntry(pte)) continue;
+    const result = yield* ctx.kernel.doSwapPage(ctx, mm, vma, page, 0, pte);
+    if ((result & VM_FAULT_ERROR) !== 0) return SCAN_FAIL;
+  }
+  return SCAN_SUCCEED;
 }
 
 /** hpage_collapse_find_target_node(): the node that holds most of the pages. A hint, read without locks. */
@@ -254,11 +286,16 @@ function* isolateFolio(ctx: Context, folio: number): Coroutine {
   const lock = folioLockWord(ctx, folio);
   if (--ctx.quantum < 0) yield tries(lock);
   if (!folioTrylock(ctx, folio)) return SCAN_PAGE_LOCK;
+  let expected = 0;
+  if (ctx.m.swapSlots > 0) {
+    if (--ctx.quantum < 0) yield reads(flagsWord(ctx, folio));
+    if (testFlag(ctx, folio, PG_SWAPCACHE)) expected = 1;
+  }
   if (--ctx.quantum < 0) yield reads(mapsWord(ctx, folio));
-  const maps = folioMaps(ctx, folio);
+  expected += folioMaps(ctx, folio);
   if (--ctx.quantum < 0) yield reads(refsWord(ctx, folio));
   let status = SCAN_SUCCEED;
-  if (folioRefs(ctx, folio) !== maps) status = SCAN_PAGE_COUNT;
+  if (folioRefs(ctx, folio) !== expected) status = SCAN_PAGE_COUNT;
   else if (!(yield* folioIsolateLru(ctx, folio))) status = SCAN_DEL_PAGE_LRU;
   if (status !== SCAN_SUCCEED) {
     if (--ctx.quantum < 0) yield releases(lock);
@@ -317,6 +354,7 @@ function* copyAndFree(ctx: Context, mm: number, table: number, vpn: number, head
     spinUnlock(ctx, ptl, LOCK_PTL);
     if (folio === 0) continue;
     if (folioTestLarge(ctx, folio) && lastOfFolio(ctx, table, vpn, i, folio)) yield* releaseFolio(ctx, folio);
+    if (m.swapSlots > 0) yield* freeSwapCache(ctx, folio);
     yield* folioPut(ctx, folio, REF_MAP);
   }
 }

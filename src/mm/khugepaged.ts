@@ -1,7 +1,16 @@
 /**
  * khugepaged and MADV_COLLAPSE for anonymous memory (mm/khugepaged.c, v6.18; kernel-model 3.15).
  */
-import { EAGAIN, EINVAL, ENOMEM, PG_LRU, PG_MAYBE_SHARED, VM_HUGEPAGE, VM_NOHUGEPAGE } from '../machine/abi.js';
+import {
+  EAGAIN,
+  EINVAL,
+  ENOMEM,
+  PG_LRU,
+  PG_MAYBE_SHARED,
+  PG_SWAPCACHE,
+  VM_HUGEPAGE,
+  VM_NOHUGEPAGE,
+} from '../machine/abi.js';
 import { glance } from '../machine/beside.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { LOCAL, reads, releases } from '../machine/effects.js';
@@ -115,7 +124,7 @@ export function* hpageCollapseScanPmd(ctx: Context, mm: number, vpn: number, mod
       continue;
     }
     if (!isPresent(entry)) {
-      // without swap these are migration and poison entries, which the kernel counts as swap entries here too
+      // migration and poison entries count as swap entries here too
       if (++swapped > maxSwap) status = SCAN_EXCEED_SWAP_PTE;
       continue;
     }
@@ -153,7 +162,7 @@ function* scanFolio(ctx: Context, head: number): Coroutine {
   const maps = folioMaps(ctx, head);
   if (--ctx.quantum < 0) yield reads(refsWord(ctx, head));
   // racy, as the kernel says: a pin taken from here on is met again in the isolation
-  if (folioRefs(ctx, head) !== maps) return SCAN_PAGE_COUNT;
+  if (folioRefs(ctx, head) !== maps + ((flags & PG_SWAPCACHE) !== 0 ? 1 : 0)) return SCAN_PAGE_COUNT;
   // folio_maybe_mapped_shared()
   const shared = folioTestLarge(ctx, head) ? (flags & PG_MAYBE_SHARED) !== 0 : maps > 1;
   return shared ? SCAN_EXCEED_SHARED_PTE : SCAN_SUCCEED;

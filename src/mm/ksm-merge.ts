@@ -53,6 +53,7 @@ import {
 } from './folio.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { folioChangeRmapPte } from './rmap.js';
+import { folioFreeSwap } from './swap-state.js';
 import { flushTlbRange } from './tlb-flush.js';
 
 /**
@@ -176,10 +177,17 @@ export function* replacePage(
     const ptl = ptlOf(m, table);
     if (--ctx.quantum < 0) yield releases(ptl);
     spinUnlock(ctx, ptl, LOCK_PTL);
+    if (result === 0 && m.swapSlots > 0) yield* freeSwapIfUnmapped(ctx, pfn);
     if (result === 0) yield* folioPut(ctx, pfn, REF_MAP);
   }
   yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, vpn, vpn + 1);
   return result;
+}
+
+/** The replaced page, which ksmd has locked, needs its swap slot no more. */
+function* freeSwapIfUnmapped(ctx: Context, pfn: number): Coroutine<void> {
+  if (--ctx.quantum < 0) yield reads(mapsWord(ctx, pfn));
+  if (folioMaps(ctx, pfn) === 0) yield* folioFreeSwap(ctx, pfn);
 }
 
 /**

@@ -3,7 +3,7 @@
  * clean, folios lazyfree, so that reclaim may drop them without swapping, unless they are written again. Such a folio is not
  * swapbacked, which others take for a page of the page cache (pkvm_mem_abort).
  *
- * Left out: swap entries and large folios, of which the first stay and the second are split at their PMD and then left alone.
+ * Left out: large folios, which are split at their PMD and then left alone.
  */
 import {
   EINVAL,
@@ -21,16 +21,17 @@ import {
   VM_SHARED,
 } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { reads, releases, tries, updates } from '../machine/effects.js';
-import { PTE_DIRTY, PTE_YOUNG, entryPfn, isPresent, isSpecial } from '../machine/entries.js';
+import { reads, releases, tries, updates, writes } from '../machine/effects.js';
+import { PTE_DIRTY, PTE_YOUNG, entryPfn, isPresent, isSpecial, isSwapEntry } from '../machine/entries.js';
 import { pteWord, ptlOf } from '../machine/layout.js';
 import { LOCK_PTL } from '../locks/classes.js';
 import { folioLockWord, folioTrylock, folioUnlock, spinUnlock } from '../locks/exclusive.js';
 import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
-import { fetchAnd, readOnce } from '#words';
+import { fetchAnd, readOnce, writeOnce } from '#words';
 import { clearFlag, flagsWord, folioMaps, folioOf, folioTestLarge, mapsWord, testFlag } from './folio.js';
 import { splitHugePmdIfNeeded } from './huge-memory-split.js';
 import { pteOffsetMapLock } from './pgtable.js';
+import { folioFreeSwap, freeSwapAndCache } from './swap-state.js';
 import { findVmaFrom, vmaEnd, vmaFlags, vmaStart } from './vma.js';
 import { tlbFinishMmu, tlbFlushPendingWord, tlbGatherMmu } from './zap.js';
 
@@ -94,6 +95,14 @@ function* freePteRange(ctx: Context, mm: number, start: number, end: number): Co
 function* freePte(ctx: Context, mm: number, vpn: number, pteAt: number): Coroutine<void> {
   if (--ctx.quantum < 0) yield reads(pteAt);
   const entry = readOnce(ctx.words, pteAt);
+  if (isSwapEntry(entry)) {
+    if (--ctx.quantum < 0) yield writes(pteAt);
+    writeOnce(ctx.words, pteAt, 0);
+    ctx.probe.onEntry(ctx, mm, vpn, pteAt, entry, 0);
+    ctx.probe.onZapped(ctx, mm, vpn, vpn + 1);
+    yield* freeSwapAndCache(ctx, entryPfn(entry));
+    return;
+  }
   if (!isPresent(entry) || isSpecial(entry)) return;
   const head = folioOf(ctx, entryPfn(entry));
   if (folioTestLarge(ctx, head)) return;
@@ -119,11 +128,13 @@ function* cleanFolio(ctx: Context, head: number): Coroutine<boolean> {
   if (--ctx.quantum < 0) yield tries(lock);
   if (!folioTrylock(ctx, head)) return false;
   if (--ctx.quantum < 0) yield reads(mapsWord(ctx, head));
-  // a swap slot would have to be given back, which is left out
   const alone = folioMaps(ctx, head) === 1;
-  if (--ctx.quantum < 0) yield updates(flagsWord(ctx, head));
-  const clean = alone && !testFlag(ctx, head, PG_SWAPCACHE);
-  if (clean) clearFlag(ctx, head, PG_DIRTY);
+  if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
+  const clean = alone && (!testFlag(ctx, head, PG_SWAPCACHE) || (yield* folioFreeSwap(ctx, head)));
+  if (clean) {
+    if (--ctx.quantum < 0) yield updates(flagsWord(ctx, head));
+    clearFlag(ctx, head, PG_DIRTY);
+  }
   if (--ctx.quantum < 0) yield releases(lock);
   folioUnlock(ctx, head);
   return clean;

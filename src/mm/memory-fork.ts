@@ -37,6 +37,7 @@ import {
   isMigrationEntry,
   isPresent,
   isSpecial,
+  isSwapEntry,
   isTable,
   mkEntry,
   swapType,
@@ -85,6 +86,7 @@ import { allocPages } from './page-alloc.js';
 import { pteAlloc } from './pgtable.js';
 import { folioAddNewAnonRmap, folioChangeRmapPte } from './rmap.js';
 import { folioAddLru } from './swap.js';
+import { swapDuplicate } from './swapfile.js';
 import { vmaAnonVma, vmaEnd, vmaFlags, vmaMm, vmaStart } from './vma.js';
 
 /**
@@ -325,6 +327,8 @@ function* copyNonpresentPte(
   // markers are for userfaultfd and guards, which a child does not have
   if (swapType(pte) === SWP_MARKER) return 0;
   let entry = pte;
+  // the child's entry refers to the slot as well
+  if (isSwapEntry(pte)) yield* swapDuplicate(ctx, entryPfn(pte));
   if (isMigrationEntry(pte) && swapType(pte) !== SWP_MIGRATION_READ && isCopyOnWrite(vmaFlags(ctx, src))) {
     // what was exclusive is shared now, in both
     entry = readableMigration(pte);

@@ -137,7 +137,7 @@ export function* canChangeWritable(ctx: Context, vma: number, pfn: number, entry
 /** The out_map part: normal permissions again, for a PTE-mapped large folio at all its hints. Under the PTL of `table`. */
 function* rebuild(ctx: Context, mm: number, vma: number, vpn: number, table: number, head: number): Coroutine<void> {
   if (head === ZERO_PFN || !folioTestLarge(ctx, head)) {
-    yield* numaRebuildSingleMapping(ctx, mm, vma, vpn, table);
+    yield* ctx.kernel.numaRebuildSingleMapping(ctx, mm, vma, vpn, table);
     return;
   }
   // numa_rebuild_large_mapping()
@@ -149,12 +149,18 @@ function* rebuild(ctx: Context, mm: number, vma: number, vpn: number, table: num
     if (--ctx.quantum < 0) yield reads(pteAt);
     const entry = readOnce(words, pteAt);
     if (!isProtnone(entry) || isSpecial(entry) || folioOf(ctx, entryPfn(entry)) !== head) continue;
-    yield* numaRebuildSingleMapping(ctx, mm, vma, page, table);
+    yield* ctx.kernel.numaRebuildSingleMapping(ctx, mm, vma, page, table);
   }
 }
 
 /** numa_rebuild_single_mapping(): no notifier and no remote flush, for permission is only gained. Under the PTL. */
-function* numaRebuildSingleMapping(ctx: Context, mm: number, vma: number, vpn: number, table: number): Coroutine<void> {
+export function* numaRebuildSingleMapping(
+  ctx: Context,
+  mm: number,
+  vma: number,
+  vpn: number,
+  table: number,
+): Coroutine<void> {
   const { m, words } = ctx;
   const pteAt = pteWord(m, table, vpn);
   // ptep_modify_prot_start() .. _commit()

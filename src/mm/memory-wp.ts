@@ -12,6 +12,7 @@ import {
   PG_HWPOISON,
   PG_LRU,
   PG_MAYBE_SHARED,
+  PG_SWAPCACHE,
   PG_UPTODATE,
   VM_FAULT_HWPOISON,
   VM_FAULT_OOM,
@@ -58,7 +59,9 @@ import { faultGfp, vmfAnonPrepare } from './memory-anon.js';
 import { allocPages } from './page-alloc.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { folioAddNewAnonRmap, folioChangeRmapPte } from './rmap.js';
+import { folioFreeSwap, folioSwap, freeSwapCache } from './swap-state.js';
 import { folioAddLru, lruAddDrain } from './swap.js';
+import { swapCountOf, swapMap } from './swapfile.js';
 import { flushTlbRange } from './tlb-flush.js';
 import { vmaAnonVma, vmaFlags } from './vma.js';
 
@@ -129,7 +132,6 @@ function* wpPageReuse(
 
 /**
  * wp_can_reuse_anon_folio(): may this page, which is not anon_exclusive, be written in place? PTL held.
- * The swapcache terms of the kernel's rules are 0 here: there is no swap.
  * @returns 1 or 0
  */
 export function* wpCanReuseAnonFolio(ctx: Context, vma: number, pfn: number): Coroutine {
@@ -146,14 +148,16 @@ export function* wpCanReuseAnonFolio(ctx: Context, vma: number, pfn: number): Co
   }
   if (rule === 'v5.19') {
     if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
+    const flags = readOnce(ctx.words, flagsWord(ctx, head));
     // our own batch may hold the one reference too many
-    if (!testFlag(ctx, head, PG_LRU)) yield* lruAddDrain(ctx);
+    if ((flags & PG_LRU) === 0) yield* lruAddDrain(ctx);
     if (--ctx.quantum < 0) yield reads(refsWord(ctx, head));
-    if (folioRefs(ctx, head) > 1) return 0;
+    if (folioRefs(ctx, head) > ((flags & PG_SWAPCACHE) !== 0 ? 2 : 1)) return 0;
   }
   const lock = folioLockWord(ctx, head);
   if (--ctx.quantum < 0) yield tries(lock);
   if (!folioTrylock(ctx, head)) return 0;
+  if (ctx.m.swapSlots > 0 && rule === 'v5.19') yield* folioFreeSwap(ctx, head);
   const reuse = yield* soleUser(ctx, head, pfn);
   if (reuse === 1) {
     // folio_move_anon_rmap()
@@ -175,9 +179,18 @@ function* soleUser(ctx: Context, head: number, pfn: number): Coroutine {
     if (--ctx.quantum < 0) yield reads(mapsAt);
     if (readOnce(ctx.words, mapsAt) !== 1) return 0;
   }
-  if (rule === 'v5.8') return 1;
+  // reuse_swap_page(): swap entries count as mappings
+  if (rule === 'v5.8') return (yield* swapEntriesOf(ctx, head)) === 0 ? 1 : 0;
   if (--ctx.quantum < 0) yield reads(refsWord(ctx, head));
   return folioRefs(ctx, head) === 1 ? 1 : 0;
+}
+
+/** page_swapcount() of a locked folio. */
+function* swapEntriesOf(ctx: Context, head: number): Coroutine {
+  if (ctx.m.swapSlots === 0) return 0;
+  if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
+  if (!testFlag(ctx, head, PG_SWAPCACHE)) return 0;
+  return swapCountOf(yield* swapMap(ctx, folioSwap(ctx, head)));
 }
 
 /** __wp_can_reuse_large_anon_folio() (v6.15+): more than one page mapped, by this mm only, and nobody else's reference. */
@@ -251,6 +264,7 @@ function* wpPageCopy(ctx: Context, mm: number, vma: number, vpn: number, flags: 
   ctx.mechanism = outer;
   if (!copied) yield* folioPut(ctx, copy, REF_ALLOC);
   if (oldHead !== ZERO_PFN) {
+    if (copied && m.swapSlots > 0 && !folioTestLarge(ctx, oldHead)) yield* freeSwapCache(ctx, oldHead);
     if (copied) yield* folioPut(ctx, oldHead, REF_MAP);
     yield* folioPut(ctx, oldHead, REF_TEMP);
   }

@@ -38,6 +38,7 @@ import {
   isMigrationEntry,
   isPresent,
   isProtnone,
+  isSwapEntry,
   isTable,
   isTransHuge,
   swapType,
@@ -136,7 +137,10 @@ export function* handleMmFault(ctx: Context, mm: number, vma: number, vpn: numbe
   if (--ctx.quantum < 0) yield reads(pteAt);
   const orig = readOnce(words, pteAt);
   if (orig === 0) return ended(ctx, mm, vpn, flags, yield* ctx.kernel.doAnonymousPage(ctx, mm, vma, vpn, flags));
-  if (!isPresent(orig)) return ended(ctx, mm, vpn, flags, yield* doSwapPage(ctx, vpn, table, orig));
+  if (isSwapEntry(orig)) {
+    return ended(ctx, mm, vpn, flags, yield* ctx.kernel.doSwapPage(ctx, mm, vma, vpn, flags, orig));
+  }
+  if (!isPresent(orig)) return ended(ctx, mm, vpn, flags, yield* doNonSwapEntry(ctx, vpn, table, orig));
   if (isProtnone(orig) && vmaAccessible(vmFlags)) {
     return ended(ctx, mm, vpn, flags, yield* ctx.kernel.doNumaPage(ctx, mm, vma, vpn, orig, table));
   }
@@ -205,8 +209,8 @@ function* handlePmdFault(ctx: Context, mm: number, vma: number, vpn: number, fla
   return 0;
 }
 
-/** do_swap_page() of a machine without swap: migration, poison and marker entries. */
-function* doSwapPage(ctx: Context, vpn: number, table: number, orig: number): Coroutine {
+/** The first half of do_swap_page(): migration, poison and marker entries. Swap entries: memory-swap.ts. */
+function* doNonSwapEntry(ctx: Context, vpn: number, table: number, orig: number): Coroutine {
   if (isMigrationEntry(orig)) {
     yield* migrationEntryWait(ctx, vpn, table);
     return 0;

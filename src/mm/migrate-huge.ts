@@ -12,7 +12,7 @@ import { EVENT } from '../events/table.js';
 import { readOnce, writeOnce } from '#words';
 import { flagsWord, refAdd, refSubAndTest, refsWord, setFlag } from './folio.js';
 import { folioTryShareAnonRmap, mkMigrationEntry } from './migrate-ptes.js';
-import { presentFromMigration, restoredExclusive } from './migrate-restore.js';
+import { noteShared, presentFromMigration, restoredExclusive } from './migrate-restore.js';
 import { folioChangeRmapPmd } from './rmap.js';
 
 /**
@@ -66,6 +66,7 @@ export function* removeMigrationPmd(
     if (--ctx.quantum < 0) yield updates(flagsWord(ctx, dst));
     setFlag(ctx, dst, PG_ANON_EXCLUSIVE);
   }
+  yield* noteShared(ctx, dst, old);
   yield* folioChangeRmapPmd(ctx, dst, mm, start, 1);
   if (--ctx.quantum < 0) yield writes(pmdAt);
   writeOnce(ctx.words, pmdAt, entry);

@@ -17,7 +17,7 @@ import {
   PG_UPTODATE,
   PG_YOUNG,
 } from '../machine/abi.js';
-import { type Context, type Coroutine, REF_ALLOC, REF_ISOLATED } from '../machine/context.js';
+import { type Context, type Coroutine, REF_ALLOC, REF_ISOLATED, REF_SWAP_CACHE } from '../machine/context.js';
 import { reads, releases, updates, writes } from '../machine/effects.js';
 import {
   KSM_NODE_KPFN,
@@ -26,6 +26,7 @@ import {
   PAGE_INDEX,
   PAGE_LRU_NEXT,
   PAGE_MAPPING,
+  PAGE_SWAP,
   ksmNodeWord,
   pageWord,
 } from '../machine/layout.js';
@@ -37,6 +38,7 @@ import { get, readOnce, set, writeOnce } from '#words';
 import { putAnonVma } from './anon-vma.js';
 import { mappingIsFile, replaceInPageCache } from './filemap.js';
 import {
+  clearFlag,
   flagsWord,
   folioIndex,
   folioMapping,
@@ -47,10 +49,14 @@ import {
   mappingId,
   mappingIsKsm,
   mapsWord,
+  refAdd,
+  refFreeze,
+  refUnfreeze,
   refsWord,
   setFlag,
 } from './folio.js';
 import { removeMigrationPtes } from './migrate-restore.js';
+import { folioSwap, lockSwapCache, swapFolioWord, unlockSwapCache } from './swap-state.js';
 import { folioAddLru } from './swap.js';
 
 /** What folio_migrate_flags() and folio_migrate_mapping() copy. */
@@ -69,10 +75,11 @@ const record = (ctx: Context, dst: number): number => get(ctx.words, pageWord(ct
  * @returns 0; -EAGAIN: somebody holds a reference; -EHWPOISON: the page cannot be read
  */
 export function* migrateFolioMove(ctx: Context, src: number, dst: number): Coroutine {
+  // a folio of the swap cache keeps its slot in the same word
+  const recorded = record(ctx, dst);
   const result = yield* moveToNewFolio(ctx, src, dst);
   if (result !== 0) return result;
   const pages = folioPages(ctx, src);
-  const recorded = record(ctx, dst);
   yield* folioAddLru(ctx, dst);
   if ((recorded & 1) !== 0) yield* removeMigrationPtes(ctx, src, dst);
   countMechanism(ctx.m, ctx.actor, ctx.mechanism, MC_PAGES_MOVED, pages);
@@ -130,9 +137,13 @@ function* moveToNewFolio(ctx: Context, src: number, dst: number): Coroutine {
     yield* folioMigrateFlags(ctx, src, dst);
     return 0;
   }
-  // __folio_migrate_mapping() of a page without cache: the count once more; no PTE is left to pin through
-  if (--ctx.quantum < 0) yield reads(refsWord(ctx, src));
-  if (folioRefs(ctx, src) !== expected) return -EAGAIN;
+  if ((before & PG_SWAPCACHE) !== 0) {
+    if (!(yield* migrateSwapCache(ctx, src, dst, expected))) return -EAGAIN;
+  } else {
+    // __folio_migrate_mapping() of a page without cache: the count once more; no PTE is left to pin through
+    if (--ctx.quantum < 0) yield reads(refsWord(ctx, src));
+    if (folioRefs(ctx, src) !== expected) return -EAGAIN;
+  }
   const mappingAt = pageWord(m, src, PAGE_MAPPING);
   if (--ctx.quantum < 0) yield reads(mappingAt);
   const mapping = folioMapping(ctx, src);
@@ -158,6 +169,34 @@ function* folioMigrateFlags(ctx: Context, src: number, dst: number): Coroutine<v
   const newCpupidAt = pageWord(m, dst, PAGE_CPUPID);
   if (--ctx.quantum < 0) yield writes(newCpupidAt);
   writeOnce(words, newCpupidAt, cpupid);
+}
+
+/**
+ * __folio_migrate_mapping() of a folio in the swap cache: its references are frozen at what is expected, and the slot is the new
+ * folio's from then on. False: somebody holds another.
+ */
+function* migrateSwapCache(ctx: Context, src: number, dst: number, expected: number): Coroutine<boolean> {
+  yield* lockSwapCache(ctx);
+  if (--ctx.quantum < 0) yield updates(refsWord(ctx, src));
+  const frozen = refFreeze(ctx, src, expected);
+  if (frozen) {
+    const slot = folioSwap(ctx, src);
+    set(ctx.words, pageWord(ctx.m, dst, PAGE_SWAP), slot);
+    if (--ctx.quantum < 0) yield updates(refsWord(ctx, dst));
+    refAdd(ctx, dst, 1, REF_SWAP_CACHE);
+    if (--ctx.quantum < 0) yield updates(flagsWord(ctx, dst));
+    setFlag(ctx, dst, PG_SWAPCACHE | PG_SWAPBACKED);
+    const at = swapFolioWord(ctx, slot);
+    if (--ctx.quantum < 0) yield writes(at);
+    writeOnce(ctx.words, at, dst);
+    if (--ctx.quantum < 0) yield updates(flagsWord(ctx, src));
+    clearFlag(ctx, src, PG_SWAPCACHE);
+    if (--ctx.quantum < 0) yield updates(refsWord(ctx, src));
+    ctx.probe.onRef(ctx, src, -1, REF_SWAP_CACHE);
+    refUnfreeze(ctx, src, expected - 1);
+  }
+  yield* unlockSwapCache(ctx);
+  return frozen;
 }
 
 /**

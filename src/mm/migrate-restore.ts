@@ -3,7 +3,7 @@
  * or the split of a huge page, is undone (mm/migrate.c, v6.18; kernel-model 3.11 step 10). No notifier: nothing was
  * mapped.
  */
-import { PG_ANON_EXCLUSIVE, PG_DIRTY, PG_MLOCKED, VM_LOCKED } from '../machine/abi.js';
+import { PG_ANON_EXCLUSIVE, PG_DIRTY, PG_MAYBE_SHARED, PG_MLOCKED, VM_LOCKED } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_MAP } from '../machine/context.js';
 import { reads, releases, updates, writes } from '../machine/effects.js';
 import {
@@ -145,12 +145,23 @@ function* restorePte(
       if (--ctx.quantum < 0) yield updates(flagsWord(ctx, pfn));
       setFlag(ctx, pfn, PG_ANON_EXCLUSIVE);
     }
+    yield* noteShared(ctx, head, old);
     yield* folioChangeRmapPte(ctx, head, pfn, mm, vpn, 1);
   }
   if (--ctx.quantum < 0) yield writes(pteAt);
   writeOnce(ctx.words, pteAt, entry);
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, old, entry);
   emit(ctx, EVENT.migration_entry, mm, vpn, pfn, 0);
+}
+
+/**
+ * A fork may have copied the entry while the folio was mapped nowhere, and nobody could note a second mm in it then. An entry that
+ * is not exclusive may have been: "maybe shared" errs on that side.
+ */
+export function* noteShared(ctx: Context, head: number, old: number): Coroutine<void> {
+  if (swapType(old) !== SWP_MIGRATION_READ || !folioTestLarge(ctx, head)) return;
+  if (--ctx.quantum < 0) yield updates(flagsWord(ctx, head));
+  setFlag(ctx, head, PG_MAYBE_SHARED);
 }
 
 /** Whether a small page holds only zeros and may be given up for the zero page. */

@@ -293,7 +293,7 @@ function* waitForWriteback(ctx: Context, src: number, mode: number): Coroutine {
 }
 
 /** folio_get_anon_vma(): the anon_vma of a mapped folio, referenced, so that it outlives the mappings; else 0. */
-function* folioGetAnonVma(ctx: Context, src: number): Coroutine {
+export function* folioGetAnonVma(ctx: Context, src: number): Coroutine {
   const mappingAt = pageWord(ctx.m, src, PAGE_MAPPING);
   if (--ctx.quantum < 0) yield reads(mappingAt);
   const mapping = folioMapping(ctx, src);

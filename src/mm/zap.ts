@@ -10,7 +10,7 @@
 import { glance } from '../machine/beside.js';
 import { type Context, type Coroutine, GATHER_FOLIOS, REF_GATHER, REF_MAP } from '../machine/context.js';
 import { acquires, reads, releases, updates } from '../machine/effects.js';
-import { entryPfn, isDirty, isHuge, isPresent, isSpecial, isTable } from '../machine/entries.js';
+import { entryPfn, isDirty, isHuge, isPresent, isSpecial, isSwapEntry, isTable } from '../machine/entries.js';
 import {
   MM_TLB_FLUSH_BATCHED,
   MM_TLB_FLUSH_PENDING,
@@ -35,6 +35,7 @@ import { flushTlbBatchedPending } from './migrate-flush.js';
 import { freeFolio, freePcpPage } from './page-alloc.js';
 import { pgtableWithdraw, pteFree } from './pgtable.js';
 import { folioChangeRmapPmd, folioChangeRmapPte } from './rmap.js';
+import { freeSwapAndCache, freeSwapCache } from './swap-state.js';
 import { lruAddDrain, lruBatchUsed } from './swap.js';
 import { flushTlbRange } from './tlb-flush.js';
 
@@ -79,6 +80,7 @@ function* flushAndFree(ctx: Context, mm: number, finish: boolean): Coroutine<voi
   if (ctx.gatherCount > 0 && lruBatchUsed(ctx)) yield* lruAddDrain(ctx);
   while (ctx.gatherCount > 0) {
     const head = ctx.gatherFolios[--ctx.gatherCount] as number;
+    if (ctx.m.swapSlots > 0) yield* freeSwapCache(ctx, head);
     if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
     if (refSubAndTest(ctx, head, 1, REF_GATHER) && !freePcpPage(ctx, head)) yield* freeFolio(ctx, head);
   }
@@ -131,7 +133,10 @@ export function* zapPageRange(ctx: Context, mm: number, vma: number, start: numb
           if (peek(ctx.words, pteAt) === 0) continue;
           const entry = clearPte(ctx, mm, vpn, pteAt);
           pages++;
-          if (!isPresent(entry)) continue;
+          if (!isPresent(entry)) {
+            if (isSwapEntry(entry)) yield* freeSwapAndCache(ctx, entryPfn(entry));
+            continue;
+          }
           if (isSpecial(entry)) {
             if (isDirty(entry)) yield* ksmMightUnmapZeroPage(ctx, entry);
             continue;

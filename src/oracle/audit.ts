@@ -20,6 +20,7 @@ import { auditPins, sumOfPins } from './pin.js';
 import { auditReadOnly } from './read-only.js';
 import { auditRefs } from './ref.js';
 import { auditStale } from './stale.js';
+import { auditSwap } from './swap.js';
 import { auditTlbs } from './tlb.js';
 import type { Violation } from './violation.js';
 import { ViolationLog } from './violation.js';
@@ -57,6 +58,7 @@ export class Audit {
     auditLocks(m, log);
     auditFree(census, log);
     auditMaps(census, log);
+    auditSwap(census, log);
     const pins = ledgers.length === 0 ? null : (pfn: number): number => sumOfPins(ledgers, pfn);
     const kernelOwned = (pfn: number): boolean =>
       places.place[pfn] !== MC_PLACE_HOST || (claims.el2 && hypStateOf(m, pfn) === PKVM_PAGE_OWNED);

@@ -14,6 +14,7 @@ import {
   isS2Leaf,
   isS2Table,
   isSpecial,
+  isSwapEntry,
   isTable,
 } from '../machine/entries.js';
 import {
@@ -28,6 +29,7 @@ import {
   NODE_FREE_FRAMES,
   NODE_PARTIAL_BLOCKS,
   PAGE_LRU_NEXT,
+  SWAP_FOLIO,
   blockWord,
   cpuWord,
   nodeWord,
@@ -37,6 +39,7 @@ import {
   pteWord,
   s2PteWord,
   s2RootWord,
+  swapWord,
   tlbBase,
 } from '../machine/layout.js';
 import { tlbPfn } from '../machine/tlb.js';
@@ -72,6 +75,10 @@ export class Census {
   readonly lruBatches: Int32Array;
   /** Slots of shared memory objects that hold each frame. */
   readonly cachePages: Int32Array;
+  /** Swap slots that each frame stands for in the swap cache. */
+  readonly swapCaches: Int32Array;
+  /** Swap entries that refer to each slot. */
+  readonly swapEntries: Int32Array;
   /** Guest leaves of each frame; of one of them: vm << 2 | ownership state. */
   readonly guestLeaves: Int32Array;
   readonly guestLeaf: Int32Array;
@@ -93,6 +100,8 @@ export class Census {
     this.specialLeaves = words();
     this.lruBatches = words();
     this.cachePages = words();
+    this.swapCaches = words();
+    this.swapEntries = new Int32Array(m.swapSlots);
     this.guestLeaves = words();
     this.guestLeaf = words();
     this.tlbEntries = words();
@@ -106,6 +115,8 @@ export class Census {
     this.specialLeaves.fill(0);
     this.lruBatches.fill(0);
     this.cachePages.fill(0);
+    this.swapCaches.fill(0);
+    this.swapEntries.fill(0);
     this.guestLeaves.fill(0);
     this.tlbEntries.fill(0);
     this.onFreeList.fill(0);
@@ -121,6 +132,10 @@ export class Census {
     for (let vm = 0; vm < this.m.vms; vm++) this.#guest(vm);
     for (let cpu = 0; cpu < this.actors; cpu++) this.#cpu(cpu);
     for (let node = 0; node < this.m.nodes; node++) this.#zone(node);
+    for (let slot = 0; slot < this.m.swapSlots; slot++) {
+      const folio = peek(this.m.words, swapWord(this.m, slot, SWAP_FOLIO));
+      if (folio !== 0) this.swapCaches[folio] = (this.swapCaches[folio] as number) + 1;
+    }
     return this;
   }
 
@@ -144,6 +159,8 @@ export class Census {
   #leaf(leaves: Int32Array, mm: number, vpn: number, entry: number): void {
     if (!isPresent(entry)) {
       if (isMigrationEntry(entry)) this.#left(mm, vpn, entry);
+      else if (isSwapEntry(entry))
+        this.swapEntries[entryPfn(entry)] = (this.swapEntries[entryPfn(entry)] as number) + 1;
       return;
     }
     const pfn = entryPfn(entry);

@@ -10,7 +10,7 @@
  * The other half: a zap that has returned was effective (Z15). What nobody has written since it began is zero, not what was there.
  */
 import { VM_STATE_LIVE, VM_STATE_NONE } from '../machine/abi.js';
-import { isHwpoisonEntry, isPresent } from '../machine/entries.js';
+import { entryPfn, isHwpoisonEntry, isPresent, isSwapEntry } from '../machine/entries.js';
 import { LINE, type Machine, PAGE_CONTENT, VM_MEMSLOTS, VM_MM, VM_STATE, vmWord } from '../machine/layout.js';
 import { setAt } from '../kvm/memslots.js';
 import { peek } from '#words';
@@ -26,6 +26,7 @@ import {
   pfnOfEntry,
   pfnOfStage2,
   stage2At,
+  swappedContent,
   vpnOfPage,
 } from './view.js';
 import type { ViolationLog, ViolationSubject } from './violation.js';
@@ -159,7 +160,9 @@ export class LostAudit {
     let ambiguous = false;
     const entry = entryAt(m, mm, vpn);
     const present = isPresent(entry);
-    const content = present ? page(m, pfnOfEntry(m, entry, vpn), PAGE_CONTENT) : 0;
+    const swapped = isSwapEntry(entry);
+    let content = present ? page(m, pfnOfEntry(m, entry, vpn), PAGE_CONTENT) : 0;
+    if (swapped) content = swappedContent(m, entryPfn(entry));
     for (let vm = 0; vm < m.vms; vm++) {
       if (peek(m.words, vmWord(m, vm, VM_MM)) !== mm) continue;
       const gfn = gfnOfVpn(m, vm, vpn);
@@ -167,6 +170,7 @@ export class LostAudit {
       for (const ledger of ledgers) allowed.gather(ledger, ledger.userPages + vm * m.vmPages + gfn);
     }
     if (present) this.#judge(ledgers, log, content, { mm, vpn, pfn: pfnOfEntry(m, entry, vpn) });
+    else if (swapped) this.#judge(ledgers, log, content, { mm, vpn });
     else if (entry === 0 && allowed.isOwed) {
       log.found(LOST_ID, 'written page is not mapped', { mm, vpn, expected: allowed.text, received: 'no entry' });
     }

@@ -1,5 +1,5 @@
 /**
- * I-REF: a folio's reference count is the sum of its holders. At rest these are its mappings, the LRU batches, pins, and for a
+ * I-REF: a folio's reference count is the sum of its holders. At rest these are its mappings, the LRU batches, the swap cache, pins, and for a
  * page that the kernel itself uses (EL2's tables and caches) the allocation's own reference. Without a ledger of pins, whatever
  * is left over must look like pins at least.
  *
@@ -36,8 +36,8 @@ export function auditRefs(
     const refs = page(m, pfn, PAGE_REFS);
     if ((flags & (PG_BUDDY | PG_PCP | PG_DRIVER)) !== 0 || (refs === 0 && (flags & PG_HWPOISON) !== 0)) continue;
     const large = isLarge(m, pfn);
-    const cached = (census.lruBatches[pfn] as number) + (census.cachePages[pfn] as number);
-    const known = leavesOfFolio(census, m, pfn) + cached;
+    const inCaches = (census.cachePages[pfn] as number) + (census.swapCaches[pfn] as number);
+    const known = leavesOfFolio(census, m, pfn) + (census.lruBatches[pfn] as number) + inCaches;
     const rest = refs - known;
     const pinned = pins === null ? -1 : pinsOfFolio(m, pfn, pins);
     const owned = known === 0 && kernelOwned(pfn) ? 1 : 0;

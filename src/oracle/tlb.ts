@@ -7,7 +7,7 @@
  * entries it has weakened (unless another actor has weakened the same one since).
  */
 import type { Context } from '../machine/context.js';
-import { PTE_WRITE, S2_WRITE, PKVM_NOPAGE, entryPfn, isHardwareValid } from '../machine/entries.js';
+import { PTE_WRITE, S2_WRITE, PKVM_NOPAGE, entryPfn, isHardwareValid, isHuge, isTable } from '../machine/entries.js';
 import { type Machine, PAGE_HYP, VM_MMU_LOCK, tlbBase, vmWord } from '../machine/layout.js';
 import { TLB_WRITABLE, tagGuest, tagPage, tagSpace, tlbPfn, tlbSlot, tlbTag } from '../machine/tlb.js';
 import { peek } from '#words';
@@ -85,13 +85,22 @@ export class TlbWatch {
 
   /** The entry at (mm, vpn), a PTE or a huge PMD, changed: it may allow less now. */
   changed(ctx: Context, mm: number, vpn: number, before: number, after: number): void {
+    if (isTable(before)) {
+      if (!isTable(after)) this.#weaken(ctx.actor, mm, vpn, this.#m.thpPages);
+      return;
+    }
     if (!isHardwareValid(before)) return;
     const weaker =
       !isHardwareValid(after) || entryPfn(after) !== entryPfn(before) || (before & ~after & PTE_WRITE) !== 0;
-    const count = this.#count[ctx.actor] as number;
-    if (!weaker || count === WEAKENED_MAX) return;
-    this.#weakened[ctx.actor * WEAKENED_MAX + count] = tlbTag(false, mm, vpn);
-    this.#count[ctx.actor] = count + 1;
+    if (weaker) this.#weaken(ctx.actor, mm, vpn, isHuge(before) ? this.#m.thpPages : 1);
+  }
+
+  #weaken(actor: number, mm: number, vpn: number, pages: number): void {
+    let count = this.#count[actor] as number;
+    for (let i = 0; i < pages && count < WEAKENED_MAX; i++) {
+      this.#weakened[actor * WEAKENED_MAX + count++] = tlbTag(false, mm, vpn + i);
+    }
+    this.#count[actor] = count;
   }
 
   /** The actor's operation has returned: what it weakened is in no TLB any more. */

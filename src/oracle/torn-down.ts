@@ -16,6 +16,7 @@ import {
   PAGE_REFS,
   TABLE_POOL_FREE,
   S2_POOL_FREE,
+  SWAP_FREE_SLOTS,
   globalWord,
   mmWord,
   pageWord,
@@ -79,6 +80,7 @@ export function auditTornDown(m: Machine): Violation[] {
   for (const [name, free, all] of [
     ['page table', m.words[globalWord(m, TABLE_POOL_FREE)] as number, m.tables],
     ['stage-2 table', m.words[globalWord(m, S2_POOL_FREE)] as number, m.s2Tables],
+    ['swap slot', m.words[globalWord(m, SWAP_FREE_SLOTS)] as number, m.swapSlots],
   ] as const) {
     if (free !== all) add(found('I-REF', `${name} never freed`, { received: `${free} free`, expected: `${all} free` }));
   }

@@ -17,7 +17,10 @@ import {
   VMA_START,
   PAGE_COMPOUND,
   PAGE_INDEX,
+  PAGE_CONTENT,
   PAGE_MAPPING,
+  SWAP_CONTENT,
+  SWAP_FOLIO,
   VM_MEMSLOTS,
   VM_MM,
   VM_STATE,
@@ -28,6 +31,7 @@ import {
   pteWord,
   s2PteWord,
   s2RootWord,
+  swapWord,
   vmWord,
   vmaWord,
 } from '../machine/layout.js';
@@ -60,6 +64,12 @@ export function entryAt(m: Machine, mm: number, vpn: number): number {
 export function pfnOfEntry(m: Machine, entry: number, vpn: number): number {
   const pfn = entryPfn(entry);
   return isHuge(entry) && pfn !== 0 ? pfn + (vpn & (m.thpPages - 1)) : pfn;
+}
+
+/** What a swapped-out page holds: in the swap cache's folio, or on the device. */
+export function swappedContent(m: Machine, slot: number): number {
+  const folio = peek(m.words, swapWord(m, slot, SWAP_FOLIO));
+  return folio === 0 ? peek(m.words, swapWord(m, slot, SWAP_CONTENT)) : page(m, folio, PAGE_CONTENT);
 }
 
 /** The stage-2 leaf (page or block) of `gfn`, or 0. */

@@ -25,6 +25,7 @@ const MACHINES = {
     pcpBatch: 2,
     tlbEntries: 8,
     vmasPerMm: 10,
+    swapSlots: 5,
   },
 };
 const PAGES = 8;
@@ -87,6 +88,10 @@ export function smallPlan(policy, seed, variant = 'pairs', oracles = 'all') {
     { name: 'khugepaged', kind: 'khugepaged', tier: 'daemon', node: 0, params: { pages_to_scan: PAGES, ops: 3 } },
     { name: 'numa-balancer', kind: 'numa-balancer', tier: 'daemon', node: 1, params: { scan_pages: PAGES, ops: 4 } },
   ];
+  if (MACHINES[variant].swapSlots > 0) {
+    const params = { batch_pages: 2, ops: 4 };
+    for (const node of [0, 1]) actors.push({ name: `kswapd${node}`, kind: 'kswapd', tier: 'daemon', node, params });
+  }
   if (policy.startsWith('pkvm')) actors.push({ name: 'el2-0', kind: 'el2', tier: 'server', node: 0, params: {} });
   return {
     scenario: 'small',

@@ -16,11 +16,13 @@ import {
   PAGE_MAPS,
   PAGE_PINCOUNT,
   PAGE_REFS,
+  SWAP_FOLIO,
   cpuWord,
   mmWord,
   pageWord,
   pmdWord,
   pteWord,
+  swapWord,
 } from '#src/machine/layout.js';
 
 /** References held by somebody on purpose: head pfn -> how many. A small folio's pin counts 1024. */
@@ -66,6 +68,10 @@ export function audit(m: Machine, extra: Extra = {}): string[] {
       const head = w[cpuWord(m, cpu, CPU_LRU_PFNS) + i] as number;
       if (head !== 0) refs[head] = (refs[head] as number) + 1;
     }
+  }
+  for (let slot = 0; slot < m.swapSlots; slot++) {
+    const folio = w[swapWord(m, slot, SWAP_FOLIO)] as number;
+    if (folio !== 0) refs[folio] = (refs[folio] as number) + 1;
   }
   const expect = (pfn: number, name: string, field: number, value: number): void => {
     const found = w[pageWord(m, pfn, field)] as number;

@@ -173,6 +173,11 @@ function actorsOf(scope: Scope, header: HeaderModel): ActorSpec[] {
 
 const TLB_ENTRIES_MAX = 64;
 
+function swapsOut({ init, columns }: LitmusPlan): boolean {
+  const op = litmusOperation('swap_out');
+  return init.some(({ call }) => call.op === op) || columns.some(({ calls }) => calls.some((call) => call.op === op));
+}
+
 function planOf(
   file: LitmusFile,
   scope: Scope,
@@ -209,6 +214,8 @@ function planOf(
             objects: 1 + Math.max(...shared.map(({ object }) => object)),
             objectPages: Math.max(...shared.map(({ pages }) => pages)),
           }),
+      // a device that nothing is swapped to would only cost steps
+      swapSlots: swapsOut(litmus) ? machine.swap : 0,
     },
     kernel,
     seed,
