@@ -4,6 +4,7 @@
  */
 export { Simulation, type RunOptions, type SimulationOptions } from './lab/simulation.js';
 export { InputError } from './lab/input-error.js';
+export * from './lab/live/types.js';
 export type { Metrics } from './lab/metrics.js';
 export type { MechanismRow, Report, ReportViolation } from './lab/report.js';
 export { EventBatch } from './trace/batch.js';

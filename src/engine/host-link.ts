@@ -66,6 +66,11 @@ export class HostLink {
     );
   }
 
+  /** Its task is over, well or badly. */
+  get over(): boolean {
+    return this.#over;
+  }
+
   /** Asks the host for something. Rejects when its task ends before it has answered. */
   call<T>(ask: (api: Remote<HostApi>) => Promise<T>): Promise<T> {
     if (this.#over) return Promise.reject(this.#gone());

@@ -13,14 +13,14 @@ import type { ActorLuggage, Form, HostOptions } from './control.js';
 import { type HostEvents, HostLink } from './host-link.js';
 import { actorsByWorker, checkPlacement, placeActors } from './placement.js';
 import type { Plan } from './plan.js';
-import type { ResolvedOptions, ThreadInfo } from './threads.js';
+import type { HostView, ResolvedOptions, ThreadInfo } from './threads.js';
 
 const HOST_KNOBS: Readonly<Record<string, keyof HostOptions | undefined>> = Object.assign(
   Object.create(null) as object,
   { quantum: 'quantum', slice_us: 'sliceMicros', spin_turns: 'spinTurns' } as const,
 );
 
-export class HostSet {
+export class HostSet implements HostView {
   readonly rings: SharedArrayBuffer[] = [];
   readonly ledgers: (SharedArrayBuffer | null)[] = [];
   readonly hosts: HostLink[] = [];
@@ -95,6 +95,10 @@ export class HostSet {
 
   formOf(actor: number): Form {
     return this.#forms[actor] as Form;
+  }
+
+  isAlive(worker: number): boolean {
+    return this.hosts[worker]?.over === false;
   }
 
   /** Sets the first workers up. @throws what a worker throws meanwhile */

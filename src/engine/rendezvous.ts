@@ -32,6 +32,13 @@ const PERIOD_MS = 20;
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 export const sleepMs = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));
 
+/** Waits for `done`, `ms` milliseconds at most; leaves no timer behind. */
+export async function within(ms: number, done: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([done, new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)))]);
+  clearTimeout(timer);
+}
+
 export class Rendezvous {
   readonly #m: Machine;
   readonly #plan: Plan;

@@ -1,14 +1,14 @@
 /** A run on real threads, as the main thread conducts it. See threads.ts for what it promises. */
 import { HDR_ABORT, type Machine, WORKER_CURRENT, workerWord } from '../machine/layout.js';
 import { ringDoorbell } from '../machine/wait.js';
-import { type HostOptions, type HostStats, type HostStep, type RunViolation, setMachineKnob } from './control.js';
+import { type HostStats, type HostStep, type RunViolation, setMachineKnob } from './control.js';
 import type { HostLink } from './host-link.js';
 import { HostSet } from './host-set.js';
 import { PHASE_END, PHASE_FREEZE, PHASE_RUN, command, resetWords } from './phase.js';
 import type { Plan } from './plan.js';
-import { Rendezvous, sleepMs } from './rendezvous.js';
+import { Rendezvous, sleepMs, within } from './rendezvous.js';
 import { actorReport, actorReports, describeActor } from './report-state.js';
-import type { Death, EndState, Relocation, ResolvedOptions, ThreadInfo, ThreadRun } from './threads.js';
+import type { Death, EndState, HostView, Relocation, ResolvedOptions, ThreadInfo, ThreadRun } from './threads.js';
 import { type Hang, Watchdog } from './watchdog.js';
 
 /** How long workers may take to stop by themselves when a run ends badly; then their threads are ended. */
@@ -100,16 +100,8 @@ export class ThreadedRun implements ThreadRun {
     return this.#set.threads;
   }
 
-  get placement(): readonly number[] {
-    return this.#set.placement;
-  }
-
-  get workersMax(): number {
-    return this.#set.capacity;
-  }
-
-  get hostOptions(): HostOptions {
-    return this.#set.hostOptions;
+  get hosts(): HostView {
+    return this.#set;
   }
 
   get paused(): boolean {
@@ -214,7 +206,7 @@ export class ThreadedRun implements ThreadRun {
       if (this.#ending) return this.ended;
       this.#ending = true;
       command(this.machine, this.#set.capacity, PHASE_END);
-      await Promise.race([this.#set.done, sleepMs(END_MS)]);
+      await within(END_MS, this.#set.done);
       return this.#end(this.#lastLook());
     });
     return this.#finishing;
@@ -369,7 +361,7 @@ export class ThreadedRun implements ThreadRun {
     this.#ending = true;
     const actors = actorReports(this.machine, this.plan);
     this.#stopAll();
-    await Promise.race([this.#set.done, sleepMs(STOP_MS)]);
+    await within(STOP_MS, this.#set.done);
     for (const host of this.#set.hosts) host.collect();
     return this.#end(how, actors);
   }

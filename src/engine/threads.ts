@@ -113,6 +113,19 @@ export interface EndState {
   readonly finishSeconds: number;
 }
 
+/** Which actor sits where, as it is now. */
+export interface HostView {
+  /** The worker of each actor; -1 = retired. */
+  readonly placement: readonly number[];
+  /** The most workers that this run can have. */
+  readonly capacity: number;
+  /** The hosts' knobs. */
+  readonly hostOptions: HostOptions;
+  /** Whether a worker's thread still runs. */
+  isAlive(worker: number): boolean;
+  formOf(actor: number): Form;
+}
+
 /** A run under way. */
 export interface ThreadRun {
   readonly machine: Machine;
@@ -123,12 +136,7 @@ export interface ThreadRun {
   readonly ledgers: readonly (SharedArrayBuffer | null)[];
   /** The workers that host actors. */
   readonly threads: readonly ThreadInfo[];
-  /** The worker of each actor; -1 = retired. */
-  readonly placement: readonly number[];
-  /** The most workers that this run can have. */
-  readonly workersMax: number;
-  /** The hosts' knobs as they are now. */
-  readonly hostOptions: HostOptions;
+  readonly hosts: HostView;
   readonly paused: boolean;
   readonly stepping: boolean;
   readonly violations: readonly RunViolation[];
@@ -154,7 +162,7 @@ export interface ThreadRun {
   /**
    * Brings actors to other workers, also to new ones, at a drain with an audit: they go on there where they stood, with all
    * they hold. A paused run stays paused, at the tops of all loops.
-   * @param placement the worker of each actor, as in {@link ThreadRun.placement}
+   * @param placement the worker of each actor, as in {@link HostView.placement}
    */
   relocate(placement: readonly number[]): Promise<Relocation>;
   /** {@link relocate} of one actor. */

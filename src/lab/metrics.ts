@@ -1,6 +1,7 @@
 /** What a run does per interval: rates of all counters, and the mechanism table's growth. */
 import type { Machine } from '../machine/layout.js';
 import { STATS, type StatName } from '../machine/stats.js';
+import type { RaceCounts } from './live/types.js';
 import { type MechanismRow, readMechanisms, readOps } from './report.js';
 
 /** One interval of a run. */
@@ -19,6 +20,8 @@ export interface Metrics {
   readonly events_per_s: number;
   /** Violations since the start. */
   readonly violations: number;
+  /** Near-misses and conflicting pairs; all 0 unless events are watched (`RunOptions.watch`, `nearMisses$`). */
+  readonly races: RaceCounts;
 }
 
 /** What the meter cannot read from the machine. */
@@ -26,6 +29,7 @@ export interface MeterReading {
   readonly elapsed_s: number;
   readonly eventsWritten: number;
   readonly violations: number;
+  readonly races: RaceCounts;
 }
 
 /** Counters are sums of 32-bit words: one of them may have wrapped since the last look. */
@@ -76,6 +80,7 @@ export class Meter {
       ops,
       events_per_s: (at.eventsWritten - this.#events) / interval,
       violations: at.violations,
+      races: at.races,
     };
     this.#ops = ops;
     this.#mechanisms = mechanisms;

@@ -10,21 +10,35 @@
  * Whoever subscribes right after `start` sees the run from its first event.
  */
 import { Observable, ReplaySubject, Subject, interval, map, share, takeUntil } from 'rxjs';
-import { type EndState, type ThreadOptions, type ThreadRun, startThreads } from '../engine/threads.js';
+import { type ThreadOptions, type ThreadRun, startThreads } from '../engine/threads.js';
 import { runOracles } from '../engine/oracles.js';
 import type { Plan } from '../engine/plan.js';
 import { prepareMachine } from '../engine/setup.js';
 import type { Machine } from '../machine/layout.js';
-import { lastRecords, ringCounters } from '../events/ring.js';
+import { ringCounters } from '../events/ring.js';
 import type { EventBatch } from '../trace/batch.js';
-import { type DiagramViolation, raceDiagram } from '../trace/diagram.js';
-import { mergeRecords } from '../trace/merge.js';
 import { type EventCounters, EventSource } from '../trace/source.js';
 import { InputError } from './input-error.js';
+import { Live } from './live/live.js';
+import type {
+  ActorNow,
+  KnobInfo,
+  MoveResult,
+  NearMiss,
+  PageEvent,
+  PageInfo,
+  Placement,
+  PlacementScheme,
+  RaceCounts,
+  RingNow,
+  RunState,
+  StepInfo,
+} from './live/types.js';
 import { Meter, type MeterReading, type Metrics } from './metrics.js';
 import { type EndRow, type Report, type ReportViolation, buildReport } from './report.js';
 import { type PlanOptions, makePlan } from './scenario-plan.js';
 import { loadScenario } from './scenario.js';
+import { endRow, reportViolation } from './violations.js';
 
 /** How a plan is run. */
 export interface RunOptions extends ThreadOptions {
@@ -34,6 +48,11 @@ export interface RunOptions extends ThreadOptions {
   readonly metricsMs?: number;
   /** Seconds between two rendezvous of all actors at which the whole machine is audited; 0 = only at the end. */
   readonly auditSeconds?: number;
+  /**
+   * Watches all events from the first on, so that `races()` and `pageHistory` know of them before anybody subscribes to
+   * `nearMisses$`. It costs what a subscriber of `merged$` costs; with `events: 'recorder'` or `'off'` there is nothing to watch.
+   */
+  readonly watch?: boolean;
 }
 
 /** What to simulate, and how. Everything has a default. */
@@ -54,31 +73,6 @@ const RECORDER_RECORDS = 1 << 13;
 /** The actors' names are the public face of actor numbers. */
 const namesOf = (plan: Plan): readonly string[] => plan.actors.map(({ name }) => name);
 
-/** What a violation's object may tell beside its invariant; the oracles decide. */
-function violationOf(found: object): DiagramViolation & Record<string, unknown> {
-  const fields = found as Readonly<Record<string, unknown>>;
-  const number = (key: string): number | undefined => {
-    const value = fields[key];
-    return typeof value === 'number' ? value : undefined;
-  };
-  const actors = Array.isArray(fields['actors'])
-    ? fields['actors'].filter((actor): actor is number => typeof actor === 'number')
-    : [];
-  return {
-    ...fields,
-    invariant: String(fields['invariant'] ?? 'unknown'),
-    what: String(fields['what'] ?? ''),
-    actor: number('actor') ?? actors[0],
-    actors,
-    time: number('time'),
-    pfn: number('pfn'),
-    vm: number('vm'),
-    gfn: number('gfn'),
-    mm: number('mm'),
-    vpn: number('vpn'),
-  };
-}
-
 export class Simulation {
   readonly plan: Plan;
   /** Names by actor number. */
@@ -91,10 +85,16 @@ export class Simulation {
   readonly metrics$: Observable<Metrics>;
   /** Violations with their race diagrams, from the first on, also for those who subscribe late. */
   readonly violations$: Observable<ReportViolation>;
+  /**
+   * Near-misses as they come, each with its race diagram: four a second at most, one of each kind and mechanism; the others
+   * are counted (`races`). Silent with `events: 'recorder'` or `'off'`.
+   */
+  readonly nearMisses$: Observable<NearMiss>;
   /** Resolves when the run is over, also by itself: a worker died, a hang. `stop` gives the report. */
   readonly ended: Promise<void>;
   readonly #run: ThreadRun;
   readonly #source: EventSource;
+  readonly #live: Live;
   readonly #command: string;
   readonly #violations = new ReplaySubject<ReportViolation>(VIOLATIONS_KEPT);
   readonly #over = new Subject<void>();
@@ -117,6 +117,9 @@ export class Simulation {
     this.events$ = this.#source.events$;
     this.merged$ = this.#source.merged$;
     this.violations$ = this.#violations.asObservable();
+    this.#live = new Live(run, this.actorNames, this.merged$);
+    this.nearMisses$ = this.#live.watch.nearMisses$;
+    if (options.watch === true) this.#live.watch.use();
     this.metrics$ = this.#metrics(options.metricsMs ?? 1000);
     for (const violation of run.violations) this.#violation(violation);
     run.onViolation((violation) => this.#violation(violation));
@@ -167,20 +170,111 @@ export class Simulation {
 
   /**
    * Changes a knob while the simulation runs: one of the kernel (`ksm_run`, `thp_enabled`, ...), of the hosts (`quantum`,
-   * `slice_us`), or a parameter of an actor (`ksmd.sleep_us`). @throws InputError when nobody knows it
+   * `slice_us`), or a parameter of an actor (`ksmd.sleep_us`). @throws InputError when nobody knows it, for a value out of
+   * its range, and for one that takes a restart
    */
-  async setKnob(name: string, value: number): Promise<void> {
-    if (!(await this.#run.setKnob(name, value)))
-      throw new InputError(`no knob ${name}; expected one such as ksm_run or ksmd.sleep_us`);
+  setKnob(name: string, value: number): Promise<void> {
+    return this.#live.setKnob(name, value);
   }
 
-  /** Every worker stands still between two steps when this resolves; metrics go on with rates of 0. */
+  /** Every knob with its value, unit and range, and whether it takes a restart. */
+  knobs(): KnobInfo[] {
+    return this.#live.knobs();
+  }
+
+  get state(): RunState {
+    return this.#live.state;
+  }
+
+  /**
+   * Every worker stands still between two steps when this resolves; metrics go on with rates of 0. An actor that is alone on
+   * its worker (`blocking`) stops where it sleeps or at its loop's top, and in the middle of an operation only when that
+   * does not end.
+   */
   pause(): Promise<void> {
     return this.#run.pause();
   }
 
   resume(): Promise<void> {
     return this.#run.resume();
+  }
+
+  /**
+   * On: pauses with every actor at the top of its loop, all of them as coroutines. From then on a pause stops them at any
+   * schedule point, also after `resume`. Off: the faster form again where an actor is alone; the run stays paused. Both
+   * go through a drain with an audit, as moves do.
+   */
+  stepMode(on: boolean): Promise<void> {
+    return this.#live.stepMode(on);
+  }
+
+  /**
+   * One schedule point of one actor, all others standing still; turns step mode on first when it is off. A sleeper is woken.
+   * One that waits for a word or a lock does not move: whoever holds it has to be stepped (a hypercall is served by `el2-*`).
+   */
+  step(actor: string): Promise<StepInfo> {
+    return this.#live.step(actor);
+  }
+
+  /** Which actor sits on which worker now. */
+  placement(): Placement {
+    return this.#live.placement();
+  }
+
+  /**
+   * Brings an actor to another worker, which is started when it is a new one. Nothing is lost: all actors come to rest, this one
+   * hands over what its loop knows (pins, replay position, what is left of its sleep), goes on on the other worker, and
+   * an audit of the whole machine, before anybody runs, says whether all is well.
+   * @throws InputError for an actor or worker that cannot be
+   */
+  moveActor(name: string, worker: number): Promise<MoveResult> {
+    return this.#live.moveActor(name, worker);
+  }
+
+  /** Spreads all actors over `count` workers, in one move. */
+  setWorkers(count: number, scheme: PlacementScheme = 'balanced'): Promise<MoveResult> {
+    return this.#live.setWorkers(count, scheme);
+  }
+
+  /** Brings the named actors to the workers given, in one move. */
+  setPlacement(placement: Readonly<Record<string, number>>): Promise<MoveResult> {
+    return this.#live.setPlacement(placement);
+  }
+
+  /** What every actor does now and waits for: a look at shared memory that stops nobody. */
+  actors(): ActorNow[] {
+    return this.#live.actors();
+  }
+
+  /**
+   * A byte for each guest page, an index into `PAGE_STATES`: read while everybody runs, so single pages may show what they were
+   * a moment ago. @throws InputError when there is no such VM
+   */
+  memoryMap(vm: number): Uint8Array {
+    return this.#live.memoryMap(vm);
+  }
+
+  /** One guest page: its entries, frame, counts and flags, read the same way. @throws InputError when there is none */
+  page(vm: number, gfn: number): PageInfo {
+    return this.#live.page(vm, gfn);
+  }
+
+  /**
+   * The last events (200 at most) that named the page or the frame behind it now, oldest first. They reach as far back as the
+   * history does: 131,072 events while somebody watches (`nearMisses$`, or option `watch`), else what stands in the rings.
+   */
+  pageHistory(vm: number, gfn: number): PageEvent[] {
+    return this.#live.pageHistory(vm, gfn);
+  }
+
+  /** Near-misses and conflicting pairs so far, of the events that were watched (`nearMisses$`, or option `watch`). */
+  races(): RaceCounts {
+    return this.#live.watch.counts();
+  }
+
+  /** How full the event rings are. */
+  ringFill(): RingNow[] {
+    return this.#live.ringFill();
   }
 
   /** Brings all actors to rest, audits the whole machine, and lets them go on. Resolves with the violations found. */
@@ -237,11 +331,8 @@ export class Simulation {
   #violation(found: object): void {
     this.#violationCount++;
     if (this.#kept.length >= VIOLATIONS_KEPT) return;
-    const violation = violationOf(found);
-    // at once: a ring that records goes on, and forgets
-    const records = mergeRecords(this.#run.rings.map((ring) => lastRecords(ring, RECORDER_RECORDS)));
-    const diagram = raceDiagram(records, this.actorNames, { violation, thpOrder: this.plan.machine.thpOrder });
-    const reported: ReportViolation = { ...found, invariant: violation.invariant, what: violation.what, diagram };
+    const { thpOrder } = this.plan.machine;
+    const reported = reportViolation(found, this.#run.rings, RECORDER_RECORDS, this.actorNames, thpOrder);
     this.#kept.push(reported);
     this.#violations.next(reported);
   }
@@ -251,6 +342,7 @@ export class Simulation {
       elapsed_s: this.elapsedSeconds,
       eventsWritten: this.#run.rings.reduce((sum, ring) => sum + ringCounters(ring).written, 0),
       violations: this.#violationCount,
+      races: this.races(),
     };
   }
 
@@ -270,7 +362,9 @@ export class Simulation {
     if (seconds <= 0) return;
     this.#auditTimer = setTimeout(() => {
       if (this.#completed || this.#report !== undefined) return;
-      this.audit().then(
+      // who is paused, or steps one actor, wants everybody else to stand still
+      const audited = this.state === 'running' ? this.audit() : Promise.resolve(0);
+      audited.then(
         () => {
           if (!this.#completed) this.#auditEvery(seconds);
         },
@@ -288,12 +382,4 @@ function machineOf(plan: Plan): Machine {
     if (error instanceof RangeError) throw new InputError(`scenario ${plan.scenario}: ${error.message}`);
     throw error;
   }
-}
-
-/** How a run's end reads in a report. */
-function endRow(end: EndState, interrupted: boolean): EndRow {
-  if (end.kind === 'finished') return { kind: interrupted ? 'interrupted' : 'finished' };
-  const lines = end.hang?.graph.lines ?? [];
-  const kind = end.hang?.reason === 'time limit' ? 'drain-timeout' : end.kind;
-  return { kind, detail: [end.text, ...lines].join('\n') };
 }

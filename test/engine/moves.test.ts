@@ -1,6 +1,4 @@
 /** Actors that change workers, and forms, while a run goes on: nothing is lost, and every audit says so. */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type ThreadRun, startThreads } from '#src/engine/threads.js';
 import { runOracles } from '#src/engine/oracles.js';
@@ -10,30 +8,12 @@ import { makePlan } from '#src/lab/scenario-plan.js';
 import { loadScenario } from '#src/lab/scenario.js';
 import { ACTOR_PROGRESS, ACTOR_STEPS, VCPU_REPLAY_POSITION, actorWord, vcpuWord } from '#src/machine/layout.js';
 import type { Machine } from '#src/machine/layout.js';
-import { SMALL, temporaryFolder, writeRecording } from '../lab/recordings.js';
+import { SMALL, writeRecording } from '../lab/recordings.js';
+import { TINY, scenarioFile } from '../lab/tiny.js';
 import { actors, start, until } from './threads-plan.js';
 
-/** Everybody, on few pages, so that all have to do with all. */
-const TINY = `title: tiny
-machine:
-  { nodes: 2, frames_per_node: 512, thp_order: 3, tlb_entries: 64, pcp_batch: 4, lru_batch: 3, vmas_per_process: 60 }
-processes:
-  - mappings: [{ start: 0, pages: 256, flags: [read, write, mergeable, hugepage] }]
-guests:
-  - { vcpus: 2, slots: [{ pages: 256 }], pinned_range: { first_gfn: 16, pages: 8 } }
-actors:
-  - { kind: vcpu, pages: 256, workload: boot-storm, write_percent: 30, duplicate_percent: 60, duplicate_kinds: 8 }
-  - { kind: vmm, pages: 256, balloon_weight: 5, mprotect_weight: 10, collapse_weight: 2, mprotect_pages: 3, pause_us: 50 }
-  - { kind: dma, pages: 256, batch_pages: 2, hold_batches: 8, long_every: 4, long_batches: 16, pause_us: 50 }
-  - { kind: ksmd, pages_to_scan: 64, sleep_us: 2000 }
-  - { kind: khugepaged, pages_to_scan: 64, sleep_us: 2000 }
-  - { kind: numa-balancer, period_us: 2000 }
-`;
-
 async function run(text: string, policy: string, recording?: string): Promise<ThreadRun> {
-  const path = join(temporaryFolder(), 'tiny.yaml');
-  writeFileSync(path, text);
-  const plan = makePlan(loadScenario(path), {
+  const plan = makePlan(loadScenario(scenarioFile(text)), {
     policy,
     seed: 9,
     oracles: 'all',
@@ -53,10 +33,10 @@ describe.each(['classic', 'pinned-notifiers', 'pkvm-2022'])('moves at random und
     for (let round = 0; round < 17; round++) {
       await until(() => totals(m).accesses > before.accesses + 100);
       const actor = (round * 7) % plan.actors.length;
-      const anywhere = plan.actors.map((_, n) => (n * round + ((n * n) >> 1)) % threads.workersMax);
+      const anywhere = plan.actors.map((_, n) => (n * round + ((n * n) >> 1)) % threads.hosts.capacity);
       const { violations } = await (round % 4 === 3
         ? threads.relocate(anywhere)
-        : threads.move(actor, (round * 5) % threads.workersMax));
+        : threads.move(actor, (round * 5) % threads.hosts.capacity));
       expect(violations).toEqual([]);
       const now = totals(m);
       expect(now.accesses).toBeGreaterThan(before.accesses);
@@ -124,7 +104,7 @@ actors: [{ kind: vcpu, guest: 0, pages: recorded, workload: zipf, window_records
     await threads.setKnob('a1.sleep_us', 50);
     await threads.setKnob('quantum', 9);
     await threads.move(1, 1);
-    expect(threads.hostOptions.quantum).toBe(9);
+    expect(threads.hosts.hostOptions.quantum).toBe(9);
     const steps = (): number => threads.machine.words[actorWord(threads.machine, 1, ACTOR_STEPS)] as number;
     const before = steps();
     // what was left of its long sleep goes along; a move wakes nobody

@@ -128,7 +128,10 @@ export interface ActorNow {
   readonly progress: number;
   /** Retries since its last progress. */
   readonly retries: number;
-  /** Since when `steps` and `progress` have stood still although it is not idle, milliseconds of this run; null = it moves. */
+  /**
+   * Since when `steps` and `progress` have stood still although it is not idle, milliseconds of this run, as far as looks have
+   * seen; null = it moves, or has stood still for less than 100 ms.
+   */
   readonly stuckSinceMs: number | null;
 }
 
@@ -247,4 +250,12 @@ export interface RaceCounts {
   /** Over the last whole second: distinct near-misses and new pairs in both orders. */
   readonly distinctPerSecond: number;
   readonly pairsPerSecond: number;
+}
+
+/** How full a worker's event ring is. */
+export interface RingNow {
+  readonly worker: number;
+  /** Records that nobody has taken yet, and room for how many there is. */
+  readonly records: number;
+  readonly capacity: number;
 }
