@@ -131,28 +131,28 @@ const whole = fc.nat(1 << 20).map((value) => ({ value, at: AT }));
 const maybe = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | null> => fc.option(arbitrary, { nil: null });
 const page = fc
   .record({ process: maybe(word), name: word, from: maybe(whole), to: maybe(whole) })
-  .map((each) => ({ kind: 'page' as const, ...each, to: each.from === null ? null : each.to, at: AT }));
+  .map((each) => Object.assign(each, { kind: 'page' as const, to: each.from === null ? null : each.to, at: AT }));
 const number = fc.integer({ min: -99, max: 99 }).map((value) => ({ kind: 'number' as const, value, at: AT }));
 const verb = fc.constantFrom('read', 'pin_fast', 'slot', 'init').map((text) => ({ text, at: AT }));
 const call = fc
   .record({ name: verb, args: fc.array(fc.oneof(page, number), { maxLength: 3 }) })
-  .map((each) => ({ ...each, at: AT }));
-const operation = fc.record({ result: maybe(word), call }).map((each) => ({ ...each, at: AT }));
+  .map((each) => Object.assign(each, { at: AT }));
+const operation = fc.record({ result: maybe(word), call }).map((each) => Object.assign(each, { at: AT }));
 const value = fc.letrec<{ value: Value }>((tie) => ({
   value: fc.oneof(
     { maxDepth: 2 },
     number,
     page,
     word.map((each) => ({ kind: 'minus' as const, name: each, at: AT })),
-    fc.record({ actor: word, name: word }).map((each) => ({ kind: 'result' as const, ...each, at: AT })),
+    fc.record({ actor: word, name: word }).map((each) => Object.assign(each, { kind: 'result' as const, at: AT })),
     fc
       .record({ name: word, args: fc.array(tie('value'), { maxLength: 2 }) })
-      .map((each) => ({ kind: 'term' as const, ...each, at: AT })),
+      .map((each) => Object.assign(each, { kind: 'term' as const, at: AT })),
   ),
 })).value;
 const compare = fc
   .record({ left: value, relation: fc.constantFrom('==', '!=', '<', '<=', '>', '>='), right: value })
-  .map((each) => ({ kind: 'compare' as const, ...each, at: AT }));
+  .map((each) => Object.assign(each, { kind: 'compare' as const, at: AT }));
 /** `and` of `and`s is written flat, so it is generated flat; `or` likewise. */
 const condition = fc.letrec<{ any: Condition }>((tie) => ({
   any: fc.oneof(
@@ -188,7 +188,7 @@ const file = fc.record({
       mappings: fc.array(
         fc
           .record({ name: word, object: fc.constant(null), pages: whole, flags: fc.array(word, { maxLength: 2 }) })
-          .map((each) => ({ kind: 'anon' as const, ...each })),
+          .map((each) => Object.assign(each, { kind: 'anon' as const })),
         { maxLength: 3 },
       ),
     }),
@@ -335,6 +335,13 @@ describe('mistakes of syntax', () => {
   });
 });
 
+/** A test of a policy with an EL2. */
+const withEl2 = (machine: string): string =>
+  `litmus x "s"\npolicy pkvm-2022\n${machine}\nprocess A { a: anon 1 read write }\ncpu0@A | cpu1@A ;\nread(a)|read(a);`;
+
+const servers = (machine: string): string[] =>
+  testOf(withEl2(machine)).plan.actors.flatMap(({ name: each, tier }) => (tier === 'server' ? [each] : []));
+
 describe('a litmus test', () => {
   it('comes to a small machine with one CPU for each actor', () => {
     const { plan } = testOf(`${HEAD}cpu0@A node 1 | ksmd ;\nread(b) | migrate(a, 2) ;`);
@@ -359,10 +366,6 @@ describe('a litmus test', () => {
   });
 
   it('has EL2 instances where the policy has an EL2', () => {
-    const text = (machine: string): string =>
-      `litmus x "s"\npolicy pkvm-2022\n${machine}\nprocess A { a: anon 1 read write }\ncpu0@A | cpu1@A ;\nread(a)|read(a);`;
-    const servers = (machine: string): string[] =>
-      testOf(text(machine)).plan.actors.flatMap(({ name: each, tier }) => (tier === 'server' ? [each] : []));
     expect(servers('')).toEqual(['el2-0']);
     expect(servers('machine el2 0')).toEqual(['el2-0', 'el2-1']);
     expect(testOf(`${HEAD}cpu0@A;\nread(a);`).plan.actors).toHaveLength(1);

@@ -51,8 +51,10 @@ describe('mistakes in the header', () => {
   it.each(cases)('%s', (_, text, mistakes) => expect(mistakesOf(text)).toEqual(mistakes));
 });
 
+/** A file with these declarations. */
+const memory = (lines: string): string => `litmus x "s"\n${lines}\ncpu0@A;\nread(a);`;
+
 describe('mistakes in processes, guests and frames', () => {
-  const memory = (lines: string): string => `litmus x "s"\n${lines}\ncpu0@A;\nread(a);`;
   const cases: readonly Case[] = [
     [
       'flags',

@@ -23,6 +23,10 @@ cpu0@A      | cpu1@A ;
 write(a, 2) | r = read(a) ;
 ${questions}`;
 
+const bare = ({ elapsed_s: _e, workers: _w, ...rest }: LitmusReport) => rest;
+const explain = (outcome: string, text = PINS) =>
+  explainLitmus({ source: source(text), outcome, schedules: 300, strategy: 'random' });
+
 describe('a litmus test on one thread', () => {
   it.each([
     ['a read sees what was there or what was written', WRITERS(''), ['r=1', 'r=2']],
@@ -85,7 +89,7 @@ describe('a litmus test on one thread', () => {
       'p=pfn0(a) stage2(G, 0)=rw',
       'violation I-PINNED-S2',
     ]);
-    const [none] = report.outcomes.filter(({ state }) => state.endsWith('=none'));
+    const none = report.outcomes.find(({ state }) => state.endsWith('=none'));
     expect(none).toMatchObject({ verdict: 'interesting', questions: [1], values: { p: 'pfn0(a)' } });
     expect(report.questions).toMatchObject([
       { answer: 'sometimes', count: none?.count, first: none?.first, proved: false },
@@ -96,7 +100,6 @@ describe('a litmus test on one thread', () => {
   });
 
   it('gives the same report for the same seed, on any number of threads', async () => {
-    const bare = ({ elapsed_s: _e, workers: _w, ...rest }: LitmusReport) => rest;
     const one = bare(await run(PINS, 300, 'portfolio'));
     const two = await runLitmus({
       subject: litmusSubject(source(PINS)),
@@ -182,9 +185,6 @@ describe('schedules of litmus tests', () => {
 });
 
 describe('explain', () => {
-  const explain = (outcome: string, text = PINS) =>
-    explainLitmus({ source: source(text), outcome, schedules: 300, strategy: 'random' });
-
   it('draws good outcomes', async () => {
     const { report } = await explain('stage2(G, 0)=none');
     expect(report).toMatchObject({ found: true, outcome: 'p=pfn0(a) stage2(G, 0)=none' });

@@ -30,6 +30,12 @@ function check(text: string, values: Readonly<Record<string, string>>): void {
   ).toMatchObject(values);
 }
 
+/** A huge page, and what a task does with it. */
+const huge = (operations: string): string =>
+  `process A { a: anon 2 read write }
+      init { A: write(a, 7); A: write(a[1], 8); c = A: madvise(a, COLLAPSE); }
+      cpu0@A; ${operations}`;
+
 describe('terms', () => {
   it('of pages, entries and TLBs', () => {
     check(
@@ -177,11 +183,7 @@ describe('terms', () => {
   });
 
   it('of huge pages', () => {
-    const text = (operations: string): string =>
-      `process A { a: anon 2 read write }
-      init { A: write(a, 7); A: write(a[1], 8); c = A: madvise(a, COLLAPSE); }
-      cpu0@A; ${operations}`;
-    check(text('r = read(a[1]);'), {
+    check(huge('r = read(a[1]);'), {
       r: '8',
       'pmd(a)': 'huge',
       'pte(a)': 'rw',
@@ -191,7 +193,7 @@ describe('terms', () => {
       'refs(a)': '1',
       'tlb(cpu0, a[1])': 'rw',
     });
-    check(text('p = pin_fast(a[1]); s = split_folio(a); t = split_pmd(a);'), {
+    check(huge('p = pin_fast(a[1]); s = split_folio(a); t = split_pmd(a);'), {
       s: '-EAGAIN',
       t: '0',
       'pmd(a)': 'table',
@@ -201,7 +203,7 @@ describe('terms', () => {
       'maps(a)': '1',
       'refs(a)': '3',
     });
-    check(text('s = split_folio(a[1]);'), { s: '0', 'flag(a, huge)': '0', 'pmd(a)': 'table', 'refs(a)': '1' });
+    check(huge('s = split_folio(a[1]);'), { s: '0', 'flag(a, huge)': '0', 'pmd(a)': 'table', 'refs(a)': '1' });
   });
 
   it('of ownership', () => {
@@ -252,7 +254,7 @@ describe('terms', () => {
 
   it('are all tested here', () => {
     expect([...asked].toSorted()).toEqual(
-      [...new Set([...TERMS.map(({ name }) => name)])].filter((name) => name !== 'pfn0').toSorted(),
+      [...new Set(TERMS.map(({ name }) => name))].filter((name) => name !== 'pfn0').toSorted(),
     );
   });
 });

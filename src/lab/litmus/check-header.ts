@@ -5,7 +5,7 @@ import { INVARIANTS } from '../../oracle/table.js';
 import { POLICIES } from '../../policies/index.js';
 import { BUGS, bugById } from '../../zoo/index.js';
 import type { Header, LitmusFile, Setting, Word, Whole } from './ast.js';
-import { listed } from './grammar.js';
+import { listed } from './grammar-messages.js';
 import type { Expectation } from './model.js';
 import type { Scope } from './scope.js';
 

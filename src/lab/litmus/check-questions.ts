@@ -5,7 +5,7 @@ import { HDR_REGISTERS } from '../../machine/layout.js';
 import type { Condition, PageRef, QuestionDecl, Span, Value, Word } from './ast.js';
 import type { CallChecker } from './check-calls.js';
 import type { Expression, Observable, Predicate, Question } from './conditions.js';
-import { listed, shownToken } from './grammar.js';
+import { listed, shownToken } from './grammar-messages.js';
 import type { ResultModel, VmModel } from './model.js';
 import { conditionText, valueSource } from './print.js';
 import { type Scope, pageText } from './scope.js';

@@ -2,93 +2,32 @@
  * The grammar (README.md, "Grammar"), rule by rule, for chevrotain. One token of lookahead decides everywhere; the few places
  * that need two have a gate. Where a keyword may be a name, the sign behind it tells.
  */
-import { CstParser, EOF, type IParserErrorMessageProvider, type IToken, type TokenType, tokenLabel } from 'chevrotain';
+import { ConditionRules } from './grammar-conditions.js';
+import { wants } from './grammar-messages.js';
 import {
-  And,
   At,
   Bar,
   Close,
   CloseBrace,
-  CloseIndex,
   Colon,
   Comma,
   Dot,
   Equals,
   K,
-  Minus,
   Name,
-  Not,
   Num,
   Open,
   OpenBrace,
-  OpenIndex,
-  Or,
   Range,
-  Relation,
   Semicolon,
-  TOKENS,
   Text,
   isQuestionWord,
 } from './tokens.js';
 
-/** How a token is shown in a message: short, and nothing that a terminal would act on. */
-export function shownToken(image: string): string {
-  const plain = image.replace(/[^ -~]/g, '?');
-  return `'${plain.length > 32 ? `${plain.slice(0, 29)}...` : plain}'`;
-}
-
-const got = (token: IToken): string => (token.tokenType === EOF ? 'the end of the file' : shownToken(token.image));
-
-/** `a, b or c`. */
-export function listed(words: readonly string[]): string {
-  return words.length < 2 ? (words[0] ?? '') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
-}
-
-const oneOf = (types: readonly TokenType[]): string => listed([...new Set(types.map((type) => tokenLabel(type)))]);
-
-/** What may stand behind the rows. */
-export const AT_END = 'a question or the end of the file';
-
-/** Signs of other languages, and what they are here. */
-const FOREIGN: Readonly<Record<string, string>> = {
-  '&&': "'/\\' or 'and'",
-  '||': "'\\/' or 'or'",
-  '!': "'~' or 'not'",
-};
-
-const MESSAGES: IParserErrorMessageProvider = {
-  buildMismatchTokenMessage: ({ expected, actual }) =>
-    `expected ${FOREIGN[actual.image] ?? (expected === EOF ? AT_END : tokenLabel(expected))}, got ${got(actual)}`,
-  buildNotAllInputParsedMessage: ({ firstRedundant }) => `expected ${AT_END}, got ${got(firstRedundant)}`,
-  buildNoViableAltMessage: ({ expectedPathsPerAlt, actual, customUserDescription }) => {
-    const first = expectedPathsPerAlt.flatMap((paths) => paths.map((path) => path[0] as TokenType));
-    const image = actual[0]?.image ?? '';
-    return `expected ${FOREIGN[image] ?? customUserDescription ?? oneOf(first)}, got ${got(actual[0] as IToken)}`;
-  },
-  buildEarlyExitMessage: ({ expectedIterationPaths, actual, customUserDescription }) => {
-    const first = expectedIterationPaths.map((path) => path[0] as TokenType);
-    const image = actual[0]?.image ?? '';
-    return `expected ${FOREIGN[image] ?? customUserDescription ?? oneOf(first)}, got ${got(actual[0] as IToken)}`;
-  },
-};
-
-/** A mistake at one place. */
-const wants = (what: string) => ({ ERR_MSG: what });
-
-export class LitmusParser extends CstParser {
+export class LitmusParser extends ConditionRules {
   constructor() {
-    super([...TOKENS], {
-      maxLookahead: 1,
-      recoveryEnabled: true,
-      errorMessageProvider: MESSAGES,
-      nodeLocationTracking: 'full',
-    });
+    super();
     this.performSelfAnalysis();
-  }
-
-  /** A sign that is put in where it is missing makes a second mistake of one: reading goes on behind the statement instead. */
-  protected override canTokenTypeBeInsertedInRecovery(): boolean {
-    return false;
   }
 
   /** Whether a keyword opens its part here, rather than being an actor's name in the first row. */
@@ -373,127 +312,6 @@ export class LitmusParser extends CstParser {
     this.CONSUME(Name);
     this.CONSUME(Open);
     this.MANY_SEP({ SEP: Comma, DEF: () => this.SUBRULE(this.argument) });
-    this.CONSUME(Close);
-  });
-
-  readonly argument = this.RULE('argument', () => {
-    this.OR({
-      ...wants('a page, a number or a name'),
-      DEF: [
-        {
-          ALT: () => {
-            this.OPTION(() => this.CONSUME(Minus));
-            this.CONSUME(Num);
-          },
-        },
-        { ALT: () => this.SUBRULE(this.page) },
-      ],
-    });
-  });
-
-  readonly page = this.RULE('page', () => {
-    this.OPTION({
-      GATE: () => this.LA(2).tokenType === Dot,
-      DEF: () => {
-        this.SUBRULE(this.owner);
-        this.CONSUME(Dot);
-      },
-    });
-    this.CONSUME(Name);
-    this.OPTION1(() => {
-      this.CONSUME(OpenIndex);
-      this.CONSUME(Num);
-      this.OPTION2(() => {
-        this.CONSUME(Range);
-        this.CONSUME1(Num);
-      });
-      this.CONSUME(CloseIndex);
-    });
-  });
-
-  readonly owner = this.RULE('owner', () => void this.CONSUME(Name));
-
-  readonly question = this.RULE('question', () => {
-    this.OR([
-      { ALT: () => this.CONSUME(K.exists) },
-      { ALT: () => this.CONSUME(K.forbidden) },
-      { ALT: () => this.CONSUME(K.sometimes) },
-      { ALT: () => this.CONSUME(K.always) },
-    ]);
-    this.OPTION(() => this.CONSUME(K.during));
-    this.CONSUME(Open);
-    this.SUBRULE(this.condition);
-    this.CONSUME(Close);
-  });
-
-  readonly condition = this.RULE('condition', () => {
-    this.AT_LEAST_ONE_SEP({ ...wants('a condition'), SEP: Or, DEF: () => this.SUBRULE(this.clause) });
-  });
-
-  readonly clause = this.RULE('clause', () => {
-    this.AT_LEAST_ONE_SEP({ ...wants('a condition'), SEP: And, DEF: () => this.SUBRULE(this.factor) });
-  });
-
-  readonly factor = this.RULE('factor', () => {
-    this.OR({
-      ...wants('a condition'),
-      DEF: [
-        {
-          ALT: () => {
-            this.CONSUME(Not);
-            this.SUBRULE(this.factor);
-          },
-        },
-        {
-          ALT: () => {
-            this.CONSUME(Open);
-            this.SUBRULE(this.condition);
-            this.CONSUME(Close);
-          },
-        },
-        {
-          ALT: () => {
-            this.SUBRULE(this.value);
-            this.CONSUME(Relation);
-            this.SUBRULE1(this.value);
-          },
-        },
-      ],
-    });
-  });
-
-  readonly value = this.RULE('value', () => {
-    this.OR({
-      ...wants('a number, a result or a term'),
-      DEF: [
-        {
-          ALT: () => {
-            this.CONSUME(Minus);
-            this.OR1({
-              ...wants('a number or an error name'),
-              DEF: [{ ALT: () => this.CONSUME(Num) }, { ALT: () => this.CONSUME(Name) }],
-            });
-          },
-        },
-        { ALT: () => this.CONSUME1(Num) },
-        { GATE: () => this.LA(2).tokenType === Colon, ALT: () => this.SUBRULE(this.result) },
-        { GATE: () => this.LA(2).tokenType === Open, ALT: () => this.SUBRULE(this.term) },
-        { ALT: () => this.SUBRULE(this.page) },
-      ],
-      IGNORE_AMBIGUITIES: true,
-    });
-  });
-
-  readonly result = this.RULE('result', () => {
-    this.SUBRULE(this.owner);
-    this.CONSUME(Colon);
-    this.CONSUME(Name);
-  });
-
-  readonly term = this.RULE('term', () => {
-    this.CONSUME(Name);
-    this.CONSUME(Open);
-    this.MANY_SEP({ SEP: Comma, DEF: () => this.SUBRULE(this.value) });
     this.CONSUME(Close);
   });
 }

@@ -1,7 +1,8 @@
 /** Reads the text of a litmus file: its parts, or what is wrong with it, each mistake with its place and what was expected there. */
 import { EOF, type ILexingError, type IRecognitionException, type IToken } from 'chevrotain';
 import type { Condition, LitmusFile, Span } from './ast.js';
-import { AT_END, LitmusParser, shownToken } from './grammar.js';
+import { LitmusParser } from './grammar.js';
+import { AT_END, shownToken } from './grammar-messages.js';
 import { LITMUS_LEXER } from './tokens.js';
 import { nearest } from './nearest.js';
 import { QUESTION_WORDS, conditionOf, fileOf, spanOfToken } from './tree.js';

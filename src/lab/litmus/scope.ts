@@ -1,6 +1,6 @@
 /** The names of a litmus file while it is checked, and the mistakes found so far. */
 import type { PageRef, Span, Word } from './ast.js';
-import { listed } from './grammar.js';
+import { listed } from './grammar-messages.js';
 import type { ActorModel, ColumnModel, MappingModel, ProcessModel, ResultModel, VmModel } from './model.js';
 import { nearest } from './nearest.js';
 import type { Mistake } from './parse.js';
