@@ -36,6 +36,53 @@ const huge = (operations: string): string =>
       init { A: write(a, 7); A: write(a[1], 8); c = A: madvise(a, COLLAPSE); }
       cpu0@A; ${operations}`;
 
+describe('comparisons', () => {
+  const CASES = [
+    ['1 == 1', true],
+    ['1 == 2', false],
+    ['1 != 1', false],
+    ['1 != 2', true],
+    ['1 < 1', false],
+    ['1 < 2', true],
+    ['2 < 1', false],
+    ['1 <= 1', true],
+    ['2 <= 1', false],
+    ['1 > 1', false],
+    ['2 > 1', true],
+    ['1 > 2', false],
+    ['1 >= 1', true],
+    ['1 >= 2', false],
+    ['-1 < 0', true],
+    ['-EFAULT == -14', true],
+    // what is not there is neither more nor less than a number, and no number
+    ['pfn(a) == none', true],
+    ['pfn(a) != 0', true],
+    ['pfn(a) < 0', false],
+    ['pfn(a) >= 0', false],
+    ['0 > pfn(a)', false],
+    ['none == pfn(a)', true],
+    ['pte(a) == pmd(a)', true],
+    // what was not reached is unlike everything
+    ['r == 0', false],
+    ['r != 0', true],
+    ['r != r', true],
+    ['r < 0', false],
+    ['~(r == 0) /\\ 1 == 1', true],
+    ['1 == 2 \\/ 1 == 1', true],
+    ['1 == 2 \\/ 1 == 1 /\\ 1 == 2', false],
+    ['(1 == 1 \\/ 1 == 1) /\\ 1 == 2', false],
+  ] as const;
+
+  it('of numbers, words and results', () => {
+    const questions = CASES.map(([condition]) => `exists (${condition})`).join('\n');
+    const test = testOf(`litmus x "s"\nprocess A { a: anon 1 read }\ncpu0@A; r = read(a);\n${questions}`);
+    const program = new LitmusProgram(test);
+    program.reset(0);
+    const { yes } = program.observation();
+    expect(CASES.map(([condition], index) => [condition, yes[index]])).toEqual(CASES);
+  });
+});
+
 describe('terms', () => {
   it('of pages, entries and TLBs', () => {
     check(
