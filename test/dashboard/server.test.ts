@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatSchedule, parseSchedule } from '#src/engine/schedule-file.js';
 import { InputError } from '#src/lab/input-error.js';
-import { Dashboard } from '#src/dashboard/dashboard.js';
+import { Dashboard, type DashboardOptions } from '#src/dashboard/dashboard.js';
 import { Guard } from '#src/dashboard/server/guard.js';
 import { type Served, StreamClient, serveFake, until } from './serve.js';
 
@@ -198,6 +198,9 @@ const token = 'abcdefghijklmnop';
 const refused = (host: string, own: string): number | undefined =>
   new Guard({ host: own, port: 1, token }).refuse({ headers: { host }, method: 'GET' } as never)?.status;
 
+const serveOnly = (options: Partial<DashboardOptions>): Promise<Dashboard> =>
+  Dashboard.start({ port: 0, choice: { scenario: 'x' }, start: () => Promise.reject(new Error('no')), ...options });
+
 describe('a token', () => {
   it('is asked for everywhere when there is one, and leaves the address at once', async () => {
     const other = await serveFake({ token });
@@ -234,10 +237,16 @@ describe('a token', () => {
     expect(refused('a b', '127.0.0.1')).toBe(421);
   });
 
-  it('cannot be had for a port that is taken', async () => {
-    await expect(
-      Dashboard.start({ port: served.page.port, choice: { scenario: 'x' }, start: () => Promise.reject(new Error()) }),
-    ).rejects.toThrow(/port is taken/);
+  it('is of no use where the server cannot be: what is wrong is said', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'pinfall-sweep-'));
+    writeFileSync(join(folder, 'text.json'), 'not json');
+    await expect(serveOnly({ port: served.page.port })).rejects.toThrow(/port is taken/);
+    await expect(serveOnly({ host: '203.0.113.9' })).rejects.toThrow(/^--host 203\.0\.113\.9 --port 0: /);
+    await expect(serveOnly({ sweep: join(folder, 'text.json') })).rejects.toThrow(
+      /expected the JSON report of a tune run/,
+    );
+    await expect(serveOnly({ sweep: join(folder, 'none.json') })).rejects.toThrow(/no such file/);
+    rmSync(folder, { recursive: true });
   });
 });
 

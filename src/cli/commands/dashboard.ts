@@ -83,11 +83,12 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
 
 /** Says where the page is: on standard error, since standard output may be a report. */
 export function announce({ url, exposed }: Dashboard): void {
+  if (exposed) {
+    process.stderr.write(
+      'pinfall: WARNING: other machines can reach the dashboard. Whoever has the token can turn this run; nothing is encrypted.\n',
+    );
+  }
   process.stderr.write(`pinfall: the dashboard is at ${url}\n`);
-  if (!exposed) return;
-  process.stderr.write(
-    'pinfall: WARNING: other machines can reach it. Whoever has the token can turn this run; the connection is not encrypted.\n',
-  );
 }
 
 async function dashboard(scenario: string, flags: DashboardFlags): Promise<number> {

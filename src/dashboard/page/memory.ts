@@ -54,6 +54,8 @@ export class MemoryPanel {
   #live = true;
   #bytes: Uint8Array = new Uint8Array();
   #shownFrame = -1;
+  /** The frame that the slider stands at while it is not live. */
+  #chosen = 0;
   /** The page under the cursor of the keyboard, and the one that is told. */
   #cursor = 0;
   #selected = -1;
@@ -100,10 +102,13 @@ export class MemoryPanel {
 
   #listen(): void {
     this.#slider.addEventListener('input', () => {
-      this.#setLive(Number(this.#slider.value) === Number(this.#slider.max));
+      const chosen = this.#mine()[Number(this.#slider.value)];
+      this.#chosen = chosen?.frame ?? 0;
+      this.#setLive(this.#slider.value === this.#slider.max);
       void this.#show();
     });
     this.#liveButton.addEventListener('click', () => {
+      this.#chosen = this.#shownFrame;
       this.#setLive(!this.#live);
       void this.#show();
     });
@@ -159,18 +164,18 @@ export class MemoryPanel {
     return this.#frames.filter((frame) => frame.vm === this.#vm);
   }
 
-  /** The slider counts frames back from the newest, so that a thumb that is held stays at its frame. */
+  /** The frame to be shown: the newest, or the one that was chosen (the oldest, once that has gone). */
+  #wanted(): MemoryMessage | undefined {
+    const mine = this.#mine();
+    return this.#live ? mine.at(-1) : (mine.find(({ frame }) => frame >= this.#chosen) ?? mine.at(-1));
+  }
+
+  /** The slider's ends; its thumb stays at its frame. */
   #limits(): void {
     const mine = this.#mine();
-    const last = Math.max(0, mine.length - 1);
-    const held = this.#live
-      ? last
-      : Math.max(
-          0,
-          mine.findIndex((frame) => frame.frame === this.#shownFrame),
-        );
-    this.#slider.max = String(last);
-    this.#slider.value = String(held);
+    const wanted = this.#wanted();
+    this.#slider.max = String(Math.max(0, mine.length - 1));
+    this.#slider.value = String(wanted === undefined ? 0 : mine.indexOf(wanted));
   }
 
   #setLive(live: boolean): void {
@@ -182,7 +187,7 @@ export class MemoryPanel {
   /** Fetches the chosen frame and paints it. */
   async #show(): Promise<void> {
     const mine = this.#mine();
-    const frame = this.#live ? mine.at(-1) : mine[Number(this.#slider.value)];
+    const frame = this.#wanted();
     if (frame === undefined || this.#loading || frame.frame === this.#shownFrame) return;
     this.#loading = true;
     try {
@@ -205,7 +210,7 @@ export class MemoryPanel {
       this.#loading = false;
     }
     // what was asked for meanwhile
-    const wanted = this.#live ? this.#mine().at(-1) : this.#mine()[Number(this.#slider.value)];
+    const wanted = this.#wanted();
     if (wanted !== undefined && wanted.frame !== frame.frame && this.#visible()) void this.#show();
   }
 

@@ -13,6 +13,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import helmet from '@fastify/helmet';
 import fastifyStatic from '@fastify/static';
@@ -80,7 +81,7 @@ export async function serve(options: ServerOptions): Promise<Serving> {
   guard = new Guard({ host: options.host, port, token: options.token });
   const timer = setInterval(() => options.hub.tick(), TICK_MS);
   timer.unref();
-  const name = options.host.includes(':') ? `[${options.host}]` : options.host;
+  const name = addressName(options.host);
   return {
     url: `http://${name}:${port}/${options.token === null ? '' : `?token=${options.token}`}`,
     port,
@@ -90,6 +91,12 @@ export async function serve(options: ServerOptions): Promise<Serving> {
       await app.close();
     },
   };
+}
+
+/** The host as an address has it; a server on all addresses goes by its machine's name. */
+function addressName(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return hostname();
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 /** Headers, and who is let in: in front of every route, of unknown paths too. */
