@@ -23,6 +23,7 @@ import {
   readLatency,
 } from '../machine/stats.js';
 import type { Plan } from '../engine/plan.js';
+import type { AutoStep } from './auto-workers.js';
 
 export const REPORT_SCHEMA = 'pinfall.report/1';
 
@@ -81,6 +82,8 @@ export interface Report {
   /** Sizes of the simulated machine. */
   readonly memory: { readonly frames: number; readonly bytes: number };
   readonly end: EndRow;
+  /** What `--auto` decided about the number of workers, in order. */
+  readonly auto?: readonly AutoStep[];
   readonly ok: boolean;
 }
 

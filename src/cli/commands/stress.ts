@@ -1,8 +1,11 @@
 /** `pinfall stress`: the main job. A guest raced on real threads for a time, watched, torn down and reported. */
 import { Command } from 'commander';
+import { type AutoSubject, AutoWorkers } from '../../lab/auto-workers.js';
 import { InputError, fileProblem } from '../../lab/input-error.js';
+import { type Report, sumStat } from '../../lab/report.js';
 import type { Dashboard } from '../../dashboard/dashboard.js';
 import { Simulation } from '../../lab/simulation.js';
+import { STAT } from '../../machine/stats.js';
 import { EVENT_FILE_SUFFIXES, type EventFile, isEventFileName, openEventFile } from '../../trace/event-file.js';
 import { duration, freshSeed, policy, seed, userPath, wholeNumber } from '../options.js';
 import { type ServerFlags, announce, serverFlags, serverOptions, startDashboard } from './dashboard.js';
@@ -21,6 +24,7 @@ export interface StressFlags extends ServerFlags {
   duration: number;
   seed?: number;
   recording?: string;
+  auto?: boolean;
   events?: string;
   dashboard?: boolean;
   json?: boolean;
@@ -37,6 +41,7 @@ export function stressCommand(): Command {
     .option('--duration <time>', 'how long: 20s, 500ms, 2m', duration('--duration'), 20)
     .option('--seed <n>', 'fixes workload and daemons, not the interleaving', seed)
     .option('--recording <dir>', 'a recorded guest to replay')
+    .option('--auto', 'adjust the number of workers while it runs, and say why')
     .option('--events <file>', `write every event, to a file that ends in ${EVENT_FILE_SUFFIXES}`)
     .option('--dashboard', 'watch it in a browser')
     .option('--json', 'one report object on standard output')
@@ -76,6 +81,7 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
         `${number(Math.round(now.rates.notifier_starts))} notifiers/s  ${now.violations} violations`,
     );
   });
+  const auto = flags.auto === true ? adjustWorkers(simulation, progress) : null;
   let interrupted = false;
   await new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, flags.duration * 1000);
@@ -91,13 +97,41 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
     void simulation.ended.then(stop);
   });
   metrics.unsubscribe();
-  const report = await simulation.stop(interrupted);
+  await auto?.stop();
+  const ended = await simulation.stop(interrupted);
+  const report: Report = auto === null ? ended : { ...ended, auto: auto.steps };
   await page?.close();
   progress.clear();
   events?.close();
   printReport(report, flags, renderStress);
   if (report.end.kind !== 'finished' && report.end.kind !== 'interrupted') return EXIT_INTERNAL;
   return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
+}
+
+/** `--auto`: each decision is a line on standard error. */
+function adjustWorkers(simulation: Simulation, progress: ProgressLine): AutoWorkers {
+  const subject: AutoSubject = {
+    get elapsedSeconds() {
+      return simulation.elapsedSeconds;
+    },
+    get workers() {
+      return simulation.placement().workers;
+    },
+    get workersMax() {
+      return simulation.placement().workersMax;
+    },
+    get accesses() {
+      return sumStat(simulation.machine, STAT.accesses);
+    },
+    setWorkers: (workers) => simulation.setWorkers(workers),
+  };
+  return new AutoWorkers(subject, {
+    onStep: ({ at_s, workers, rate, reason }) => {
+      progress.clear();
+      const where = `${workers} worker${workers === 1 ? '' : 's'}`;
+      process.stderr.write(`auto: ${at_s.toFixed(1)} s  ${where}  ${number(rate)} accesses/s  ${reason}\n`);
+    },
+  });
 }
 
 /** Created once the scenario is known to be good; a file that cannot be written ends the run at once. */
