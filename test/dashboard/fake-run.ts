@@ -36,6 +36,7 @@ export class FakeRun implements Watched {
   nearMissCount = 0;
   violationCount = 0;
   #pinnedUnmaps = 0;
+  #end: Report['end'] = { kind: 'finished' };
   #finish!: () => void;
 
   constructor(scenario = 'synthetic-guest', policy = 'pinned-notifiers', seed = 7) {
@@ -112,7 +113,7 @@ export class FakeRun implements Watched {
   }
 
   reportSoFar(): Report {
-    return this.#reportOf('interrupted');
+    return this.#reportOf({ kind: 'interrupted' });
   }
 
   async setKnob(name: string, value: number): Promise<void> {
@@ -135,11 +136,17 @@ export class FakeRun implements Watched {
     return 0;
   }
 
+  /** A worker dies: the run ends by itself. */
+  die(): void {
+    this.#end = { kind: 'worker-died', detail: 'worker 1 died: Error: out of luck; dma holds mm0 mmap_lock' };
+    this.#finish();
+  }
+
   async stop(): Promise<Report> {
     this.done.push('stop');
     this.metrics$.complete();
     this.#finish();
-    return this.#reportOf('finished');
+    return this.#reportOf(this.#end);
   }
 
   async stepMode(on: boolean): Promise<void> {
@@ -259,7 +266,7 @@ export class FakeRun implements Watched {
     return [{ worker: 0, records: 16_384, capacity: 65_536 }];
   }
 
-  #reportOf(kind: string): Report {
+  #reportOf(end: Report['end']): Report {
     return {
       schema: 'pinfall.report/1',
       command: 'test',
@@ -293,8 +300,8 @@ export class FakeRun implements Watched {
       violations: [],
       violation_count: this.violationCount,
       memory: { frames: 64, bytes: 4096 },
-      end: { kind },
-      ok: this.violationCount === 0,
+      end,
+      ok: this.violationCount === 0 && end.kind !== 'worker-died',
     };
   }
 }

@@ -305,12 +305,21 @@ describeWith(CHROMIUM, 'the page', () => {
     await phone.page.context().close();
   });
 
+  it('says what a run that ends badly died of', async () => {
+    served.run.die();
+    await says('#status', 'worker-died');
+    await says('#trouble', /worker-died\. worker 1 died: Error: out of luck; dma holds mm0 mmap_lock/);
+    await page.click('#bar-go');
+    await says('#status', 'running');
+    expect(await page.locator('#trouble').isVisible()).toBe(false);
+  });
+
   it('stops and starts, and the browser had nothing to complain of', async () => {
     await page.click('#bar-stop');
     await says('#status', 'ended');
     await page.click('#bar-go');
     await says('#status', 'running');
-    expect(served.runs.length).toBe(3);
+    expect(served.runs.length).toBe(4);
     expect(complaints).toEqual([]);
   });
 });

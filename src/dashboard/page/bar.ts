@@ -87,14 +87,14 @@ export class Bar {
   }
 
   #state(state: StateMessage): void {
-    setText(
-      this.#status,
-      state.end !== null && state.end.kind !== 'finished' && state.end.kind !== 'interrupted'
-        ? state.end.kind
-        : state.status,
-    );
-    this.#status.dataset['status'] = state.end === null ? state.status : state.end.kind;
-    this.#status.title = state.end?.detail ?? state.note;
+    const { end } = state;
+    const badly = end !== null && end.kind !== 'finished' && end.kind !== 'interrupted';
+    setText(this.#status, badly ? end.kind : state.status);
+    this.#status.dataset['status'] = end === null ? state.status : end.kind;
+    this.#status.title = end?.detail ?? state.note;
+    const trouble = byId('trouble');
+    trouble.hidden = !badly;
+    setText(trouble, badly ? `Run ${state.run} has ended: ${end.kind}. ${end.detail}` : '');
     setText(this.#what, `${state.scenario}  ${state.policy}  seed ${state.seed}  ${state.placement.workers} workers`);
     document.title = `pinfall: ${state.scenario}, ${state.status}`;
   }

@@ -78,7 +78,8 @@ export class RunFeed {
 
   /** Sends what all actors do now. */
   lookAtActors(): void {
-    const actors = this.#simulation.actors?.();
+    // nobody looks: nothing is worth a look
+    const actors = this.#options.hub.counters.clients === 0 ? undefined : this.#simulation.actors?.();
     if (actors === undefined) return;
     const message: ActorsMessage = { run: this.#run, at_s: this.#simulation.elapsedSeconds, actors };
     this.#options.hub.publishVolatile('actors', message);

@@ -307,7 +307,8 @@ export class Session {
     this.#status = 'ended';
     this.#end = { kind: report.end.kind, detail: report.end.detail ?? '' };
     this.#feed?.close(report);
-    const well = report.ok ? 'no violation' : `${report.violation_count} violations`;
+    const count = report.violation_count;
+    const well = count === 0 ? 'no violation' : count === 1 ? '1 violation' : `${count} violations`;
     this.#say(`run ${this.#run} ended (${report.end.kind}) after ${report.duration_s.toFixed(1)} s: ${well}`);
   }
 
