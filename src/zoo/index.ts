@@ -5,6 +5,8 @@ import { z01NoRetry } from './z01-no-retry.js';
 import { z01 } from './z01-seq-after-unlock.js';
 import { z03 } from './z03-collapse-vs-gup-fast.js';
 import { z04 } from './z04-gup-fast-vs-collapse.js';
+import { z07 } from './z07-swap-out-then-cow.js';
+import { z08 } from './z08-numa-hint-then-cow.js';
 import { z12 } from './z12-reuse-by-mapcount.js';
 import { z13 } from './z13-gup-fast-vs-fork.js';
 import { z14 } from './z14-fork-shares-pinned.js';
@@ -28,6 +30,8 @@ export const BUGS: readonly Bug[] = [
   z01NoRetry,
   z03,
   z04,
+  z07,
+  z08,
   z12,
   z13,
   z14,

@@ -1,4 +1,4 @@
-/** Litmus plans written by hand, for tests of planted bugs: set-up and columns as calls, explored by a strategy. */
+/** Litmus plans written by hand, for generated tests: set-up and columns as calls, explored by a strategy. */
 import { litmusOperation } from '#actors/litmus-operations.js';
 import { OneThread } from '#src/engine/one-thread.js';
 import { PlanProgram } from '#src/engine/one-thread-plan.js';
