@@ -32,6 +32,7 @@ export class Chart {
   readonly #items: HTMLElement[] = [];
   readonly #plotBox = h('div', { class: 'plot' });
   readonly #tableBox = h('div', { class: 'numbers', tabindex: '0', hidden: true });
+  readonly #nothing = h('span', { hidden: true }, 'none in the time shown');
   readonly #toggle: HTMLButtonElement;
   readonly #visible: () => boolean;
   #body: HTMLElement | null = null;
@@ -46,7 +47,7 @@ export class Chart {
     this.#columns = series.map(() => []);
     this.#toggle = h('button', { type: 'button', class: 'quiet', 'aria-pressed': 'false' }, 'table');
     this.#toggle.addEventListener('click', () => this.showTable(this.#tableBox.hidden !== false));
-    const legend = h('div', { class: 'legend' });
+    const legend = h('div', { class: 'legend' }, this.#nothing);
     series.forEach((spec, index) => {
       const value = h('span', { class: 'num' }, '-');
       const item = h(
@@ -119,7 +120,8 @@ export class Chart {
     // of many series, those that did nothing in all the time shown are not worth a line in the legend
     const many = this.#series.length > 4;
     const active = this.#columns.map((column) => column.some((value) => value !== null && value > 0));
-    this.#items.forEach((item, index) => (item.hidden = many && active.includes(true) && active[index] !== true));
+    this.#items.forEach((item, index) => (item.hidden = many && active[index] !== true));
+    this.#nothing.hidden = !many || active.includes(true);
     this.#showValues(this.#plot?.cursor.idx ?? null);
   }
 
