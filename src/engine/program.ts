@@ -56,6 +56,8 @@ export interface Program {
   /** One per actor, renewed by `reset`; null when nobody asks. */
   readonly clocks: readonly StepClock[] | null;
   readonly alarm: Alarm;
+  /** Words of which every state on the way matters, not only the last: what a search must not take for the same. */
+  readonly observed?: readonly number[];
   /** Its coroutines call others (`yield*`), to some depth: worth a {@link CoroutineStack}. */
   readonly deep: boolean;
 

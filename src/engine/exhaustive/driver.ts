@@ -9,7 +9,7 @@ export interface ExhaustiveOptions {
   /** An execution of so many steps ends there, and the search is not exhaustive. */
   readonly stepsMax?: number;
   readonly executionsMax?: number;
-  /** Words of which every state on the way counts (see Search). */
+  /** Words of which every state on the way counts (see Search); absent: the program's own. */
   readonly observed?: readonly number[];
   /** After each execution: how it ended (`thread.end`, `steps`, `choices`, `outcome`, `breaches`). */
   readonly onExecution?: (thread: OneThread) => void;
@@ -40,7 +40,7 @@ export class ExhaustiveRun {
   /** @throws RangeError when the program has more than 31 actors */
   constructor(program: Program, options: ExhaustiveOptions = {}) {
     this.#options = options;
-    this.search = new Search(program, { observed: options.observed });
+    this.search = new Search(program, { observed: options.observed ?? program.observed });
     this.thread = new OneThread(program, options.stepsMax ?? STEPS_MAX);
   }
 

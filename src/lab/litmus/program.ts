@@ -9,6 +9,7 @@ import { peek } from '#words';
 import type { LitmusTest, Wanted } from './compile.js';
 import { type Question, holds, needsTally } from './conditions.js';
 import { type Observation, observationOf } from './observation.js';
+import { observedWords } from './observed.js';
 import { type LitmusState, startFrames } from './state.js';
 import { Tally } from './tally.js';
 
@@ -46,6 +47,8 @@ export class LitmusProgram extends PlanProgram {
   readonly test: LitmusTest;
   /** What questions are evaluated in. */
   readonly state: LitmusState;
+  /** Of the questions about every state. */
+  readonly observed: readonly number[];
   readonly #tallied: boolean;
   /** Of each question about every state, whether its condition held in one of them; of `always`, whether it did in all. */
   readonly #during: readonly number[];
@@ -64,6 +67,10 @@ export class LitmusProgram extends PlanProgram {
     this.#tallied = test.questions.some(({ predicate }) => needsTally(predicate));
     if (this.#tallied) super.recordEvents(tally);
     this.#during = test.questions.flatMap(({ during }, index) => (during ? [index] : []));
+    this.observed = observedWords(
+      this.machine,
+      this.#during.map((index) => this.#question(index).predicate),
+    );
     this.#seen = test.questions.map(({ word }) => word === 'always');
     if (this.#during.length > 0) this.alarm = new DuringAlarm(this.probe, () => this.#look());
   }
