@@ -12,7 +12,7 @@ import type { Context, Coroutine } from '../src/machine/context.js';
 import { IDLE_SLEEP, IDLE_TOP } from '../src/machine/effects.js';
 import { NODE_FREE_FRAMES, nodeWord } from '../src/machine/layout.js';
 import { isolateLruFolios } from '../src/mm/vmscan.js';
-import { type ActorParams, param } from './types.js';
+import { type ActorParams, carried, handOver, param } from './types.js';
 
 /** kswapd's loop, for the node of its CPU. */
 export function* kswapd(ctx: Context, params: ActorParams): Coroutine<void> {
@@ -20,9 +20,10 @@ export function* kswapd(ctx: Context, params: ActorParams): Coroutine<void> {
   const ops = param(params, 'ops', 0);
   const free = nodeWord(m, ctx.node, NODE_FREE_FRAMES);
   const watermark = (m.framesPerNode * param(params, 'free_percent', 100)) / 100;
-  let cursor = 0;
-  for (let done = 0; ops === 0 || done < ops;) {
-    if (ctx.finish) return;
+  let cursor = carried(ctx, 'cursor');
+  let done = carried(ctx, 'done');
+  while (ops === 0 || done < ops) {
+    if (ctx.finish) break;
     if (ctx.drain) {
       yield IDLE_TOP;
       continue;
@@ -37,4 +38,5 @@ export function* kswapd(ctx: Context, params: ActorParams): Coroutine<void> {
     ctx.sleepMicros = param(params, 'sleep_us', 1_000);
     yield IDLE_SLEEP;
   }
+  handOver(ctx, { done, cursor });
 }

@@ -74,6 +74,10 @@ const ACTORS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     pages_to_scan: ['pages', 1, 1_000_000, 'of a batch'],
     sleep_us: ['us', 0, MICROS_MAX, 'between two batches'],
   },
+  kswapd: {
+    batch_pages: ['pages', 1, 65_536, 'isolated at once'],
+    sleep_us: ['us', 0, MICROS_MAX, 'between two batches'],
+  },
   'numa-balancer': {
     scan_pages: ['pages', 1, 1 << 22, 'that one scan may change'],
     period_us: ['us', 0, MICROS_MAX, 'between two scans'],
