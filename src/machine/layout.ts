@@ -43,6 +43,11 @@ export const HDR_ABORT = 32;
 export const HDR_CONTROL_SEQ = 48;
 /** The grain of invalidations: bumped when an mm or VM is torn down (statistics only). */
 export const HDR_GENERATION = 64;
+/**
+ * Stands for the pins that have been returned, which oracles keep in ledgers of their own: never written, but named by steps that
+ * change them or are judged by them (machine/beside.ts), so that exhaustive search does not take their order for nothing.
+ */
+export const HDR_GHOST_PINS = 80;
 /** Results of a litmus test's operations: each written by the actor that does it. */
 export const HDR_REGISTERS = 128;
 export const LITMUS_REGISTERS = 128;

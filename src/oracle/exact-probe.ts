@@ -67,8 +67,12 @@ export class ExactProbe extends LedgerProbe {
 
   override onPinned(ctx: Context, mm: number, vpn: number, pfn: number): void {
     this.#cow.pinned(mm, pfn);
-    if (this.#places === null || this.#places.isZapped(pfn)) super.onPinned(ctx, mm, vpn, pfn);
-    else this.#places.pinned(ctx, this.log, this.ledger, mm, vpn, pfn);
+    if (this.#places === null || this.#places.isZapped(pfn)) {
+      super.onPinned(ctx, mm, vpn, pfn);
+      return;
+    }
+    this.pinnedStage2.pinsChanged();
+    this.#places.pinned(ctx, this.log, this.ledger, mm, vpn, pfn);
   }
 
   override onRef(ctx: Context, pfn: number, delta: number, _holder: number): void {

@@ -43,6 +43,7 @@ export class LedgerProbe extends LocalProbe {
 
   override onPinned(_ctx: Context, mm: number, vpn: number, pfn: number): void {
     const { m } = this;
+    this.pinnedStage2.pinsChanged();
     // a zap may have come between the moment of pinning and the return
     const entry = entryAt(m, mm, vpn);
     const stands = isPresent(entry) && pfnOfEntry(m, entry, vpn) === pfn;
@@ -51,6 +52,7 @@ export class LedgerProbe extends LocalProbe {
   }
 
   override onUnpin(_ctx: Context, pfn: number): void {
+    this.pinnedStage2.pinsChanged();
     this.ledger.unpin(pfn);
     if (this.sharedPins !== null) Atomics.sub(this.sharedPins, pfn, 1);
   }

@@ -25,7 +25,7 @@ export class LocalProbe extends OracleProbe {
   readonly #locks: LockRules;
   readonly #free: FreeOracle;
   readonly #liveness: Liveness;
-  readonly #pinnedStage2: PinnedStage2;
+  protected readonly pinnedStage2: PinnedStage2;
   readonly #faultPins: FaultPins;
 
   /** @param pins returned pins of a frame, as far as they are known; @param deep whether frees look into TLBs */
@@ -36,7 +36,7 @@ export class LocalProbe extends OracleProbe {
     this.#free = new FreeOracle(m, this.log, options.actors, deep, options.claims.el2);
     this.#liveness = new Liveness(m, this.log, options.actors);
     this.#faultPins = new FaultPins(m, this.log);
-    this.#pinnedStage2 = new PinnedStage2(this.log, options.claims, pins);
+    this.pinnedStage2 = new PinnedStage2(this.log, options.claims, pins);
   }
 
   override reset(): void {
@@ -109,7 +109,7 @@ export class LocalProbe extends OracleProbe {
   }
 
   override onStage2Unmap(ctx: Context, vm: number, gfn: number, pfn: number, pages: number): void {
-    this.#pinnedStage2.unmapped(ctx, vm, gfn, pfn, pages);
+    this.pinnedStage2.unmapped(ctx, vm, gfn, pfn, pages);
   }
 
   override onWrite(ctx: Context, _guest: boolean, _space: number, _page: number, pfn: number, _content: number): void {

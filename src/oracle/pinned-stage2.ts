@@ -9,8 +9,10 @@
  * dropped again; so all workers share a count of returned pins by frame.
  */
 import { MECH_KSM, MECH_NUMA_SCAN, MECH_RELINQUISH, VM_STATE_LIVE } from '../machine/abi.js';
+import { touches } from '../machine/beside.js';
 import type { Context } from '../machine/context.js';
-import { VM_STATE, pinnedPageWord, vmWord } from '../machine/layout.js';
+import { adds, reads } from '../machine/effects.js';
+import { HDR_GHOST_PINS, VM_STATE, pinnedPageWord, vmWord } from '../machine/layout.js';
 import type { Claims } from '../policies/policy.js';
 import { peek } from '#words';
 import type { ViolationLog } from './violation.js';
@@ -34,12 +36,18 @@ export class PinnedStage2 {
     this.#mechanisms = (claims.keepsStage2Against ?? SCANNERS).reduce((mask, mechanism) => mask | (1 << mechanism), 0);
   }
 
+  /** A pin has been returned, or is given back: what happens to stage-2 entries before and after is judged differently. */
+  pinsChanged(): void {
+    if (this.#kind === 'longterm') touches(adds(HDR_GHOST_PINS));
+  }
+
   /** The leaf at `gfn`, of `pages` pages from frame `pfn` on, is gone. */
   unmapped(ctx: Context, vm: number, gfn: number, pfn: number, pages: number): void {
     if (this.#kind === 'none' || peek(ctx.words, vmWord(ctx.m, vm, VM_STATE)) !== VM_STATE_LIVE) return;
     // the guest has given it up itself
     if (ctx.mechanism === MECH_RELINQUISH) return;
     if (this.#kind === 'longterm' && ((this.#mechanisms >> ctx.mechanism) & 1) === 0) return;
+    if (this.#kind === 'longterm') touches(reads(HDR_GHOST_PINS));
     for (let i = 0; i < pages; i++) {
       const pinned =
         this.#kind === 'mapping'
