@@ -103,6 +103,18 @@ describe('pause and step', () => {
     expect(simulation.state).toBe('ended');
   });
 
+  it('nobody moves between two steps, whatever is due, and a run can end there', async () => {
+    const simulation = await start({ workers: 2, auditSeconds: 0.02 });
+    await simulation.stepMode(true);
+    await simulation.step('vmm');
+    const steps = (): number[] => simulation.actors().map((lane) => lane.steps);
+    const before = steps();
+    await new Promise((resolve) => void setTimeout(resolve, 100));
+    expect(steps()).toEqual(before);
+    const report = await simulation.stop();
+    expect(report).toMatchObject({ ok: true, end: { kind: 'finished' } });
+  });
+
   it('a knob is set although actors are frozen in the middle of operations', async () => {
     const simulation = await start();
     await until(() => accesses(simulation) > 300);
