@@ -15,6 +15,7 @@ const TIERS = {
   driver: 'client',
   ksmd: 'daemon',
   khugepaged: 'daemon',
+  kswapd: 'daemon',
   'numa-balancer': 'daemon',
 } as const;
 /** Schema keys of actors that are no parameters. */

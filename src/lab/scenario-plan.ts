@@ -40,6 +40,7 @@ export function makePlan(scenario: Scenario, options: PlanOptions): Plan {
       tlbEntries: file.machine.tlb_entries,
       pcpBatch: file.machine.pcp_batch,
       lruBatch: file.machine.lru_batch,
+      swapSlots: file.machine.swap_pages,
     },
     kernel,
     seed: options.seed,

@@ -36,6 +36,8 @@ const MACHINE = z.strictObject({
   lru_batch: limited('lruBatch').default(15),
   /** VMAs that a process can have. */
   vmas_per_process: limited('vmasPerMm').default(200),
+  /** Pages of swap; 0 = none. */
+  swap_pages: limited('swapSlots').default(0),
 });
 
 const MAPPING = z.strictObject({
@@ -177,6 +179,13 @@ const ACTOR = z.discriminatedUnion(
       sleep_us: micros.default(10_000_000),
     }),
     z.strictObject({
+      kind: z.literal('kswapd'),
+      ...SOME,
+      batch_pages: whole(1, 1_000_000).default(32),
+      free_percent: percent.default(100),
+      sleep_us: micros.default(1_000),
+    }),
+    z.strictObject({
       kind: z.literal('numa-balancer'),
       ...SOME,
       process: RANGE.process,
@@ -188,7 +197,16 @@ const ACTOR = z.discriminatedUnion(
 );
 
 /** The kinds that a scenario may name; EL2 instances come from the policy. */
-export const ACTOR_KIND_NAMES = ['vcpu', 'vmm', 'dma', 'driver', 'ksmd', 'khugepaged', 'numa-balancer'] as const;
+export const ACTOR_KIND_NAMES = [
+  'vcpu',
+  'vmm',
+  'dma',
+  'driver',
+  'ksmd',
+  'khugepaged',
+  'kswapd',
+  'numa-balancer',
+] as const;
 
 export const SCENARIO = z.strictObject({
   /** One line for `pinfall list`. */
