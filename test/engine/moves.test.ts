@@ -12,6 +12,9 @@ import { SMALL, writeRecording } from '../lab/recordings.js';
 import { TINY, scenarioFile } from '../lab/tiny.js';
 import { actors, start, until } from './threads-plan.js';
 
+/** Workers that actors are moved among: threads cost more than moves. */
+const WORKERS = 4;
+
 async function run(text: string, policy: string, recording?: string): Promise<ThreadRun> {
   const plan = makePlan(loadScenario(scenarioFile(text)), {
     policy,
@@ -20,7 +23,7 @@ async function run(text: string, policy: string, recording?: string): Promise<Th
     ...(recording !== undefined && { recording }),
   });
   const machine = prepareMachine(plan);
-  return startThreads(plan, machine, { events: 'recorder', timeouts: false, ...runOracles(machine, plan) });
+  return startThreads(plan, machine, { events: 'recorder', timeouts: false, workers: 3, ...runOracles(machine, plan) });
 }
 
 const totals = (m: Machine): { accesses: number; pins: number; unpins: number } => readOps(m);
@@ -33,10 +36,10 @@ describe.each(['classic', 'pinned-notifiers', 'pkvm-2022'])('moves at random und
     for (let round = 0; round < 17; round++) {
       await until(() => totals(m).accesses > before.accesses + 100);
       const actor = (round * 7) % plan.actors.length;
-      const anywhere = plan.actors.map((_, n) => (n * round + ((n * n) >> 1)) % threads.hosts.capacity);
+      const anywhere = plan.actors.map((_, n) => (n * round + ((n * n) >> 1)) % WORKERS);
       const { violations } = await (round % 4 === 3
         ? threads.relocate(anywhere)
-        : threads.move(actor, (round * 5) % threads.hosts.capacity));
+        : threads.move(actor, (round * 5) % WORKERS));
       expect(violations).toEqual([]);
       const now = totals(m);
       expect(now.accesses).toBeGreaterThan(before.accesses);
@@ -159,7 +162,8 @@ describe('steps', () => {
     await threads.pause();
     await threads.step(vmm);
     await threads.stepMode(false);
-    expect(threads.threads.every((row) => row.form === 'blocking')).toBe(true);
+    const forms = threads.threads.map((row) => row.form === (row.actors.length === 1 ? 'blocking' : 'coroutines'));
+    expect(forms).not.toContain(false);
     await threads.resume();
     const end = await threads.finish();
     expect(end.violations).toEqual([]);

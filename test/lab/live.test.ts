@@ -10,13 +10,20 @@ import { bootMachine } from '#src/mm/boot.js';
 import { TINY, scenarioFile } from './tiny.js';
 
 const start = (options: SimulationOptions = {}): Promise<Simulation> =>
-  Simulation.start({ scenario: scenarioFile(TINY), policy: 'classic', seed: 2, events: 'lossy', ...options });
+  Simulation.start({
+    scenario: scenarioFile(TINY),
+    policy: 'classic',
+    seed: 2,
+    events: 'lossy',
+    workers: 2,
+    ...options,
+  });
 
 const accesses = (simulation: Simulation): number => simulation.reportSoFar().ops.accesses;
 
 describe('placement', () => {
   it('changes while it runs, and the report says where everybody ended', async () => {
-    const simulation = await start({ workers: 2, auditSeconds: 0 });
+    const simulation = await start();
     expect(simulation.placement()).toMatchObject({ workers: 2, workersMax: 7 });
     const moved = await simulation.moveActor('dma', 3);
     expect(moved).toMatchObject({ moved: ['dma'], violations: 0, placement: { workers: 3 } });
@@ -75,7 +82,7 @@ describe('placement', () => {
 
 describe('pause and step', () => {
   it('a step does one thing, and says what, where and what it wrote', async () => {
-    const simulation = await start({ workers: 2 });
+    const simulation = await start();
     await until(() => accesses(simulation) > 300);
     expect(simulation.state).toBe('running');
     const first = await simulation.step('vmm');
@@ -104,7 +111,7 @@ describe('pause and step', () => {
   });
 
   it('nobody moves between two steps, whatever is due, and a run can end there', async () => {
-    const simulation = await start({ workers: 2, auditSeconds: 0.02 });
+    const simulation = await start({ auditSeconds: 0.02 });
     await simulation.stepMode(true);
     await simulation.step('vmm');
     const steps = (): number[] => simulation.actors().map((lane) => lane.steps);
@@ -116,7 +123,7 @@ describe('pause and step', () => {
   });
 
   it('a knob is set although actors are frozen in the middle of operations', async () => {
-    const simulation = await start();
+    const simulation = await start({ workers: 4 });
     await until(() => accesses(simulation) > 300);
     await simulation.pause();
     await simulation.setKnob('quantum', 16);
@@ -213,7 +220,7 @@ describe('memory and races', () => {
     expect(metrics.races.total).toBeGreaterThan(0);
     const { races } = metrics;
     expect(races.pairs).toBeGreaterThanOrEqual(races.pairsBothOrders);
-    expect(simulation.ringFill().length).toBe(7);
+    expect(simulation.ringFill().length).toBe(2);
     expect((await simulation.stop()).violations).toEqual([]);
   });
 
