@@ -11,7 +11,7 @@ export function renderLitmus(report: LitmusReport, scheduleFile: string | undefi
     `${pc.bold(report.name)}  ${report.sentence}`,
     summary(report),
     histogram(report.outcomes),
-    [...report.questions.map(answerLine), ...expectLine(report)].join('\n'),
+    [...report.questions.map((row, i) => answerLine(row, i, report.schedules)), ...expectLine(report)].join('\n'),
     ...report.violations.map(violationText),
     verdict(report),
     scheduleFile === undefined ? '' : `Next: npm start --silent -- replay ${scheduleFile}   # the same execution again`,
@@ -20,9 +20,9 @@ export function renderLitmus(report: LitmusReport, scheduleFile: string | undefi
 }
 
 function summary({ policy, strategy, seed, schedules, steps, elapsed_s, exhaustive, end }: LitmusReport): string {
-  const all = exhaustive ? 'all of them' : end.kind === 'done' ? '' : `stopped: ${end.kind}`;
+  const all = exhaustive ? 'all that differ' : end.kind === 'done' ? '' : `stopped: ${end.kind}`;
   return (
-    `policy ${policy}, strategy ${strategy}, seed ${seed}: ${number(schedules)} schedules` +
+    `policy ${policy}, strategy ${strategy}, seed ${seed}: ${number(schedules)} ${exhaustive ? 'executions' : 'schedules'}` +
     `${all === '' ? '' : ` (${all})`}, ${number(steps)} steps, ${elapsed_s.toFixed(2)} s.`
   );
 }
@@ -87,13 +87,14 @@ function stateText({ state, values }: LitmusOutcome, common: ReadonlyMap<string,
 const percent = (share: number): string =>
   share > 0 && share < 0.0001 ? '<0.01%' : `${(share * 100).toFixed(share < 0.01 ? 2 : 1)}%`;
 
-function answerLine({ question, answer, count, of, first, proved, ok }: LitmusAnswer, index: number): string {
-  const said = `${answer[0]?.toUpperCase()}${answer.slice(1)}`;
-  const always = question.startsWith('always');
-  const where = first === null ? '' : `, first${always ? ' failing' : ''} in schedule ${first}`;
-  const how = proved ? ' (proved)' : '';
-  const counted = answer === 'never' ? `in ${number(of)}` : `${number(count)}/${number(of)}`;
-  return `${index + 1}. ${question}  ${(ok ? pc.green : pc.red)(said)} ${counted}${where}${how}`;
+function answerLine(row: LitmusAnswer, index: number, schedules: number): string {
+  const { question, answer, count, of, first, proved, ok } = row;
+  const said = (ok ? pc.green : pc.red)(`${answer[0]?.toUpperCase()}${answer.slice(1)}`);
+  const head = `${index + 1}. ${question}  ${said}`;
+  const failing = question.startsWith('always') ? ' failing' : '';
+  const where = first === null ? '' : `, first${failing} in schedule ${first}`;
+  if (answer !== 'sometimes' && proved) return `${head} (proved: ${number(schedules)} executions)${where}`;
+  return `${head} ${answer === 'never' ? `in ${number(of)}` : `${number(count)}/${number(of)}`}${where}`;
 }
 
 function expectLine({ expect }: LitmusReport): string[] {

@@ -7,9 +7,10 @@ import { formatSchedule, parseSchedule } from '../../engine/schedule-file.js';
 import { INVARIANTS } from '../../oracle/table.js';
 import { explore } from '../explore.js';
 import { InputError } from '../input-error.js';
-import { REPORT_SCHEMA } from '../report.js';
+import { REPORT_SCHEMA, type ReportViolation } from '../report.js';
 import { tell } from '../witness.js';
 import { OUTCOME } from './program.js';
+import { canProve, proveLitmus } from './prove.js';
 import { LITMUS_DEFAULTS } from './run.js';
 import { type LitmusSource, type LitmusSubject, litmusSubject } from './subject.js';
 
@@ -64,17 +65,23 @@ export async function explainLitmus(options: ExplainOptions): Promise<Explanatio
   const rule = ruleNamed(outcome);
   const wanted = rule === null ? { outcome } : {};
   const subject = litmusSubject({ ...source, options: { ...source.options, ...wanted } });
-  const { report } = await explore({
+  const until = rule ?? OUTCOME;
+  const seconds = options.seconds ?? LITMUS_DEFAULTS.seconds;
+  const isSought = ({ invariant }: ReportViolation): boolean => invariant === until;
+  let { report } = await explore({
     subject,
     schedules: options.schedules ?? LITMUS_DEFAULTS.schedules,
-    seconds: options.seconds ?? LITMUS_DEFAULTS.seconds,
+    seconds: seconds / 2,
     stepsMax: subject.test.stepsMax,
-    until: rule ?? OUTCOME,
+    until,
     ...(strategy !== undefined && { strategy }),
     ...(workers !== undefined && { workers }),
     ...(options.stop !== undefined && { stop: options.stop }),
   });
-  const find = report.violations.find(({ invariant }) => invariant === (rule ?? OUTCOME));
+  if (!report.violations.some(isSought) && strategy === undefined && canProve(subject) && options.stop?.() !== true) {
+    ({ report } = await proveLitmus({ subject, seconds: seconds / 2, stop: options.stop }));
+  }
+  const find = report.violations.find(isSought);
   const told = find?.schedule === undefined ? null : retold(litmusSubject(source), find.schedule);
   const foundIn = find?.['found_in_schedule'];
   return {

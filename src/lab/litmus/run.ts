@@ -11,11 +11,12 @@ import { type EndRow, REPORT_SCHEMA, type ReportViolation } from '../report.js';
 import type { Question } from './conditions.js';
 import type { Expectation } from './model.js';
 import type { LitmusProgram } from './program.js';
+import { EXHAUSTIVE, canProve, proveLitmus } from './prove.js';
 import type { LitmusSubject } from './subject.js';
 
 export interface LitmusOptions {
   readonly subject: LitmusSubject;
-  /** A name of STRATEGIES; absent: the exhaustive search where there is one, then the portfolio. */
+  /** A name of STRATEGIES, or `exhaustive`; absent: the exhaustive search, and where it does not end then the portfolio. */
   readonly strategy?: string | undefined;
   readonly schedules?: number | undefined;
   /** Ends after so many seconds. */
@@ -91,11 +92,27 @@ export interface LitmusReport {
 
 /** Runs the test. */
 export async function runLitmus(options: LitmusOptions): Promise<LitmusReport> {
+  const { subject, strategy, schedules, seconds = LITMUS_DEFAULTS.seconds, stop } = options;
+  if (strategy !== undefined && strategy !== EXHAUSTIVE) return litmusReport(subject, await campaign(options, seconds));
+  if (strategy === undefined && !canProve(subject)) return litmusReport(subject, await campaign(options, seconds));
+  const only = strategy === EXHAUSTIVE;
+  const budget = only ? seconds : seconds * PROOF_SHARE;
+  const { report, complete } = await proveLitmus({ subject, seconds: budget, schedules, stop });
+  if (only || complete || stop?.() === true) return litmusReport(subject, report);
+  const more = await campaign(options, Math.max(seconds - report.elapsed_s, 0.1));
+  return litmusReport(subject, together(report, more));
+}
+
+/** Of the time, at most; the portfolio has the rest, where the search does not end. */
+const PROOF_SHARE = 0.6;
+
+/** Schedules by a strategy, or by the portfolio of them. */
+async function campaign(options: LitmusOptions, seconds: number): Promise<ExploreReport> {
   const { subject, strategy, workers } = options;
   const { report } = await explore({
     subject,
     schedules: options.schedules ?? LITMUS_DEFAULTS.schedules,
-    seconds: options.seconds ?? LITMUS_DEFAULTS.seconds,
+    seconds,
     stepsMax: subject.test.stepsMax,
     keepGoing: true,
     ...(strategy !== undefined && { strategy }),
@@ -103,8 +120,36 @@ export async function runLitmus(options: LitmusOptions): Promise<LitmusReport> {
     ...(options.stop !== undefined && { stop: options.stop }),
     ...(options.onProgress !== undefined && { onProgress: options.onProgress }),
   });
-  return litmusReport(subject, report);
+  return report;
 }
+
+/** Two reports as one: what the second found goes on behind the first's schedules. */
+function together(first: ExploreReport, second: ExploreReport): ExploreReport {
+  const outcomes = first.outcomes.map((row) => {
+    const again = second.outcomes.find(({ state }) => state === row.state);
+    return again === undefined ? row : Object.assign({}, row, { count: row.count + again.count });
+  });
+  for (const row of second.outcomes) {
+    if (outcomes.some(({ state }) => state === row.state)) continue;
+    outcomes.push({ ...row, first: row.first + first.schedules });
+  }
+  const kinds = new Set(first.violations.map(kindOf));
+  return {
+    ...second,
+    strategy: `${first.strategy}, then ${second.strategy}`,
+    schedules: first.schedules + second.schedules,
+    steps: first.steps + second.steps,
+    elapsed_s: first.elapsed_s + second.elapsed_s,
+    exhaustive: false,
+    outcomes: outcomes.toSorted((a, b) => b.count - a.count || (a.state < b.state ? -1 : 1)),
+    violations: [...first.violations, ...second.violations.filter((violation) => !kinds.has(kindOf(violation)))],
+    violation_count: first.violation_count + second.violation_count,
+    guarantee: [first.guarantee, second.guarantee].filter((each) => each !== '').join('; '),
+    ok: first.ok && second.ok,
+  };
+}
+
+const kindOf = ({ invariant, what }: ReportViolation): string => `${invariant} ${what}`;
 
 /** What the campaign's report says to the test's questions. */
 export function litmusReport(subject: LitmusSubject, report: ExploreReport): LitmusReport {
@@ -142,11 +187,11 @@ export function litmusReport(subject: LitmusSubject, report: ExploreReport): Lit
   };
 }
 
-const expectText = (expect: Expectation): string =>
+export const expectText = (expect: Expectation): string =>
   expect.kind === 'violation' ? `violation ${expect.invariant}` : expect.kind;
 
 /** The invariant that reports call it by. */
-const expectedRule = (expect: Expectation): string => {
+export const expectedRule = (expect: Expectation): string => {
   if (expect.kind === 'violation') return expect.invariant;
   return expect.kind === 'livelock' ? 'I-LIVE' : 'deadlock';
 };
