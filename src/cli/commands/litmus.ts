@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type Mistake } from '../../lab/litmus/parse.js';
 import { LITMUS_DEFAULTS, type LitmusReport, runLitmus } from '../../lab/litmus/run.js';
 import {
+  type LitmusSubject,
   LitmusError,
   checkedLitmus,
   litmusPath,
@@ -11,12 +12,14 @@ import {
   mistakeLine,
   readLitmus,
 } from '../../lab/litmus/subject.js';
+import { runLitmusThreads } from '../../lab/litmus/threads/report.js';
 import { InputError } from '../../lab/input-error.js';
 import { STRATEGIES } from '../../engine/strategies/index.js';
 import { BUGS } from '../../zoo/index.js';
 import { onInterrupt } from '../interrupt.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber, workers } from '../options.js';
 import { EXIT_BAD_INPUT, EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport, writeWhole } from '../output.js';
+import { renderLitmusThreads } from '../render/litmus-threads.js';
 import { renderLitmus } from '../render/litmus.js';
 import { number } from '../render/table.js';
 
@@ -24,6 +27,8 @@ interface LitmusFlags {
   check?: boolean;
   policy?: string;
   bug?: string;
+  threads?: boolean;
+  iterations?: number;
   strategy?: string;
   schedules?: number;
   budget?: number;
@@ -44,6 +49,8 @@ export function litmusCommand(): Command {
     .option('--check', 'only read the files: one line for each mistake')
     .option('--policy <id>', "instead of the file's policy", policy)
     .option('--bug <id>', "a planted bug instead of the file's policy", oneOf('--bug', bugs))
+    .option('--threads', 'its actors on real worker threads, over and over, and how often each outcome comes')
+    .option('--iterations <n>', 'of --threads, at most', wholeNumber('--iterations', 1, 1e12))
     .option('--strategy <name>', strategies.join(', '), oneOf('--strategy', strategies))
     .option(
       '--schedules <n>',
@@ -127,6 +134,7 @@ async function run(files: readonly string[], flags: LitmusFlags): Promise<number
     for (const line of error.lines) process.stderr.write(`${line}\n`);
     return EXIT_BAD_INPUT;
   }
+  if (flags.threads === true) return await onThreads(subject, flags);
   const progress = new ProgressLine();
   let interrupted = false;
   onInterrupt(() => {
@@ -145,6 +153,14 @@ async function run(files: readonly string[], flags: LitmusFlags): Promise<number
   progress.clear();
   const written = flags.json === true ? undefined : writeSchedule(report, flags.out);
   printReport(report, flags, (each) => renderLitmus(each, written));
+  return report.ok ? EXIT_OK : EXIT_VIOLATION;
+}
+
+async function onThreads(subject: LitmusSubject, flags: LitmusFlags): Promise<number> {
+  const stop = new Promise<void>((resolve) => onInterrupt(resolve));
+  const { iterations, budget: seconds, workers: count } = flags;
+  const report = await runLitmusThreads({ subject, iterations, seconds, workers: count, stop });
+  printReport(report, flags, renderLitmusThreads);
   return report.ok ? EXIT_OK : EXIT_VIOLATION;
 }
 

@@ -1,7 +1,8 @@
 /**
  * A worker of a litmus run on real threads. It hosts one actor (or some) of every machine of the batch:
  *
- *   put its share of the machines back -> barrier -> run its actors on all of them -> barrier -> look at its share's outcomes
+ *   put its share of the machines back -> barrier -> run its actors on all of them -> barrier -> those preempted go on -> barrier
+ *   -> look at its share's outcomes
  *
  * All workers walk the machines in the same circular order from a random start, a few apart, so that actors of one machine meet
  * without anybody waiting for anybody. An actor that must wait is left behind and looked at again; nothing sleeps inside a round.
@@ -14,9 +15,9 @@ import { conditionChanged } from '../../../machine/wait.js';
 import { NO_EVENTS } from '../../../events/ring.js';
 import { resolveKernel } from '../../../engine/kernel.js';
 import { MachineImage } from '../../../engine/machine-image.js';
-import { createProbe } from '../../../engine/oracles.js';
+import { createProbe, oracleOptions } from '../../../engine/oracles.js';
 import type { Plan } from '../../../engine/plan.js';
-import type { OracleProbe } from '../../../oracle/index.js';
+import { type OracleOptions, type OracleProbe, type Violation, auditAll, restartAudit } from '../../../oracle/index.js';
 import { Adapter } from './adapt.js';
 import { BATCH, FIRST, LitmusControl, SPREAD, STOP } from './control.js';
 
@@ -71,13 +72,23 @@ export interface LitmusTally {
   readonly rounds: number;
 }
 
-/** Turns around actors that wait before a round is looked at as stuck; a real wait is over after some hundred. */
-const STUCK_TURNS = 2_000_000;
-const STUCK_NAPS = 20_000;
-const QUANTUM = 2 ** 30;
+/** Turns around actors that wait, most of them with a nap, before a round is looked at as stuck; a real wait is over after some hundred. */
+const STUCK_TURNS = 30_000;
+/** Schedule points of an actor that has its worker to itself before others are looked at; and of both kinds, how many turns. */
+const QUANTUM = 4096;
+const OWN_TURNS = 1;
+const SHARED_TURNS = 400;
+/** Fruitless turns before a worker takes those who wait to wait for somebody who was preempted. */
+const IDLE_TURNS = 40;
+/** An actor is preempted within its first so many points: operations have some tens to some hundreds. */
+const PREEMPTION_POINTS = [16, 64, 256, 1024] as const;
+/** The first final states of each kind are audited whole, and one of so many of all. */
+const AUDIT_FIRST = 32;
+const AUDIT_EVERY = 64;
 /** Points that an actor passes before another one of the same machine and worker has its turn. */
 const SHARED_QUANTUM = 24;
-/** Fruitless turns before a worker without a core of its own lets others run, and for how long, milliseconds. */
+/** Fruitless turns before a worker lets others run, with a core of its own and without, and for how long, milliseconds. */
+const SPIN_TURNS = 3000;
 const PATIENCE_TURNS = 64;
 const NAP_MS = 0.02;
 
@@ -91,6 +102,11 @@ class Player {
   readonly #actor: number;
   readonly #events: EventWriter;
   readonly #quantum: number;
+  readonly #turnsMax: number;
+  #turns = 0;
+  /** It was preempted, and has not gone on since. */
+  preempted = false;
+  #points = 0;
   #ctx: Context | null = null;
   #coroutine: Coroutine<void> | null = null;
   #kind = 0;
@@ -108,6 +124,7 @@ class Player {
   ) {
     this.#events = events;
     this.#quantum = quantum;
+    this.#turnsMax = quantum === QUANTUM ? OWN_TURNS : SHARED_TURNS;
     this.#plan = plan;
     this.#kernel = kernel;
     this.m = m;
@@ -116,7 +133,11 @@ class Player {
     this.probe = probe;
   }
 
-  start(): void {
+  /** @param points schedule points after which it is left behind once; 0 = never */
+  start(points: number): void {
+    this.#points = points;
+    this.#turns = 0;
+    this.preempted = false;
     const { m, probe } = this;
     const plan = this.#plan;
     const spec = plan.actors[this.#actor] as Plan['actors'][number];
@@ -132,15 +153,20 @@ class Player {
     const ctx = this.#ctx as Context;
     const coroutine = this.#coroutine as Coroutine<void>;
     for (;;) {
-      ctx.quantum = this.#quantum;
+      const points = this.#points;
+      this.#points = 0;
+      ctx.quantum = points > 0 ? points : this.#quantum;
       const step = coroutine.next();
       if (step.done === true) return true;
       const kind = step.value & 15;
       this.#kind = kind;
       if (kind < FIRST_WAIT) {
         // its turn is over, or a retry may be made at once
-        if (ctx.quantum < 0 && this.#quantum !== QUANTUM) return false;
-        continue;
+        if (ctx.quantum >= 0) continue;
+        // a guest that faults again and again may be waiting for somebody who was preempted
+        this.#turns++;
+        this.preempted = points > 0 || this.#turns > this.#turnsMax;
+        return false;
       }
       this.#word = step.value >>> 4;
       if (!this.canGo()) return false;
@@ -177,6 +203,7 @@ class LitmusWorker {
   readonly #players: readonly (readonly Player[])[];
   readonly #isServer: readonly boolean[];
   readonly #adapter: Adapter | null;
+  readonly #oracles: OracleOptions;
   readonly #outcomes = new Map<number, { count: number; first: number }>();
   readonly #violations = new Map<string, { count: number; first: object }>();
   #stuck = 0;
@@ -184,6 +211,7 @@ class LitmusWorker {
   #iterations = 0;
   #rounds = 0;
   #seed: number;
+  #random: number;
 
   constructor(task: LitmusTask, observer: Observer) {
     const { plan, machines, actors, workers, worker } = task;
@@ -201,8 +229,10 @@ class LitmusWorker {
       return actors.map((actor) => new Player(plan, kernel, m, machine, actor, probe, events, quantum));
     });
     this.#isServer = actors.map((actor) => plan.actors[actor]?.tier === 'server');
+    this.#oracles = oracleOptions({ ...plan, oracles: 'all' }, 'threads');
     this.#adapter = worker === 0 ? new Adapter(machines.length) : null;
     this.#seed = plan.seed | 1;
+    this.#random = mixSeed(plan.seed, 1 + worker);
   }
 
   run(): LitmusTally {
@@ -260,7 +290,7 @@ class LitmusWorker {
       for (let n = 0; n < players.length; n++) {
         const player = players[n] as Player;
         const server = isServer[n] === true;
-        player.start();
+        player.start(server ? 0 : this.#preemption());
         if (!server) control.begin(machine);
         if (player.run()) {
           if (!server) control.end(machine);
@@ -269,23 +299,45 @@ class LitmusWorker {
           servers.push(server);
         }
       }
-      if (behind.length > 0) this.#turn(behind, servers);
+      if (behind.length > 0) this.#turn(behind, servers, false);
     }
+    for (let idle = 0; idle < IDLE_TURNS && behind.some(({ preempted }) => !preempted); idle++) {
+      if (this.#turn(behind, servers, false)) idle = 0;
+    }
+    // those preempted stand still until everybody else has been everywhere
+    control.barrier();
     for (let turns = 0; behind.length > 0; turns++) {
-      if (this.#turn(behind, servers)) turns = 0;
-      else if (turns > (spins ? STUCK_TURNS : STUCK_NAPS)) for (const { machine } of behind) control.giveUp(machine);
-      else if (!spins && turns > PATIENCE_TURNS) Atomics.wait(control.words, STOP, 0, NAP_MS);
+      if (this.#turn(behind, servers, true)) turns = 0;
+      else if (turns > STUCK_TURNS) for (const { machine } of behind) control.giveUp(machine);
+      else if (turns > (spins ? SPIN_TURNS : PATIENCE_TURNS)) Atomics.wait(control.words, STOP, 0, NAP_MS);
     }
   }
 
-  /** Looks at those left behind. True: somebody has moved. */
-  #turn(behind: Player[], servers: boolean[]): boolean {
+  /**
+   * Half of the actors are preempted once, at a random point, as an interrupt would do it: where there are fewer free cores than
+   * workers, little else makes them overlap.
+   */
+  #preemption(): number {
+    this.#random ^= this.#random << 13;
+    this.#random ^= this.#random >>> 17;
+    this.#random ^= this.#random << 5;
+    const word = this.#random >>> 0;
+    return (word & 1) === 0 ? 0 : 1 + ((word >>> 8) % (PREEMPTION_POINTS[(word >>> 1) & 3] as number));
+  }
+
+  /**
+   * Looks at those left behind. True: somebody has moved.
+   * @param all those who were preempted too
+   */
+  #turn(behind: Player[], servers: boolean[], all: boolean): boolean {
     const control = this.#control;
     const { clients } = this.#task;
     let moved = false;
     for (let i = behind.length - 1; i >= 0; i--) {
       const player = behind[i] as Player;
       const { machine } = player;
+      if (player.preempted && !all) continue;
+      player.preempted = false;
       if (servers[i] === true && control.ended(machine) === clients) player.finish();
       let gone = control.isStuck(machine);
       if (!gone) {
@@ -309,28 +361,44 @@ class LitmusWorker {
     for (let machine = worker; machine < batch; machine += workers) {
       this.#iterations++;
       if (control.overlapped(machine)) overlapped++;
-      if (control.isStuck(machine)) this.#stuck++;
-      else this.#count(this.#observer.observe(this.#machines[machine] as Machine, machine), total + machine);
+      if (control.isStuck(machine)) {
+        this.#stuck++;
+        continue;
+      }
+      const m = this.#machines[machine] as Machine;
+      const seen = this.#count(this.#observer.observe(m, machine), total + machine);
+      if (seen <= AUDIT_FIRST || this.#iterations % AUDIT_EVERY === 0) this.#audit(m);
     }
     for (let machine = 0; machine < batch; machine++) {
       const [player] = this.#players[machine] as readonly Player[];
       const probe = player?.probe;
       if (probe === undefined || probe.violations.length === 0) continue;
-      for (const violation of probe.violations) {
-        if (this.#task.until.includes(violation.invariant)) Atomics.compareExchange(control.words, STOP, 0, 1);
-        const row = this.#violations.get(violation.invariant);
-        if (row === undefined) this.#violations.set(violation.invariant, { count: 1, first: { ...violation } });
-        else row.count++;
-      }
+      for (const violation of probe.violations) this.#broken(violation);
       probe.reset();
     }
     this.#overlapped += overlapped;
     return overlapped;
   }
 
-  #count(observation: number, iteration: number): void {
+  /** Returns how often this outcome has come up. */
+  #count(observation: number, iteration: number): number {
     const row = this.#outcomes.get(observation);
-    if (row === undefined) this.#outcomes.set(observation, { count: 1, first: iteration });
+    if (row !== undefined) return ++row.count;
+    this.#outcomes.set(observation, { count: 1, first: iteration });
+    return 1;
+  }
+
+  /** The whole machine, at rest. */
+  #audit(m: Machine): void {
+    restartAudit(m);
+    for (const violation of auditAll(m, this.#oracles, [])) this.#broken(violation);
+  }
+
+  #broken(violation: Violation): void {
+    const { until } = this.#task;
+    if (until.includes(violation.invariant)) Atomics.compareExchange(this.#control.words, STOP, 0, 1);
+    const row = this.#violations.get(violation.invariant);
+    if (row === undefined) this.#violations.set(violation.invariant, { count: 1, first: { ...violation } });
     else row.count++;
   }
 

@@ -1,0 +1,39 @@
+/** The report of `litmus --threads`, for people. */
+import type { LitmusThreadsReport } from '../../lab/litmus/threads/report.js';
+import { pc } from './colour.js';
+import { number, table } from './table.js';
+
+const percent = (share: number): string => `${(100 * share).toFixed(share > 0 && share < 0.001 ? 4 : 1)}%`;
+
+export function renderLitmusThreads(report: LitmusThreadsReport): string {
+  const { questions, expect } = report;
+  const rate = `${number(Math.round(report.iterations_per_s))} iterations/s`;
+  const answers = questions.map(({ question, answer, count, of, first, ok }, index) => {
+    const what = of === 0 ? 'not seen on real threads' : `${answer} ${number(count)}/${number(of)}`;
+    const at = first === null ? '' : `, first in iteration ${number(first)}`;
+    return `${index + 1}. ${question}  ${ok ? what : pc.red(what)}${at}`;
+  });
+  const found = expect === null ? [] : [`expect ${expect.expected}  ${expect.found ? 'found' : pc.red('not found')}`];
+  return [
+    `${pc.bold(report.name)}  ${report.sentence}`,
+    `policy ${report.policy}, ${report.workers} worker threads: ${number(report.iterations)} iterations, ` +
+      `${report.elapsed_s.toFixed(2)} s, ${rate}; the actors overlapped in ${percent(report.overlap)} of them.`,
+    table(
+      ['outcome', 'count', 'share', 'verdict', 'questions', 'first'],
+      report.outcomes.map(({ state, count, share, verdict, questions: held, first }) => [
+        state,
+        count,
+        percent(share),
+        verdict,
+        held.join(','),
+        String(first),
+      ]),
+    ),
+    [...answers, ...found].join('\n'),
+    ...report.violations.map(({ invariant, what }) => `${pc.red(pc.bold(invariant))} ${what}`),
+    report.ok ? pc.green('As expected.') : pc.red('Not as expected.'),
+    `Next: npm start --silent -- litmus ${report.scenario}   # every outcome that can happen`,
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}

@@ -1,0 +1,135 @@
+/** What a run on real threads says to a litmus file's questions, in the form of `litmus`'s own report. */
+import { REPORT_SCHEMA, type ReportViolation } from '../../report.js';
+import type { Question } from '../conditions.js';
+import { type LitmusAnswer, type LitmusVerdict, expectText, expectedRule } from '../run.js';
+import type { LitmusSubject } from '../subject.js';
+import { fileObserver } from './file-observer.js';
+import { type ThreadsResult, type ThreadsRow, litmusThreads } from './run.js';
+
+export interface LitmusThreadsOptions {
+  readonly subject: LitmusSubject;
+  readonly iterations?: number | undefined;
+  readonly seconds?: number | undefined;
+  readonly workers?: number | undefined;
+  readonly stop?: Promise<void>;
+}
+
+export const LITMUS_THREADS_DEFAULTS = { iterations: 1_000_000, seconds: 5 } as const;
+
+export interface LitmusThreadsOutcome {
+  readonly state: string;
+  readonly count: number;
+  /** Of all iterations, 0 to 1. */
+  readonly share: number;
+  readonly verdict: LitmusVerdict;
+  /** The questions whose condition holds there, from 1. */
+  readonly questions: readonly number[];
+  /** The first iteration that ended so. */
+  readonly first: number;
+}
+
+export interface LitmusThreadsReport {
+  readonly schema: typeof REPORT_SCHEMA;
+  readonly command: 'litmus';
+  readonly mode: 'threads';
+  readonly scenario: string;
+  readonly name: string;
+  readonly sentence: string;
+  readonly policy: string;
+  readonly seed: number;
+  readonly workers: number;
+  readonly iterations: number;
+  readonly elapsed_s: number;
+  readonly iterations_per_s: number;
+  /** Share of the iterations in which at least two actors were at work at one time: 0 to 1. */
+  readonly overlap: number;
+  readonly outcomes: readonly LitmusThreadsOutcome[];
+  readonly questions: readonly LitmusAnswer[];
+  readonly expect: { readonly expected: string; readonly found: boolean } | null;
+  readonly violations: readonly ReportViolation[];
+  readonly violation_count: number;
+  readonly ok: boolean;
+}
+
+/** Runs the test's actors on real threads. Questions about every state (`during`) cannot be answered there, and say so. */
+export async function runLitmusThreads(options: LitmusThreadsOptions): Promise<LitmusThreadsReport> {
+  const { subject } = options;
+  const { test } = subject;
+  const result = await litmusThreads({
+    plan: test.plan,
+    observer: fileObserver(subject),
+    iterations: options.iterations ?? LITMUS_THREADS_DEFAULTS.iterations,
+    seconds: options.seconds ?? LITMUS_THREADS_DEFAULTS.seconds,
+    ...(options.workers !== undefined && { workers: options.workers }),
+    ...(options.stop !== undefined && { stop: options.stop }),
+  });
+  const questions = test.questions.map((question, index) => answer(question, index, result));
+  const stuck = result.outcomes.some(({ state }) => state === 'deadlock');
+  const violations = result.violations.map(({ first }) => first as ReportViolation);
+  const broken = [...violations.map(({ invariant }) => invariant), ...(stuck ? ['deadlock'] : [])];
+  const expect =
+    test.expect === null
+      ? null
+      : { expected: expectText(test.expect), found: broken.includes(expectedRule(test.expect)) };
+  return {
+    schema: REPORT_SCHEMA,
+    command: 'litmus',
+    mode: 'threads',
+    scenario: subject.scenario,
+    name: test.name,
+    sentence: test.sentence,
+    policy: subject.policy,
+    seed: subject.seed,
+    workers: result.workers,
+    iterations: result.iterations,
+    elapsed_s: result.elapsed_s,
+    iterations_per_s: result.elapsed_s > 0 ? result.iterations / result.elapsed_s : 0,
+    overlap: result.overlap,
+    outcomes: result.outcomes.map((row) => outcome(row, test.questions, result.iterations)),
+    questions,
+    expect,
+    violations,
+    violation_count: result.violations.reduce((sum, { count }) => sum + count, 0),
+    ok: (expect === null ? broken.length === 0 : expect.found) && questions.every(({ ok }) => ok),
+  };
+}
+
+function outcome({ state, yes, count, first }: ThreadsRow, questions: readonly Question[], of: number) {
+  const held = yes.flatMap((holds, index) => (holds ? [index + 1] : []));
+  const words = new Set(held.map((number) => questions[number - 1]?.word));
+  const missed = questions.some(({ word, during }, index) => word === 'always' && !during && yes[index] === false);
+  const verdict: LitmusVerdict =
+    state === 'deadlock'
+      ? 'violation'
+      : words.has('forbidden') || missed
+        ? 'forbidden'
+        : words.has('exists') || words.has('sometimes')
+          ? 'interesting'
+          : 'ok';
+  return { state, count, share: of === 0 ? 0 : count / of, verdict, questions: held, first };
+}
+
+const total = (rows: readonly ThreadsRow[]): number => rows.reduce((sum, { count }) => sum + count, 0);
+
+function answer({ word, text, during }: Question, index: number, { outcomes }: ThreadsResult): LitmusAnswer {
+  const rows = outcomes.filter(({ yes }) => yes.length > 0);
+  const [holds, fails] = [rows.filter(({ yes }) => yes[index] === true), rows.filter(({ yes }) => yes[index] !== true)];
+  const count = during ? 0 : total(holds);
+  const of = during ? 0 : total(rows);
+  const told = word === 'always' ? fails : holds;
+  const ok =
+    during ||
+    word === 'exists' ||
+    (word === 'sometimes' && count > 0) ||
+    (word === 'forbidden' && count === 0) ||
+    (word === 'always' && count === of);
+  return {
+    question: text,
+    answer: count === 0 ? 'never' : count === of ? 'always' : 'sometimes',
+    count,
+    of,
+    first: during || told.length === 0 ? null : Math.min(...told.map(({ first }) => first)),
+    proved: false,
+    ok,
+  };
+}
