@@ -189,7 +189,13 @@ describe('watchdog', () => {
     const { m, plan } = machine();
     m.words[actorWord(m, 0, ACTOR_STATE)] = ACTOR_RUNNABLE;
     let cpu = 0;
-    const watchdog = new Watchdog(m, plan, () => 2, options, () => cpu);
+    const watchdog = new Watchdog(
+      m,
+      plan,
+      () => 2,
+      options,
+      () => cpu,
+    );
     for (let n = 0; n < 1000; n++) expect(watchdog.look()).toBeNull();
     cpu += 200;
     expect(watchdog.look()).toBeNull();
@@ -205,7 +211,13 @@ describe('watchdog', () => {
     const { m, plan, ctxs } = machine();
     expect(spinLock(ctxs[0] as Context, ptlOf(m, 0), LOCK_PTL)).toBe(true);
     waits(m, 0, WAIT_LOCK, ptlOf(m, 0), 1);
-    const watchdog = new Watchdog(m, plan, () => 1, options, () => 0);
+    const watchdog = new Watchdog(
+      m,
+      plan,
+      () => 1,
+      options,
+      () => 0,
+    );
     expect(watchdog.look()).toBeNull();
     m.words[actorWord(m, 0, ACTOR_STEPS)] = 5;
     expect(watchdog.look()).toBeNull();
@@ -216,7 +228,13 @@ describe('watchdog', () => {
     const { m, plan } = machine();
     waits(m, 0, WAIT_WORD, mmWord(m, 0, 32), m.words[mmWord(m, 0, 32)] as number);
     m.words[actorWord(m, 1, ACTOR_STATE)] = ACTOR_RUNNABLE;
-    const watchdog = new Watchdog(m, plan, () => 1, options, () => 0);
+    const watchdog = new Watchdog(
+      m,
+      plan,
+      () => 1,
+      options,
+      () => 0,
+    );
     expect([watchdog.look(), watchdog.look()]).toEqual([null, null]);
     m.words[actorWord(m, 1, ACTOR_STATE)] = 0;
     expect(watchdog.look()?.reason).toBe('standstill');

@@ -11,7 +11,7 @@
  * Schedules of a lower bound come up again under the next; their number is a small part of it. The search goes on from
  * schedule to schedule: the path of choices is kept, the deepest one that has an alternative is changed.
  */
-import { EFFECT_LOCAL, FIRST_IDLE } from '../../machine/effects.js';
+import { EFFECT_LOCAL, EFFECT_RETRY, FIRST_IDLE } from '../../machine/effects.js';
 import type { ScheduleView, Strategy, StrategyKind } from './strategy.js';
 
 const GIVES_MAX = 8;
@@ -211,7 +211,7 @@ function grown(array: Uint8Array): Uint8Array<ArrayBuffer> {
 /** The top of a retry loop, or between two operations. */
 function givesWay(effect: number): boolean {
   const kind = effect & 15;
-  return kind === EFFECT_LOCAL || kind >= FIRST_IDLE;
+  return kind === EFFECT_LOCAL || kind === EFFECT_RETRY || kind >= FIRST_IDLE;
 }
 
 export const dfs: StrategyKind = {

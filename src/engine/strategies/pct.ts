@@ -13,7 +13,7 @@
  * LOCAL point (the top of a retry loop) or between two operations falls to the lowest priority in one case of two, and one that
  * has run BURST_MAX steps in a row always. The bound is that of schedules in which this does not matter.
  */
-import { EFFECT_LOCAL, IDLE_SLEEP } from '../../machine/effects.js';
+import { EFFECT_LOCAL, EFFECT_RETRY, IDLE_SLEEP } from '../../machine/effects.js';
 import { Prng } from './prng.js';
 import type { ScheduleView, Strategy, StrategyKind, StrategyOptions } from './strategy.js';
 
@@ -94,7 +94,8 @@ class PctStrategy implements Strategy {
     }
     this.#burst = best === view.last ? this.#burst + 1 : 0;
     const kind = (view.pending[best] as number) & 15;
-    const gives = kind === EFFECT_LOCAL || kind >= IDLE_SLEEP ? this.#prng.below(2) === 0 : this.#burst > BURST_MAX;
+    const turn = kind === EFFECT_LOCAL || kind === EFFECT_RETRY || kind >= IDLE_SLEEP;
+    const gives = turn ? this.#prng.below(2) === 0 : this.#burst > BURST_MAX;
     if (!gives) return best;
     this.#priority[best] = --this.#lowest;
     this.#burst = 0;

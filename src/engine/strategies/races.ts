@@ -4,9 +4,12 @@
  */
 import {
   EFFECT_ACQUIRE,
+  EFFECT_ACQUIRE_READ,
   EFFECT_LOCAL,
   EFFECT_READ,
   EFFECT_RELEASE,
+  EFFECT_RELEASE_READ,
+  EFFECT_RETRY,
   IDLE_SLEEP,
   IDLE_WORD,
   WAIT_LOCK,
@@ -21,10 +24,10 @@ const GIVES = 4;
 
 /** By effect kind. */
 const CLASS = new Uint8Array(16).fill(CHANGES);
-for (const kind of [EFFECT_READ, WAIT_WORD, IDLE_WORD]) CLASS[kind] = LOADS;
+for (const kind of [EFFECT_READ, EFFECT_ACQUIRE_READ, WAIT_WORD, IDLE_WORD]) CLASS[kind] = LOADS;
 for (const kind of [EFFECT_ACQUIRE, WAIT_LOCK]) CLASS[kind] = TAKES;
-CLASS[EFFECT_RELEASE] = GIVES;
-CLASS[EFFECT_LOCAL] = NONE;
+for (const kind of [EFFECT_RELEASE, EFFECT_RELEASE_READ]) CLASS[kind] = GIVES;
+for (const kind of [EFFECT_LOCAL, EFFECT_RETRY]) CLASS[kind] = NONE;
 for (let kind = IDLE_SLEEP; kind < 16; kind++) CLASS[kind] = NONE;
 
 /** Whether an effect is about a shared word that others may race for: the end of a critical section is not. */
