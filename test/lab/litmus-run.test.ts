@@ -56,6 +56,11 @@ describe('a litmus test on one thread', () => {
       ['p=0 q=-EFAULT r=0'],
     ],
     [
+      'references that are kept are no leak',
+      `litmus x "s"\nprocess A { a: anon 1 read write }\ninit { A: write(a, 1); A: get(a); }\ncpu0@A;\nq = get(a); p = get_fast(a); put(p);\nexists (refs(a) == 3)`,
+      ['q=pfn0(a) p=pfn0(a) refs(a)=3'],
+    ],
+    [
       'a device writes through its pin',
       `litmus x "s"\nprocess A { a: anon 1 read write }\ninit { A: write(a, 1); p = A: pin(a, LONGTERM, WRITE); }\ncpu0@A | ksmd ;\nr = read(a) | pin_write(p, 9) ;\n| v = pin_read(p) ;\n| unpin(p) ;\nexists (pins(a) == 0)`,
       ['r=1 v=9 pins(a)=0', 'r=9 v=9 pins(a)=0'],

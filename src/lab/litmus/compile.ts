@@ -131,7 +131,6 @@ function poison(scope: Scope, file: LitmusFile): LitmusPlan['init'] {
   return file.frames.flatMap((decl) => {
     if (decl.kind !== 'poison') return [];
     const page = scope.page(decl.page, null);
-    if (op < 0) scope.mistake(decl.page.at, 'not modelled yet: poison');
     return page === null
       ? []
       : [{ task: { mm: -1, vm: -1, vcpu: -1 }, call: { op, args: [page.mm, page.start], result: -1 } }];
