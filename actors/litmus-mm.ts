@@ -81,14 +81,20 @@ function* pinFast(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
 
 function* get(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const result = yield* getUserPagesUnlocked(ctx, at(args, 0), at(args, 1), at(args, 2));
-  return result === 1 ? ctx.gupPfn : result;
+  return result === 1 ? held(ctx) : result;
+}
+
+/** The page that FOLL_GET has returned, which somebody keeps from now on. */
+function held(ctx: Context): number {
+  if (ctx.gupPfn !== ZERO_PFN) ctx.probe.onHeld(ctx, ctx.gupPfn, 1);
+  return ctx.gupPfn;
 }
 
 function* getFast(ctx: Context, task: LitmusTask, args: Args): Coroutine {
   const flags = at(args, 2);
   const fast =
     (flags & FOLL_FORCE) !== 0 ? 0 : yield* ctx.kernel.gupFast(ctx, at(args, 0), at(args, 1), flags | FOLL_GET);
-  return fast === 1 ? ctx.gupPfn : yield* get(ctx, task, args);
+  return fast === 1 ? held(ctx) : yield* get(ctx, task, args);
 }
 
 function* unpin(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
@@ -99,7 +105,10 @@ function* unpin(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
 
 function* put(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const pfn = register(ctx, at(args, 0));
-  if (pfn >= 0) yield* gupPutFolio(ctx, pfn, FOLL_GET);
+  if (pfn > ZERO_PFN) {
+    ctx.probe.onHeld(ctx, pfn, -1);
+    yield* gupPutFolio(ctx, pfn, FOLL_GET);
+  }
   return 0;
 }
 

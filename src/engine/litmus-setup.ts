@@ -34,13 +34,21 @@ import type { LitmusPlan, LitmusTask, Plan } from './plan.js';
 export interface SetupNotes {
   /** Pins that were not released: process, page, frame. */
   readonly pins: readonly (readonly [mm: number, vpn: number, pfn: number])[];
+  /** Frames of FOLL_GET references that were not given back, one for each. */
+  readonly held: readonly number[];
 }
 
-export const NO_NOTES: SetupNotes = { pins: [] };
+export const NO_NOTES: SetupNotes = { pins: [], held: [] };
 
 /** Writes down who pins what. */
 class PinNotes extends Probe {
   readonly pins: [number, number, number][] = [];
+  readonly held: number[] = [];
+
+  override onHeld(_ctx: Context, pfn: number, delta: number): void {
+    if (delta > 0) this.held.push(pfn);
+    else this.held.splice(this.held.indexOf(pfn), 1);
+  }
 
   override onPinned(_ctx: Context, mm: number, vpn: number, pfn: number): void {
     this.pins.push([mm, vpn, pfn]);
@@ -81,7 +89,7 @@ export function runLitmusSetup(m: Machine, plan: Plan, litmus: LitmusPlan): Setu
   }
   for (const { ctx: own } of servers) own.finish = true;
   quiet(m, plan);
-  return { pins: probe.pins };
+  return { pins: probe.pins, held: probe.held };
 }
 
 function* doCall(ctx: Context, task: LitmusTask, op: number, args: readonly number[], result: number): Coroutine<void> {
@@ -147,4 +155,5 @@ export function primeOracles(m: Machine, ctx: Context, probe: OracleProbe, notes
     }
   }
   for (const [mm, vpn, pfn] of notes.pins) probe.onPinned(ctx, mm, vpn, pfn);
+  for (const pfn of notes.held) probe.onHeld(ctx, pfn, 1);
 }

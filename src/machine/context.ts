@@ -61,6 +61,8 @@ export class Probe {
   onPinned(_ctx: Context, _mm: number, _vpn: number, _pfn: number): void {}
   /** The first step of an unpin of that page (I-PIN ends). */
   onUnpin(_ctx: Context, _pfn: number): void {}
+  /** A FOLL_GET reference on `pfn` outlives the call that took it (1: vmsplice, direct IO), or is given back (-1). */
+  onHeld(_ctx: Context, _pfn: number, _delta: number): void {}
   /** maps of subpage `pfn` changed by `delta` for `mm` at `vpn`. */
   onMap(_ctx: Context, _mm: number, _vpn: number, _pfn: number, _delta: number): void {}
   /** Somebody who holds no lock of it is about to read the entry of (mm, vpn) in `table`, found by `pmd` (I-UAFNODE). */

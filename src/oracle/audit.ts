@@ -62,7 +62,8 @@ export class Audit {
     const pins = ledgers.length === 0 ? null : (pfn: number): number => sumOfPins(ledgers, pfn);
     const kernelOwned = (pfn: number): boolean =>
       places.place[pfn] !== MC_PLACE_HOST || (claims.el2 && hypStateOf(m, pfn) === PKVM_PAGE_OWNED);
-    auditRefs(census, log, pins, kernelOwned);
+    const held = (pfn: number): number => ledgers.reduce((sum, ledger) => sum + ledger.held(pfn), 0);
+    auditRefs(census, log, pins, held, kernelOwned);
     auditExclusive(census, log);
     auditReadOnly(census, log);
     auditTlbs(m, actors, claims.el2, log);

@@ -57,6 +57,10 @@ export class LedgerProbe extends LocalProbe {
     if (this.sharedPins !== null) Atomics.sub(this.sharedPins, pfn, 1);
   }
 
+  override onHeld(_ctx: Context, pfn: number, delta: number): void {
+    this.ledger.hold(pfn, delta);
+  }
+
   override onWrite(ctx: Context, guest: boolean, space: number, at: number, pfn: number, content: number): void {
     super.onWrite(ctx, guest, space, at, pfn, content);
     const { m, ledger } = this;

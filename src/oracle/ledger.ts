@@ -7,6 +7,7 @@
  *   last                  per user page and per guest page: the content that this worker wrote last
  *   device                per user page: the content that a device of this worker wrote last
  *   pinned                per user page: the frame that this worker pinned there last, + 1
+ *   held                  per frame: FOLL_GET references that outlive the call that took them, minus those given back
  *   flags (bytes)         per user page and per guest page: WRITTEN, DEVICE, ZAPPED, BASE, ANY, EMPTIED
  *
  * User pages are numbered mm * mmPages + vpn; guest pages come behind them, vm * vmPages + gfn.
@@ -35,6 +36,7 @@ interface Shape {
   readonly lastAt: number;
   readonly deviceAt: number;
   readonly pinnedAt: number;
+  readonly heldAt: number;
   readonly words: number;
 }
 
@@ -44,10 +46,11 @@ function shapeOf(m: Machine): Shape {
   const lastAt = m.frames * FRAME_WORDS;
   const deviceAt = lastAt + pages;
   const pinnedAt = deviceAt + userPages;
-  return { userPages, pages, lastAt, deviceAt, pinnedAt, words: pinnedAt + userPages };
+  const heldAt = pinnedAt + userPages;
+  return { userPages, pages, lastAt, deviceAt, pinnedAt, heldAt, words: heldAt + m.frames };
 }
 
-/** Bytes of a worker's ledger: 8 per frame, 13 per user page and 5 per guest page. */
+/** Bytes of a worker's ledger: 12 per frame, 13 per user page and 5 per guest page. */
 export function ledgerBytes(m: Machine): number {
   const { words, pages } = shapeOf(m);
   return 4 * words + Math.ceil(pages / 4) * 4;
@@ -65,6 +68,7 @@ export class Ledger {
   readonly lastAt: number;
   readonly deviceAt: number;
   readonly pinnedAt: number;
+  readonly heldAt: number;
 
   /** @param buffer of {@link ledgerBytes}; without one the ledger makes its own */
   constructor(m: Machine, buffer?: ArrayBufferLike) {
@@ -78,6 +82,7 @@ export class Ledger {
     this.lastAt = shape.lastAt;
     this.deviceAt = shape.deviceAt;
     this.pinnedAt = shape.pinnedAt;
+    this.heldAt = shape.heldAt;
   }
 
   reset(): void {
@@ -108,6 +113,15 @@ export class Ledger {
     if (left > 0 || userPage < 0) return;
     this.words[at + FRAME_PIN_PAGE] = 0;
     if (this.words[this.pinnedAt + userPage] === pfn + 1) this.words[this.pinnedAt + userPage] = 0;
+  }
+
+  /** FOLL_GET references of frame `pfn` that this worker's actors keep: negative when others' were given back here. */
+  held(pfn: number): number {
+    return this.words[this.heldAt + pfn] as number;
+  }
+
+  hold(pfn: number, delta: number): void {
+    this.words[this.heldAt + pfn] = (this.words[this.heldAt + pfn] as number) + delta;
   }
 
   /** The frame that this worker has pinned at a user page, or -1. */

@@ -17,12 +17,14 @@ const ID = 'I-REF';
 
 /**
  * @param pins returned pins of a frame, or null when nobody has counted them
+ * @param held references of a frame that somebody keeps by FOLL_GET, so far as they were counted
  * @param kernelOwned whether a frame that nothing maps is in use by the kernel or EL2
  */
 export function auditRefs(
   census: Census,
   log: ViolationLog,
   pins: ((pfn: number) => number) | null,
+  held: (pfn: number) => number,
   kernelOwned: (pfn: number) => boolean,
 ): void {
   const { m } = census;
@@ -37,9 +39,10 @@ export function auditRefs(
     if ((flags & (PG_BUDDY | PG_PCP | PG_DRIVER)) !== 0 || (refs === 0 && (flags & PG_HWPOISON) !== 0)) continue;
     const large = isLarge(m, pfn);
     const inCaches = (census.cachePages[pfn] as number) + (census.swapCaches[pfn] as number);
-    const known = leavesOfFolio(census, m, pfn) + (census.lruBatches[pfn] as number) + inCaches;
+    const known =
+      leavesOfFolio(census, m, pfn) + (census.lruBatches[pfn] as number) + inCaches + sumOverFolio(m, pfn, held);
     const rest = refs - known;
-    const pinned = pins === null ? -1 : pinsOfFolio(m, pfn, pins);
+    const pinned = pins === null ? -1 : sumOverFolio(m, pfn, pins);
     const owned = known === 0 && kernelOwned(pfn) ? 1 : 0;
     if (pinned >= 0) {
       const expected = known + owned + (large ? pinned : pinned * GUP_PIN_COUNTING_BIAS);
@@ -65,10 +68,10 @@ function looksLikePins(m: Machine, head: number, large: boolean, rest: number): 
   return rest >= 0 && rest % GUP_PIN_COUNTING_BIAS === 0;
 }
 
-function pinsOfFolio(m: Machine, head: number, pins: (pfn: number) => number): number {
-  if (!isLarge(m, head)) return pins(head);
+function sumOverFolio(m: Machine, head: number, of: (pfn: number) => number): number {
+  if (!isLarge(m, head)) return of(head);
   let sum = 0;
-  for (let pfn = head; pfn < head + m.thpPages; pfn++) sum += pins(pfn);
+  for (let pfn = head; pfn < head + m.thpPages; pfn++) sum += of(pfn);
   return sum;
 }
 
