@@ -299,6 +299,15 @@ describe('terms', () => {
     );
   });
 
+  it('of pages that were swapped out', () => {
+    check(
+      `process A { a: anon 1 read write b: anon 1 read write }
+      init { A: write(a, 3); A: write(b, 4); s = ksmd: swap_out(a); }
+      cpu0@A; t = swap_out(b); r = read(b);`,
+      { t: '1', r: '4', 'pte(a)': 'swap', 'pfn(a)': 'none', 'content(a)': 'none', 'content(b)': '4' },
+    );
+  });
+
   it('are all tested here', () => {
     expect([...asked].toSorted()).toEqual(
       [...new Set(TERMS.map(({ name }) => name))].filter((name) => name !== 'pfn0').toSorted(),

@@ -9,7 +9,6 @@ import {
 import { LITMUS_REGISTERS } from '../../machine/layout.js';
 import type { LitmusCall } from '../../engine/plan.js';
 import type { Argument, CallExpr, PageRef, Span, Word } from './ast.js';
-import { GETS } from './held.js';
 import type { ActorModel, VmModel } from './model.js';
 import { type Scope, pageText } from './scope.js';
 import { RESERVED_WORDS } from './values.js';
@@ -82,9 +81,7 @@ export class CallChecker {
   call(expr: CallExpr, result: Word | null, by: ActorModel, column: number, later: readonly Word[]): LitmusCall | null {
     const op = litmusOperation(expr.name.text);
     const row = LITMUS_OPERATIONS[op];
-    // what a get returns is remembered also where nobody asks: it is held until a put
-    const unnamed = result === null && GETS.has(expr.name.text) ? this.registers++ : -1;
-    const register = result === null ? unnamed : this.#result(result, column, row?.result ?? 'pfn');
+    const register = result === null ? -1 : this.#result(result, column, row?.result ?? 'pfn');
     if (row === undefined) {
       this.#scope.unknown(
         expr.name,

@@ -4,12 +4,10 @@
  */
 import type { EventWriter } from '../../machine/context.js';
 import { PlanProgram } from '../../engine/one-thread-plan.js';
-import type { LitmusPlan } from '../../engine/plan.js';
 import type { Alarm, Breach } from '../../engine/program.js';
 import { peek } from '#words';
 import type { LitmusTest, Wanted } from './compile.js';
 import { type Question, holds, needsTally } from './conditions.js';
-import { HeldReferences } from './held.js';
 import { type Observation, observationOf } from './observation.js';
 import { observedWords } from './observed.js';
 import { type LitmusState, startFrames } from './state.js';
@@ -51,7 +49,6 @@ export class LitmusProgram extends PlanProgram {
   readonly state: LitmusState;
   /** Of the questions about every state. */
   readonly observed: readonly number[];
-  readonly #held: HeldReferences;
   readonly #tallied: boolean;
   /** Of each question about every state, whether its condition held in one of them; of `always`, whether it did in all. */
   readonly #during: readonly number[];
@@ -67,7 +64,6 @@ export class LitmusProgram extends PlanProgram {
     const load = (word: number): number => peek(this.words, word);
     const tally = new Tally(this.machine);
     this.state = { m: this.machine, load, start: startFrames(this.machine, load), tally };
-    this.#held = new HeldReferences(test.plan.litmus as LitmusPlan);
     this.#tallied = test.questions.some(({ predicate }) => needsTally(predicate));
     if (this.#tallied) super.recordEvents(tally);
     this.#during = test.questions.flatMap(({ during }, index) => (during ? [index] : []));
@@ -96,7 +92,7 @@ export class LitmusProgram extends PlanProgram {
   override audit(): readonly Breach[] {
     const { test, state } = this;
     const { wanted } = test;
-    const breaches = super.audit().filter((breach) => !this.#held.explains(state, breach));
+    const breaches = super.audit();
     if (wanted !== null) return [...breaches, ...this.#ifWanted(wanted)];
     const asked = test.questions.flatMap((question) => {
       if (question.during || (question.word !== 'forbidden' && question.word !== 'always')) return [];
