@@ -19,6 +19,7 @@ import { classify } from './classify.js';
 import { HereExecutor, PoolExecutor } from './explore-pool.js';
 import type { Exploration, ExploreOptions, ExploreProgress, ExploreReport } from './explore-report.js';
 import { InputError } from './input-error.js';
+import { EXHAUSTIVE, prove } from './prove.js';
 import { REPORT_SCHEMA, type ReportViolation } from './report.js';
 import { tell, violationRow } from './witness.js';
 
@@ -46,7 +47,7 @@ function specOf(options: ExploreOptions): CampaignSpec {
   const stepsMax = checked('--steps', options.stepsMax ?? EXPLORE_DEFAULTS.stepsMax, 1, STEPS_LIMIT);
   checked('--schedules', options.schedules, 1, Number.MAX_SAFE_INTEGER);
   if (strategyKind(strategy) === undefined) {
-    const names = STRATEGIES.map(({ name }) => name).join(', ');
+    const names = [...STRATEGIES.map(({ name }) => name), EXHAUSTIVE].join(', ');
     throw new InputError(`--strategy: no '${strategy}'; expected one of ${names}`);
   }
   return { strategy, seed: subject.seed, depth, stepsMax, varies: subject.varies, keepGoing, lookOn, until };
@@ -271,7 +272,16 @@ function withoutText({
   return rest;
 }
 
+/** Every execution that differs from the others, or until the first find. */
+async function exhaust(options: ExploreOptions): Promise<Exploration> {
+  const { subject, keepGoing, stop, seconds = Infinity } = options;
+  const stepsMax = checked('--steps', options.stepsMax ?? EXPLORE_DEFAULTS.stepsMax, 1, STEPS_LIMIT);
+  const schedules = checked('--schedules', options.schedules, 1, Number.MAX_SAFE_INTEGER);
+  return await prove({ subject, seconds, stepsMax, schedules, stopAtFind: keepGoing !== true, stop });
+}
+
 /** Explores. Gives way to the event loop some times a second, so that signals and timers are seen. */
 export async function explore(options: ExploreOptions): Promise<Exploration> {
+  if (options.strategy === EXHAUSTIVE) return await exhaust(options);
   return new Campaign(options).run();
 }

@@ -8,6 +8,7 @@ import { POLICIES } from '../policies/index.js';
 import type { Bug } from '../zoo/bug.js';
 import { BUGS, bugById } from '../zoo/index.js';
 import { explore } from './explore.js';
+import { EXHAUSTIVE } from './prove.js';
 import { InputError } from './input-error.js';
 import { fileObserver } from './litmus/threads/file-observer.js';
 import { litmusThreads } from './litmus/threads/run.js';
@@ -100,7 +101,6 @@ export const ZOO_DEFAULTS = {
 } as const;
 /** Schedules that the kernel without the bug gets where it cannot be proved clean in time. */
 const CLEAN_SCHEDULES = 2000;
-const EXHAUSTIVE = 'exhaustive';
 
 const FILES = new URL('../../../src/zoo/litmus/', import.meta.url);
 
@@ -152,7 +152,7 @@ const isClean = (proof: ZooProof | null): boolean => proof === null || proof.vio
 const names = (): string => STRATEGIES.map(({ name }) => name).join(', ');
 
 async function runBug(bug: Bug, options: ZooOptions): Promise<ZooEntry> {
-  const strategies = (options.strategies ?? STRATEGIES.map(({ name }) => name)).filter((name) => name !== EXHAUSTIVE);
+  const strategies = options.strategies ?? STRATEGIES.map(({ name }) => name);
   const rows: ZooStrategyRow[] = [];
   let invariant: string | null = null;
   for (const strategy of strategies) {
@@ -223,7 +223,7 @@ async function prove(bug: Bug, planted: boolean, options: ZooOptions): Promise<Z
   const seconds = options.exhaustiveSeconds ?? ZOO_DEFAULTS.exhaustiveSeconds;
   const subject = zooSubject(bug, planted);
   const common = { subject, minimise: false, ...(options.stop !== undefined && { stop: options.stop }) };
-  const exhaustive = strategyKind(EXHAUSTIVE) !== undefined && seconds > 0;
+  const exhaustive = seconds > 0;
   if (!exhaustive && planted) return null;
   const found = exhaustive
     ? await explore({ ...common, strategy: EXHAUSTIVE, schedules: 1e12, seconds, lookOn: 0 })

@@ -4,6 +4,7 @@ import { EXPLORE_DEFAULTS, type ExploreProgress, explore } from '../../lab/explo
 import { INVARIANTS } from '../../oracle/index.js';
 import { subjectOf } from '../../lab/subject.js';
 import { STRATEGIES } from '../../engine/strategies/index.js';
+import { EXHAUSTIVE } from '../../lab/prove.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber, workers } from '../options.js';
 import { EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport, writeWhole } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
@@ -27,7 +28,7 @@ interface ExploreFlags {
   report?: string;
 }
 
-const strategies = STRATEGIES.map(({ name }) => name);
+const strategies = [...STRATEGIES.map(({ name }) => name), EXHAUSTIVE];
 
 export function exploreCommand(): Command {
   return new Command('explore')
@@ -69,7 +70,7 @@ async function run(scenario: string, flags: ExploreFlags): Promise<number> {
   const { report, events } = await explore({
     subject,
     strategy: flags.strategy,
-    schedules: flags.schedules ?? (flags.duration === undefined ? EXPLORE_DEFAULTS.schedules : 1e12),
+    schedules: flags.schedules ?? (flags.duration === undefined && flags.strategy !== EXHAUSTIVE ? EXPLORE_DEFAULTS.schedules : 1e12),
     workers: flags.workers,
     ...(flags.duration !== undefined && { seconds: flags.duration }),
     ...(flags.depth !== undefined && { depth: flags.depth }),
