@@ -3,6 +3,8 @@
  * after which every word it touched holds what it did before has led back to where it began, and the next would. The actor then stands
  * still until another changes one of those words, or reads what it wrote there: a spin is a wait.
  *
+ * So with several actors that go round on each other's account, when everything is as it was before (states.ts).
+ *
  * Executions in which it goes round once more are those without that turn, so they need not be run: a race that would need it
  * is not turned round.
  */
@@ -30,6 +32,13 @@ export class Retries {
     if (from < 0 || !this.#isFruitless(actor, from)) return false;
     this.#standing.setCycle(actor, from, this.#trace.length);
     return true;
+  }
+
+  /** Everything is as it was after the first `node` events: whoever has moved since stands still. */
+  returned(node: number): void {
+    for (let actor = 0; actor < this.#trace.actors; actor++) {
+      if (this.#trace.lastOf(actor) >= node) this.#standing.setCycle(actor, node, this.#trace.length);
+    }
   }
 
   /** `actor` goes round. */

@@ -35,6 +35,7 @@ import { Nodes, type SavedNode } from './nodes.js';
 import { Retries } from './retries.js';
 import { Reversals } from './reversals.js';
 import { RETURNED, Standing } from './standing.js';
+import { States } from './states.js';
 import { NextEvent, Trace } from './trace.js';
 import type { Branch, Move } from './wakeup-tree.js';
 
@@ -93,6 +94,7 @@ export class Search implements Strategy {
   readonly #program: Program;
   readonly #standing: Standing;
   readonly #retries: Retries;
+  readonly #states: States;
   readonly #reversals: Reversals;
   readonly #next = new NextEvent();
   readonly #observed: readonly number[];
@@ -140,6 +142,7 @@ export class Search implements Strategy {
     this.nodes = new Nodes(this.trace);
     this.#standing = new Standing(program, this.#finishWord);
     this.#retries = new Retries(this.trace, this.#standing, program.words);
+    this.#states = new States(this.trace, program.words);
     this.#reversals = new Reversals(this.trace, this.nodes, this.#standing, this.#retries, loose);
     this.nodes.reset([]);
   }
@@ -200,8 +203,7 @@ export class Search implements Strategy {
   end(_steps: number, end = END_FINISHED): void {
     const { counts, trace, nodes } = this;
     if (this.#view !== null && !this.#aimless) this.#settle(this.#view);
-    if (this.#wasPruned) counts.blocked++;
-    else {
+    if (!this.#wasPruned) {
       counts.executions++;
       const done = this.#isAllDone();
       if (end !== END_FINISHED && !done) this.#raceBlocked();
@@ -222,6 +224,7 @@ export class Search implements Strategy {
     this.#branch = nodes.retry(node);
     trace.truncate(node);
     this.#standing.restore(node);
+    this.#states.restore(node);
   }
 
   guarantee(): string {
@@ -262,6 +265,7 @@ export class Search implements Strategy {
     this.#started = false;
     this.trace.truncate(0);
     this.trace.clearRaces();
+    this.#states.reset();
     this.nodes.reset(state.nodes);
   }
 
@@ -304,6 +308,7 @@ export class Search implements Strategy {
     this.#choices[step] = actor;
     this.#steps[node] = step;
     this.#standing.keep(node);
+    this.#states.keep(node);
     this.#acting = actor;
     this.#effect = this.#standing.effect(actor);
     this.#before = this.#valueOf(this.#effect >>> 4);
@@ -317,6 +322,12 @@ export class Search implements Strategy {
     const standing = this.#standing;
     if (this.#branch !== null) {
       const { actor } = this.#branch;
+      if (this.#retries.isStill(actor)) {
+        // the branch would go round once more, where it has been
+        this.#wasPruned = true;
+        this.counts.folded++;
+        return PRUNE;
+      }
       for (let i = 0; i < view.enabledCount; i++) if (view.enabled[i] === actor) return actor;
       this.#strays(`${this.#nameOf(actor)} cannot run`);
     }
@@ -341,6 +352,7 @@ export class Search implements Strategy {
     }
     if (best !== NOBODY) return best;
     if (sleeping) {
+      this.counts.blocked++;
       this.#wasPruned = true;
       return PRUNE;
     }
@@ -381,7 +393,13 @@ export class Search implements Strategy {
     this.#standing.stand(actor, now);
     if (next.count > 0) this.#append();
     else if (now === RETURNED && this.#branch?.actor === actor) this.#strays(`${this.#nameOf(actor)} returns`);
+    if (this.#standing.effect(actor) === EFFECT_RETRY) this.#states.atTop(actor, this.#standing.loop(actor));
+    const seen = this.#states.seen();
     if (this.#retries.arrived(actor)) this.counts.folded++;
+    else if (seen >= 0) {
+      this.#retries.returned(seen);
+      this.counts.folded++;
+    }
   }
 
   #append(): void {
@@ -399,6 +417,7 @@ export class Search implements Strategy {
       }
     }
     this.#retries.happened(event);
+    this.#states.happened(event);
   }
 
   #touch(access: number, before: number): void {

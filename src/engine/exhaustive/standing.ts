@@ -141,6 +141,11 @@ export class Standing {
     return this.#now[actor * FIELDS + CYCLE_TO] as number;
   }
 
+  /** The loop that the actor has stood at the top of last. */
+  loop(actor: number): number {
+    return this.#now[actor * FIELDS + LOOP] as number;
+  }
+
   setCycle(actor: number, from: number, to: number): void {
     this.#set(actor, CYCLE_FROM, from);
     this.#set(actor, CYCLE_TO, to);
