@@ -18,31 +18,14 @@ import { parse } from 'acorn';
 import { ancestor, full } from 'acorn-walk';
 import MagicString from 'magic-string';
 import { rolldown } from 'rolldown';
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const dist = join(dirname(dirname(fileURLToPath(import.meta.url))), 'dist');
 const target = join(dist, 'blocking');
 const ROOTS = [
-  'src/machine',
-  'src/events',
-  'src/locks',
-  'src/hyp',
-  'src/mm',
-  'src/kvm',
-  'src/policies',
-  'src/zoo',
-  'actors',
+  'src/machine', 'src/events', 'src/locks', 'src/hyp', 'src/mm', 'src/kvm', 'src/policies', 'src/zoo', 'actors',
   'src/engine/kernel.js',
 ];
 
@@ -50,10 +33,7 @@ const ROOTS = [
 const DROPPED = new Set(['reads', 'writes', 'updates', 'adds', 'releases', 'releasesRead']);
 
 const files = ROOTS.flatMap((root) => listed(root)).filter((file) => file.endsWith('.js'));
-const newest = Math.max(
-  ...files.map((file) => statSync(join(dist, file)).mtimeMs),
-  statSync(fileURLToPath(import.meta.url)).mtimeMs,
-);
+const newest = Math.max(...files.map((file) => statSync(join(dist, file)).mtimeMs), statSync(fileURLToPath(import.meta.url)).mtimeMs);
 const stamp = join(target, '.stamp');
 if (existsSync(stamp) && statSync(stamp).mtimeMs > newest) process.exit(0);
 
@@ -141,7 +121,7 @@ function idlingFunctions(all) {
       },
     });
   }
-  for (let before = -1; before !== names.size;) {
+  for (let before = -1; before !== names.size; ) {
     before = names.size;
     for (const [caller, callee] of calls) if (names.has(callee)) names.add(caller);
   }
