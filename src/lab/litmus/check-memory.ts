@@ -206,7 +206,7 @@ export function checkFrames(scope: Scope, file: LitmusFile, frames: number, thpO
   const ranges = (kind: 'unpinnable' | 'nomap'): (readonly [number, number])[] =>
     file.frames.flatMap((decl) => {
       if (decl.kind !== kind) return [];
-      const from = inLimits(scope, kind, decl.from, 1, frames - 1);
+      const from = inLimits(scope, kind, decl.from, kind === 'unpinnable' ? 0 : 1, frames - 1);
       const end = (decl.to === null ? from : inLimits(scope, kind, decl.to, from, frames - 1)) + 1;
       const huge = 1 << thpOrder;
       if (kind === 'unpinnable' && (from % huge !== 0 || end % huge !== 0)) {
