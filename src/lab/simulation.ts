@@ -18,6 +18,7 @@ import type { Machine } from '../machine/layout.js';
 import { ringCounters } from '../events/ring.js';
 import type { EventBatch } from '../trace/batch.js';
 import { type EventCounters, EventSource } from '../trace/source.js';
+import { EvidenceLog } from './handover/evidence.js';
 import { InputError } from './input-error.js';
 import { Live } from './live/live.js';
 import type {
@@ -92,6 +93,8 @@ export class Simulation {
   readonly nearMisses$: Observable<NearMiss>;
   /** Resolves when the run is over, also by itself: a worker died, a hang. `stop` gives the report. */
   readonly ended: Promise<void>;
+  /** The first violation of each invariant with its log: what `handOver` takes. */
+  readonly evidence = new EvidenceLog();
   readonly #run: ThreadRun;
   readonly #source: EventSource;
   readonly #live: Live;
@@ -334,6 +337,7 @@ export class Simulation {
     const { thpOrder } = this.plan.machine;
     const reported = reportViolation(found, this.#run.rings, RECORDER_RECORDS, this.actorNames, thpOrder);
     this.#kept.push(reported);
+    this.evidence.note(reported, this.#run.rings, RECORDER_RECORDS);
     this.#violations.next(reported);
   }
 

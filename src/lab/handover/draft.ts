@@ -1,0 +1,292 @@
+/**
+ * A litmus test from a story: the deeds since some time as columns, and how the pages stood then as set-up. One story gives several
+ * drafts (variants.ts): what the log leaves open is tried one way and the other.
+ */
+import {
+  FOLL_FORCE,
+  FOLL_LONGTERM,
+  FOLL_WRITE,
+  VM_EXEC,
+  VM_HUGEPAGE,
+  VM_MERGEABLE,
+  VM_NOHUGEPAGE,
+  VM_READ,
+  VM_WRITE,
+} from '../../machine/abi.js';
+import { bugById } from '../../zoo/index.js';
+import { parseLitmus } from '../litmus/parse.js';
+import { printLitmus } from '../litmus/print.js';
+import { type Deed, PIN_UNSEEN_FLAGS } from './operations.js';
+import { statesAt } from './state.js';
+import { type Story, mappingOf } from './story.js';
+
+/** Which deeds come into a draft, and how they are told. */
+export interface DraftOptions {
+  /** By actor, in the order done. */
+  readonly columns: ReadonlyMap<number, readonly Deed[]>;
+  /** Deeds before the columns begin, of all actors: pins that are held. */
+  readonly earlier: readonly Deed[];
+  /** When the columns begin. */
+  readonly from: number;
+}
+
+export const ACTORS_MAX = 4;
+/** The first letters name pages. */
+const NAMES = ['a', 'b', 'c'] as const;
+const VMS = 'GHIJKLMN';
+const PROCESSES = 'ABCDEFQR';
+const HUGE_ORDER = 1;
+const DEFAULT_PIN = FOLL_WRITE | FOLL_LONGTERM;
+
+/** The text of the draft, as `print` writes it; null when nothing can be made of it. */
+export function draftText(story: Story, options: DraftOptions): string | null {
+  const text = new Draft(story, options).text();
+  const { file } = parseLitmus(text);
+  return file === null ? null : printLitmus(file);
+}
+
+/** What the file is called: `pinfall-I-PINNED-S2` is a name in litmus files too. */
+export const handoverName = (invariant: string): string => `pinfall-${invariant.replaceAll(/[^A-Za-z0-9_-]+/g, '-')}`;
+
+class Draft {
+  readonly #story: Story;
+  readonly #options: DraftOptions;
+  readonly #actors: readonly number[];
+  /** Names of pins by actor and pin. */
+  readonly #pins = new Map<string, string>();
+  readonly #mms: readonly number[];
+  readonly #vms: readonly number[];
+
+  constructor(story: Story, options: DraftOptions) {
+    this.#story = story;
+    this.#options = options;
+    this.#mms = [...new Set(story.pages.map(({ mm }) => mm))];
+    this.#vms = story.plan.vms.flatMap(({ mm }, vm) => (this.#mms.includes(mm) ? [vm] : []));
+    this.#actors = [...options.columns.keys()].filter((actor) => this.#fits(actor)).slice(0, ACTORS_MAX);
+  }
+
+  text(): string {
+    const { plan, suspicion } = this.#story;
+    const from = plan.scenario.replaceAll(/["\n]/g, ' ').split('/').at(-1) ?? '';
+    const expected = suspicion.invariant === 'deadlock' ? 'deadlock' : `violation ${suspicion.invariant}`;
+    const init = this.#init();
+    return [
+      `litmus ${handoverName(suspicion.invariant)}`,
+      `"What the actors of ${from} did before ${suspicion.invariant} was broken on real threads."`,
+      bugById(plan.kernel) === undefined ? `policy ${plan.kernel}` : `bug ${plan.kernel}`,
+      `machine nodes ${plan.machine.nodes}, thp_order ${HUGE_ORDER}`,
+      this.#knobs(),
+      `expect ${expected}`,
+      ...this.#mms.map((mm) => this.#process(mm)),
+      ...this.#vms.map((vm) => this.#vm(vm)),
+      ...(init.length === 0 ? [] : ['init {', ...init, '}']),
+      ...this.#columns(),
+      '',
+    ].join('\n');
+  }
+
+  /** Whether an actor belongs to the processes and guests of the pages, or to none at all. */
+  #fits(actor: number): boolean {
+    const { kind, params } = this.#story.plan.actors[actor] ?? { kind: 'el2', params: {} };
+    if (kind === 'el2' || kind === 'driver') return false;
+    if (kind === 'vcpu') return this.#vms.includes(params['vm'] ?? 0);
+    return KERNEL_THREADS.has(kind) || this.#mms.includes(params['mm'] ?? 0);
+  }
+
+  #knobs(): string {
+    const { ksmSmartScan, ksmUseZeroPages, thpEnabled } = this.#story.plan.knobs;
+    // pages that are no huge ones would become such, two of them being all there is
+    const enabled = this.#story.huge ? (['never', 'madvise', 'always'] as const)[thpEnabled] : 'never';
+    const ksm = `ksm_smart_scan ${Number(ksmSmartScan)}, ksm_use_zero_pages ${Number(ksmUseZeroPages)}`;
+    return `knobs ${ksm}, thp_enabled ${enabled}`;
+  }
+
+  #flags(page: number): string {
+    const where = this.#story.pages[page];
+    const flags = (where === undefined ? undefined : mappingOf(this.#story.plan, where))?.flags ?? VM_READ | VM_WRITE;
+    return MAPPING_FLAGS.flatMap(([bit, word]) => ((flags & bit) === 0 ? [] : [word])).join(' ');
+  }
+
+  #process(mm: number): string {
+    const { pages, huge } = this.#story;
+    const lines = huge
+      ? [`  a: anon ${pages.length} ${this.#flags(0)}`]
+      : pages.flatMap((page, i) => (page.mm === mm ? [`  ${NAMES[i]}: anon 1 ${this.#flags(i)}`] : []));
+    return [`process ${this.#processName(mm)} {`, ...lines, '}'].join('\n');
+  }
+
+  #processName = (mm: number): string => PROCESSES[this.#mms.indexOf(mm)] ?? 'A';
+
+  #vmName = (vm: number): string => VMS[this.#vms.indexOf(vm)] ?? 'G';
+
+  #vm(vm: number): string {
+    const { plan, pages, huge } = this.#story;
+    const { mm, protected: isProtected, vcpus } = plan.vms[vm] as (typeof plan.vms)[number];
+    const slots = huge
+      ? [`  slot 0: gfn 0 pages ${pages.length} at a`]
+      : pages.flatMap((page, i) => (page.mm === mm ? [`  slot ${i}: gfn ${i} pages 1 at ${NAMES[i]}`] : []));
+    const used = this.#actors.flatMap((actor) => {
+      const { kind, params } = plan.actors[actor] as (typeof plan.actors)[number];
+      return kind === 'vcpu' && (params['vm'] ?? 0) === vm ? [1 + (params['vcpu'] ?? 0)] : [];
+    });
+    const count = Math.min(vcpus, Math.max(1, ...used));
+    const words = `${count > 1 ? ` vcpus ${count}` : ''}${isProtected ? ' protected' : ''}`;
+    return [`vm ${this.#vmName(vm)} of ${this.#processName(mm)}${words} {`, ...slots, '}'].join('\n');
+  }
+
+  /** `a`, or a half of a huge page. */
+  #page = (page: number): string => (this.#story.huge ? `a[${page}]` : (NAMES[page] as string));
+
+  /** The pages of a range operation: all of the huge page, or one. */
+  #range(pages: readonly number[]): string {
+    return this.#story.huge && pages.length > 1 ? 'a' : this.#page(pages[0] ?? 0);
+  }
+
+  #mergeable(): number {
+    return this.#story.pages.filter((_, i) => this.#flags(i).includes('mergeable')).length;
+  }
+
+  #scansKsm(): boolean {
+    return [...this.#options.columns.values()].some((deeds) => deeds.some(({ op }) => op === 'ksm_scan'));
+  }
+
+  /** How the pages stood when the columns begin. */
+  #init(): string[] {
+    const { plan, pages } = this.#story;
+    const states = statesAt(this.#story, this.#options.from);
+    const ksm = this.#scansKsm();
+    const merged = states.some((state) => state.merged);
+    const lines = states.flatMap(({ mapped }, i) => {
+      const content = ksm || merged ? 1 : i + 1;
+      const { mm } = pages[i] as (typeof pages)[number];
+      return mapped ? [`  ${this.#processName(mm)}: write(${this.#page(i)}, ${content});`] : [];
+    });
+    // a page that changes from round to round is not merged: the round before has seen it too
+    const rounds = merged ? 3 : ksm ? 1 : 0;
+    for (let i = 0; i < rounds; i++) lines.push(`  ksmd: ksm_scan(${Math.max(1, this.#mergeable())});`);
+    if (states.some((state) => state.protnone)) lines.push(`  ${this.#processName(this.#mms[0] ?? 0)}: numa_scan();`);
+    states.forEach(({ guest, merged: shared }, i) => {
+      const vm = this.#vms.find((each) => plan.vms[each]?.mm === pages[i]?.mm);
+      if (!guest || vm === undefined) return;
+      lines.push(`  ${this.#vmName(vm)}: ${shared ? `guest_read(${i})` : `guest_write(${i}, ${ksm ? 1 : i + 1})`};`);
+    });
+    return [...lines, ...this.#heldPins()];
+  }
+
+  /** Pins that were taken before the columns begin and are released in them, or were held all the time: the last one of each actor. */
+  #heldPins(): string[] {
+    const { columns, earlier } = this.#options;
+    return this.#actors.flatMap((actor) => {
+      const deeds = columns.get(actor) ?? [];
+      const taken = new Set(deeds.flatMap(({ op, pin }) => (op === 'pin_fast' ? [pin] : [])));
+      const released = deeds.filter(({ op, pin }) => op === 'unpin' && !taken.has(pin));
+      const own = earlier.filter((deed) => deed.actor === actor);
+      const gone = new Set(own.flatMap(({ op, pin }) => (op === 'unpin' ? [pin] : [])));
+      const held = own.filter(
+        ({ op, pin }) => op === 'pin_fast' && !gone.has(pin) && !released.some((each) => each.pin === pin),
+      );
+      const known = (pin: number): Deed | undefined => own.find((deed) => deed.op === 'pin_fast' && deed.pin === pin);
+      return [...released.map((deed) => known(deed.pin) ?? deed), ...held.slice(-1)].map((deed) => {
+        const name = this.#pinName(deed);
+        const { mm } = this.#story.pages[deed.pages[0] ?? 0] ?? { mm: 0 };
+        const page = `${this.#page(deed.pages[0] ?? 0)}${pinFlags(deed.flags)}`;
+        return `  ${name} = ${this.#processName(mm)}: pin(${page});`;
+      });
+    });
+  }
+
+  #pinName({ actor, pin }: Deed): string {
+    const key = `${actor} ${pin}`;
+    const known = this.#pins.get(key);
+    if (known !== undefined) return known;
+    const name = `p${this.#pins.size + 1}`;
+    this.#pins.set(key, name);
+    return name;
+  }
+
+  #columns(): string[] {
+    const { plan } = this.#story;
+    const columns = this.#actors.map((actor) => {
+      const { name, kind, node, params } = plan.actors[actor] as (typeof plan.actors)[number];
+      const of = this.#taskOf(kind, params);
+      const cells = (this.#options.columns.get(actor) ?? []).map((deed) => this.#call(deed));
+      return [`${name}${of === '' ? '' : `@${of}`}${plan.machine.nodes > 1 ? ` node ${node}` : ''}`, ...cells];
+    });
+    const height = Math.max(...columns.map((column) => column.length));
+    return Array.from({ length: height }, (_, row) => `${columns.map((cells) => cells[row] ?? '').join(' | ')} ;`);
+  }
+
+  #taskOf(kind: string, params: Readonly<Record<string, number>>): string {
+    if (kind === 'vcpu') {
+      const vcpu = params['vcpu'] ?? 0;
+      return `${this.#vmName(params['vm'] ?? 0)}${vcpu === 0 ? '' : `.${vcpu}`}`;
+    }
+    return KERNEL_THREADS.has(kind) ? '' : this.#processName(params['mm'] ?? 0);
+  }
+
+  #call(deed: Deed): string {
+    const [first = 0] = deed.pages;
+    switch (deed.op) {
+      case 'guest_read':
+        return `guest_read(${first})`;
+      case 'guest_write':
+        return `guest_write(${first}, ${this.#value(deed)})`;
+      case 'read':
+        return `read(${this.#page(first)})`;
+      case 'write':
+        return `write(${this.#page(first)}, ${this.#value(deed)})`;
+      case 'pin_fast':
+        return `${this.#pinName(deed)} = pin_fast(${this.#page(first)}${pinFlags(deed.flags)})`;
+      case 'unpin':
+        return `unpin(${this.#pinName(deed)})`;
+      case 'pin_write':
+        return `pin_write(${this.#pinName(deed)}, ${this.#value(deed)})`;
+      case 'dontneed':
+        return `madvise(${this.#range(deed.pages)}, DONTNEED)`;
+      case 'collapse':
+        return `madvise(${this.#range([0, 1])}, COLLAPSE)`;
+      case 'mprotect':
+        return `mprotect(${this.#range(deed.pages)}, ${protection(deed.flags)})`;
+      case 'numa_scan':
+        return 'numa_scan()';
+      case 'ksm_scan':
+        return `ksm_scan(${Math.max(1, this.#mergeable())})`;
+      case 'khugepaged_scan':
+        return `khugepaged_scan(${this.#story.huge ? 1 : this.#story.pages.length})`;
+      default:
+        return `${deed.op}(${this.#page(first)})`;
+    }
+  }
+
+  /** Unique for each write, unless ksmd shall find equal pages. */
+  #values = 16;
+  #value({ pages }: Deed): number {
+    return this.#scansKsm() && this.#story.pages.length > 1 && pages.length > 0 ? 1 : this.#values++;
+  }
+}
+
+/** Actors without a process. */
+const KERNEL_THREADS: ReadonlySet<string> = new Set(['ksmd', 'khugepaged', 'kswapd']);
+
+const MAPPING_FLAGS: readonly (readonly [number, string])[] = [
+  [VM_READ, 'read'],
+  [VM_WRITE, 'write'],
+  [VM_EXEC, 'exec'],
+  [VM_MERGEABLE, 'mergeable'],
+  [VM_HUGEPAGE, 'hugepage'],
+  [VM_NOHUGEPAGE, 'nohugepage'],
+];
+
+function pinFlags(flags: number): string {
+  const set = flags === PIN_UNSEEN_FLAGS ? DEFAULT_PIN : flags;
+  return [
+    (set & FOLL_WRITE) === 0 ? '' : ', WRITE',
+    (set & FOLL_LONGTERM) === 0 ? '' : ', LONGTERM',
+    (set & FOLL_FORCE) === 0 ? '' : ', FORCE',
+  ].join('');
+}
+
+function protection(flags: number): string {
+  const words = MAPPING_FLAGS.slice(0, 3).flatMap(([bit, word]) => ((flags & bit) === 0 ? [] : [word]));
+  return words.length === 0 ? 'read' : words.join(', ');
+}

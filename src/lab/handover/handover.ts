@@ -1,0 +1,187 @@
+/**
+ * From real threads to one: a violation that `stress` or `litmus --threads` came across is handed to the explorer. What the event log
+ * says about the page in question becomes a small litmus test, which is searched on one thread until the same rule breaks; the result
+ * is a schedule that `replay` takes, and the test, which people can read and change. README.md tells how, and how often it succeeds.
+ */
+import { RECORD_WORDS } from '../../events/record.js';
+import type { Plan } from '../../engine/plan.js';
+import type { Clash } from '../clash.js';
+import type { LitmusSubject } from '../litmus/subject.js';
+import { ACTORS_MAX, handoverName } from './draft.js';
+import { type Deed, deedsOf } from './operations.js';
+import { type Found, Searcher, type Solved } from './search.js';
+import { type Story, type Suspicion, tellStory } from './story.js';
+import { variantsOf } from './variants.js';
+
+export type { Suspicion } from './story.js';
+
+export interface HandoverOptions {
+  /** Of the run on real threads. */
+  readonly plan: Plan;
+  /** The log around the violation, in merged order. */
+  readonly records: Int32Array;
+  readonly violation: Suspicion;
+  /** For all of it, making it small included. */
+  readonly seconds?: number | undefined;
+  readonly seed?: number | undefined;
+  readonly stop?: (() => boolean) | undefined;
+  readonly onProgress?: ((text: string) => void) | undefined;
+}
+
+/** What came of it; `handover` of a violation in reports. */
+export interface Handover {
+  readonly found: boolean;
+  /** Why not, where it was not found; empty otherwise. */
+  readonly reason: string;
+  readonly schedules: number;
+  readonly elapsed_s: number;
+  /** Which of the tests made from the log broke the rule, of how many. */
+  readonly variant: string;
+  readonly variants: number;
+  readonly what: string;
+  /** The test, reduced; where nothing was found the likeliest one, to start from by hand. Empty where none could be made. */
+  readonly litmus: string;
+  /** A schedule file with the test in it; empty where nothing was found. */
+  readonly schedule: string;
+  readonly diagram: string;
+  readonly clash: Clash | null;
+  /** What of the run is not in the test, a line each. */
+  readonly cut: readonly string[];
+}
+
+export const HANDOVER_SECONDS = 20;
+/** Of the time, for making the test small; the search has the rest. */
+const REDUCE_SHARE = 0.25;
+const MS = 1000;
+
+const NOTHING: Handover = {
+  found: false,
+  reason: '',
+  schedules: 0,
+  elapsed_s: 0,
+  variant: '',
+  variants: 0,
+  what: '',
+  litmus: '',
+  schedule: '',
+  diagram: '',
+  clash: null,
+  cut: [],
+};
+
+/** Looks for the violation on one thread. Never throws: what goes wrong is the reason that nothing was found. */
+export async function handOver(options: HandoverOptions): Promise<Handover> {
+  const started = performance.now();
+  try {
+    return await fromLog(options, started);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return { ...NOTHING, reason, elapsed_s: elapsed(started) };
+  }
+}
+
+/** A litmus test's violation on real threads: the test is there already, nothing has to be cut. Never throws. */
+export async function handOverLitmus(
+  subject: LitmusSubject,
+  violation: Suspicion,
+  options: Pick<HandoverOptions, 'seconds' | 'seed' | 'stop' | 'onProgress'> = {},
+): Promise<Handover> {
+  const started = performance.now();
+  try {
+    const variants = [{ name: 'the test itself', text: subject.litmus }];
+    return await search(variants, violation.invariant, subject.scenario, options, started, () => []);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return { ...NOTHING, reason, elapsed_s: elapsed(started) };
+  }
+}
+
+const elapsed = (started: number): number => (performance.now() - started) / MS;
+
+async function fromLog(options: HandoverOptions, started: number): Promise<Handover> {
+  const { plan, records, violation } = options;
+  const told = tellStory(plan, records, violation);
+  if ('reason' in told) return { ...NOTHING, reason: told.reason, elapsed_s: elapsed(started) };
+  const { story } = told;
+  const deeds = deedsOf(story);
+  const variants = variantsOf(story, deeds);
+  if (variants.length === 0) {
+    const reason = 'the log says of no actor what it did to the page';
+    return { ...NOTHING, reason, elapsed_s: elapsed(started) };
+  }
+  const path = `${handoverName(violation.invariant)}.litmus`;
+  return search(variants, violation.invariant, path, options, started, (solved) =>
+    cutOf(story, deeds, records.length / RECORD_WORDS, solved),
+  );
+}
+
+async function search(
+  variants: ReturnType<typeof variantsOf>,
+  invariant: string,
+  path: string,
+  options: Pick<HandoverOptions, 'seconds' | 'seed' | 'stop' | 'onProgress'>,
+  started: number,
+  cut: (solved: Solved | null) => string[],
+): Promise<Handover> {
+  const { seconds = HANDOVER_SECONDS, seed = 1, stop = () => false, onProgress = () => {} } = options;
+  const end = started + seconds * MS;
+  const common = { invariant, path, seed, stop, onProgress };
+  const searcher = new Searcher({ ...common, deadline: end - seconds * MS * REDUCE_SHARE });
+  const found: Found | null = await searcher.find(variants);
+  const shared = { ...NOTHING, variants: variants.length };
+  if (found === null) {
+    return {
+      ...shared,
+      reason: stop()
+        ? 'interrupted'
+        : searcher.spent
+          ? `not found in ${searcher.schedules} schedules of ${variants.length} tests`
+          : `${variants.length} tests cannot break the rule`,
+      schedules: searcher.schedules,
+      elapsed_s: elapsed(started),
+      litmus: variants[0]?.text ?? '',
+      cut: cut(null),
+    };
+  }
+  const reducer = new Searcher({ ...common, deadline: Math.min(end, performance.now() + seconds * MS * REDUCE_SHARE) });
+  const solved = await reducer.solve(found);
+  return {
+    ...shared,
+    found: true,
+    schedules: searcher.schedules + reducer.schedules,
+    elapsed_s: elapsed(started),
+    variant: found.variant,
+    what: solved.what,
+    litmus: solved.text,
+    schedule: solved.schedule,
+    diagram: solved.diagram,
+    clash: solved.clash,
+    cut: cut(solved),
+  };
+}
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+/** What of the run is not in the test. */
+function cutOf(story: Story, deeds: readonly Deed[], events: number, solved: Solved | null): string[] {
+  const { plan, pages, huge, facts } = story;
+  const { machine, actors, mappings, vms } = plan;
+  const hosts = actors.filter(({ tier }) => tier !== 'server');
+  const seen = new Set(deeds.map(({ actor }) => actor));
+  const unseen = hosts.filter((actor) => !seen.has(actors.indexOf(actor))).map(({ name }) => name);
+  const names = pages.map(({ mm, vpn }, i) => `page 0x${vpn.toString(16)} of process ${mm} is ${huge ? `a[${i}]` : 'abc'[i]}`);
+  const guest = sum(vms.flatMap(({ slots }) => slots.map(({ pages: all }) => all)));
+  const cut = [
+    `pages: ${pages.length} of ${sum(mappings.map(({ pages: all }) => all))} (${guest} of guests); ${names.join(', ')}`,
+    `VMAs: ${mappings.length} of the scenario; the test has one for each process or page`,
+    `frames: ${machine.nodes * machine.framesPerNode}; the test has 24 on each node`,
+    `events: ${facts.length} of the last ${events} name these pages, ${deeds.length} operations`,
+  ];
+  if (huge && machine.thpOrder !== 1) cut.push(`huge pages: ${1 << machine.thpOrder} pages each; in the test 2`);
+  if (unseen.length > 0) cut.push(`actors that did nothing to these pages: ${unseen.join(', ')}`);
+  if (seen.size > ACTORS_MAX) cut.push(`actors: ${seen.size} did something; a test has ${ACTORS_MAX} at most`);
+  if (solved !== null && solved.operations > 0) cut.push(`operations that are not needed: ${solved.operations}`);
+  if (solved !== null && solved.actors.length > 0) cut.push(`actors that are not needed: ${solved.actors.join(', ')}`);
+  if (solved !== null && solved.setup > 0) cut.push(`set-up that is not needed: ${solved.setup} operations`);
+  return cut;
+}

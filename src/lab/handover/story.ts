@@ -1,0 +1,251 @@
+/**
+ * What the event log of a run on real threads says about a violation: which few pages it is about, and the events that name them, each
+ * with its page. From this a small litmus test is made (operations.ts, state.ts, draft.ts).
+ */
+import { RECORD_WORDS } from '../../events/record.js';
+import type { Plan } from '../../engine/plan.js';
+import { VM_MERGEABLE } from '../../machine/abi.js';
+import { type PinfallEvent, decodeEvent } from '../../trace/event.js';
+import { lastFocusOf } from '../../trace/focus.js';
+
+/** What a violation tells of itself; a violation of the oracles fits, and so does a report's. */
+export interface Suspicion {
+  readonly invariant: string;
+  /** -1 or absent: an audit found it. */
+  readonly actor?: number | undefined;
+  /** 0 or absent: at the end of the log. */
+  readonly time?: number | undefined;
+  readonly mm?: number | undefined;
+  readonly vpn?: number | undefined;
+  readonly vm?: number | undefined;
+  readonly gfn?: number | undefined;
+  readonly pfn?: number | undefined;
+}
+
+export interface StoryPage {
+  readonly mm: number;
+  readonly vpn: number;
+}
+
+/** An event that names a page of the story. */
+export interface Fact {
+  readonly event: PinfallEvent;
+  /** Indices into the story's pages. */
+  readonly pages: readonly number[];
+}
+
+export interface Story {
+  readonly plan: Plan;
+  readonly suspicion: Suspicion;
+  /** The page in question first. Of a huge page: its two halves stand for all of it. */
+  readonly pages: readonly StoryPage[];
+  /** The pages are the halves of one huge page. */
+  readonly huge: boolean;
+  /** In merged order, a little beyond the violation too: what was under way then ends there. */
+  readonly facts: readonly Fact[];
+  /** Time of the violation. */
+  readonly until: number;
+}
+
+/** Either a story, or why there is none. */
+export type Told = { readonly story: Story } | { readonly reason: string };
+
+const PAGES_MAX = 3;
+
+/** Tells the story of `suspicion` from records in merged order. Never throws: a log that says too little gives a reason. */
+export function tellStory(plan: Plan, records: Int32Array, suspicion: Suspicion): Told {
+  const events: PinfallEvent[] = [];
+  for (let i = 0; i < Math.floor(records.length / RECORD_WORDS); i++) {
+    const event = decodeEvent(records, i);
+    if (event !== undefined) events.push(event);
+  }
+  if (events.length === 0) return { reason: 'the log holds no events' };
+  const at = suspicion.time ?? 0;
+  const until = at > 0 ? at : (events.at(-1) as PinfallEvent).time;
+  const before = events.filter(({ time }) => time <= until);
+  const centre = centreOf(plan, records, before, suspicion);
+  if (centre === null) return { reason: 'neither the violation nor the log names a page' };
+  const mapping = mappingOf(plan, centre);
+  if (mapping === undefined) return { reason: `page 0x${centre.vpn.toString(16)} is in no mapping of the scenario` };
+  const huge = isHuge(plan, before, centre);
+  const size = 1 << plan.machine.thpOrder;
+  const base = centre.vpn & -size;
+  const pages = huge
+    ? [centre, { mm: centre.mm, vpn: centre.vpn === base ? base + (size >> 1) : base }]
+    : [centre, ...twinsOf(plan, before, centre)].slice(0, PAGES_MAX);
+  const facts = new FactFinder(plan, pages, huge).facts(events);
+  if (!facts.some(({ event }) => event.time <= until)) return { reason: 'no event of the log names the page' };
+  return { story: { plan, suspicion, pages, huge, facts, until } };
+}
+
+/** The mapping of the scenario that holds a page. */
+export const mappingOf = (plan: Plan, { mm, vpn }: StoryPage): Plan['mappings'][number] | undefined =>
+  plan.mappings.findLast((each) => each.mm === mm && vpn >= each.start && vpn < each.start + each.pages);
+
+/** The user page behind a guest page, or null. */
+export function pageOfGfn(plan: Plan, vm: number, gfn: number): StoryPage | null {
+  const spec = plan.vms[vm];
+  const slot = spec?.slots.find(({ baseGfn, pages }) => gfn >= baseGfn && gfn < baseGfn + pages);
+  return spec === undefined || slot === undefined ? null : { mm: spec.mm, vpn: slot.vpn + gfn - slot.baseGfn };
+}
+
+interface Loose {
+  readonly mm?: number;
+  readonly vpn?: number;
+  readonly vm?: number;
+  readonly gfn?: number;
+  readonly pfn?: number;
+  readonly order?: number;
+}
+
+function centreOf(
+  plan: Plan,
+  records: Int32Array,
+  before: readonly PinfallEvent[],
+  { mm, vpn, vm, gfn, pfn, actor }: Suspicion,
+): StoryPage | null {
+  if (vpn !== undefined) return { mm: mm ?? 0, vpn };
+  if (gfn !== undefined && gfn >= 0) {
+    const page = pageOfGfn(plan, vm ?? 0, gfn);
+    if (page !== null) return page;
+  }
+  if (pfn !== undefined) {
+    const page = pageOfFrame(plan, before, pfn);
+    if (page !== null) return page;
+  }
+  if (actor === undefined || actor < 0) return null;
+  const focus = lastFocusOf(records, before.length, actor, plan.machine.thpOrder);
+  if (focus.vpn !== undefined) return { mm: focus.mm ?? 0, vpn: focus.vpn };
+  return focus.gfn === undefined ? null : pageOfGfn(plan, focus.vm ?? 0, focus.gfn);
+}
+
+/** The user page that a frame was last said to hold. */
+function pageOfFrame(plan: Plan, before: readonly PinfallEvent[], pfn: number): StoryPage | null {
+  for (const event of before.toReversed()) {
+    const { mm, vpn, vm, gfn, pfn: named, order = 0 } = event as Loose;
+    if (named === undefined || pfn < named || pfn >= named + (1 << order)) continue;
+    if (vpn !== undefined) return { mm: mm ?? 0, vpn: vpn + pfn - named };
+    const page = gfn === undefined ? null : pageOfGfn(plan, vm ?? 0, gfn);
+    if (page !== null) return page;
+  }
+  return null;
+}
+
+/** Whether a huge page came or went where the page is, or the page lies in one. */
+function isHuge(plan: Plan, before: readonly PinfallEvent[], { mm, vpn }: StoryPage): boolean {
+  const size = 1 << plan.machine.thpOrder;
+  const same = (page: StoryPage): boolean => page.mm === mm && (page.vpn & -size) === (vpn & -size);
+  return before.some((event) => {
+    switch (event.type) {
+      case 'anon_map':
+        return event.order > 0 && same(event);
+      case 'split_huge_pmd':
+        return same(event);
+      case 'numa_protect':
+        return event.huge && same(event);
+      case 'collapse':
+        return event.pfn > 0 && same(event);
+      default:
+        return false;
+    }
+  });
+}
+
+/** Pages that ksmd compared with the page, the last ones: what it was, or was to be, merged with. */
+function twinsOf(plan: Plan, before: readonly PinfallEvent[], centre: StoryPage): StoryPage[] {
+  const mapping = mappingOf(plan, centre);
+  if (mapping === undefined || (mapping.flags & VM_MERGEABLE) === 0) return [];
+  const isCentre = ({ mm, vpn }: StoryPage): boolean => mm === centre.mm && vpn === centre.vpn;
+  const touched = before.filter(
+    (event) => event.type === 'ksm_write_protect' || event.type === 'ksm_merge' || event.type === 'ksm_break',
+  );
+  if (!touched.some(isCentre)) return [];
+  const found = new Map<string, StoryPage>();
+  for (const event of touched.toReversed()) {
+    const { mm, vpn } = event;
+    if (!isCentre(event) && found.size < PAGES_MAX - 1) found.set(`${mm}:${vpn}`, { mm, vpn });
+  }
+  return [...found.values()];
+}
+
+/** Finds out which events name the pages, following which frame each page has. */
+class FactFinder {
+  readonly #plan: Plan;
+  readonly #pages: readonly StoryPage[];
+  readonly #size: number;
+  /** The page by frame. */
+  readonly #frames = new Map<number, number>();
+
+  constructor(plan: Plan, pages: readonly StoryPage[], huge: boolean) {
+    this.#plan = plan;
+    this.#pages = pages;
+    this.#size = huge ? 1 << plan.machine.thpOrder : 1;
+  }
+
+  facts(events: readonly PinfallEvent[]): Fact[] {
+    return events.flatMap((event) => {
+      const pages = this.#named(event);
+      return pages.length === 0 ? [] : [{ event, pages }];
+    });
+  }
+
+  #named(event: PinfallEvent): number[] {
+    switch (event.type) {
+      case 'notifier_start':
+      case 'notifier_end':
+      case 'zap':
+      case 'mprotect':
+      case 'mmap':
+        return this.#range(event.mm, event.start, event.end);
+      case 'kvm_unmap': {
+        const page = pageOfGfn(this.#plan, event.vm, event.start);
+        return page === null ? [] : this.#range(page.mm, page.vpn, page.vpn + event.end - event.start);
+      }
+      case 'migrate':
+        return this.#move(event.src, event.result === 0 ? event.dst : -1);
+      default:
+        return this.#single(event as Loose);
+    }
+  }
+
+  #single({ mm, vpn, vm, gfn, pfn, order = 0 }: Loose): number[] {
+    const page = vpn !== undefined ? { mm: mm ?? 0, vpn } : gfn === undefined ? null : this.#guest(vm, gfn);
+    if (page === null) return pfn === undefined ? [] : this.#framed(pfn);
+    const span = Math.max(1 << order, 1);
+    const pages = this.#range(page.mm, page.vpn, page.vpn + span);
+    const [first] = pages;
+    if (pfn !== undefined && pfn > 0 && first !== undefined) this.#frames.set(pfn, first);
+    return pages;
+  }
+
+  #guest = (vm: number | undefined, gfn: number): StoryPage | null => pageOfGfn(this.#plan, vm ?? 0, gfn);
+
+  #framed(pfn: number): number[] {
+    const page = this.#frames.get(pfn);
+    return page === undefined ? [] : [page];
+  }
+
+  #move(src: number, dst: number): number[] {
+    const pages = this.#framed(src);
+    const [page] = pages;
+    if (page !== undefined && dst > 0) {
+      this.#frames.delete(src);
+      this.#frames.set(dst, page);
+    }
+    return pages;
+  }
+
+  /** Pages of the story in [start, end); of a huge page the second half stands for everything but the page in question. */
+  #range(mm: number, start: number, end: number): number[] {
+    const [centre] = this.#pages as readonly [StoryPage];
+    if (this.#size === 1) return this.#pages.flatMap((page, i) => (within(page, mm, start, end) ? [i] : []));
+    const base = centre.vpn & -this.#size;
+    if (mm !== centre.mm || end <= base || start >= base + this.#size) return [];
+    const inside = start <= centre.vpn && centre.vpn < end;
+    const others = Math.min(end, base + this.#size) - Math.max(start, base) - (inside ? 1 : 0);
+    return [...(inside ? [0] : []), ...(others > 0 ? [1] : [])];
+  }
+}
+
+const within = (page: StoryPage, mm: number, start: number, end: number): boolean =>
+  page.mm === mm && page.vpn >= start && page.vpn < end;
