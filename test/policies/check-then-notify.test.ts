@@ -6,7 +6,7 @@
 import { describe, expect, it } from 'vitest';
 import { FOLL_LONGTERM, FOLL_WRITE, MECH_NUMA_SCAN, VM_HUGEPAGE, VM_MERGEABLE, VM_READ } from '#src/machine/abi.js';
 import { type Context, Probe } from '#src/machine/context.js';
-import { EFFECT_RMW } from '#src/machine/effects.js';
+import { EFFECT_ADD } from '#src/machine/effects.js';
 import { entryPfn, isHuge, isProtnone, isTable } from '#src/machine/entries.js';
 import {
   MM_SRCU,
@@ -84,7 +84,7 @@ const counter = ({ guest }: World, which: number): number =>
   guest.word(statsBase(guest.m, BALANCER) + STATS_MECHANISMS_AT + MECH_NUMA_SCAN * MECHANISM_COUNTERS + which);
 /** The window of d1: NOTIFY.start was decided on, and its callback has taken no lock yet. */
 const toStart = (task: Stepped<number>, { guest }: World): void =>
-  task.until(EFFECT_RMW, mmWord(guest.m, 0, MM_SRCU) + 1);
+  task.until(EFFECT_ADD, mmWord(guest.m, 0, MM_SRCU) + 1);
 
 const VARIANTS = ['check-then-notify', 'check-then-notify-backout', 'check-then-notify-range'] as const;
 
