@@ -150,7 +150,15 @@ export class Trace {
     const orders = this.#orders;
     candidates.length = 0;
     orders.length = 0;
-    for (let slot = 0; slot < next.count; slot++) this.#lookBack(next, slot);
+    this.#lookBack(next, 0);
+    const orders0 = orders.length;
+    const candidates0 = candidates.length;
+    for (let slot = 1; slot < next.count; slot++) this.#lookBack(next, slot);
+    for (let i = candidates.length - 1; orders0 > 0 && i >= candidates0; i--) {
+      if (!this.#isTooEarly(next, candidates[i] as number, orders0)) continue;
+      orders.push(candidates[i] as number);
+      candidates.splice(i, 1);
+    }
     if (candidates.length > 1) candidates.sort((x, y) => y - x);
     for (const event of candidates) {
       const actor = this.actor[event] as number;
@@ -212,6 +220,25 @@ export class Trace {
   #takes(kind: number, event: number): boolean {
     if (kind === EFFECT_ACQUIRE || kind === EFFECT_ACQUIRE_READ || kind === BARS) return true;
     return (kind === EFFECT_TRY || kind === EFFECT_RMW || kind === EFFECT_WRITE) && this.#changed[event] === 1;
+  }
+
+  /**
+   * Whether the event to come could not have come before `event`, which touches something that it touches on the side: what ended its
+   * wait (the first `orders` of #orders: one change of the word, or all releases of the lock) came after that.
+   */
+  #isTooEarly(next: NextEvent, event: number, orders: number): boolean {
+    const kind = (next.accesses[0] as number) & 15;
+    const ofLock = kind === EFFECT_ACQUIRE || kind === EFFECT_ACQUIRE_READ;
+    let waited = false;
+    for (let i = 0; i < orders; i++) {
+      const order = this.#orders[i] as number;
+      if (order < event) continue;
+      const follows = this.isBefore(event, order);
+      if (follows && ofLock) return true;
+      if (!follows && !ofLock) return false;
+      waited ||= follows;
+    }
+    return waited;
   }
 
   /** Whether the lock was held when the attempt at `at` barred readers, and so that the event to come could not have had it. */
