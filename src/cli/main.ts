@@ -14,6 +14,7 @@ import { litmusCommand } from './commands/litmus.js';
 import { listCommand } from './commands/list.js';
 import { replayCommand } from './commands/replay.js';
 import { stressCommand } from './commands/stress.js';
+import { tuneCommand } from './commands/tune.js';
 import { zooCommand } from './commands/zoo.js';
 import { EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_OK } from './output.js';
 
@@ -32,6 +33,7 @@ function program(): Command {
   const commands = [
     stressCommand(),
     compareCommand(),
+    tuneCommand(),
     exploreCommand(),
     replayCommand(),
     zooCommand(),

@@ -121,7 +121,8 @@ class ActorRows {
   private addEl2(): void {
     const hosts = this.rows.length;
     const vcpus = this.rows.filter(({ kind }) => kind === 'vcpu').length;
-    const said = this.memory.scenario.file.el2_instances;
+    const { file } = this.memory.scenario;
+    const said = this.memory.options.el2Instances ?? file.engine.el2_instances ?? file.el2_instances;
     const instances = said === 0 ? Math.min(hosts, vcpus + 1) : Math.min(said, hosts);
     for (let i = 0; i < instances; i++) {
       this.rows.push({ name: `el2-${i}`, kind: 'el2', tier: 'server', node: this.rows[i]?.node ?? 0, params: {} });

@@ -38,6 +38,8 @@ export interface PlanOptions {
   readonly oracles?: 'off' | 'local' | 'all';
   /** Events of locks and operations too (Plan.lockEvents). */
   readonly lockEvents?: boolean;
+  /** EL2 contexts, instead of the scenario's. */
+  readonly el2Instances?: number;
   /** Operations of each actor that has no limit of its own: one-thread runs must end. */
   readonly opsEach?: number;
 }

@@ -1,7 +1,9 @@
 /** From a scenario and the command's options to a plan. */
 import { Machine } from '../machine/layout.js';
 import type { Plan } from '../engine/plan.js';
+import { prepareMachine } from '../engine/setup.js';
 import { policyById } from '../policies/index.js';
+import { InputError } from './input-error.js';
 import { planActors } from './scenario-actors.js';
 import { type PlanOptions, ScenarioMemory } from './scenario-memory.js';
 import type { Scenario } from './scenario.js';
@@ -68,4 +70,14 @@ export function makePlan(scenario: Scenario, options: PlanOptions): Plan {
     scenario.refuse(['machine'], error instanceof Error ? error.message : String(error));
   }
   return plan;
+}
+
+/** The machine of a plan, ready to run. @throws InputError when the kernel refuses what the plan asks for */
+export function machineOf(plan: Plan): Machine {
+  try {
+    return prepareMachine(plan);
+  } catch (error) {
+    if (error instanceof RangeError) throw new InputError(`scenario ${plan.scenario}: ${error.message}`);
+    throw error;
+  }
 }

@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 import { WORKLOADS } from '../../actors/workload.js';
-import { VCPUS_MAX, MEMSLOTS_MAX } from '../machine/layout.js';
+import { VCPUS_MAX, MEMSLOTS_MAX, WORKERS_MAX } from '../machine/layout.js';
 import { MACHINE_LIMITS } from '../machine/config.js';
 
 const whole = (min: number, max: number) => z.int().min(min).max(max);
@@ -208,6 +208,33 @@ export const ACTOR_KIND_NAMES = [
   'numa-balancer',
 ] as const;
 
+/** How `setWorkers` names placements (lab/live/types.ts, PlacementScheme). */
+const PLACEMENT_SCHEMES = ['balanced', 'apart', 'el2-apart'] as const;
+
+/** How `stress`, `compare` and `dashboard` run it unless an option says otherwise; `tune --apply` writes it. */
+export const ENGINE = z.strictObject({
+  /** Worker threads; absent = one per actor. More than actors are cut down. */
+  workers: whole(1, WORKERS_MAX).optional(),
+  /** How actors are spread over workers; or the actors of each worker by name, others where the fewest are. */
+  placement: z
+    .union([z.enum(PLACEMENT_SCHEMES), z.array(z.array(z.string()).min(1)).min(1).max(WORKERS_MAX)])
+    .optional(),
+  /** Before `el2_instances` of the scenario: EL2 contexts where the policy has an EL2. */
+  el2_instances: whole(1, 64).optional(),
+  /** Schedule points that an actor passes before the next one of its worker has its turn. */
+  quantum: whole(1, 1_000_000).optional(),
+  /** How long a worker runs before it looks at its messages. */
+  slice_us: whole(10, 1_000_000).optional(),
+  /** Looks at the words its actors wait for before a worker sleeps. */
+  spin_turns: whole(0, 1_000_000).optional(),
+  /** Events that a worker's ring holds: a power of two. */
+  ring_records: whole(64, 1 << 22)
+    .refine((value) => Number.isInteger(Math.log2(value)), 'expected a power of two')
+    .optional(),
+});
+
+export type EngineSection = z.infer<typeof ENGINE>;
+
 export const SCENARIO = z.strictObject({
   /** One line for `pinfall list`. */
   title: z.string().min(1).max(200),
@@ -239,6 +266,7 @@ export const SCENARIO = z.strictObject({
     .default([]),
   /** Fixed oracles; absent = what the command takes by default. */
   oracles: z.enum(['off', 'local', 'all']).optional(),
+  engine: z.prefault(ENGINE, {}),
   actors: z.array(ACTOR).min(1).max(MACHINE_LIMITS.cpus[1]),
 });
 

@@ -10,7 +10,8 @@ import { InputError, fileProblem } from './input-error.js';
 import { describeIssue, pathName } from './issue.js';
 import { SCENARIO, type ScenarioFile } from './scenario-schema.js';
 
-const SHIPPED = fileURLToPath(new URL('../../../src/lab/scenarios/', import.meta.url));
+/** The folder of the shipped scenarios. */
+export const SHIPPED = fileURLToPath(new URL('../../../src/lab/scenarios/', import.meta.url));
 const BYTES_MAX = 1 << 20;
 
 /** A checked scenario. */
@@ -40,7 +41,7 @@ export function listScenarios(): { readonly name: string; readonly description: 
   return shippedNames().map((name) => ({ name, description: loadScenario(name).file.title }));
 }
 
-function shippedNames(): string[] {
+export function shippedNames(): string[] {
   return readdirSync(SHIPPED)
     .filter((file) => file.endsWith('.yaml'))
     .map((file) => file.slice(0, -5))

@@ -13,13 +13,11 @@ import { Observable, ReplaySubject, Subject, interval, map, share, takeUntil } f
 import { type ThreadOptions, type ThreadRun, startThreads } from '../engine/threads.js';
 import { runOracles } from '../engine/oracles.js';
 import type { Plan } from '../engine/plan.js';
-import { prepareMachine } from '../engine/setup.js';
 import type { Machine } from '../machine/layout.js';
 import { ringCounters } from '../events/ring.js';
 import type { EventBatch } from '../trace/batch.js';
 import { type EventCounters, EventSource } from '../trace/source.js';
 import { EvidenceLog } from './handover/evidence.js';
-import { InputError } from './input-error.js';
 import { Live } from './live/live.js';
 import type {
   ActorNow,
@@ -37,7 +35,8 @@ import type {
 } from './live/types.js';
 import { Meter, type MeterReading, type Metrics } from './metrics.js';
 import { type EndRow, type Report, type ReportViolation, buildReport } from './report.js';
-import { type PlanOptions, makePlan } from './scenario-plan.js';
+import { engineOptions } from './scenario-engine.js';
+import { type PlanOptions, machineOf, makePlan } from './scenario-plan.js';
 import { loadScenario } from './scenario.js';
 import { endRow, reportViolation } from './violations.js';
 
@@ -62,6 +61,8 @@ export interface SimulationOptions extends RunOptions, Omit<PlanOptions, 'seed'>
   readonly scenario?: string;
   /** Fixes the workload and the daemons' choices; not the interleaving, which is the hardware's. Default: a new one. */
   readonly seed?: number;
+  /** How `workers` are spread over, where no `placement` says; default: the scenario's, else `balanced`. */
+  readonly scheme?: PlacementScheme;
 }
 
 const DEFAULT_SCENARIO = 'redis-guest';
@@ -138,7 +139,8 @@ export class Simulation {
     const scenario = loadScenario(options.scenario ?? DEFAULT_SCENARIO, options.base);
     const plan = makePlan(scenario, { ...options, seed: options.seed ?? Math.floor(Math.random() * 2 ** 32) });
     const machine = machineOf(plan);
-    return Simulation.run(plan, machine, { ...options, ...runOracles(machine, plan) });
+    const engine = engineOptions(scenario, plan.actors, options);
+    return Simulation.run(plan, machine, { ...options, ...engine, ...runOracles(machine, plan) });
   }
 
   /** Runs a plan on a machine that is set up for it. */
@@ -295,6 +297,12 @@ export class Simulation {
     return this.#report;
   }
 
+  /** Ends the run at once: no teardown, no audit. For who has measured enough. */
+  async abandon(): Promise<Report> {
+    await this.#run.abort('abandoned');
+    return this.stop(true);
+  }
+
   /** The report as of now: of a run under way. */
   reportSoFar(): Report {
     return this.#buildReport(this.elapsedSeconds, 0, { kind: 'interrupted', detail: 'still running' });
@@ -375,15 +383,5 @@ export class Simulation {
         () => {},
       );
     }, seconds * 1000);
-  }
-}
-
-/** The machine of a plan, ready to run. @throws InputError when the kernel refuses what the plan asks for */
-function machineOf(plan: Plan): Machine {
-  try {
-    return prepareMachine(plan);
-  } catch (error) {
-    if (error instanceof RangeError) throw new InputError(`scenario ${plan.scenario}: ${error.message}`);
-    throw error;
   }
 }

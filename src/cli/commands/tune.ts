@@ -1,0 +1,141 @@
+/** `pinfall tune`: sweeps worker counts, placements and the engine's numbers, and recommends one setting. */
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { Command } from 'commander';
+import { InputError, fileProblem } from '../../lab/input-error.js';
+import { METRICS, type Metric } from '../../lab/tune/measure.js';
+import { applyEngine, applyTarget } from '../../lab/tune/apply.js';
+import { tune } from '../../lab/tune/index.js';
+import type { TuneReport } from '../../lab/tune/report.js';
+import { onInterrupt } from '../interrupt.js';
+import { duration, oneOf, policy, seed, userPath, wholeNumber } from '../options.js';
+import { EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport } from '../output.js';
+import { renderTune } from '../render/tune.js';
+
+/** More workers than this are tried only when they are asked for. */
+const WORKERS_DEFAULT: readonly [number, number] = [1, 8];
+const WORKERS_MOST = 64;
+const STATE_FILE = 'pinfall.tune.json';
+const SEED = 1;
+
+interface TuneFlags {
+  workers: readonly [number, number];
+  metric: Metric;
+  repeat: number;
+  duration: number;
+  policy?: string;
+  cpus?: number;
+  seed: number;
+  state: string;
+  apply?: boolean;
+  chart?: string;
+  json?: boolean;
+  report?: string;
+}
+
+export function tuneCommand(): Command {
+  return new Command('tune')
+    .description('find the worker count, placement and engine numbers that suit a scenario best')
+    .argument('[scenario]', 'a shipped scenario (see list) or a scenario file', 'redis-guest')
+    .option('--workers <from..to>', 'worker counts to try (default: 1..8)', workerRange, WORKERS_DEFAULT)
+    .option('--metric <name>', `what to have most of: ${METRICS.join(', ')}`, metric, 'accesses')
+    .option('--repeat <n>', 'repetitions of each setting', wholeNumber('--repeat', 1, 100), 3)
+    .option('--duration <time>', 'of one measurement', duration('--duration'), 1)
+    .option('--policy <id>', 'what pins and notifiers mean (see list)', policy)
+    .option('--cpus <n>', 'vCPUs of the guest', wholeNumber('--cpus', 1, 8))
+    .option('--seed <n>', 'fixes the workload, for all settings the same', seed, SEED)
+    .option('--state <file>', 'where the sweep is kept, to go on after Ctrl-C', STATE_FILE)
+    .option('--apply', "write the recommended setting to the scenario's file (of a shipped one: to a copy here)")
+    .option('--chart <file>', 'a chart, to a file that ends in .svg or .png')
+    .option('--json', 'one report object on standard output')
+    .option('--report <file>', 'the report object to a file')
+    .action(async (scenario: string, flags: TuneFlags) => {
+      process.exitCode = await run(scenario, flags);
+    });
+}
+
+const metric = (text: string): Metric => oneOf('--metric', METRICS)(text) as Metric;
+
+/** `1..8`, or one number. */
+function workerRange(text: string): readonly [number, number] {
+  const match = /^(\d{1,3})(?:\.\.(\d{1,3}))?$/.exec(text);
+  const from = Number(match?.[1] ?? Number.NaN);
+  const to = Number(match?.[2] ?? match?.[1] ?? Number.NaN);
+  if (!(from >= 1 && to <= WORKERS_MOST && from <= to)) {
+    throw new InputError(
+      `--workers: expected a range such as 1..8, from 1 to ${WORKERS_MOST}, the smaller first, got '${text}'`,
+    );
+  }
+  return [from, to];
+}
+
+async function run(scenario: string, flags: TuneFlags): Promise<number> {
+  const base = userPath('.');
+  const target = flags.apply === true ? applyTarget(scenario, base) : null;
+  // a sweep takes minutes: what cannot be written is said before it
+  if (flags.chart !== undefined && !/\.(?:svg|png)$/.test(flags.chart)) {
+    throw new InputError(`--chart: expected a file name that ends in .svg or .png, got '${flags.chart}'`);
+  }
+  if (flags.chart !== undefined) checkWritable('--chart', userPath(flags.chart));
+  if (flags.report !== undefined) checkWritable('--report', flags.report);
+  if (target !== null) checkWritable('--apply', target.to);
+  const progress = new ProgressLine();
+  const started = performance.now();
+  let measured = 0;
+  const report = await tune({
+    scenario,
+    base,
+    seed: flags.seed,
+    metric: flags.metric,
+    range: flags.workers,
+    repetitions: flags.repeat,
+    seconds: flags.duration,
+    statePath: userPath(flags.state),
+    interrupted: new Promise((resolve) => onInterrupt(resolve)),
+    ...(flags.policy !== undefined && { policy: flags.policy }),
+    ...(flags.cpus !== undefined && { cpus: flags.cpus }),
+    onRun: ({ name, stage, done, expected }) => {
+      const each = measured === 0 ? flags.duration * 1.3 + 0.7 : (performance.now() - started) / 1000 / measured;
+      measured++;
+      const left = Math.round((expected - done) * each);
+      progress.show(`${stage} ${done + 1} of about ${expected}, ${left} s left: ${name}`);
+    },
+  });
+  progress.clear();
+  printReport(report, flags, renderTune);
+  if (flags.chart !== undefined && report.rows.length > 0) {
+    const { writeChart } = await import('../../lab/tune/chart.js');
+    await writeChart(report, userPath(flags.chart));
+  }
+  apply(report, target);
+  return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
+}
+
+/** Says what it did on standard error: standard output may be a report. */
+function apply(report: TuneReport, target: ReturnType<typeof applyTarget> | null): void {
+  const { recommended } = report;
+  if (target === null) return;
+  if (recommended === null || recommended.is_default) {
+    const why = recommended === null ? 'the sweep was interrupted' : 'the default is recommended';
+    process.stderr.write(`pinfall: --apply: nothing written, ${why}\n`);
+    return;
+  }
+  applyEngine(target, recommended.engine);
+  const how = target.copy ? 'a copy of the shipped scenario with' : 'now has';
+  process.stderr.write(`pinfall: ${target.to}: ${how} engine: ${JSON.stringify(recommended.engine)}\n`);
+}
+
+function checkWritable(option: string, path: string): void {
+  try {
+    if (existsSync(path)) {
+      if (statSync(path).isDirectory()) throw new InputError(`${option} ${path}: a folder, not a file`);
+      accessSync(path, constants.W_OK);
+    }
+    const folder = dirname(path);
+    accessSync(folder, constants.W_OK);
+    if (!statSync(folder).isDirectory()) throw new InputError(`${option} ${path}: ${folder} is not a folder`);
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    throw new InputError(`${option} ${path}: cannot be written (${fileProblem(error)})`);
+  }
+}

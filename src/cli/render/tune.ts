@@ -1,0 +1,103 @@
+/** What `tune` prints: a table, bars, one recommendation, and what to try next. */
+import type { TuneReport, TuneRow } from '../../lab/tune/report.js';
+import type { Estimate } from '../../lab/tune/statistics.js';
+import { pc } from './colour.js';
+import { number, table } from './table.js';
+
+/** Columns of the longest bar. */
+const BAR_COLUMNS = 40;
+
+export function renderTune(report: TuneReport): string {
+  const rows = report.rows.toSorted((a, b) => b.rate.median - a.rate.median);
+  return [header(report), settings(report, rows), bars(report, rows), recommendation(report), next(report)]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}
+
+function header(report: TuneReport): string {
+  const { scenario, policy, seed, metric, runs, took_s, resumed_runs } = report;
+  const before = resumed_runs > 0 ? `, ${resumed_runs} of them by an earlier call` : '';
+  return [
+    `${pc.bold('pinfall tune')}  scenario ${scenario}, policy ${policy}, seed ${seed}, metric ${metric} (${report.unit})`,
+    `${report.rows.length} settings, ${report.workers[0]} to ${report.workers[1]} workers; ${runs} runs of ${report.duration_s} s` +
+      ` after ${rate(report.warm_up_s)} s of warm-up in ${Math.round(took_s)} s${before}. Medians with 95 % bootstrap intervals;` +
+      ' ratios to the default of the same repetition.',
+  ].join('\n');
+}
+
+function settings(report: TuneReport, rows: readonly TuneRow[]): string {
+  return table(
+    ['setting', `${report.metric}/s`, 'interval', 'of default', 'interval', 'runs', ''],
+    rows.map((row) => [
+      row.name,
+      rate(row.rate.median),
+      interval(row.rate, rate),
+      row.ratio === null ? '' : times(row.ratio.median),
+      row.ratio === null ? '' : interval(row.ratio, times),
+      row.samples,
+      isChosen(report, row) ? pc.green(`${row.verdict}, recommended`) : row.verdict,
+    ]),
+  );
+}
+
+const isChosen = (report: TuneReport, row: TuneRow): boolean => report.recommended?.name === row.name;
+
+/** A bar for each setting: solid to the interval's low end, lighter to the median, lightest to its high end. */
+function bars(report: TuneReport, rows: readonly TuneRow[]): string {
+  const most = Math.max(...rows.map((row) => row.rate.high), 1e-9);
+  const width = Math.max(...rows.map((row) => row.name.length));
+  const columns = (value: number): number => Math.round((value / most) * BAR_COLUMNS);
+  return rows
+    .map((row) => {
+      const low = columns(row.rate.low);
+      const middle = Math.max(low, columns(row.rate.median));
+      const high = Math.max(middle, columns(row.rate.high));
+      const bar = '█'.repeat(low) + '▓'.repeat(middle - low) + '░'.repeat(high - middle);
+      const colour = isChosen(report, row) ? pc.green : row.verdict === 'default' ? pc.cyan : (text: string) => text;
+      return `  ${row.name.padEnd(width)}  ${colour(bar || '▏')} ${rate(row.rate.median)}`;
+    })
+    .join('\n');
+}
+
+function recommendation(report: TuneReport): string {
+  const { recommended, runner_up } = report;
+  if (recommended === null) {
+    return 'Interrupted: the same command goes on where this one stopped.';
+  }
+  if (!recommended.is_default) {
+    const { gain } = recommended;
+    return pc.green(
+      `Recommended: ${recommended.name}: ${change(gain.median)} over the default` +
+        ` (95 % interval ${change(gain.low)} to ${change(gain.high)}; better in ${sureness(recommended.sure)} of bootstrap samples).`,
+    );
+  }
+  const why =
+    runner_up === null
+      ? 'nothing was faster'
+      : report.within_noise
+        ? `the best other, ${runner_up.name}, is within the noise (${change(runner_up.gain.low)} to ${change(runner_up.gain.high)})`
+        : `the best other, ${runner_up.name}, was slower when checked (${change(runner_up.gain.median)})`;
+  return `Recommended: keep the default, ${recommended.name}: ${why}.`;
+}
+
+function next(report: TuneReport): string {
+  const start = 'npm start --silent --';
+  const { recommended, scenario } = report;
+  if (recommended === null) return '';
+  if (!recommended.is_default) {
+    return `Next: ${start} tune ${scenario} --apply   # the same, and the scenario keeps it`;
+  }
+  if (report.within_noise && report.duration_s < 5) {
+    return `Next: ${start} tune ${scenario} --duration 5s --repeat 5   # longer runs tell smaller differences`;
+  }
+  if (report.metric !== 'races')
+    return `Next: ${start} tune ${scenario} --metric races   # the most races, not the most work`;
+  return `Next: ${start} stress ${scenario} --auto   # the worker count, while it runs`;
+}
+
+const rate = (value: number): string =>
+  value >= 100 ? number(Math.round(value)) : number(Number(value.toPrecision(3)));
+const times = (value: number): string => value.toFixed(value >= 100 ? 0 : 2);
+const interval = ({ low, high }: Estimate, text: (value: number) => string): string => `${text(low)} to ${text(high)}`;
+const change = (ratio: number): string => `${ratio >= 1 ? '+' : ''}${((ratio - 1) * 100).toFixed(1)} %`;
+const sureness = (share: number): string => (share > 0.999 ? 'more than 99.9 %' : `${(share * 100).toFixed(1)} %`);

@@ -1,0 +1,82 @@
+/** The `engine:` section of a scenario: how a run is spread over threads, where its caller does not say. */
+import { placeActors } from '../engine/placement.js';
+import type { ActorSpec } from '../engine/plan.js';
+import type { ThreadOptions } from '../engine/threads.js';
+import { schemePlacement } from './live/placements.js';
+import type { PlacementScheme } from './live/types.js';
+import type { Scenario } from './scenario.js';
+
+/** What a caller may have said already. */
+export interface EngineWishes extends ThreadOptions {
+  readonly scheme?: PlacementScheme;
+  /** vCPUs of guest 0: with others than the scenario's, its groups may name actors that are not there. */
+  readonly cpus?: number;
+}
+
+/**
+ * The options of a run on threads that a scenario gives, each overridden by what `wishes` has. Workers that are wished
+ * for make groups of the scenario void, but not its scheme.
+ * @throws InputError for a group that names an actor that is not there, or names one twice
+ */
+export function engineOptions(scenario: Scenario, actors: readonly ActorSpec[], wishes: EngineWishes): ThreadOptions {
+  const { engine } = scenario.file;
+  const quantum = wishes.quantum ?? engine.quantum;
+  const sliceMicros = wishes.sliceMicros ?? engine.slice_us;
+  const spinTurns = wishes.spinTurns ?? engine.spin_turns;
+  const ringRecords = wishes.ringRecords ?? engine.ring_records;
+  return {
+    placement: wishes.placement ?? placementOf(scenario, actors, wishes),
+    ...(quantum !== undefined && { quantum }),
+    ...(sliceMicros !== undefined && { sliceMicros }),
+    ...(spinTurns !== undefined && { spinTurns }),
+    ...(ringRecords !== undefined && { ringRecords }),
+  };
+}
+
+function placementOf(scenario: Scenario, actors: readonly ActorSpec[], wishes: EngineWishes): number[] {
+  const { engine } = scenario.file;
+  const ofFile = typeof engine.placement === 'string' ? engine.placement : undefined;
+  const scheme = wishes.scheme ?? ofFile ?? 'balanced';
+  const { placement: groups } = engine;
+  if (Array.isArray(groups) && wishes.workers === undefined && wishes.scheme === undefined) {
+    return groupsPlacement(scenario, actors, groups, wishes.cpus !== undefined);
+  }
+  const workers = wishes.workers ?? engine.workers ?? 0;
+  return scheme === 'balanced'
+    ? placeActors(actors, workers)
+    : schemePlacement(actors, workers === 0 ? actors.length : workers, scheme);
+}
+
+/** Names that may be missing: EL2 instances under a policy without them, and vCPUs when their number is an option. */
+const absentIsFine = (name: string, otherCpus: boolean): boolean =>
+  /^el2-\d+$/.test(name) || (otherCpus && /^(?:vm\d+-)?vcpu\d+$/.test(name));
+
+function groupsPlacement(
+  scenario: Scenario,
+  actors: readonly ActorSpec[],
+  groups: readonly (readonly string[])[],
+  otherCpus: boolean,
+): number[] {
+  const placement = actors.map(() => -1);
+  const load: number[] = [];
+  groups.forEach((group, i) => {
+    const members = group.flatMap((name, j) => {
+      const actor = actors.findIndex((spec) => spec.name === name);
+      const at = ['engine', 'placement', i, j];
+      if (actor < 0 && absentIsFine(name, otherCpus)) return [];
+      if (actor < 0) scenario.refuse(at, `no actor ${name}; there are ${actors.map((spec) => spec.name).join(', ')}`);
+      if ((placement[actor] as number) >= 0) scenario.refuse(at, `${name} has a worker already`);
+      placement[actor] = load.length;
+      return [actor];
+    });
+    if (members.length > 0) load.push(members.length);
+  });
+  if (load.length === 0) load.push(0);
+  placement.forEach((worker, actor) => {
+    if (worker >= 0) return;
+    const emptiest = load.indexOf(Math.min(...load));
+    placement[actor] = emptiest;
+    load[emptiest] = (load[emptiest] as number) + 1;
+  });
+  return placement;
+}

@@ -1,0 +1,133 @@
+/**
+ * A sweep's state on disk: every measurement made so far, written whole after each. A sweep is a function of its measurements,
+ * so one that was stopped goes on where it stood: what is on disk is not measured again.
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { z } from 'zod';
+import { InputError, fileProblem } from '../input-error.js';
+import type { Sample } from './statistics.js';
+
+const STATE_SCHEMA = 'pinfall.tune/1';
+
+const STATE = z.object({
+  schema: z.literal(STATE_SCHEMA),
+  /** Of what is swept. */
+  hash: z.string(),
+  /** The same for people. */
+  what: z.string(),
+  finished: z.boolean(),
+  violations: z.int().min(0),
+  /** How long measuring took, seconds. */
+  took_s: z.number().min(0),
+  samples: z.array(
+    z.object({ stage: z.string(), repetition: z.int().min(0), id: z.string(), value: z.number().min(0) }),
+  ),
+});
+
+/** The hash of what is swept: any plain data. */
+export const sweepHash = (swept: unknown): string =>
+  createHash('sha256').update(JSON.stringify(swept)).digest('hex').slice(0, 16);
+
+/** The state of one sweep, in a file or (path null) in memory only. */
+export class SweepState {
+  readonly #path: string | null;
+  readonly #hash: string;
+  readonly #what: string;
+  readonly #samples: Sample[];
+  #violations: number;
+  #tookSeconds: number;
+  /** How many measurements an earlier call has made. */
+  readonly resumed: number;
+
+  private constructor(path: string | null, hash: string, what: string, before: z.infer<typeof STATE> | null) {
+    this.#path = path;
+    this.#hash = hash;
+    this.#what = what;
+    this.#samples = [...(before?.samples ?? [])];
+    this.#violations = before?.violations ?? 0;
+    this.#tookSeconds = before?.took_s ?? 0;
+    this.resumed = this.#samples.length;
+  }
+
+  /**
+   * Goes on with the state at `path` when it is of this sweep and unfinished; begins anew when there is none, or a finished
+   * one. Writes it, so that a file that cannot be written is known before anything is measured.
+   * @throws InputError for an unfinished sweep of something else, a file that is no state, or one that cannot be written
+   */
+  static open(path: string | null, hash: string, what: string): SweepState {
+    const before = path === null ? null : readState(path);
+    if (before !== null && !before.finished && before.hash !== hash) {
+      throw new InputError(
+        `${path}: an unfinished sweep of ${before.what}, not of ${what}: finish it with its options, remove it, or name another --state`,
+      );
+    }
+    const state = new SweepState(path, hash, what, before !== null && !before.finished ? before : null);
+    state.#write(false);
+    return state;
+  }
+
+  get samples(): readonly Sample[] {
+    return this.#samples;
+  }
+
+  get violations(): number {
+    return this.#violations;
+  }
+
+  get tookSeconds(): number {
+    return this.#tookSeconds;
+  }
+
+  /** A measurement that has been made; undefined: it has not. */
+  find(stage: string, repetition: number, id: string): Sample | undefined {
+    return this.#samples.find((s) => s.stage === stage && s.repetition === repetition && s.id === id);
+  }
+
+  /** Keeps a measurement. */
+  add(sample: Sample, violations: number, seconds: number): void {
+    this.#samples.push(sample);
+    this.#violations += violations;
+    this.#tookSeconds += seconds;
+    this.#write(false);
+  }
+
+  finish(): void {
+    this.#write(true);
+  }
+
+  #write(finished: boolean): void {
+    if (this.#path === null) return;
+    const state: z.infer<typeof STATE> = {
+      schema: STATE_SCHEMA,
+      hash: this.#hash,
+      what: this.#what,
+      finished,
+      violations: this.#violations,
+      took_s: this.#tookSeconds,
+      samples: this.#samples,
+    };
+    const temporary = `${this.#path}.${process.pid}.tmp`;
+    try {
+      writeFileSync(temporary, `${JSON.stringify(state, null, 1)}\n`);
+      renameSync(temporary, this.#path);
+    } catch (error) {
+      throw new InputError(`${this.#path}: cannot be written (${fileProblem(error)})`);
+    }
+  }
+}
+
+function readState(path: string): z.infer<typeof STATE> | null {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    throw new InputError(`${path}: ${fileProblem(error)}`);
+  }
+  try {
+    return STATE.parse(JSON.parse(text));
+  } catch {
+    throw new InputError(`${path}: not the state of a sweep; remove it, or name another --state`);
+  }
+}
