@@ -1,6 +1,7 @@
 /** `pinfall litmus`: a litmus file's outcomes and answers; with `--check` only its mistakes. */
 import { Command } from 'commander';
 import { join } from 'node:path';
+import { EXHAUSTIVE } from '../../lab/litmus/prove.js';
 import { type Mistake } from '../../lab/litmus/parse.js';
 import { LITMUS_DEFAULTS, type LitmusReport, runLitmus } from '../../lab/litmus/run.js';
 import {
@@ -39,7 +40,7 @@ interface LitmusFlags {
   report?: string;
 }
 
-const strategies = STRATEGIES.map(({ name }) => name);
+const strategies = [...new Set([EXHAUSTIVE, ...STRATEGIES.map(({ name }) => name)])];
 const bugs = BUGS.map(({ id }) => id);
 
 export function litmusCommand(): Command {

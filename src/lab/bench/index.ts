@@ -3,6 +3,7 @@ import { cpus, loadavg, release } from 'node:os';
 import { EXPLORER_SECTIONS } from './explorer.js';
 import { FAULT_SECTIONS } from './faults.js';
 import { HIT_SECTIONS } from './hits.js';
+import { LITMUS_SECTIONS } from './litmus.js';
 import { RealKernel } from './real-kernel.js';
 import type { BenchRow } from './row.js';
 import { FULL, QUICK } from './sampler.js';
@@ -43,6 +44,7 @@ const SECTIONS: readonly Section[] = [
   ...HIT_SECTIONS,
   ...TRACING_SECTIONS,
   ...EXPLORER_SECTIONS,
+  ...LITMUS_SECTIONS,
   ...SCALING_SECTIONS,
   ...SIZE_SECTIONS,
 ];

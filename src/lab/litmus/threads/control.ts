@@ -12,7 +12,7 @@
  */
 export const STOP = 0;
 const ARRIVED = 16;
-const PASSED = 32;
+export const PASSED = 32;
 export const BATCH = 48;
 export const SPREAD = 49;
 export const FIRST = 50;

@@ -7,7 +7,7 @@ import { availableParallelism } from 'node:os';
 import type { Plan } from '../../../engine/plan.js';
 import { prepareMachine } from '../../../engine/setup.js';
 import { MACHINES_MAX } from './adapt.js';
-import { LitmusControl, STOP } from './control.js';
+import { LitmusControl, PASSED, STOP } from './control.js';
 import type { LitmusTally, LitmusTask } from './worker.js';
 
 export interface ThreadsOptions {
@@ -48,6 +48,9 @@ export interface ThreadsResult {
   readonly violations: readonly { readonly count: number; readonly first: object }[];
 }
 
+/** How often the main thread looks whether the time is over. */
+const LOOK_MS = 20;
+
 /**
  * Runs a litmus plan on real threads.
  * @throws RangeError when its machine cannot be set up
@@ -68,9 +71,14 @@ export async function litmusThreads(options: ThreadsOptions): Promise<ThreadsRes
   });
   const words = new Int32Array(control);
   const halt = (): void => void Atomics.compareExchange(words, STOP, 0, 1);
-  const timer = options.seconds === undefined ? undefined : setTimeout(halt, options.seconds * 1000);
+  // the time begins when all workers are ready
+  let until = Infinity;
+  const timer = setInterval(() => {
+    if (until === Infinity && Atomics.load(words, PASSED) > 0)
+      until = performance.now() + (options.seconds ?? Infinity) * 1000;
+    if (performance.now() >= until) halt();
+  }, LOOK_MS);
   void options.stop?.then(halt);
-  const started = performance.now();
   try {
     const tasks = Array.from({ length: workers }, (_, worker): LitmusTask => ({
       plan,
@@ -86,19 +94,14 @@ export async function litmusThreads(options: ThreadsOptions): Promise<ThreadsRes
       observer: options.observer,
     }));
     const tallies = await Promise.all(tasks.map((task) => pool.run(task)));
-    return merge(tallies, workers, (performance.now() - started) / 1000, options.untilViolation ?? []);
+    return merge(tallies, workers, options.untilViolation ?? []);
   } finally {
-    clearTimeout(timer);
+    clearInterval(timer);
     await pool.destroy();
   }
 }
 
-function merge(
-  tallies: readonly LitmusTally[],
-  workers: number,
-  elapsed_s: number,
-  until: readonly string[],
-): ThreadsResult {
+function merge(tallies: readonly LitmusTally[], workers: number, until: readonly string[]): ThreadsResult {
   const outcomes = new Map<string, { yes: readonly boolean[]; count: number; first: number }>();
   const violations = new Map<string, { count: number; first: object }>();
   let iterations = 0;
@@ -124,7 +127,7 @@ function merge(
   }
   return {
     iterations,
-    elapsed_s,
+    elapsed_s: Math.max(...tallies.map(({ elapsed_s }) => elapsed_s)),
     workers,
     overlap: iterations === 0 ? 0 : overlapped / iterations,
     found: until.some((invariant) => violations.has(invariant)),

@@ -7,19 +7,17 @@
  * All workers walk the machines in the same circular order from a random start, a few apart, so that actors of one machine meet
  * without anybody waiting for anybody. An actor that must wait is left behind and looked at again; nothing sleeps inside a round.
  */
-import { ACTOR_KINDS } from '../../../../actors/index.js';
-import { FIRST_WAIT, IDLE_WORD, WAIT_LOCK, WAIT_WORD } from '../../../machine/effects.js';
-import { Context, type Coroutine, type EventWriter, type Kernel, mixSeed } from '../../../machine/context.js';
+import { type EventWriter, mixSeed } from '../../../machine/context.js';
 import { Machine } from '../../../machine/layout.js';
-import { conditionChanged } from '../../../machine/wait.js';
 import { NO_EVENTS } from '../../../events/ring.js';
 import { resolveKernel } from '../../../engine/kernel.js';
 import { MachineImage } from '../../../engine/machine-image.js';
 import { createProbe, oracleOptions } from '../../../engine/oracles.js';
 import type { Plan } from '../../../engine/plan.js';
-import { type OracleOptions, type OracleProbe, type Violation, auditAll, restartAudit } from '../../../oracle/index.js';
+import { type OracleOptions, type Violation, auditAll, restartAudit } from '../../../oracle/index.js';
 import { Adapter } from './adapt.js';
 import { BATCH, FIRST, LitmusControl, SPREAD, STOP } from './control.js';
+import { Player } from './player.js';
 
 /** Judges the final state of a machine. */
 export interface Observer {
@@ -70,14 +68,12 @@ export interface LitmusTally {
   readonly iterations: number;
   readonly overlapped: number;
   readonly rounds: number;
+  /** Since everybody was ready. */
+  readonly elapsed_s: number;
 }
 
 /** Turns around actors that wait, most of them with a nap, before a round is looked at as stuck; a real wait is over after some hundred. */
 const STUCK_TURNS = 30_000;
-/** Schedule points of an actor that has its worker to itself before others are looked at; and of both kinds, how many turns. */
-const QUANTUM = 4096;
-const OWN_TURNS = 1;
-const SHARED_TURNS = 400;
 /** Fruitless turns before a worker takes those who wait to wait for somebody who was preempted. */
 const IDLE_TURNS = 40;
 /** An actor is preempted within its first so many points: operations have some tens to some hundreds. */
@@ -85,107 +81,10 @@ const PREEMPTION_POINTS = [16, 64, 256, 1024] as const;
 /** The first final states of each kind are audited whole, and one of so many of all. */
 const AUDIT_FIRST = 32;
 const AUDIT_EVERY = 64;
-/** Points that an actor passes before another one of the same machine and worker has its turn. */
-const SHARED_QUANTUM = 24;
 /** Fruitless turns before a worker lets others run, with a core of its own and without, and for how long, milliseconds. */
 const SPIN_TURNS = 3000;
 const PATIENCE_TURNS = 64;
 const NAP_MS = 0.02;
-
-/** One actor of one machine. */
-class Player {
-  readonly m: Machine;
-  readonly machine: number;
-  readonly probe: OracleProbe;
-  readonly #plan: Plan;
-  readonly #kernel: Kernel;
-  readonly #actor: number;
-  readonly #events: EventWriter;
-  readonly #quantum: number;
-  readonly #turnsMax: number;
-  #turns = 0;
-  /** It was preempted, and has not gone on since. */
-  preempted = false;
-  #points = 0;
-  #ctx: Context | null = null;
-  #coroutine: Coroutine<void> | null = null;
-  #kind = 0;
-  #word = 0;
-
-  constructor(
-    plan: Plan,
-    kernel: Kernel,
-    m: Machine,
-    machine: number,
-    actor: number,
-    probe: OracleProbe,
-    events: EventWriter,
-    quantum: number,
-  ) {
-    this.#events = events;
-    this.#quantum = quantum;
-    this.#turnsMax = quantum === QUANTUM ? OWN_TURNS : SHARED_TURNS;
-    this.#plan = plan;
-    this.#kernel = kernel;
-    this.m = m;
-    this.machine = machine;
-    this.#actor = actor;
-    this.probe = probe;
-  }
-
-  /** @param points schedule points after which it is left behind once; 0 = never */
-  start(points: number): void {
-    this.#points = points;
-    this.#turns = 0;
-    this.preempted = false;
-    const { m, probe } = this;
-    const plan = this.#plan;
-    const spec = plan.actors[this.#actor] as Plan['actors'][number];
-    const seed = mixSeed(plan.seed, this.machine);
-    const ctx = new Context(m, this.#kernel, probe, this.#events, this.#actor, spec.node, seed, undefined, this.#ctx);
-    this.#ctx = ctx;
-    this.#coroutine = (ACTOR_KINDS[spec.kind] as (typeof ACTOR_KINDS)[string])(ctx, spec, plan);
-    this.#kind = 0;
-  }
-
-  /** Goes on as far as it can. True: it has ended. */
-  run(): boolean {
-    const ctx = this.#ctx as Context;
-    const coroutine = this.#coroutine as Coroutine<void>;
-    for (;;) {
-      const points = this.#points;
-      this.#points = 0;
-      ctx.quantum = points > 0 ? points : this.#quantum;
-      const step = coroutine.next();
-      if (step.done === true) return true;
-      const kind = step.value & 15;
-      this.#kind = kind;
-      if (kind < FIRST_WAIT) {
-        // its turn is over, or a retry may be made at once
-        if (ctx.quantum >= 0) continue;
-        // a guest that faults again and again may be waiting for somebody who was preempted
-        this.#turns++;
-        this.preempted = points > 0 || this.#turns > this.#turnsMax;
-        return false;
-      }
-      this.#word = step.value >>> 4;
-      if (!this.canGo()) return false;
-    }
-  }
-
-  /** Whether what it waits for has come about. */
-  canGo(): boolean {
-    const kind = this.#kind;
-    if (kind !== WAIT_LOCK && kind !== WAIT_WORD && kind !== IDLE_WORD) return true;
-    const ctx = this.#ctx as Context;
-    return (kind === IDLE_WORD && ctx.finish) || conditionChanged(ctx.words, kind, this.#word, ctx.waitValue);
-  }
-
-  /** A server whose clients have ended returns at its next idle point. */
-  finish(): void {
-    (this.#ctx as Context).finish = true;
-  }
-}
 
 /** The worker's task: returns when the run is over. */
 export default async function litmusWorker(task: LitmusTask): Promise<LitmusTally> {
@@ -210,6 +109,7 @@ class LitmusWorker {
   #overlapped = 0;
   #iterations = 0;
   #rounds = 0;
+  #started = 0;
   #seed: number;
   #random: number;
 
@@ -223,10 +123,9 @@ class LitmusWorker {
     const kernel = resolveKernel(plan.kernel);
     this.#players = this.#machines.map((m, machine) => {
       const probe = createProbe(m, { ...plan, oracles: 'local' }, 'threads', null);
-      const quantum = actors.length > 1 ? SHARED_QUANTUM : QUANTUM;
       observer.prepare?.(m, machine);
       const events = observer.events?.(machine) ?? NO_EVENTS;
-      return actors.map((actor) => new Player(plan, kernel, m, machine, actor, probe, events, quantum));
+      return actors.map((actor) => new Player(plan, kernel, m, machine, actor, probe, events, actors.length > 1));
     });
     this.#isServer = actors.map((actor) => plan.actors[actor]?.tier === 'server');
     this.#oracles = oracleOptions({ ...plan, oracles: 'all' }, 'threads');
@@ -416,6 +315,7 @@ class LitmusWorker {
       iterations: this.#iterations,
       overlapped: this.#overlapped,
       rounds: this.#rounds,
+      elapsed_s: (performance.now() - this.#started) / 1000,
     };
   }
 }
