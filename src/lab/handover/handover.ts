@@ -104,7 +104,7 @@ async function fromLog(options: HandoverOptions, started: number): Promise<Hando
   if ('reason' in told) return { ...NOTHING, reason: told.reason, elapsed_s: elapsed(started) };
   const { story } = told;
   const deeds = deedsOf(story);
-  const variants = variantsOf(story, deeds);
+  const variants = variantsOf(story);
   if (variants.length === 0) {
     const reason = 'the log says of no actor what it did to the page';
     return { ...NOTHING, reason, elapsed_s: elapsed(started) };
@@ -169,7 +169,9 @@ function cutOf(story: Story, deeds: readonly Deed[], events: number, solved: Sol
   const hosts = actors.filter(({ tier }) => tier !== 'server');
   const seen = new Set(deeds.map(({ actor }) => actor));
   const unseen = hosts.filter((actor) => !seen.has(actors.indexOf(actor))).map(({ name }) => name);
-  const names = pages.map(({ mm, vpn }, i) => `page 0x${vpn.toString(16)} of process ${mm} is ${huge ? `a[${i}]` : 'abc'[i]}`);
+  const names = pages.map(
+    ({ mm, vpn }, i) => `page 0x${vpn.toString(16)} of process ${mm} is ${huge ? `a[${i}]` : 'abc'[i]}`,
+  );
   const guest = sum(vms.flatMap(({ slots }) => slots.map(({ pages: all }) => all)));
   const cut = [
     `pages: ${pages.length} of ${sum(mappings.map(({ pages: all }) => all))} (${guest} of guests); ${names.join(', ')}`,

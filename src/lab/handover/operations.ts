@@ -39,10 +39,15 @@ export interface Deed {
   readonly end: number;
 }
 
+const LATE_DEEDS = 4;
+
 /** A pin that an actor took before the log begins: all that is known of it is its end. */
 export const PIN_UNSEEN_FLAGS = -1;
 
-/** All deeds of a story by their end. */
+/**
+ * All deeds of a story by their end. Rings forget: of an actor whose events of that time are gone, what it did soonest afterwards
+ * stands for what it did before. Workloads repeat themselves.
+ */
 export function deedsOf(story: Story): Deed[] {
   const byActor = new Map<number, Fact[]>();
   for (const fact of story.facts) {
@@ -52,8 +57,11 @@ export function deedsOf(story: Story): Deed[] {
     else own.push(fact);
   }
   return [...byActor]
-    .flatMap(([actor, facts]) => new Reader(actor, story.plan.actors[actor]?.kind ?? '').read(facts))
-    .filter(({ start }) => start <= story.until)
+    .flatMap(([actor, facts]) => {
+      const deeds = new Reader(actor, story.plan.actors[actor]?.kind ?? '').read(facts);
+      const before = deeds.filter(({ start }) => start <= story.until);
+      return before.length > 0 ? before : deeds.slice(0, LATE_DEEDS);
+    })
     .toSorted((x, y) => x.end - y.end || x.actor - y.actor);
 }
 
@@ -137,8 +145,7 @@ class Reader {
   #close(what: DeedName | Scan, last: Fact, flags = 0, pin = -1): void {
     const op = typeof what === 'string' ? what : what.op;
     const [first = last] = this.#open;
-    const pages =
-      typeof what === 'string' ? last.pages : [...new Set(this.#open.flatMap(({ pages: named }) => named))];
+    const pages = typeof what === 'string' ? last.pages : [...new Set(this.#open.flatMap(({ pages: named }) => named))];
     this.#deeds.push({ actor: this.#actor, op, pages, flags, pin, start: first.event.time, end: last.event.time });
     this.#open = [];
     this.#passed.clear();

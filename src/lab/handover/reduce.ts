@@ -3,7 +3,7 @@
  * (delta debugging over operations; Zeller and Hildebrandt, IEEE TSE 28(2), 2002). Names that nobody gives any more take the operations
  * that use them along.
  */
-import type { CallExpr, InitStep, LitmusFile, Operation } from '../litmus/ast.js';
+import type { CallExpr, InitStep, LitmusFile, MappingDecl, Operation, SlotDecl } from '../litmus/ast.js';
 import { parseLitmus } from '../litmus/parse.js';
 import { printLitmus } from '../litmus/print.js';
 
@@ -54,10 +54,14 @@ export async function reduceOperations(text: string, breaks: StillBreaks): Promi
       helped = (await attempt({ ...best, init: best.init.filter((_, i) => i !== at) })) || helped;
     }
   }
+  const bare = withoutUnused(file, best);
+  const shown = bare !== null && (await breaks(textOf(bare, best))) ? bare : file;
   const operations = countOf(whole) - countOf(best);
-  const gone = file.actors.filter((_, i) => (best.columns[i] ?? []).length === 0 && (whole.columns[i] ?? []).length > 0);
+  const gone = file.actors.filter(
+    (_, i) => (best.columns[i] ?? []).length === 0 && (whole.columns[i] ?? []).length > 0,
+  );
   return {
-    text: operations + whole.init.length - best.init.length === 0 ? text : textOf(file, best),
+    text: shown === file && sizeOf(best) === sizeOf(whole) ? text : textOf(shown, best),
     operations,
     setup: whole.init.length - best.init.length,
     actors: gone.map(({ name }) => name.text),
@@ -100,7 +104,31 @@ function withoutDangling({ init, columns }: Parts): Parts {
   return { init: init.filter(stays), columns: columns.map((column) => column.filter(stays)) };
 }
 
-/** Columns without operations, and VMs and questions that name what is gone, leave with them. */
+/** Without mappings that no operation names and the slots that show them; null when all of them are named. */
+function withoutUnused(file: LitmusFile, { init, columns }: Parts): LitmusFile | null {
+  const calls = [...init, ...columns.flat()].map(({ call }) => call);
+  const named = new Set(
+    calls.flatMap(({ args }) => args.flatMap((each) => (each.kind === 'page' ? [each.name.text] : []))),
+  );
+  const gfns = new Set(
+    calls.flatMap(({ name, args: [first] }) =>
+      name.text.startsWith('guest_') && first?.kind === 'number' ? [first.value] : [],
+    ),
+  );
+  const inGuest = ({ gfn, pages }: SlotDecl): boolean =>
+    [...gfns].some((each) => each >= gfn.value && each < gfn.value + pages.value);
+  const shown = new Set(
+    file.vms.flatMap(({ slots }) => slots.flatMap((slot) => (inGuest(slot) ? [slot.page.name.text] : []))),
+  );
+  const used = ({ name }: MappingDecl): boolean => named.has(name.text) || shown.has(name.text);
+  const processes = file.processes.map((process) => ({ ...process, mappings: process.mappings.filter(used) }));
+  const kept = new Set(processes.flatMap(({ mappings }) => mappings.map(({ name }) => name.text)));
+  const vms = file.vms.map((vm) => ({ ...vm, slots: vm.slots.filter(({ page }) => kept.has(page.name.text)) }));
+  const count = (all: LitmusFile['processes']): number => all.reduce((sum, { mappings }) => sum + mappings.length, 0);
+  return kept.size > 0 && count(processes) < count(file.processes) ? { ...file, processes, vms } : null;
+}
+
+/** Columns without operations leave. */
 function textOf(file: LitmusFile, { init, columns }: Parts): string {
   const kept = columns.flatMap((column, i) => (column.length > 0 ? [i] : []));
   const height = Math.max(0, ...kept.map((i) => columns[i]?.length ?? 0));

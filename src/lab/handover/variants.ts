@@ -1,6 +1,6 @@
 /** Which deeds of a story a test is made of: first the violation's last moments, then more of what went before, then more than was seen. */
 import { ACTORS_MAX, type DraftOptions, draftText } from './draft.js';
-import type { Deed } from './operations.js';
+import { type Deed, deedsOf } from './operations.js';
 import type { Story } from './story.js';
 
 export interface Variant {
@@ -14,59 +14,88 @@ interface Recipe {
   readonly reach: number;
   /** Operations of each actor at most: the last ones. */
   readonly most: number;
+  /** Actors at most. */
+  readonly actors?: number;
+  /** Not only the page in question, but those that ksmd compared it with. */
+  readonly twins?: boolean;
   readonly change?: (columns: Map<number, Deed[]>, story: Story, deeds: readonly Deed[]) => void;
 }
 
+/** Small tests are searched a hundred times faster than large ones: they come first. */
 const RECIPES: readonly Recipe[] = [
+  { name: 'one operation of three actors', reach: 1, most: 1, actors: 3 },
+  { name: 'one operation each', reach: 1, most: 1 },
   { name: 'the last operations', reach: 1, most: 2 },
+  { name: 'the last operations, equal pages', reach: 1, most: 1, actors: 3, twins: true },
+  { name: 'guests write', reach: 1, most: 1, change: guestsWrite },
+  { name: 'devices write', reach: 1, most: 2, change: devicesWrite },
   { name: 'one operation more', reach: 2, most: 3 },
-  { name: 'guests write', reach: 1, most: 2, change: guestsWrite },
-  { name: 'devices write', reach: 2, most: 3, change: devicesWrite },
-  { name: 'further back', reach: 3, most: 5 },
   { name: 'all that was seen, once', reach: 1, most: 4, change: onceEach },
   { name: 'the last operations twice', reach: 1, most: 2, change: twice },
+  { name: 'further back, equal pages', reach: 3, most: 3, twins: true },
 ];
 
 /** The story's tests, the likeliest first, without repetitions. */
-export function variantsOf(story: Story, deeds: readonly Deed[]): Variant[] {
+export function variantsOf(story: Story): Variant[] {
+  const whole = { story, deeds: deedsOf(story) };
+  const lone = story.huge || story.pages.length === 1 ? whole : aboutFirst(story);
   const texts = new Set<string>();
   return RECIPES.flatMap((recipe) => {
-    const options = choose(story, deeds, recipe);
-    const text = options.columns.size === 0 ? null : draftText(story, options);
+    const { story: told, deeds } = recipe.twins === true ? whole : lone;
+    const options = choose(told, deeds, recipe);
+    const text = options.columns.size === 0 ? null : draftText(told, options);
     if (text === null || texts.has(text)) return [];
     texts.add(text);
     return [{ name: recipe.name, text }];
   });
 }
 
-function choose(story: Story, deeds: readonly Deed[], { reach, most, change }: Recipe): DraftOptions {
+/** The story of the page in question alone. */
+function aboutFirst(story: Story): { readonly story: Story; readonly deeds: readonly Deed[] } {
+  const facts = story.facts.flatMap(({ event, pages }) => (pages.includes(0) ? [{ event, pages: [0] }] : []));
+  const told = { ...story, pages: story.pages.slice(0, 1), facts };
+  return { story: told, deeds: deedsOf(told) };
+}
+
+/** Who matters most: whoever broke the rule, those who pin where it is about pins, the guests where it is about stage 2. */
+function weight({ suspicion, plan }: Story, actor: number, deeds: readonly Deed[]): number {
+  if (actor === suspicion.actor) return 3;
+  if (suspicion.invariant.includes('PIN') && deeds.some(({ op }) => op === 'pin_fast')) return 2;
+  return plan.actors[actor]?.kind === 'vcpu' ? 1 : 0;
+}
+
+function choose(story: Story, deeds: readonly Deed[], recipe: Recipe): DraftOptions {
+  const { reach, most, actors = ACTORS_MAX, change } = recipe;
   const { actor = -1 } = story.suspicion;
   const own = deeds.filter((deed) => deed.actor === actor);
   // an audit catches nobody in the act: what was done last, by whomever
   const leading = own.length > 0 ? own : deeds;
   const from = leading.at(-reach)?.start ?? leading[0]?.start ?? 0;
   const byActor = new Map<number, Deed[]>();
-  for (const deed of deeds) {
-    const column = byActor.get(deed.actor) ?? [];
-    byActor.set(deed.actor, [...column, deed]);
-  }
+  for (const deed of deeds) byActor.set(deed.actor, [...(byActor.get(deed.actor) ?? []), deed]);
   const recent = [...byActor].toSorted(
     ([x, ofX], [y, ofY]) =>
-      Number(y === actor) - Number(x === actor) || (ofY.at(-1)?.end ?? 0) - (ofX.at(-1)?.end ?? 0) || x - y,
+      weight(story, y, ofY) - weight(story, x, ofX) || (ofY.at(-1)?.end ?? 0) - (ofX.at(-1)?.end ?? 0) || x - y,
   );
   const columns = new Map<number, Deed[]>();
-  for (const [who, column] of recent.slice(0, ACTORS_MAX)) {
+  for (const [who, column] of recent.slice(0, actors)) {
     const meanwhile = column.filter(({ end }) => end >= from);
     const kept = (meanwhile.length > 0 ? meanwhile : column.slice(-1)).slice(-most);
-    columns.set(who, who === actor ? kept.slice(-reach) : kept);
+    columns.set(who, who === actor ? kept.slice(-reach) : startsWithout(kept, column));
   }
   const earlier = deeds.filter((deed) => {
     const [first] = columns.get(deed.actor) ?? [];
     return first !== undefined && deed.end < first.start;
   });
-  const begins = Math.min(from, ...[...columns.values()].map(([first]) => first?.start ?? from));
   change?.(columns, story, deeds);
-  return { columns, earlier, from: Math.max(begins, Math.min(from, story.until)) };
+  return { columns, earlier, from: Math.min(from, story.until) };
+}
+
+/** A pin's end alone says little: what was pinned before and after it is what others meet. */
+function startsWithout(kept: Deed[], column: readonly Deed[]): Deed[] {
+  if (kept.some(({ op }) => op !== 'unpin')) return kept;
+  const pin = column.findLast(({ op }) => op === 'pin_fast');
+  return pin === undefined ? kept : [pin];
 }
 
 const deedOf = (actor: number, op: Deed['op'], pages: readonly number[], pin = -1): Deed => ({
@@ -85,7 +114,10 @@ function guestsWrite(columns: Map<number, Deed[]>, { plan }: Story): void {
     const column = columns.get(actor);
     if (kind !== 'vcpu' || (column === undefined && columns.size >= ACTORS_MAX)) return;
     if (column === undefined && [...columns.keys()].some((other) => plan.actors[other]?.kind === 'vcpu')) return;
-    columns.set(actor, [...(column ?? []), deedOf(actor, 'guest_write', [0]), deedOf(actor, 'guest_read', [0])].slice(-3));
+    columns.set(
+      actor,
+      [...(column ?? []), deedOf(actor, 'guest_write', [0]), deedOf(actor, 'guest_read', [0])].slice(-3),
+    );
   });
 }
 
