@@ -264,7 +264,10 @@ async function race(bug: Bug, options: ZooOptions): Promise<ZooThreadsRow | null
     seconds,
     untilViolation: bug.expect,
   });
-  return { found: result.found, iterations: result.iterations, elapsed_s: result.elapsed_s };
+  const forbidden = result.outcomes.some(({ yes }) =>
+    subject.test.questions.some(({ word, during }, i) => !during && word === 'forbidden' && yes[i] === true),
+  );
+  return { found: result.found || forbidden, iterations: result.iterations, elapsed_s: result.elapsed_s };
 }
 
 function median(values: readonly number[]): number | null {

@@ -74,6 +74,14 @@ class FileObserver implements Observer {
     return this.#seen[observation]?.text ?? '';
   }
 
+  isForbidden(observation: number): boolean {
+    return this.#test.questions.some(({ word, during }, index) => {
+      if (during) return false;
+      const holding = this.#seen[observation]?.yes[index] === true;
+      return word === 'forbidden' ? holding : word === 'always' && !holding;
+    });
+  }
+
   yes(observation: number): readonly boolean[] {
     return this.#seen[observation]?.yes ?? [];
   }

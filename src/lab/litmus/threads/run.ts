@@ -19,7 +19,7 @@ export interface ThreadsOptions {
   readonly seconds?: number;
   /** Worker threads, at most one per actor; default: one per actor as far as there are cores. */
   readonly workers?: number;
-  /** Ends at the first violation of one of these invariants. */
+  /** Ends at the first violation of one of these invariants, or at the first outcome that the file forbids. */
   readonly untilViolation?: readonly string[];
   /** Resolves when the run shall end early: Ctrl-C. */
   readonly stop?: Promise<void>;

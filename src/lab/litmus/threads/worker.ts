@@ -32,6 +32,8 @@ export interface Observer {
   name(observation: number): string;
   /** By question, whether it holds in that state. */
   yes?(observation: number): readonly boolean[];
+  /** Whether a question says that this state must not be. */
+  isForbidden?(observation: number): boolean;
 }
 
 export interface ObserverModule {
@@ -283,6 +285,9 @@ class LitmusWorker {
   #count(observation: number, iteration: number): number {
     const row = this.#outcomes.get(observation);
     if (row !== undefined) return ++row.count;
+    if (this.#task.until.length > 0 && this.#observer.isForbidden?.(observation) === true) {
+      Atomics.compareExchange(this.#control.words, STOP, 0, 1);
+    }
     this.#outcomes.set(observation, { count: 1, first: iteration });
     return 1;
   }
