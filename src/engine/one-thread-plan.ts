@@ -115,8 +115,8 @@ export class PlanProgram implements Program {
     const word = inUseWord(this.machine, actor);
     const was = this.#inUse[actor] as number;
     const now = this.words[word] as number;
-    if (now === was || count === effects.length) return count;
     this.#inUse[actor] = now;
+    if (now === was || count === effects.length) return count;
     before[count] = was;
     effects[count++] = updates(word);
     return count;

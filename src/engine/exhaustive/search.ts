@@ -377,6 +377,7 @@ export class Search implements Strategy {
       next.guarded = false;
     } else if (waits && after === this.#before && (kind === EFFECT_ACQUIRE || kind === EFFECT_ACQUIRE_READ)) {
       // disabled: as if it had not tried
+      this.#touchBeside(actor, now);
       this.#standing.stand(actor, now);
       if (this.#branch?.actor === actor) this.#strays(`${this.#nameOf(actor)} does not get a lock`);
       return;
