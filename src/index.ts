@@ -10,4 +10,5 @@ export type { MechanismRow, Report, ReportViolation } from './lab/report.js';
 export { EventBatch } from './trace/batch.js';
 export type { PinfallEvent, PinfallEventOf } from './trace/event.js';
 export * from './trace/observables.js';
+export * from './trace/range.js';
 export type { EventName } from './events/table.js';

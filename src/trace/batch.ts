@@ -88,6 +88,20 @@ export class EventBatch {
     return new EventBatch(this.records.slice(from, from + this.length * RECORD_WORDS), 0, this.length, this.actorNames);
   }
 
+  /** Those events that `keep` wants, as a batch of its own memory; undefined when it wants none. */
+  select(keep: (i: number) => boolean): EventBatch | undefined {
+    const kept: number[] = [];
+    for (let i = 0; i < this.length; i++) if (keep(i)) kept.push(i);
+    if (kept.length === 0) return undefined;
+    const records = new Int32Array(kept.length * RECORD_WORDS);
+    let at = 0;
+    for (const i of kept) {
+      const from = this.#base + i * RECORD_WORDS;
+      for (let word = 0; word < RECORD_WORDS; word++) records[at++] = this.records[from + word] as number;
+    }
+    return new EventBatch(records, 0, kept.length, this.actorNames);
+  }
+
   #word(i: number, field: number): number {
     return this.records[this.#base + i * RECORD_WORDS + field] as number;
   }

@@ -2,8 +2,8 @@
  * Events as values: the union of all event types, derived from the one table, and decoding from records. A type's
  * arguments have the table's names; a `bool` is a boolean, a `mech` the mechanism's name, everything else a number.
  */
-import { EVENT_TABLE, type EventName } from '../events/table.js';
-import { recordActor, recordArg, recordTime, recordType } from '../events/record.js';
+import { EVENT, EVENT_TABLE, type EventName } from '../events/table.js';
+import { putRecord, recordActor, recordArg, recordTime, recordType } from '../events/record.js';
 import { MECHANISMS } from '../machine/abi.js';
 
 export type MechanismName = (typeof MECHANISMS)[number];
@@ -85,4 +85,32 @@ export function decodeEvent(records: Int32Array, index: number): PinfallEvent | 
   }
   // built from the row that the union is derived from
   return event as unknown as PinfallEvent;
+}
+
+/** The word of an argument's value: what {@link argumentValue} makes of it is the value again. */
+export function argumentWord(value: unknown): number {
+  if (typeof value === 'number') return value | 0;
+  if (typeof value === 'boolean') return value ? 1 : 0;
+  if (typeof value !== 'string') return 0;
+  const mechanism = (MECHANISMS as readonly string[]).indexOf(value);
+  return mechanism >= 0 ? mechanism : Number(/^mech_(-?\d+)$/.exec(value)?.[1] ?? 0) | 0;
+}
+
+/**
+ * Stores an event as record `index`: the other way round of {@link decodeEvent}.
+ * @param event arguments by name; those that are not there are 0
+ */
+export function encodeEvent(
+  records: Int32Array,
+  index: number,
+  type: EventName,
+  actor: number,
+  time: number,
+  event: Readonly<Record<string, unknown>>,
+  sequence = 0,
+): void {
+  const number = EVENT[type];
+  const args = EVENT_TYPES[number]?.args ?? [];
+  const word = (n: number): number => argumentWord(event[args[n]?.name ?? '']);
+  putRecord(records, index, number, actor, time, word(0), word(1), word(2), word(3), sequence);
 }

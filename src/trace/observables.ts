@@ -2,7 +2,10 @@
  * Operators on event batches. They take `simulation.events$` or `merged$`:
  *
  *     simulation.events$.pipe(byActor('vcpu0'), ofType('stage2_unmap')).subscribe((e) => console.log(e.gfn, e.pinned));
+ *     simulation.events$.pipe(inRange({ vm: 0, gfn: [16, 24] }), sampleEvery(100), ofType()).subscribe(console.log);
  *     simulation.events$.pipe(ratePerSecond()).subscribe(console.log);
+ *
+ * `inRange` (range.ts), `sampleEvery` and `ratePerSecond` take single events, after `ofType`, as well.
  */
 import {
   type MonoTypeOperatorFunction,
@@ -12,7 +15,6 @@ import {
   asyncScheduler,
 } from 'rxjs';
 import { EVENT, type EventName } from '../events/table.js';
-import { RECORD_WORDS } from '../events/record.js';
 import { EventBatch } from './batch.js';
 import type { PinfallEvent, PinfallEventOf } from './event.js';
 
@@ -53,7 +55,7 @@ export function byActor(...actors: (string | number)[]): MonoTypeOperatorFunctio
             }
             resolved.set(batch.actorNames, wanted);
           }
-          const kept = filterBatch(batch, wanted);
+          const kept = batch.select((i) => wanted?.[batch.actor(i)] === true);
           if (kept !== undefined) subscriber.next(kept);
         },
         error: (error: unknown) => subscriber.error(error),
@@ -93,6 +95,31 @@ export function ratePerSecond(
     });
 }
 
+/**
+ * The first event and every `n`-th after it, of batches (as batches of their own memory) or of single events.
+ * @throws RangeError unless `n` is a whole number of at least 1
+ */
+export function sampleEvery(n: number): <T extends EventBatch | PinfallEvent>(source: Observable<T>) => Observable<T> {
+  if (!Number.isSafeInteger(n) || n < 1) {
+    throw new RangeError(`sampleEvery: expected a whole number of at least 1, got ${String(n)}`);
+  }
+  return <T extends EventBatch | PinfallEvent>(source: Observable<T>) =>
+    new Observable<T>((subscriber) => {
+      let seen = 0;
+      return source.subscribe({
+        next(value) {
+          if (value instanceof EventBatch) {
+            const kept = value.select(() => seen++ % n === 0);
+            // a batch came, so T is a batch
+            if (kept !== undefined) subscriber.next(kept as T);
+          } else if (seen++ % n === 0) subscriber.next(value);
+        },
+        error: (error: unknown) => subscriber.error(error),
+        complete: () => subscriber.complete(),
+      });
+    });
+}
+
 function wantedTypes(names: readonly EventName[]): boolean[] {
   const wanted = Array.from({ length: 256 }, () => names.length === 0);
   for (const name of names) {
@@ -111,18 +138,4 @@ function wantedActors(actors: readonly (string | number)[], names: readonly stri
     wanted[number] = true;
   }
   return wanted;
-}
-
-function filterBatch(batch: EventBatch, wanted: readonly boolean[]): EventBatch | undefined {
-  let count = 0;
-  for (let i = 0; i < batch.length; i++) if (wanted[batch.actor(i)] === true) count++;
-  if (count === 0) return undefined;
-  const records = new Int32Array(count * RECORD_WORDS);
-  let at = 0;
-  for (let i = 0; i < batch.length; i++) {
-    if (wanted[batch.actor(i)] !== true) continue;
-    const from = (batch.first + i) * RECORD_WORDS;
-    for (let word = 0; word < RECORD_WORDS; word++) records[at++] = batch.records[from + word] as number;
-  }
-  return new EventBatch(records, 0, count, batch.actorNames);
 }
