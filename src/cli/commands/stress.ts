@@ -4,13 +4,16 @@ import { type AutoSubject, AutoWorkers } from '../../lab/auto-workers.js';
 import { InputError, fileProblem } from '../../lab/input-error.js';
 import { type Report, sumStat } from '../../lab/report.js';
 import type { Dashboard } from '../../dashboard/dashboard.js';
+import { explainReport, handoverFiles } from '../../lab/handover/explain.js';
+import { HANDOVER_SECONDS } from '../../lab/handover/handover.js';
 import { Simulation } from '../../lab/simulation.js';
 import { STAT } from '../../machine/stats.js';
 import { EVENT_FILE_SUFFIXES, type EventFile, isEventFileName, openEventFile } from '../../trace/event-file.js';
 import { duration, freshSeed, policy, seed, userPath, wholeNumber } from '../options.js';
 import { type ServerFlags, announce, serverFlags, serverOptions, startDashboard } from './dashboard.js';
-import { EXIT_INTERNAL, EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport } from '../output.js';
+import { EXIT_INTERNAL, EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport, writeWhole } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
+import { renderHandovers } from '../render/handover.js';
 import { renderStress } from '../render/stress.js';
 import { number } from '../render/table.js';
 
@@ -27,6 +30,7 @@ export interface StressFlags extends ServerFlags {
   auto?: boolean;
   events?: string;
   dashboard?: boolean;
+  explain?: number | boolean;
   json?: boolean;
   report?: string;
 }
@@ -44,6 +48,12 @@ export function stressCommand(): Command {
     .option('--auto', 'adjust the number of workers while it runs, and say why')
     .option('--events <file>', `write every event, to a file that ends in ${EVENT_FILE_SUFFIXES}`)
     .option('--dashboard', 'watch it in a browser')
+    .option(
+      '--explain <time>',
+      `look so long for violations on one thread, for a schedule that replays (default ${HANDOVER_SECONDS}s)`,
+      duration('--explain'),
+    )
+    .option('--no-explain', 'do not')
     .option('--json', 'one report object on standard output')
     .option('--report <file>', 'the report object to a file');
   return serverOptions(command).action(async (scenario: string, flags: StressFlags) => {
@@ -99,11 +109,12 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
   metrics.unsubscribe();
   await auto?.stop();
   const ended = await simulation.stop(interrupted);
-  const report: Report = auto === null ? ended : { ...ended, auto: auto.steps };
+  const adjusted: Report = auto === null ? ended : { ...ended, auto: auto.steps };
   await page?.close();
   progress.clear();
   events?.close();
-  printReport(report, flags, renderStress);
+  const report = interrupted ? adjusted : await explain(adjusted, simulation, flags, progress, () => interrupted);
+  printReport(report, flags, (each) => [renderStress(each), renderHandovers(each)].filter(Boolean).join('\n\n'));
   if (report.end.kind !== 'finished' && report.end.kind !== 'interrupted') return EXIT_INTERNAL;
   return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
 }
@@ -132,6 +143,25 @@ function adjustWorkers(simulation: Simulation, progress: ProgressLine): AutoWork
       process.stderr.write(`auto: ${at_s.toFixed(1)} s  ${where}  ${number(rate)} accesses/s  ${reason}\n`);
     },
   });
+}
+
+/** Violations handed to the explorer; what it finds is written beside the report, except with --json: it stands there. */
+async function explain(
+  report: Report,
+  { plan, evidence }: Simulation,
+  flags: StressFlags,
+  progress: ProgressLine,
+  stop: () => boolean,
+): Promise<Report> {
+  if (flags.explain === false || report.violation_count === 0) return report;
+  const explained = await explainReport(report, plan, evidence.all, {
+    seconds: typeof flags.explain === 'number' ? flags.explain : HANDOVER_SECONDS,
+    stop,
+    onProgress: (text) => progress.show(`on one thread: ${text}`),
+  });
+  progress.clear();
+  if (flags.json !== true) for (const { name, text } of handoverFiles(explained)) writeWhole(userPath(name), text);
+  return explained;
 }
 
 /** Created once the scenario is known to be good; a file that cannot be written ends the run at once. */

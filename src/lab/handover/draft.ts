@@ -17,7 +17,7 @@ import { bugById } from '../../zoo/index.js';
 import { parseLitmus } from '../litmus/parse.js';
 import { printLitmus } from '../litmus/print.js';
 import { type Deed, PIN_UNSEEN_FLAGS } from './operations.js';
-import { statesAt } from './state.js';
+import { type PageState, statesAt } from './state.js';
 import { type Story, mappingOf } from './story.js';
 
 /** Which deeds come into a draft, and how they are told. */
@@ -28,6 +28,8 @@ export interface DraftOptions {
   readonly earlier: readonly Deed[];
   /** When the columns begin. */
   readonly from: number;
+  /** Set-up as simple as can be, whatever the log says: pages are mapped, also in the guest. */
+  readonly plain: boolean;
 }
 
 export const ACTORS_MAX = 4;
@@ -153,7 +155,8 @@ class Draft {
   /** How the pages stood when the columns begin. */
   #init(): string[] {
     const { plan, pages } = this.#story;
-    const states = statesAt(this.#story, this.#options.from);
+    const { from, plain } = this.#options;
+    const states = plain ? pages.map(() => PLAIN) : statesAt(this.#story, from);
     const ksm = this.#scansKsm();
     const merged = states.some((state) => state.merged);
     const lines = states.flatMap(({ mapped }, i) => {
@@ -264,6 +267,8 @@ class Draft {
     return this.#scansKsm() && this.#story.pages.length > 1 && pages.length > 0 ? 1 : this.#values++;
   }
 }
+
+const PLAIN: PageState = { mapped: true, guest: true, huge: false, protnone: false, merged: false };
 
 /** Actors without a process. */
 const KERNEL_THREADS: ReadonlySet<string> = new Set(['ksmd', 'khugepaged', 'kswapd']);

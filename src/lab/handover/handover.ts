@@ -89,7 +89,8 @@ export async function handOverLitmus(
   const started = performance.now();
   try {
     const variants = [{ name: 'the test itself', text: subject.litmus }];
-    return await search(variants, violation.invariant, subject.scenario, options, started, () => []);
+    const place = { path: subject.scenario, kernel: subject.policy };
+    return await search(variants, violation.invariant, place, options, started, () => []);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     return { ...NOTHING, reason, elapsed_s: elapsed(started) };
@@ -109,8 +110,8 @@ async function fromLog(options: HandoverOptions, started: number): Promise<Hando
     const reason = 'the log says of no actor what it did to the page';
     return { ...NOTHING, reason, elapsed_s: elapsed(started) };
   }
-  const path = `${handoverName(violation.invariant)}.litmus`;
-  return search(variants, violation.invariant, path, options, started, (solved) =>
+  const place = { path: `${handoverName(violation.invariant)}.litmus` };
+  return search(variants, violation.invariant, place, options, started, (solved) =>
     cutOf(story, deeds, records.length / RECORD_WORDS, solved),
   );
 }
@@ -118,14 +119,14 @@ async function fromLog(options: HandoverOptions, started: number): Promise<Hando
 async function search(
   variants: ReturnType<typeof variantsOf>,
   invariant: string,
-  path: string,
+  place: { readonly path: string; readonly kernel?: string },
   options: Pick<HandoverOptions, 'seconds' | 'seed' | 'stop' | 'onProgress'>,
   started: number,
   cut: (solved: Solved | null) => string[],
 ): Promise<Handover> {
   const { seconds = HANDOVER_SECONDS, seed = 1, stop = () => false, onProgress = () => {} } = options;
   const end = started + seconds * MS;
-  const common = { invariant, path, seed, stop, onProgress };
+  const common = { invariant, ...place, seed, stop, onProgress };
   const searcher = new Searcher({ ...common, deadline: end - seconds * MS * REDUCE_SHARE });
   const found: Found | null = await searcher.find(variants);
   const shared = { ...NOTHING, variants: variants.length };

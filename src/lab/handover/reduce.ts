@@ -124,9 +124,11 @@ function withoutUnused(file: LitmusFile, { init, columns }: Parts): LitmusFile |
   const processes = file.processes.map((process) => ({ ...process, mappings: process.mappings.filter(used) }));
   const kept = new Set(processes.flatMap(({ mappings }) => mappings.map(({ name }) => name.text)));
   const vms = file.vms.map((vm) => ({ ...vm, slots: vm.slots.filter(({ page }) => kept.has(page.name.text)) }));
-  const count = (all: LitmusFile['processes']): number => all.reduce((sum, { mappings }) => sum + mappings.length, 0);
-  return kept.size > 0 && count(processes) < count(file.processes) ? { ...file, processes, vms } : null;
+  return kept.size > 0 && mappingsIn(processes) < mappingsIn(file.processes) ? { ...file, processes, vms } : null;
 }
+
+const mappingsIn = (processes: LitmusFile['processes']): number =>
+  processes.reduce((sum, { mappings }) => sum + mappings.length, 0);
 
 /** Columns without operations leave. */
 function textOf(file: LitmusFile, { init, columns }: Parts): string {

@@ -14,6 +14,8 @@ export interface SearchOptions {
   readonly invariant: string;
   /** Of the test's file, in messages and schedules. */
   readonly path: string;
+  /** Instead of the policy or bug that the tests name. */
+  readonly kernel?: string | undefined;
   readonly seed: number;
   /** Milliseconds on the clock of `performance.now()`. */
   readonly deadline: number;
@@ -91,8 +93,8 @@ export class Searcher {
   }
 
   #subject(text: string): LitmusSubject {
-    const { path, seed } = this.#options;
-    return litmusSubject({ path, text, options: { seed } });
+    const { path, seed, kernel } = this.#options;
+    return litmusSubject({ path, text, options: { seed, kernel } });
   }
 
   async #explore(
@@ -104,8 +106,8 @@ export class Searcher {
     const { invariant, deadline, stop, onProgress, seed } = this.#options;
     let subject;
     try {
-      const { path } = this.#options;
-      subject = litmusSubject({ path, text, options: { seed: seed + round * 101 + seeds } });
+      const { path, kernel } = this.#options;
+      subject = litmusSubject({ path, text, options: { seed: seed + round * 101 + seeds, kernel } });
     } catch {
       // a draft may ask for what its machine cannot have: it is no test then
       return { schedule: null, clean: true, schedules: 0 };

@@ -50,7 +50,8 @@ export interface Story {
 /** Either a story, or why there is none. */
 export type Told = { readonly story: Story } | { readonly reason: string };
 
-const PAGES_MAX = 3;
+/** Of KSM: the page in question and one that is equal to it. */
+const PAGES_MAX = 2;
 
 /** Tells the story of `suspicion` from records in merged order. Never throws: a log that says too little gives a reason. */
 export function tellStory(plan: Plan, records: Int32Array, suspicion: Suspicion): Told {
@@ -72,11 +73,14 @@ export function tellStory(plan: Plan, records: Int32Array, suspicion: Suspicion)
   const base = centre.vpn & -size;
   const pages = huge
     ? [centre, { mm: centre.mm, vpn: centre.vpn === base ? base + (size >> 1) : base }]
-    : [centre, ...twinsOf(plan, before, centre)].slice(0, PAGES_MAX);
+    : [centre, ...twinsOf(plan, before, centre, isKsmd(plan, suspicion))].slice(0, PAGES_MAX);
   const facts = new FactFinder(plan, pages, huge).facts(events);
   if (!facts.some(({ event }) => event.time <= until)) return { reason: 'no event of the log names the page' };
   return { story: { plan, suspicion, pages, huge, facts, until } };
 }
+
+/** Whether ksmd was found breaking the rule: it does little to a page that is like no other. */
+export const isKsmd = (plan: Plan, { actor = -1 }: Suspicion): boolean => plan.actors[actor]?.kind === 'ksmd';
 
 /** The mapping of the scenario that holds a page. */
 export const mappingOf = (plan: Plan, { mm, vpn }: StoryPage): Plan['mappings'][number] | undefined =>
@@ -151,22 +155,26 @@ function isHuge(plan: Plan, before: readonly PinfallEvent[], { mm, vpn }: StoryP
   });
 }
 
-/** Pages that ksmd compared with the page, the last ones: what it was, or was to be, merged with. */
-function twinsOf(plan: Plan, before: readonly PinfallEvent[], centre: StoryPage): StoryPage[] {
+/** Pages that ksmd found equal to the page, or merged, the last ones. */
+function twinsOf(plan: Plan, before: readonly PinfallEvent[], centre: StoryPage, byKsmd: boolean): StoryPage[] {
   const mapping = mappingOf(plan, centre);
   if (mapping === undefined || (mapping.flags & VM_MERGEABLE) === 0) return [];
   const isCentre = ({ mm, vpn }: StoryPage): boolean => mm === centre.mm && vpn === centre.vpn;
-  const touched = before.filter(
-    (event) => event.type === 'ksm_write_protect' || event.type === 'ksm_merge' || event.type === 'ksm_break',
-  );
-  if (!touched.some(isCentre)) return [];
+  const seen = before.findLast((event) => event.type === 'ksm_scan' && isCentre(event));
+  const checksum = seen?.type === 'ksm_scan' ? seen.checksum : undefined;
+  const changed = before.filter(({ type }) => KSM_CHANGES.has(type));
+  if (!byKsmd && !changed.some((event) => isCentre(event as StoryPage & PinfallEvent))) return [];
   const found = new Map<string, StoryPage>();
-  for (const event of touched.toReversed()) {
-    const { mm, vpn } = event;
-    if (!isCentre(event) && found.size < PAGES_MAX - 1) found.set(`${mm}:${vpn}`, { mm, vpn });
+  for (const event of before.toReversed()) {
+    const equal = event.type === 'ksm_scan' && event.checksum === checksum;
+    if (!equal && !KSM_CHANGES.has(event.type)) continue;
+    const { mm, vpn } = event as StoryPage & PinfallEvent;
+    if (!isCentre({ mm, vpn }) && found.size < PAGES_MAX - 1) found.set(`${mm}:${vpn}`, { mm, vpn });
   }
   return [...found.values()];
 }
+
+const KSM_CHANGES: ReadonlySet<string> = new Set(['ksm_write_protect', 'ksm_merge', 'ksm_break']);
 
 /** Finds out which events name the pages, following which frame each page has. */
 class FactFinder {

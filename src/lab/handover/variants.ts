@@ -1,7 +1,7 @@
 /** Which deeds of a story a test is made of: first the violation's last moments, then more of what went before, then more than was seen. */
 import { ACTORS_MAX, type DraftOptions, draftText } from './draft.js';
 import { type Deed, deedsOf } from './operations.js';
-import type { Story } from './story.js';
+import { type Story, isKsmd } from './story.js';
 
 export interface Variant {
   readonly name: string;
@@ -18,12 +18,14 @@ interface Recipe {
   readonly actors?: number;
   /** Not only the page in question, but those that ksmd compared it with. */
   readonly twins?: boolean;
+  readonly plain?: boolean;
   readonly change?: (columns: Map<number, Deed[]>, story: Story, deeds: readonly Deed[]) => void;
 }
 
 /** Small tests are searched a hundred times faster than large ones: they come first. */
 const RECIPES: readonly Recipe[] = [
   { name: 'one operation of three actors', reach: 1, most: 1, actors: 3 },
+  { name: 'one operation of three actors, plain set-up', reach: 1, most: 1, actors: 3, plain: true },
   { name: 'one operation each', reach: 1, most: 1 },
   { name: 'the last operations', reach: 1, most: 2 },
   { name: 'the last operations, equal pages', reach: 1, most: 1, actors: 3, twins: true },
@@ -38,7 +40,8 @@ const RECIPES: readonly Recipe[] = [
 /** The story's tests, the likeliest first, without repetitions. */
 export function variantsOf(story: Story): Variant[] {
   const whole = { story, deeds: deedsOf(story) };
-  const lone = story.huge || story.pages.length === 1 ? whole : aboutFirst(story);
+  const together = story.huge || isKsmd(story.plan, story.suspicion);
+  const lone = together ? whole : aboutFirst(story);
   const texts = new Set<string>();
   return RECIPES.flatMap((recipe) => {
     const { story: told, deeds } = recipe.twins === true ? whole : lone;
@@ -88,7 +91,7 @@ function choose(story: Story, deeds: readonly Deed[], recipe: Recipe): DraftOpti
     return first !== undefined && deed.end < first.start;
   });
   change?.(columns, story, deeds);
-  return { columns, earlier, from: Math.min(from, story.until) };
+  return { columns, earlier, from: Math.min(from, story.until), plain: recipe.plain === true };
 }
 
 /** A pin's end alone says little: what was pinned before and after it is what others meet. */

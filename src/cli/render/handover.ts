@@ -1,0 +1,27 @@
+/** What the explorer made of a run's violations, for people. */
+import { pc } from './colour.js';
+import { handoversOf } from '../../lab/handover/explain.js';
+import { handoverName } from '../../lab/handover/draft.js';
+import type { Report } from '../../lab/report.js';
+import { number } from './table.js';
+
+const START = 'npm start --silent --';
+
+/** A part for each violation that was handed over; empty when none was. */
+export function renderHandovers(report: Report): string {
+  return handoversOf(report)
+    .map(({ invariant, handover }) => {
+      const effort = `${number(handover.schedules)} schedules, ${handover.elapsed_s.toFixed(1)} s`;
+      if (!handover.found) return `${pc.bold(`${invariant} on one thread`)}: ${handover.reason} (${effort}).`;
+      const name = handoverName(invariant);
+      return [
+        `${pc.bold(`${invariant} on one thread`)}, after ${effort}: ${handover.what}`,
+        handover.litmus.trimEnd(),
+        handover.diagram.trimEnd(),
+        ...(handover.clash === null ? [] : [`Avoided: ${handover.clash.avoided}.`]),
+        `Cut from the run:\n${handover.cut.map((line) => `  ${line}`).join('\n')}`,
+        `Next: ${START} replay ${name}.schedule   # this violation, every time; the test is ${name}.litmus`,
+      ].join('\n\n');
+    })
+    .join('\n\n');
+}

@@ -1,0 +1,71 @@
+/** A report of a run on real threads with the replayable schedules of its violations: the first of each invariant is handed over. */
+import type { Plan } from '../../engine/plan.js';
+import type { Report } from '../report.js';
+import { handoverName } from './draft.js';
+import type { Evidence } from './evidence.js';
+import { type Handover, handOver } from './handover.js';
+import type { Suspicion } from './story.js';
+
+export interface ExplainOptions {
+  /** For all violations together. */
+  readonly seconds: number;
+  readonly seed?: number | undefined;
+  readonly stop?: (() => boolean) | undefined;
+  readonly onProgress?: ((text: string) => void) | undefined;
+}
+
+/** A file to be written beside the report. */
+export interface HandoverFile {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** The report with `handover`, and where it was found `schedule`, at the first violation of each invariant. */
+export async function explainReport<R extends Report>(
+  report: R,
+  plan: Plan,
+  evidence: readonly Evidence[],
+  { seconds, stop, seed, onProgress }: ExplainOptions,
+): Promise<R> {
+  const end = performance.now() + seconds * 1000;
+  const found = new Map<object, Handover>();
+  for (const [i, { violation, records }] of evidence.entries()) {
+    if (stop?.() === true) break;
+    const left = (end - performance.now()) / 1000;
+    const handover = await handOver({
+      plan,
+      records,
+      violation: violation as unknown as Suspicion,
+      seconds: Math.max(0, left / (evidence.length - i)),
+      seed,
+      stop,
+      onProgress: (text) => onProgress?.(`${violation.invariant}: ${text}`),
+    });
+    found.set(violation, handover);
+  }
+  const violations = report.violations.map((violation) => {
+    const handover = found.get(violation);
+    if (handover === undefined) return violation;
+    return { ...violation, ...(handover.found && { schedule: handover.schedule }), handover };
+  });
+  return { ...report, violations };
+}
+
+/** The violations of a report that were handed over. */
+export function handoversOf(report: Report): { readonly invariant: string; readonly handover: Handover }[] {
+  return report.violations.flatMap(({ invariant, handover }) =>
+    handover === undefined ? [] : [{ invariant, handover: handover as Handover }],
+  );
+}
+
+/** What is worth keeping of them: tests and schedules. */
+export const handoverFiles = (report: Report): HandoverFile[] =>
+  handoversOf(report).flatMap(({ invariant, handover: { found, litmus, schedule } }) => {
+    const name = handoverName(invariant);
+    return found
+      ? [
+          { name: `${name}.litmus`, text: litmus },
+          { name: `${name}.schedule`, text: schedule },
+        ]
+      : [];
+  });
