@@ -110,8 +110,7 @@ export class PlanProgram implements Program {
 
   /** Content and words glanced at; and the CPU's in-use word, which accesses enter and leave on their way. */
   touchedBeside(actor: number, effects: Int32Array, before: Int32Array): number {
-    let count = takeTouched(effects);
-    for (let i = 0; i < count; i++) before[i] = this.words[(effects[i] as number) >>> 4] as number;
+    let count = takeTouched(effects, before);
     const word = inUseWord(this.machine, actor);
     const was = this.#inUse[actor] as number;
     const now = this.words[word] as number;

@@ -129,9 +129,10 @@ function overlapsSlot(ctx: Context, slots: number, start: number, end: number): 
 /** mn_active_invalidate_count, mn_invalidate_lock held; the memslot updater waits for it to be 0. */
 function changeActiveCount(ctx: Context, vm: number, delta: number): void {
   const at = vmWord(ctx.m, vm, VM_MN_ACTIVE_INVALIDATE_COUNT);
-  const active = get(ctx.words, at) + delta;
+  const before = get(ctx.words, at);
+  const active = before + delta;
   // the updater waits for the word itself
-  touches(writes(at));
+  touches(writes(at), before);
   writeOnce(ctx.words, at, active);
   wake(ctx.m, at);
   ctx.probe.onInvalidateCount(ctx, vm, peek(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_IN_PROGRESS)), active);

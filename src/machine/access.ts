@@ -80,11 +80,11 @@ function touch(
   const at = pageWord(ctx.m, pfn, PAGE_CONTENT);
   if (write) {
     ctx.accessValue = Atomics.exchange(ctx.words, at, value);
-    touches(writes(at));
+    touches(writes(at), ctx.accessValue);
     ctx.probe.onWrite(ctx, guest, space, page, pfn, value);
   } else {
     ctx.accessValue = Atomics.load(ctx.words, at);
-    touches(reads(at));
+    touches(reads(at), ctx.accessValue);
     ctx.probe.onRead(ctx, guest, space, page, pfn, ctx.accessValue);
   }
 }

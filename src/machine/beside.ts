@@ -9,23 +9,30 @@ import { peek } from '#words';
 
 const SIZE = 8;
 const touched = new Int32Array(SIZE);
+const held = new Int32Array(SIZE);
 let count = 0;
 
-/** The step under way touches the word of `effect` as well. */
-export function touches(effect: number): void {
-  touched[count++ & (SIZE - 1)] = effect;
+/** The step under way touches the word of `effect` as well. Of a word that somebody waits for: what it held `before`. */
+export function touches(effect: number, before = 0): void {
+  const at = count++ & (SIZE - 1);
+  touched[at] = effect;
+  held[at] = before;
 }
 
 /** As `peek`, where what it says decides what the actor does next, if only whether it looks closer. */
 export function glance(words: Words, index: number): number {
-  touched[count++ & (SIZE - 1)] = reads(index);
-  return peek(words, index);
+  const value = peek(words, index);
+  touches(reads(index), value);
+  return value;
 }
 
-/** Forgets what was touched, and writes it to `effects`: at most as many as it holds. Returns how many. */
-export function takeTouched(effects: Int32Array): number {
+/** Forgets what was touched, and writes it to `effects` and `before`: at most as many as they hold. Returns how many. */
+export function takeTouched(effects: Int32Array, before: Int32Array): number {
   const taken = Math.min(count, SIZE, effects.length);
-  for (let i = 0; i < taken; i++) effects[i] = touched[i] as number;
+  for (let i = 0; i < taken; i++) {
+    effects[i] = touched[i] as number;
+    before[i] = held[i] as number;
+  }
   count = 0;
   return taken;
 }

@@ -3,7 +3,7 @@
  * kernel-model 3.5): migrate the page to the node that touches it, or give the PTE its permissions back.
  */
 import { MECH_NUMA_MIGRATE, MIGRATE_ASYNC, NUMA_NO_NODE, VM_NUMA_BOUND, VM_SHARED, VM_WRITE } from '../machine/abi.js';
-import { touches } from '../machine/beside.js';
+import { glance } from '../machine/beside.js';
 import { type Context, type Coroutine } from '../machine/context.js';
 import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
 import {
@@ -109,7 +109,7 @@ export function* numaMigrateCheck(ctx: Context, vma: number, head: number): Coro
  */
 export function* migrateMisplacedFolioPrepare(ctx: Context, head: number, node: number): Coroutine<boolean> {
   // migrate_balanced_pgdat(): a racy look at the watermark, as in the kernel
-  touches(reads(nodeWord(ctx.m, node, NODE_ZONE_LOCK)));
+  glance(ctx.words, nodeWord(ctx.m, node, NODE_ZONE_LOCK));
   const free = peek(ctx.words, nodeWord(ctx.m, node, NODE_FREE_FRAMES));
   if (free < folioPages(ctx, head) + (ctx.m.framesPerNode >> 7)) return false;
   return yield* folioIsolateLru(ctx, head);

@@ -25,6 +25,7 @@ import {
   VM_SHARED,
   VM_WRITE,
 } from '../machine/abi.js';
+import { glance } from '../machine/beside.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { LOCAL, acquires, acquiresRead, reads, releases, releasesRead, updates } from '../machine/effects.js';
 import {
@@ -43,7 +44,7 @@ import {
   isTransHuge,
   swapType,
 } from '../machine/entries.js';
-import { pmdLockOf, pmdWord, pteWord, ptlOf } from '../machine/layout.js';
+import { PAGE_COMPOUND, pageWord, pmdLockOf, pmdWord, pteWord, ptlOf } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { tlbRemove, tlbSlot, tlbTag } from '../machine/tlb.js';
 import { contended } from '../machine/wait.js';
@@ -253,6 +254,8 @@ function* waitOnFolioOf(ctx: Context, pfn: number, spin: number, spinClass: numb
   let wait = LOCAL;
   let seen = 0;
   if (pfn >= 0) {
+    // a split may be giving the page a folio of its own right now
+    glance(ctx.words, pageWord(ctx.m, pfn, PAGE_COMPOUND));
     const lock = folioLockWord(ctx, folioOf(ctx, pfn));
     if (--ctx.quantum < 0) yield reads(lock);
     wait = contended(ctx, lock);

@@ -4,7 +4,7 @@
  * reader can tell (it gives up and takes mmap_lock, where RCU would let it go on).
  */
 import { VM_SHARED } from '../machine/abi.js';
-import { glance, touches } from '../machine/beside.js';
+import { glance } from '../machine/beside.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, acquiresRead, reads, releases, releasesRead, writes } from '../machine/effects.js';
 import {
@@ -82,7 +82,7 @@ function firstEndingAfter(ctx: Context, mm: number, vpn: number): number {
  * The walk of lock_vma_under_rcu(): the VMA of `vpn`, or -1, read without any lock. Only a hint: see {@link vmaReadLocked}.
  */
 export function vmaHint(ctx: Context, mm: number, vpn: number): number {
-  touches(reads(mmWord(ctx.m, mm, MM_VMA_SEQ)));
+  glance(ctx.words, mmWord(ctx.m, mm, MM_VMA_SEQ));
   const at = firstEndingAfter(ctx, mm, vpn);
   return at < 0 ? -1 : peek(ctx.words, mmWord(ctx.m, mm, MM_VMA_LIST) + at);
 }

@@ -22,7 +22,7 @@ import {
   FOLL_LONGTERM,
   FOLL_WRITE,
 } from '../machine/abi.js';
-import { touches } from '../machine/beside.js';
+import { glance } from '../machine/beside.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, acquiresRead, reads, releases, releasesRead, updates } from '../machine/effects.js';
 import {
@@ -79,7 +79,7 @@ function* pinnedMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, wr
   const mm = get(words, vmWord(m, vm, VM_MM));
   const pinnedAt = pinnedPageWord(m, vm, gfn);
   // a hint: another vCPU may be at the same page, which is put right below
-  touches(reads(vmWord(m, vm, VM_MMU_LOCK)));
+  glance(words, vmWord(m, vm, VM_MMU_LOCK));
   const first = peek(words, pinnedAt) === 0;
   if (first) {
     const charged = yield* accountLockedVm(ctx, mm, 1, true);
