@@ -6,6 +6,7 @@ import { InputError, fileProblem } from '../../lab/input-error.js';
 import { METRICS, type Metric } from '../../lab/tune/measure.js';
 import { applyEngine, applyTarget } from '../../lab/tune/apply.js';
 import { tune } from '../../lab/tune/index.js';
+import { STAGES, type StageName } from '../../lab/tune/sweep.js';
 import type { TuneReport } from '../../lab/tune/report.js';
 import { onInterrupt } from '../interrupt.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber } from '../options.js';
@@ -22,6 +23,7 @@ interface TuneFlags {
   workers: readonly [number, number];
   metric: Metric;
   repeat: number;
+  stages: readonly StageName[];
   duration: number;
   policy?: string;
   cpus?: number;
@@ -41,6 +43,7 @@ export function tuneCommand(): Command {
     .option('--metric <name>', `what to have most of: ${METRICS.join(', ')}`, metric, 'accesses')
     .option('--repeat <n>', 'repetitions of each setting', wholeNumber('--repeat', 1, 100), 3)
     .option('--duration <time>', 'of one measurement', duration('--duration'), 1)
+    .option('--stages <a,b>', `what to sweep: ${STAGES.join(', ')} (default: all)`, stageNames, STAGES)
     .option('--policy <id>', 'what pins and notifiers mean (see list)', policy)
     .option('--cpus <n>', 'vCPUs of the guest', wholeNumber('--cpus', 1, 8))
     .option('--seed <n>', 'fixes the workload, for all settings the same', seed, SEED)
@@ -55,6 +58,10 @@ export function tuneCommand(): Command {
 }
 
 const metric = (text: string): Metric => oneOf('--metric', METRICS)(text) as Metric;
+
+/** Some of the stages, in any order. */
+const stageNames = (text: string): readonly StageName[] =>
+  text.split(',').map((name) => oneOf('--stages', STAGES)(name) as StageName);
 
 /** `1..8`, or one number. */
 function workerRange(text: string): readonly [number, number] {
@@ -89,6 +96,7 @@ async function run(scenario: string, flags: TuneFlags): Promise<number> {
     metric: flags.metric,
     range: flags.workers,
     repetitions: flags.repeat,
+    stages: flags.stages,
     seconds: flags.duration,
     statePath: userPath(flags.state),
     interrupted: new Promise((resolve) => onInterrupt(resolve)),

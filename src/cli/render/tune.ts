@@ -19,7 +19,7 @@ function header(report: TuneReport): string {
   const before = resumed_runs > 0 ? `, ${resumed_runs} of them by an earlier call` : '';
   return [
     `${pc.bold('pinfall tune')}  scenario ${scenario}, policy ${policy}, seed ${seed}, metric ${metric} (${report.unit})`,
-    `${report.rows.length} settings, ${report.workers[0]} to ${report.workers[1]} workers; ${runs} runs of ${report.duration_s} s` +
+    `${report.rows.length} settings, ${range(report.workers)}; ${runs} runs of ${report.duration_s} s` +
       ` after ${rate(report.warm_up_s)} s of warm-up in ${Math.round(took_s)} s${before}. Medians with 95 % bootstrap intervals;` +
       ' ratios to the default of the same repetition.',
   ].join('\n');
@@ -95,8 +95,10 @@ function next(report: TuneReport): string {
   return `Next: ${start} stress ${scenario} --auto   # the worker count, while it runs`;
 }
 
+const range = ([from, to]: readonly [number, number]): string =>
+  from === to ? `${from} workers` : `${from} to ${to} workers`;
 const rate = (value: number): string =>
-  value >= 100 ? number(Math.round(value)) : number(Number(value.toPrecision(3)));
+  value >= 100 ? number(Math.round(value)) : String(Number(value.toPrecision(3)));
 const times = (value: number): string => value.toFixed(value >= 100 ? 0 : 2);
 const interval = ({ low, high }: Estimate, text: (value: number) => string): string => `${text(low)} to ${text(high)}`;
 const change = (ratio: number): string => `${ratio >= 1 ? '+' : ''}${((ratio - 1) * 100).toFixed(1)} %`;

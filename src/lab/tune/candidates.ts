@@ -116,7 +116,7 @@ export function el2Stage(subject: Subject, best: Setting): Setting[] {
 
 /** Each of the engine's numbers, smaller and larger, around the best so far. */
 export function engineStage(subject: Subject, best: Setting): Setting[] {
-  // whoever is alone on a worker has no turn to give up
+  // whoever is alone on a worker has no turn to give up, and no slice to end
   const shared = best.workers < subject.actorsWith(best.el2_instances).length;
   const ring = (records: number): Setting[] =>
     records >= 64 && records <= 1 << 22 ? [{ ...best, ring_records: records }] : [];
@@ -127,9 +127,9 @@ export function engineStage(subject: Subject, best: Setting): Setting[] {
       ? [
           { ...best, quantum: Math.max(1, best.quantum >> 2) },
           { ...best, quantum: best.quantum * 4 },
+          { ...best, slice_us: best.slice_us * 4 },
         ]
       : []),
-    { ...best, slice_us: best.slice_us * 4 },
     { ...best, spin_turns: Math.floor(best.spin_turns / 4) },
     { ...best, spin_turns: best.spin_turns === 0 ? 200 : best.spin_turns * 5 },
     ...ring(best.ring_records >> 3),

@@ -11,6 +11,8 @@ use([BarChart, CustomChart, GridComponent, TitleComponent, SVGRenderer]);
 
 const WIDTH = 1000;
 const ROW_HEIGHT = 26;
+/** Of the labels' font, on average. */
+const LETTER_WIDTH = 6.8;
 const FONT = 'DejaVu Sans, Arial, sans-serif';
 const COLOURS = {
   recommended: '#1a7f37',
@@ -43,6 +45,7 @@ export function chartSvg(report: TuneReport): string {
 
 function optionOf(report: TuneReport, rows: readonly TuneRow[]): EChartsCoreOption {
   const { recommended } = report;
+  const widest = Math.max(...rows.map(({ name }) => name.length));
   const said =
     recommended === null
       ? 'interrupted'
@@ -57,7 +60,7 @@ function optionOf(report: TuneReport, rows: readonly TuneRow[]): EChartsCoreOpti
       left: 12,
       top: 8,
     },
-    grid: { left: 12, right: 110, top: 64, bottom: 28, outerBoundsMode: 'same', outerBoundsContain: 'axisLabel' },
+    grid: { left: widest * LETTER_WIDTH + 24, right: 110, top: 64, bottom: 36 },
     xAxis: { type: 'value', min: 0, splitNumber: 5 },
     yAxis: { type: 'category', data: rows.map(({ name }) => name), axisTick: { show: false } },
     series: [

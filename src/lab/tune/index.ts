@@ -5,7 +5,7 @@ import { type Metric, measure } from './measure.js';
 import { type TuneReport, tuneReport } from './report.js';
 import { type Setting, settingText } from './setting.js';
 import { SweepState, sweepHash } from './state.js';
-import { sweep } from './sweep.js';
+import { STAGES, type StageName, sweep } from './sweep.js';
 
 export interface TuneOptions {
   readonly scenario: string;
@@ -19,6 +19,8 @@ export interface TuneOptions {
   /** Worker counts, both included. */
   readonly range: readonly [number, number];
   readonly repetitions: number;
+  /** What to sweep; default: all. */
+  readonly stages?: readonly StageName[];
   /** Of one measurement, seconds; its warm-up comes on top. */
   readonly seconds: number;
   /** Where the state is kept; null = nowhere. */
@@ -42,7 +44,8 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     ...(options.cpus !== undefined && { cpus: options.cpus }),
   });
   const warmUpSeconds = seconds * WARM_UP_SHARE;
-  const swept = { file: scenario.file, ...subject, seed, metric, range, repetitions, seconds };
+  const stages = options.stages ?? STAGES;
+  const swept = { file: scenario.file, ...subject, seed, metric, range, repetitions, seconds, stages };
   const what = `${named} (${subject.policy}, ${metric}, ${range[0]}..${range[1]} workers, ${repetitions} x ${seconds} s)`;
   const state = SweepState.open(options.statePath, sweepHash(swept), what);
   const { standard, hosts } = subject;
@@ -51,6 +54,7 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     subject,
     range,
     repetitions,
+    stages,
     state,
     measure: (setting) =>
       measure(setting, {

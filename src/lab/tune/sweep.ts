@@ -3,21 +3,27 @@
  * falls on all of them alike. Each stage goes on from the best of those before it; the last one, `check`, runs the best and
  * the default alone.
  */
-import { checkIsClear, leaderOf, stageIsClear, survivors } from './advice.js';
+import { REPETITIONS_MIN, checkIsClear, leaderOf, stageIsClear, survivors } from './advice.js';
 import { type Subject, el2Stage, engineStage, placementStage } from './candidates.js';
 import type { Measurement } from './measure.js';
 import { type Setting, settingId } from './setting.js';
 import type { SweepState } from './state.js';
 
+/** What can be swept, in this order. */
+export const STAGES = ['placement', 'el2', 'engine'] as const;
+export type StageName = (typeof STAGES)[number];
 export const CHECK = 'check';
-/** A check has at least so many repetitions, unless it is clear before. */
+/** A check has at least so many repetitions, unless it is clear before: fewer prove nothing. */
 const CHECK_REPETITIONS = 5;
+const checkRepetitions = (repetitions: number): number =>
+  repetitions < REPETITIONS_MIN ? REPETITIONS_MIN : Math.max(repetitions, CHECK_REPETITIONS);
 
 export interface SweepOptions {
   readonly subject: Subject;
   /** Worker counts, both included. */
   readonly range: readonly [number, number];
   readonly repetitions: number;
+  readonly stages: readonly StageName[];
   readonly state: SweepState;
   readonly measure: (setting: Setting) => Promise<Measurement>;
   /** Before each measurement: what it is, how many are done, and about how many there will be. */
@@ -57,9 +63,9 @@ class Sweep {
     const { subject, range } = this.#options;
     let interrupted = false;
     try {
-      await this.#stage('placement', placementStage(subject, range));
-      await this.#stage('el2', el2Stage(subject, this.#best));
-      await this.#stage('engine', engineStage(subject, this.#best));
+      await this.#stage('placement', () => placementStage(subject, range));
+      await this.#stage('el2', () => el2Stage(subject, this.#best));
+      await this.#stage('engine', () => engineStage(subject, this.#best));
       await this.#check();
     } catch (error) {
       if (!(error instanceof Interrupted)) throw error;
@@ -68,8 +74,9 @@ class Sweep {
     return { settings: [...this.#settings.values()], best: this.#best, dropped: this.#dropped, interrupted };
   }
 
-  async #stage(stage: string, settings: readonly Setting[]): Promise<void> {
-    const { state, repetitions, subject } = this.#options;
+  async #stage(stage: StageName, candidates: () => readonly Setting[]): Promise<void> {
+    const { state, repetitions, subject, stages } = this.#options;
+    const settings = stages.includes(stage) ? candidates() : [];
     if (settings.length < 2) return;
     const standard = settingId(subject.standard);
     for (const setting of settings) this.#settings.set(settingId(setting), setting);
@@ -92,7 +99,7 @@ class Sweep {
     const standard = settingId(subject.standard);
     const best = settingId(this.#best);
     if (best === standard) return;
-    const most = repetitions < 3 ? repetitions : Math.max(repetitions, CHECK_REPETITIONS);
+    const most = checkRepetitions(repetitions);
     for (let n = 0; n < most; n++) {
       const order = n % 2 === 0 ? [standard, best] : [best, standard];
       for (const [i, id] of order.entries()) await this.#sample(CHECK, n, id, 2 * (most - n) - i);
@@ -113,11 +120,11 @@ class Sweep {
   }
 
   /** About how many measurements the stages after this one take. */
-  #later(stage: string): number {
-    const { subject, repetitions } = this.#options;
-    const check = 2 * (repetitions < 3 ? repetitions : Math.max(repetitions, CHECK_REPETITIONS));
-    const engine = engineStage(subject, this.#best).length * repetitions;
-    const el2 = el2Stage(subject, this.#best).length * repetitions;
-    return stage === 'placement' ? el2 + engine + check : stage === 'el2' ? engine + check : check;
+  #later(stage: StageName): number {
+    const { subject, repetitions, stages } = this.#options;
+    const after = new Set(stages.filter((other) => STAGES.indexOf(other) > STAGES.indexOf(stage)));
+    const el2 = after.has('el2') ? el2Stage(subject, this.#best).length : 0;
+    const engine = after.has('engine') ? engineStage(subject, this.#best).length : 0;
+    return (el2 + engine) * repetitions + 2 * checkRepetitions(repetitions);
   }
 }
