@@ -11,6 +11,7 @@ import { type Setting, engineSection, settingId, settingText } from '#src/lab/tu
 import { SweepState, sweepHash } from '#src/lab/tune/state.js';
 import { type Sample, bootstrapMedians, estimate, pairedRatios, shareAboveOne } from '#src/lab/tune/statistics.js';
 import { type StageName, sweep } from '#src/lab/tune/sweep.js';
+import { tuneCommand } from '#src/cli/commands/tune.js';
 import { renderTune } from '#src/cli/render/tune.js';
 import { loadScenario } from '#src/lab/scenario.js';
 import { engineOptions } from '#src/lab/scenario-engine.js';
@@ -392,11 +393,11 @@ describe('pinfall tune', () => {
     [['--repeat', '0'], /--repeat: expected a whole number from 1 to 100/],
     [['--chart', '/nowhere/at/all.svg'], /--chart .*cannot be written/],
     [['--state', '/nowhere/at/all.json'], /all\.json: cannot be written/],
-  ])('refuses %j with one line', async (args, message) => {
-    const { code, out, err } = await pinfall('tune', 'pin-race', ...args);
-    expect([code, out]).toEqual([2, '']);
-    expect(err).toMatch(message);
-    expect(err.trimEnd().split('\n')).toHaveLength(1);
+  ])('refuses %j before anything is measured', async (args, message) => {
+    const command = tuneCommand()
+      .exitOverride()
+      .configureOutput({ writeErr: () => {} });
+    await expect(command.parseAsync(['pin-race', ...args], { from: 'user' })).rejects.toThrow(message);
     expect(existsSync('pinfall.tune.json')).toBe(false);
   });
 });
