@@ -3,6 +3,7 @@
  * RxJS observables, and `stop()` gives the report.
  */
 export { Simulation, type RunOptions, type SimulationOptions } from './lab/simulation.js';
+export { RecordedRun, fromFile } from './lab/recorded-run.js';
 export { InputError } from './lab/input-error.js';
 export * from './lab/live/types.js';
 export type { Metrics } from './lab/metrics.js';

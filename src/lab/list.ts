@@ -2,6 +2,7 @@
 import { EVENT_TABLE } from '../events/table.js';
 import { INVARIANTS } from '../oracle/table.js';
 import { POLICIES } from '../policies/index.js';
+import { eventJsonSchema } from '../trace/ndjson-schema.js';
 import { BUGS } from '../zoo/index.js';
 import { listLitmus, listOperations, listTerms } from './litmus/list.js';
 import { listScenarios } from './scenario.js';
@@ -16,6 +17,7 @@ export function listEverything() {
     policies: POLICIES.map(({ id, title, claims }) => ({ id, title, claims })),
     invariants: INVARIANTS.map(({ id, sentence, when, checked }) => ({ id, sentence, when, checked })),
     events: EVENT_TABLE.map(([name, ...args]) => ({ name, arguments: args.map((arg) => arg.split(':')[0] as string) })),
+    event_schema: eventJsonSchema(),
     litmus: listLitmus(),
     operations: listOperations(),
     terms: listTerms(),

@@ -115,9 +115,10 @@ function matcher(range: EventRange): Matcher {
   return pages(space === 'vm', wanted as number, from, to);
 }
 
+const isBound = (bound: unknown): bound is number => Number.isSafeInteger(bound) && (bound as number) >= 0;
+
 function bounds(kind: string, value: unknown): Interval {
   const [from, to] = Array.isArray(value) && value.length === 2 ? (value as unknown[]) : [];
-  const isBound = (bound: unknown): bound is number => Number.isSafeInteger(bound) && (bound as number) >= 0;
   if (!isBound(from) || !(isBound(to) || to === Infinity) || from >= to) {
     const got = Array.isArray(value) ? `[${value.join(', ')}]` : String(value);
     throw new RangeError(`inRange: ${kind}: expected [from, to) with whole numbers 0 <= from < to, got ${got}`);
