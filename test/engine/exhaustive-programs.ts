@@ -26,9 +26,11 @@ import type { TinyState } from '#src/engine/programs/tiny-lock.js';
 import type { ScheduleView, Strategy } from '#src/engine/strategies/strategy.js';
 import { small } from './one-thread-programs.js';
 
+type Plain = 'read' | 'write' | 'fetchAdd' | 'add' | 'await' | 'spin' | 'lockedSpin';
+
 export type Op =
   | {
-      readonly op: 'read' | 'write' | 'fetchAdd' | 'add' | 'await' | 'spin';
+      readonly op: Plain;
       readonly word: number;
       readonly value: number;
     }
@@ -55,8 +57,7 @@ export function operations(features: Features, count: number, depth = 2): fc.Arb
   const word = fc.integer({ min: DATA, max: DATA + 2 });
   const value = fc.integer({ min: 0, max: 2 });
   const body = depth > 0 ? operations(features, 2, depth - 1) : fc.constant([]);
-  const plain = (op: 'read' | 'write' | 'fetchAdd' | 'add' | 'await' | 'spin'): fc.Arbitrary<Op> =>
-    fc.record({ op: fc.constant(op), word, value });
+  const plain = (op: Plain): fc.Arbitrary<Op> => fc.record({ op: fc.constant(op), word, value });
   const locked = (op: 'lock' | 'try' | 'readLock' | 'writeLock', from: number): fc.Arbitrary<Op> =>
     fc.record({ op: fc.constant(op), word: fc.integer({ min: from, max: from + 1 }), body });
   const kinds = [
@@ -71,7 +72,7 @@ export function operations(features: Features, count: number, depth = 2): fc.Arb
       ? [locked('readLock', RW_LOCKS), locked('readLock', RW_LOCKS), locked('writeLock', RW_LOCKS)]
       : []),
     ...(features.waits === true ? [plain('await')] : []),
-    ...(features.spins === true ? [plain('spin')] : []),
+    ...(features.spins === true ? [plain('spin'), plain('lockedSpin')] : []),
   ];
   return fc.array(fc.oneof(...kinds), { minLength: 1, maxLength: count });
 }
@@ -122,6 +123,25 @@ function* run(s: TinyState, actor: number, ops: readonly Op[], log: number[], he
           yield RETRY;
           yield reads(op.word);
           if (w[op.word] !== op.value) break;
+        }
+        break;
+      case 'lockedSpin':
+        if (held.words.has(LOCKS)) break;
+        held.loops++;
+        for (;;) {
+          yield RETRY;
+          yield reads(DATA);
+          yield acquires(LOCKS);
+          while (w[LOCKS] !== 0) {
+            s.waitValues[actor] = 1;
+            yield (LOCKS << 4) | WAIT_LOCK;
+          }
+          w[LOCKS] = 1;
+          yield reads(op.word);
+          const seen = w[op.word];
+          yield releases(LOCKS);
+          w[LOCKS] = 0;
+          if (seen !== op.value) break;
         }
         break;
       default:

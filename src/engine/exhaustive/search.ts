@@ -190,6 +190,7 @@ export class Search implements Strategy {
     if (view.step < this.#repeat) return this.#choices[view.step] as number;
     if (this.#view === null) this.#beginNew(view);
     else if (!this.#aimless) this.#settle(view);
+    if (!this.#aimless) this.#keep(view.step);
     if (view.step < this.#given) return this.#step(view, this.#choices[view.step] as number);
     if (this.#restoring) {
       this.#restoring = false;
@@ -299,16 +300,20 @@ export class Search implements Strategy {
     return word < this.#program.words.length ? (this.#program.words[word] as number) : 0;
   }
 
-  /** Lets `actor` do its next step. */
-  #step(view: ScheduleView, actor: number): number {
-    const { step } = view;
+  /** Everything that is needed to go on from here again, before step `step`. */
+  #keep(step: number): void {
     const node = this.trace.length;
-    if (step >= this.#choices.length) this.#choices = longer(new Uint8Array(step * 2 + 2), this.#choices);
     if (node >= this.#steps.length) this.#steps = longer(new Int32Array(node * 2 + 2), this.#steps);
-    this.#choices[step] = actor;
     this.#steps[node] = step;
     this.#standing.keep(node);
     this.#states.keep(node);
+  }
+
+  /** Lets `actor` do its next step. */
+  #step(view: ScheduleView, actor: number): number {
+    const { step } = view;
+    if (step >= this.#choices.length) this.#choices = longer(new Uint8Array(step * 2 + 2), this.#choices);
+    this.#choices[step] = actor;
     this.#acting = actor;
     this.#effect = this.#standing.effect(actor);
     this.#before = this.#valueOf(this.#effect >>> 4);
