@@ -9,6 +9,7 @@ import { MemoryPanel } from './memory.js';
 import { NowPanel } from './now.js';
 import { RacesPanel } from './races.js';
 import { Stream } from './stream.js';
+import { SweepPanel } from './sweep.js';
 
 const KEYS: readonly (readonly [key: string, what: string])[] = [
   ['1 to 5', 'to a panel'],
@@ -22,7 +23,13 @@ const KEYS: readonly (readonly [key: string, what: string])[] = [
 const app = new App();
 const bar = new Bar(app);
 const now = new NowPanel(app);
-const panels = [new ActorsPanel(app), new MemoryPanel(app), new RacesPanel(app), new KnobsPanel(app)];
+const panels = [
+  new ActorsPanel(app),
+  new MemoryPanel(app),
+  new RacesPanel(app),
+  new KnobsPanel(app),
+  new SweepPanel(app),
+];
 let run = 0;
 let asTables = false;
 
