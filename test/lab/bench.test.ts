@@ -50,7 +50,7 @@ describe('rows', () => {
   it('have names of their own, by the targets that they belong to', () => {
     const names = benchNames();
     expect(new Set(names).size).toBe(names.length);
-    for (const name of names) expect(name).toMatch(/^(K[1-7]|F) /);
+    for (const name of names) expect(name).toMatch(/^(K[1-7]|F|A) /);
   });
 
   it('are named as announced', async () => {

@@ -18,16 +18,22 @@ import {
   STATS_MEASURED_AT,
 } from '../../machine/stats.js';
 import { wake } from '../../machine/wait.js';
+import { ofType } from '../../trace/observables.js';
 import { EventSource } from '../../trace/source.js';
 import type { Sampler } from './sampler.js';
+
+type Delivery = 'merged' | 'batches' | 'single';
 
 export interface ThreadSamplerOptions {
   readonly plan: Plan;
   /** Worker threads; 0 (default) = one per actor. */
   readonly workers?: number;
   readonly form?: ThreadOptions['form'];
-  /** `recorder` (default): every event is written, for reports. `merged`: and delivered, in merged order, to a subscriber. */
-  readonly events?: 'off' | 'recorder' | 'merged';
+  /**
+   * `recorder` (default): every event is written, for reports. Delivered to one subscriber: `merged` in merged order,
+   * `batches` as they are drained, `single` one by one, each as an object.
+   */
+  readonly events?: 'off' | 'recorder' | Delivery;
   /**
    * What is counted: `timed` (default) operations in the actors' own timed phases; `wall` operations in the time that passes,
    * where several actors share a worker; `accesses` of vCPU actors, and other STAT_*, in the time that passes.
@@ -44,6 +50,7 @@ const TWO_32 = 4294967296;
 /** A guest of a million pages is filled in less. */
 const READY_MS = 120_000;
 const STOP_MS = 20_000;
+const isDelivery = (events: string): events is Delivery => ['merged', 'batches', 'single'].includes(events);
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));
 
 /** What the actors have counted so far: operations, and their time in nanoseconds. */
@@ -75,18 +82,26 @@ export class ThreadsSampler implements Sampler {
     this.warmUpCpuMs = workers * (blocking ? BLOCKING_CPU_MS : COROUTINES_CPU_MS);
     this.#count = options.count ?? 'timed';
     this.#audit = options.audit ?? true;
-    this.#source =
-      options.events === 'merged'
-        ? new EventSource({ rings: run.rings, actorNames: run.plan.actors.map(({ name }) => name) })
-        : null;
-    this.#subscription.add(
-      this.#source?.merged$.subscribe((batch) => {
-        let sum = 0;
-        for (let i = 0; i < batch.length; i++) sum += batch.b(i);
-        this.sum += sum;
-        this.#received += batch.length;
-      }),
-    );
+    const { events = 'recorder' } = options;
+    this.#source = isDelivery(events)
+      ? new EventSource({ rings: run.rings, actorNames: run.plan.actors.map(({ name }) => name) })
+      : null;
+    if (this.#source !== null) this.#subscription.add(this.#subscribe(this.#source, events));
+  }
+
+  #subscribe({ events$, merged$ }: EventSource, events: ThreadSamplerOptions['events']): Subscription {
+    if (events === 'single') {
+      return events$.pipe(ofType('mark')).subscribe((event) => {
+        this.sum += event.a;
+        this.#received++;
+      });
+    }
+    return (events === 'batches' ? events$ : merged$).subscribe((batch) => {
+      let sum = 0;
+      for (let i = 0; i < batch.length; i++) sum += batch.b(i);
+      this.sum += sum;
+      this.#received += batch.length;
+    });
   }
 
   /** Starts the actors and waits until they stand at their first timed operation. */
@@ -97,7 +112,7 @@ export class ThreadsSampler implements Sampler {
     const run = await startThreads(plan, machine, {
       workers,
       form,
-      events: events === 'merged' ? 'lossless' : events,
+      events: isDelivery(events) ? 'lossless' : events,
       ...(events === 'recorder' && { ringRecords: 1 << 13 }),
       timeouts: false,
       // nobody moves between two samples

@@ -7,13 +7,14 @@ import type { Plan } from '../../engine/plan.js';
 import { loadScenario } from '../scenario.js';
 import { makePlan } from '../scenario-plan.js';
 import { benchPlan } from './plans.js';
-import { type BenchRow, median, ratios, row } from './row.js';
+import { median, ratios, row } from './row.js';
 import { interleave, noting } from './sampler.js';
 import type { Section } from './section.js';
 import { ThreadsSampler } from './threads-sampler.js';
 
 const OVERHEAD_MAX = 15;
 const EVENTS_MIN = 2e6;
+const BATCHED_MIN = 20e6;
 const PAGES = 256;
 
 interface Traced {
@@ -49,35 +50,45 @@ function traced({ title, plan, count, workers, target, longer = 1 }: Traced): Se
   };
 }
 
-const THROUGH = [
-  'K4 events delivered without loss, one worker that only writes events',
-  'K4 events delivered without loss, two workers that only write events',
-] as const;
+interface Through {
+  readonly name: string;
+  readonly writers: number;
+  readonly events: 'merged' | 'batches' | 'single';
+  readonly atLeast: number;
+}
+
+const THROUGH: readonly Through[] = [
+  {
+    name: 'K4 events delivered without loss, one worker that only writes events',
+    writers: 1,
+    events: 'merged',
+    atLeast: EVENTS_MIN,
+  },
+  {
+    name: 'K4 events delivered without loss, two workers that only write events',
+    writers: 2,
+    events: 'merged',
+    atLeast: EVENTS_MIN,
+  },
+  { name: 'A events to one subscriber as batches', writers: 1, events: 'batches', atLeast: BATCHED_MIN },
+  { name: 'A events to one subscriber one by one', writers: 1, events: 'single', atLeast: EVENTS_MIN },
+];
 
 /** What the way to a subscriber carries: the writers wait where it is full. */
-const through: Section = {
-  names: THROUGH,
+const through = ({ name, writers, events, atLeast }: Through): Section => ({
+  names: [name],
   async measure({ effort }) {
-    const rows: BenchRow[] = [];
-    for (const [i, name] of THROUGH.entries()) {
-      const plan = benchPlan({ operation: BENCH_EVENT, actors: i + 1, pages: 1, group: (actor) => actor });
-      const run = await ThreadsSampler.start({ plan, count: 'wall', events: 'merged' });
-      const watched = noting(run, () => run.deliveredPerSecond);
-      await interleave([watched.sampler], effort);
-      const reason = `${run.dropped} events were lost`;
-      const perSecond = run.dropped === 0 ? watched.noted(effort.repetitions) : [0];
-      rows.push(
-        row(name, perSecond, {
-          unit: 'events/s',
-          workers: i + 1,
-          atLeast: EVENTS_MIN,
-          ...(run.dropped > 0 && { reason }),
-        }),
-      );
-    }
-    return rows;
+    const plan = benchPlan({ operation: BENCH_EVENT, actors: writers, pages: 1, group: (actor) => actor });
+    const run = await ThreadsSampler.start({ plan, count: 'wall', events });
+    const watched = noting(run, () => run.deliveredPerSecond);
+    await interleave([watched.sampler], effort);
+    const perSecond = run.dropped === 0 ? watched.noted(effort.repetitions) : [0];
+    const lost = `${run.dropped} events were lost`;
+    const cpus = `writer and subscriber had ${median(run.cpus).toFixed(1)} CPUs together`;
+    const reason = run.dropped > 0 ? lost : cpus;
+    return [row(name, perSecond, { unit: 'events/s', workers: writers, atLeast, reason })];
   },
-};
+});
 
 const refaults = (actors: number) => (): Plan =>
   benchPlan({
@@ -106,5 +117,5 @@ export const TRACING_SECTIONS: readonly Section[] = [
     target: false,
     longer: 4,
   }),
-  through,
+  ...THROUGH.map(through),
 ];
