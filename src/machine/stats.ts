@@ -3,9 +3,9 @@
  * anybody as statistics (they may lag, they never tear: one word each).
  *
  *   0     operations, STAT_* (64)
- *   64    mechanisms: MECHANISM_COUNTERS words each (16 x 8)
- *   192   latency histograms: one per LATENCY_* (16), 64 log-linear buckets
- *   1232  what measuring actors note of themselves (actors/bench.ts): MEASURED_* (16)
+ *   64    mechanisms: MECHANISM_COUNTERS words each (24 x 8)
+ *   256   latency histograms: one per LATENCY_* (16), 64 log-linear buckets
+ *   1296  what measuring actors note of themselves (actors/bench.ts): MEASURED_* (16)
  */
 import type { Context } from './context.js';
 import { type Machine, statsBase } from './layout.js';
@@ -104,7 +104,9 @@ export const LATENCIES = [
 export const LATENCY_BUCKETS = 64;
 
 export const STATS_MECHANISMS_AT = 64;
-export const STATS_LATENCIES_AT = 192;
+/** Room for this many mechanisms. */
+export const MECHANISMS_MAX = 24;
+export const STATS_LATENCIES_AT = STATS_MECHANISMS_AT + MECHANISMS_MAX * MECHANISM_COUNTERS;
 
 /** Counts `by` more of operation `stat` for `actor`. */
 export function countStat(m: Machine, actor: number, stat: number, by: number): void {
