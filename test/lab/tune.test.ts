@@ -111,9 +111,12 @@ describe('advice', () => {
     expect(survivors(early, 's', all, 'standard', 1)).toEqual(all);
   });
 
-  it('drops the hopeless after two', () => {
-    const samples = samplesOf('s', { standard: [50, 50], a: [100, 100], b: [20, 30], c: [20, 95] });
-    expect(survivors(samples, 's', ['standard', 'a', 'b', 'c'], 'standard', 2)).toEqual(['standard', 'a', 'c']);
+  it('drops the hopeless sooner', () => {
+    const first = samplesOf('s', { standard: [9], a: [100], b: [40], c: [45], d: [20] });
+    const ids = ['standard', 'a', 'b', 'c', 'd'];
+    expect(survivors(first, 's', ids, 'standard', 1)).toEqual(['standard', 'a', 'b', 'c']);
+    const second = samplesOf('s', { standard: [9, 9], a: [100, 100], b: [40, 30], c: [45, 95] });
+    expect(survivors(second, 's', ids.slice(0, 4), 'standard', 2)).toEqual(['standard', 'a', 'c']);
   });
 
   it('stops early when the answer is clear', () => {
@@ -217,7 +220,7 @@ async function madeUp(
 
 /** Two workers apart are best; everything wobbles a little. */
 const hills = ({ workers, placement }: Setting, run: number): number =>
-  (workers === 2 && placement === 'apart' ? 300 : 100 / workers) * (1 + 0.01 * ((run * 7) % 5));
+  (workers === 2 && placement === 'apart' ? 150 : 100 - 5 * workers) * (1 + 0.01 * ((run * 7) % 5));
 
 const memory = (): SweepState => SweepState.open(null, 'h', 'made up');
 

@@ -1,6 +1,6 @@
 /** `pinfall tune`: sweeps worker counts, placements and the engine's numbers, and recommends one setting. */
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, relative } from 'node:path';
 import { Command } from 'commander';
 import { InputError, fileProblem } from '../../lab/input-error.js';
 import { METRICS, type Metric } from '../../lab/tune/measure.js';
@@ -110,7 +110,12 @@ async function run(scenario: string, flags: TuneFlags): Promise<number> {
     },
   });
   progress.clear();
-  printReport(report, flags, renderTune);
+  const willApply = target !== null && report.recommended?.is_default === false;
+  const given = {
+    ...(flags.policy !== undefined && { policy: flags.policy }),
+    ...(willApply && { applied: relative(base, target.to) || target.to }),
+  };
+  printReport(report, flags, (made) => renderTune(made, given));
   if (flags.chart !== undefined && report.rows.length > 0) {
     const { writeChart } = await import('../../lab/tune/chart.js');
     await writeChart(report, userPath(flags.chart));

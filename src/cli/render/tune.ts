@@ -7,9 +7,16 @@ import { number, table } from './table.js';
 /** Columns of the longest bar. */
 const BAR_COLUMNS = 40;
 
-export function renderTune(report: TuneReport): string {
+/** What the command was given, as far as it matters to what is worth trying next. */
+export interface TuneGiven {
+  readonly policy?: string;
+  /** The scenario file that the recommendation was written to. */
+  readonly applied?: string;
+}
+
+export function renderTune(report: TuneReport, given: TuneGiven = {}): string {
   const rows = report.rows.toSorted((a, b) => b.rate.median - a.rate.median);
-  return [header(report), settings(report, rows), bars(report, rows), recommendation(report), next(report)]
+  return [header(report), settings(report, rows), bars(report, rows), recommendation(report), next(report, given)]
     .filter((part) => part !== '')
     .join('\n\n');
 }
@@ -80,19 +87,21 @@ function recommendation(report: TuneReport): string {
   return `Recommended: keep the default, ${recommended.name}: ${why}.`;
 }
 
-function next(report: TuneReport): string {
+function next(report: TuneReport, given: TuneGiven): string {
   const start = 'npm start --silent --';
-  const { recommended, scenario } = report;
+  const { recommended, scenario, metric } = report;
+  const policy = given.policy === undefined ? '' : ` --policy ${given.policy}`;
+  const same = `${scenario}${policy}${metric === 'accesses' ? '' : ` --metric ${metric}`}`;
   if (recommended === null) return '';
-  if (!recommended.is_default) {
-    return `Next: ${start} tune ${scenario} --apply   # the same, and the scenario keeps it`;
-  }
+  if (given.applied !== undefined) return `Next: ${start} stress ${given.applied}${policy}   # with what was found`;
+  if (!recommended.is_default) return `Next: ${start} tune ${same} --apply   # sweeps again, and the scenario keeps it`;
   if (report.within_noise && report.duration_s < 5) {
-    return `Next: ${start} tune ${scenario} --duration 5s --repeat 5   # longer runs tell smaller differences`;
+    return `Next: ${start} tune ${same} --duration 5s --repeat 5   # longer runs tell smaller differences`;
   }
-  if (report.metric !== 'races')
-    return `Next: ${start} tune ${scenario} --metric races   # the most races, not the most work`;
-  return `Next: ${start} stress ${scenario} --auto   # the worker count, while it runs`;
+  if (metric !== 'races') {
+    return `Next: ${start} tune ${scenario}${policy} --metric races   # the most races, not the most work`;
+  }
+  return `Next: ${start} stress ${scenario}${policy} --auto   # the worker count, while it runs`;
 }
 
 const range = ([from, to]: readonly [number, number]): string =>

@@ -5,9 +5,9 @@ import { type Estimate, type Sample, estimate, pairedRatios, shareAboveOne } fro
 export const REPETITIONS_MIN = 3;
 /** Clearly worse: the interval of its ratio to the leader ends below this. */
 const CLEARLY_WORSE = 0.97;
-/** Hopeless: after two repetitions, below this share of the leader in each. */
+/** Hopeless: below this share of the leader in the first repetition, or in each of the first two. */
+const HOPELESS_ONCE = 0.3;
 const HOPELESS = 0.5;
-const HOPELESS_AFTER = 2;
 /** A difference smaller than this is none that anybody would notice. */
 const GAIN_MIN = 1.02;
 /** How sure a recommendation has to be: the share of bootstrap samples in which it beats the default. */
@@ -36,12 +36,11 @@ export function survivors(
   standard: string,
   repetitions: number,
 ): string[] {
-  if (repetitions < HOPELESS_AFTER) return [...ids];
   const leader = leaderOf(samples, stage, ids);
   return ids.filter((id) => {
     if (id === standard || id === leader) return true;
     const ratios = pairedRatios(samples, id, leader, stage);
-    if (Math.max(...ratios) < HOPELESS) return false;
+    if (Math.max(...ratios) < (repetitions === 1 ? HOPELESS_ONCE : HOPELESS)) return false;
     return repetitions < REPETITIONS_MIN || estimate(ratios).high >= CLEARLY_WORSE;
   });
 }
