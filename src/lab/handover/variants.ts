@@ -84,7 +84,7 @@ function choose(story: Story, deeds: readonly Deed[], recipe: Recipe): DraftOpti
   for (const [who, column] of recent.slice(0, actors)) {
     const meanwhile = column.filter(({ end }) => end >= from);
     const kept = (meanwhile.length > 0 ? meanwhile : column.slice(-1)).slice(-most);
-    columns.set(who, who === actor ? kept.slice(-reach) : startsWithout(kept, column));
+    columns.set(who, who === actor ? kept.slice(-reach) : most === 1 ? notOnlyUnpin(kept, column) : kept);
   }
   const earlier = deeds.filter((deed) => {
     const [first] = columns.get(deed.actor) ?? [];
@@ -95,7 +95,7 @@ function choose(story: Story, deeds: readonly Deed[], recipe: Recipe): DraftOpti
 }
 
 /** A pin's end alone says little: what was pinned before and after it is what others meet. */
-function startsWithout(kept: Deed[], column: readonly Deed[]): Deed[] {
+function notOnlyUnpin(kept: Deed[], column: readonly Deed[]): Deed[] {
   if (kept.some(({ op }) => op !== 'unpin')) return kept;
   const pin = column.findLast(({ op }) => op === 'pin_fast');
   return pin === undefined ? kept : [pin];

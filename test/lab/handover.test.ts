@@ -1,0 +1,209 @@
+import { describe, expect, it } from 'vitest';
+import { EventLog } from '#src/events/record.js';
+import { EVENT, type EventName } from '#src/events/table.js';
+import { FAULT_FLAG_WRITE, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, MECH_NUMA_SCAN, VM_READ } from '#src/machine/abi.js';
+import type { Plan } from '#src/engine/plan.js';
+import { type Handover, handOver, handOverLitmus } from '#src/lab/handover/handover.js';
+import { explainReport, handoverFiles, handoversOf } from '#src/lab/handover/explain.js';
+import { deedsOf } from '#src/lab/handover/operations.js';
+import { reduceOperations } from '#src/lab/handover/reduce.js';
+import { statesAt } from '#src/lab/handover/state.js';
+import { type Story, tellStory } from '#src/lab/handover/story.js';
+import { variantsOf } from '#src/lab/handover/variants.js';
+import { compileLitmus } from '#src/lab/litmus/compile.js';
+import { litmusSubject } from '#src/lab/litmus/subject.js';
+import { readSchedule, replay } from '#src/lab/replay.js';
+import { loadScenario } from '#src/lab/scenario.js';
+import { makePlan } from '#src/lab/scenario-plan.js';
+import { subjectOf } from '#src/lab/subject.js';
+import type { Report } from '#src/lab/report.js';
+
+const VCPU = 0;
+const DMA = 1;
+const NUMA = 2;
+const KSMD = 3;
+const PIN = FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM;
+const VIOLATION = { invariant: 'I-PINNED-S2', actor: NUMA, time: 22, vm: 0, gfn: 2, pfn: 5 };
+
+const planOf = (policy: string): Plan => makePlan(loadScenario('pin-race'), { policy, seed: 1 });
+
+type Row = readonly [time: number, actor: number, type: EventName, ...args: number[]];
+
+function logOf(rows: readonly Row[]): Int32Array {
+  const log = new EventLog();
+  for (const [time, actor, type, a = 0, b = 0, c = 0, d = 0] of rows) {
+    log.write(EVENT[type], actor, time, a, b, c, d);
+  }
+  return log.view();
+}
+
+/** Race d1: a pin lands between the look at the pins and the notifier. */
+const D1 = logOf([
+  [8, DMA, 'page_pin', 0, 1, 9, PIN],
+  [10, VCPU, 'stage2_map', 0, 2, 5, 1],
+  [11, VCPU, 'stage2_fault', 0, 2, 1, 0],
+  [12, DMA, 'page_pin', 0, 2, 5, PIN],
+  [13, DMA, 'page_unpin', 5, 1],
+  [20, NUMA, 'notifier_start', 0, 2, 3, MECH_NUMA_SCAN],
+  [21, DMA, 'page_pin', 0, 2, 5, PIN],
+  [22, NUMA, 'stage2_unmap', 0, 2, 5, 1],
+]);
+
+function storyOf(records: Int32Array, violation: Parameters<typeof tellStory>[2] = VIOLATION): Story {
+  const told = tellStory(planOf('check-then-notify'), records, violation);
+  if ('reason' in told) throw new Error(told.reason);
+  return told.story;
+}
+
+describe('events become operations', () => {
+  it('of the page in question only, each with its actor', () => {
+    const deeds = deedsOf(storyOf(D1));
+    expect(deeds.map(({ actor, op, pin }) => [actor, op, pin])).toEqual([
+      [VCPU, 'guest_write', -1],
+      [DMA, 'pin_fast', 0],
+      [DMA, 'unpin', 0],
+      [DMA, 'pin_fast', 1],
+      [NUMA, 'numa_scan', -1],
+    ]);
+  });
+
+  it("a VMM's faults, zaps and mprotects", () => {
+    const plan = planOf('classic');
+    const actors = plan.actors.map((actor, i) => (i === DMA ? { ...actor, name: 'vmm', kind: 'vmm' } : actor));
+    const records = logOf([
+      [1, DMA, 'fault', 0, 2, FAULT_FLAG_WRITE, 0],
+      [2, DMA, 'zap', 0, 2, 4, 2],
+      [3, DMA, 'mprotect', 0, 0, 4, VM_READ],
+      [4, DMA, 'fault', 0, 2, 0, 0],
+      [5, DMA, 'zap', 0, 0, 1, 1],
+    ]);
+    const told = tellStory({ ...plan, actors }, records, { invariant: 'I-STALE', vpn: 2 });
+    if ('reason' in told) throw new Error(told.reason);
+    expect(deedsOf(told.story).map(({ op }) => op)).toEqual(['write', 'dontneed', 'mprotect', 'read']);
+    expect(variantsOf(told.story)[0]?.text).toContain('read(a)');
+  });
+
+  it('rounds of a scanning daemon, and what was not finished', () => {
+    const records = logOf([
+      [1, KSMD, 'ksm_scan', 0, 2, 5, 7],
+      [2, KSMD, 'ksm_scan', 0, 1, 6, 7],
+      [3, KSMD, 'ksm_scan', 0, 2, 5, 7],
+      [4, VCPU, 'stage2_map', 0, 2, 5, 1],
+    ]);
+    const story = storyOf(records, { invariant: 'I-STALE', actor: KSMD, mm: 0, vpn: 2 });
+    expect(story.pages).toEqual([
+      { mm: 0, vpn: 2 },
+      { mm: 0, vpn: 1 },
+    ]);
+    expect(deedsOf(story).map(({ actor, op }) => [actor, op])).toEqual([
+      [KSMD, 'ksm_scan'],
+      [KSMD, 'ksm_scan'],
+      [VCPU, 'guest_write'],
+    ]);
+  });
+
+  it('a pin from before the log is set up', () => {
+    const records = logOf([
+      [1, VCPU, 'stage2_fault', 0, 2, 1, 0],
+      [2, DMA, 'page_pin', 0, 2, 5, PIN],
+      [4, NUMA, 'notifier_start', 0, 2, 3, MECH_NUMA_SCAN],
+      [5, DMA, 'page_unpin', 5, 1],
+      [6, NUMA, 'stage2_unmap', 0, 2, 5, 1],
+    ]);
+    const story = storyOf(records, { ...VIOLATION, time: 6 });
+    expect(statesAt(story, 4)[0]).toMatchObject({ guest: true, mapped: true });
+    expect(variantsOf(story).some(({ text }) => /p1 = A: pin\(a.*unpin\(p1\)/s.test(text))).toBe(true);
+  });
+
+  it('every variant is a test that compiles', () => {
+    const variants = variantsOf(storyOf(D1));
+    expect(variants.length).toBeGreaterThan(2);
+    for (const { text } of variants) expect(compileLitmus(text).mistakes).toEqual([]);
+  });
+});
+
+describe('a violation of real threads', () => {
+  it('that a kernel without the race cannot show is not found, with a reason', async () => {
+    const handover = await handOver({ plan: planOf('classic'), records: D1, violation: VIOLATION, seconds: 0.3 });
+    expect(handover.found).toBe(false);
+    expect(handover.reason).toMatch(/tests/);
+    expect(handover.litmus).toContain('policy classic');
+  });
+
+  it.each([
+    ['no events', new Int32Array(0), VIOLATION, /no events/],
+    ['no page', logOf([[1, VCPU, 'mark', 1]]), { invariant: 'I-REF' }, /names a page/],
+    ['a page out of the scenario', D1, { invariant: 'I-REF', vpn: 4711 }, /in no mapping/],
+    ['another page', D1, { invariant: 'I-REF', vpn: 3 }, /no event/],
+    ['torn records', D1.subarray(3, 21), { invariant: 'I-REF', pfn: 5 }, /./],
+  ] as const)('%s: not found, and why', async (_, records, violation, reason) => {
+    const handover = await handOver({ plan: planOf('classic'), records, violation, seconds: 0.2 });
+    expect(handover.found).toBe(false);
+    expect(handover.reason).toMatch(reason);
+  });
+
+  it('comes to a schedule in the report that replays to the same rule', async () => {
+    const plan = planOf('check-then-notify');
+    const violation = { ...VIOLATION, what: 'pinned page unmapped at stage 2' };
+    const run = { violations: [violation, { ...violation }], violation_count: 2 } as unknown as Report;
+    const explained = await explainReport(run, plan, [{ violation, records: D1 }], { seconds: 8 });
+    const { handover } = handoversOf(explained)[0] as { readonly handover: Handover };
+    expect(handover).toMatchObject({ found: true, reason: '' });
+    expect(handover.litmus).toContain('numa_scan()');
+    expect(handover.diagram).toContain('I-PINNED-S2');
+    expect(handover.cut.join('\n')).toContain('page 0x2 of process 0 is a');
+    expect(explained.violations[1]).not.toHaveProperty('handover');
+    expect(handoverFiles(explained).map(({ name }) => name)).toEqual([
+      'pinfall-I-PINNED-S2.litmus',
+      'pinfall-I-PINNED-S2.schedule',
+    ]);
+    const schedule = readSchedule(String(explained.violations[0]?.schedule), 'x.schedule');
+    const { scenario, policy, seed, litmus } = schedule;
+    const { report } = replay(schedule, subjectOf({ scenario, policy, seed, litmus }), 'x.schedule');
+    expect(report).toMatchObject({ reproduced: true, same_plan: true });
+    expect(report.violations[0]?.invariant).toBe('I-PINNED-S2');
+  });
+});
+
+const BAD = `litmus bad
+"Two actors too many."
+policy check-then-notify
+expect violation I-PINNED-S2
+
+process A {
+  a: anon 1 read write
+  b: anon 1 read write
+}
+vm G of A {
+  slot 0: gfn 0 pages 1 at a
+}
+init {
+  A: write(b, 1);
+  G: guest_write(0, 1);
+}
+
+numa-balancer@A | dma@A             | vmm@A       ;
+numa_scan()     | q = pin(b)        | read(b)     ;
+                | unpin(q)          | write(b, 3) ;
+                | p = pin(a, LONGTERM) |          ;
+`;
+
+describe('operations are left out', () => {
+  it('as long as the test still breaks, with all that depends on them', async () => {
+    const tried: string[] = [];
+    const reduced = await reduceOperations(BAD, (text) => {
+      tried.push(text);
+      return Promise.resolve(/numa_scan/.test(text) && /= pin\(a, LONGTERM/.test(text) && /guest_write/.test(text));
+    });
+    expect(reduced).toMatchObject({ operations: 4, setup: 1, actors: ['vmm'] });
+    expect(reduced.text).not.toContain('b: anon');
+    for (const text of tried) expect(compileLitmus(text).mistakes).toEqual([]);
+  });
+
+  it('of a litmus test that breaks on real threads', async () => {
+    const subject = litmusSubject({ path: 'bad.litmus', text: BAD, options: {} });
+    const handover = await handOverLitmus(subject, { invariant: 'I-PINNED-S2' }, { seconds: 6 });
+    expect(handover.found).toBe(true);
+    expect(handover.litmus).not.toContain('vmm@A');
+  });
+});
