@@ -26,7 +26,7 @@ function header(report: TuneReport): string {
   const before = resumed_runs > 0 ? `, ${resumed_runs} of them by an earlier call` : '';
   return [
     `${pc.bold('pinfall tune')}  scenario ${scenario}, policy ${policy}, seed ${seed}, metric ${metric} (${report.unit})`,
-    `${report.rows.length} settings, ${range(report.workers)}; ${runs} runs of ${report.duration_s} s` +
+    `${counted(report.rows.length, 'setting')}, ${range(report.workers)}; ${counted(runs, 'run')} of ${report.duration_s} s` +
       ` after ${rate(report.warm_up_s)} s of warm-up in ${Math.round(took_s)} s${before}. Medians with 95 % bootstrap intervals;` +
       ' ratios to the default of the same repetition.',
   ].join('\n');
@@ -105,7 +105,8 @@ function next(report: TuneReport, given: TuneGiven): string {
 }
 
 const range = ([from, to]: readonly [number, number]): string =>
-  from === to ? `${from} workers` : `${from} to ${to} workers`;
+  from === to ? counted(from, 'worker') : `${from} to ${to} workers`;
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
 const rate = (value: number): string =>
   value >= 100 ? number(Math.round(value)) : String(Number(value.toPrecision(3)));
 const times = (value: number): string => value.toFixed(value >= 100 ? 0 : 2);
