@@ -6,16 +6,6 @@
 import { Command, CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';
 import { InputError } from '../lab/input-error.js';
-import { compareCommand } from './commands/compare.js';
-import { dashboardCommand } from './commands/dashboard.js';
-import { explainCommand } from './commands/explain.js';
-import { exploreCommand } from './commands/explore.js';
-import { litmusCommand } from './commands/litmus.js';
-import { listCommand } from './commands/list.js';
-import { replayCommand } from './commands/replay.js';
-import { stressCommand } from './commands/stress.js';
-import { tuneCommand } from './commands/tune.js';
-import { zooCommand } from './commands/zoo.js';
 import { EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_OK } from './output.js';
 
 const version = (): string => {
@@ -23,29 +13,40 @@ const version = (): string => {
   return (JSON.parse(text) as { version: string }).version;
 };
 
-function program(): Command {
+/** The commands, in the order of the help. A command's module is loaded when it is asked for: some bring large libraries. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  stress: async () => (await import('./commands/stress.js')).stressCommand(),
+  compare: async () => (await import('./commands/compare.js')).compareCommand(),
+  tune: async () => (await import('./commands/tune.js')).tuneCommand(),
+  explore: async () => (await import('./commands/explore.js')).exploreCommand(),
+  replay: async () => (await import('./commands/replay.js')).replayCommand(),
+  litmus: async () => (await import('./commands/litmus.js')).litmusCommand(),
+  explain: async () => (await import('./commands/explain.js')).explainCommand(),
+  zoo: async () => (await import('./commands/zoo.js')).zooCommand(),
+  dashboard: async () => (await import('./commands/dashboard.js')).dashboardCommand(),
+  list: async () => (await import('./commands/list.js')).listCommand(),
+};
+const NAMES = Object.keys(COMMANDS);
+const DEFAULT = 'stress';
+
+/** The commands that these arguments may be about: the one named, all for the help, else the default. */
+function wanted(args: readonly string[]): readonly string[] {
+  const [first] = args;
+  if (first !== undefined && first in COMMANDS) return [first];
+  const helps = first === 'help' || first === '--help' || first === '-h';
+  return helps ? NAMES : [DEFAULT];
+}
+
+async function program(args: readonly string[]): Promise<Command> {
   const root = new Command('pinfall')
     .description('A race laboratory for Linux memory management under KVM.')
     .version(version())
     .showHelpAfterError(false)
     .showSuggestionAfterError(true)
     .configureOutput({ writeErr: () => {} });
-  const commands = [
-    stressCommand(),
-    compareCommand(),
-    tuneCommand(),
-    exploreCommand(),
-    replayCommand(),
-    zooCommand(),
-    dashboardCommand(),
-    litmusCommand(),
-    explainCommand(),
-    listCommand(),
-  ];
-  for (const command of commands) {
-    root.addCommand(command.configureOutput({ writeErr: () => {} }).exitOverride(), {
-      isDefault: command.name() === 'stress',
-    });
+  for (const name of wanted(args)) {
+    const command = await (COMMANDS[name] as () => Promise<Command>)();
+    root.addCommand(command.configureOutput({ writeErr: () => {} }).exitOverride(), { isDefault: name === DEFAULT });
   }
   return root.exitOverride();
 }
@@ -58,19 +59,18 @@ function refuse(message: string): number {
 
 async function main(args: readonly string[]): Promise<number> {
   try {
-    const root = program();
-    const names = root.commands.map((command) => command.name());
     const first = args.find((arg) => !arg.startsWith('-'));
     // the default command takes a scenario, so commander would take a misspelt command for one
     if (
       first !== undefined &&
       args[0] === first &&
-      !names.includes(first) &&
+      !NAMES.includes(first) &&
       first !== 'help' &&
       !looksLikeScenario(first)
     ) {
-      return refuse(`no command '${first}'; expected one of ${names.join(', ')}`);
+      return refuse(`no command '${first}'; expected one of ${NAMES.join(', ')}`);
     }
+    const root = await program(args);
     await root.parseAsync(args as string[], { from: 'user' });
     return typeof process.exitCode === 'number' ? process.exitCode : EXIT_OK;
   } catch (error) {
