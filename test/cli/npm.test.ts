@@ -1,4 +1,5 @@
 /** The way in through npm: signals, a stale build, a set-up that fails. */
+import { execFileSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,11 +21,26 @@ function checkout(name: string): string {
 const npmStart = (args: readonly string[], env: Record<string, string> = {}, cwd = ROOT) =>
   start('npm', ['start', '--silent', '--', ...args], { INIT_CWD: cwd, ...env }, cwd);
 
+/** Resolves when some process below `pid` has the threads of a run, and a moment later. */
+async function workersOf(pid: number): Promise<void> {
+  for (let below = new Set([pid]), running = false; !running;) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const rows = execFileSync('ps', ['-eo', 'pid=,ppid=,nlwp=,args='], { encoding: 'utf8' })
+      .trim()
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/));
+    below = new Set([...below, ...rows.filter(([, parent]) => below.has(Number(parent))).map(([own]) => Number(own))]);
+    // node alone has eleven
+    running = rows.some(([own, , threads, ...args]) => below.has(Number(own)) && Number(threads) >= 14 && args.join(' ').includes('main.js'));
+  }
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+}
+
 describe('npm start', () => {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     it(`${signal} ends the run with the report so far, and leaves nothing behind`, async () => {
       const { child, done } = npmStart(['stress', 'two-processes', '--duration', '60s', '--seed', '1', '--json']);
-      await new Promise((resolve) => setTimeout(resolve, 6000));
+      await workersOf(child.pid as number);
       child.kill(signal);
       const { out, err } = await done;
       const report = JSON.parse(out) as { end: { kind: string }; duration_s: number };
