@@ -12,10 +12,10 @@ export function renderHandovers(report: Report): string {
   return handoversOf(report)
     .map(({ invariant, handover }) => {
       const effort = `${number(handover.schedules)} schedules, ${handover.elapsed_s.toFixed(1)} s`;
-      if (!handover.found) return `${pc.bold(`${invariant} on one thread`)}: ${handover.reason} (${effort}).`;
+      if (handover.schedule === '') return `${pc.bold(`${invariant} on one thread`)}: ${handover.reason} (${effort}).`;
       const name = handoverName(invariant);
       return [
-        `${pc.bold(`${invariant} on one thread`)}, after ${effort}: ${handover.what}`,
+        `${pc.bold(`${invariant} on one thread`)}, after ${effort}: ${handover.found ? '' : `${handover.reason}: `}${handover.what}`,
         handover.litmus.trimEnd(),
         handover.diagram.trimEnd(),
         ...(handover.clash === null ? [] : [`Avoided: ${handover.clash.avoided}.`]),

@@ -46,7 +46,7 @@ export async function explainReport<R extends Report>(
   const violations = report.violations.map((violation) => {
     const handover = found.get(violation);
     if (handover === undefined) return violation;
-    return { ...violation, ...(handover.found && { schedule: handover.schedule }), handover };
+    return { ...violation, ...(handover.schedule !== '' && { schedule: handover.schedule }), handover };
   });
   return { ...report, violations };
 }
@@ -60,9 +60,9 @@ export function handoversOf(report: Report): { readonly invariant: string; reado
 
 /** What is worth keeping of them: tests and schedules. */
 export const handoverFiles = (report: Report): HandoverFile[] =>
-  handoversOf(report).flatMap(({ invariant, handover: { found, litmus, schedule } }) => {
+  handoversOf(report).flatMap(({ invariant, handover: { litmus, schedule } }) => {
     const name = handoverName(invariant);
-    return found
+    return schedule !== ''
       ? [
           { name: `${name}.litmus`, text: litmus },
           { name: `${name}.schedule`, text: schedule },

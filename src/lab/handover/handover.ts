@@ -33,6 +33,11 @@ export interface Handover {
   readonly found: boolean;
   /** Why not, where it was not found; empty otherwise. */
   readonly reason: string;
+  /**
+   * The rule that `schedule` breaks: the same one where `found`. Otherwise another one that the same operations break, if any: on
+   * one thread a mistake may be seen at an earlier step than on real threads.
+   */
+  readonly invariant: string;
   readonly schedules: number;
   readonly elapsed_s: number;
   /** Which of the tests made from the log broke the rule, of how many. */
@@ -57,6 +62,7 @@ const MS = 1000;
 const NOTHING: Handover = {
   found: false,
   reason: '',
+  invariant: '',
   schedules: 0,
   elapsed_s: 0,
   variant: '',
@@ -128,7 +134,8 @@ async function search(
   const end = started + seconds * MS;
   const common = { invariant, ...place, seed, stop, onProgress };
   const searcher = new Searcher({ ...common, deadline: end - seconds * MS * REDUCE_SHARE });
-  const found: Found | null = await searcher.find(variants);
+  const same: Found | null = await searcher.find(variants);
+  const found = same ?? searcher.related;
   const shared = { ...NOTHING, variants: variants.length };
   if (found === null) {
     return {
@@ -144,11 +151,18 @@ async function search(
       cut: cut(null),
     };
   }
-  const reducer = new Searcher({ ...common, deadline: Math.min(end, performance.now() + seconds * MS * REDUCE_SHARE) });
+  const broken = same === null ? (searcher.related?.invariant ?? invariant) : invariant;
+  const reducer = new Searcher({
+    ...common,
+    invariant: broken,
+    deadline: Math.min(end, performance.now() + seconds * MS * REDUCE_SHARE),
+  });
   const solved = await reducer.solve(found);
   return {
     ...shared,
-    found: true,
+    found: same !== null,
+    reason: same !== null ? '' : `not as ${invariant}; on one thread the same operations break ${broken}`,
+    invariant: broken,
     schedules: searcher.schedules + reducer.schedules,
     elapsed_s: elapsed(started),
     variant: found.variant,

@@ -52,6 +52,8 @@ const STRATEGY = 'portfolio';
 /** All schedules of a search so far. */
 export class Searcher {
   schedules = 0;
+  /** The first schedule that broke another rule: on one thread the same mistake may be seen at an earlier step. */
+  related: (Found & { readonly invariant: string }) | null = null;
   readonly #options: SearchOptions;
 
   constructor(options: SearchOptions) {
@@ -69,7 +71,8 @@ export class Searcher {
       const still: Variant[] = [];
       for (const variant of open) {
         if (this.spent) return null;
-        const { schedule, clean, schedules } = await this.#explore(variant.text, most, round, still.length + 1);
+        const { schedule, clean, schedules, other } = await this.#explore(variant.text, most, round, still.length + 1);
+        if (other !== null) this.related ??= { variant: variant.name, text: variant.text, within: schedules, ...other };
         if (schedule !== null) return { variant: variant.name, text: variant.text, schedule, within: schedules };
         if (!clean) still.push(variant);
       }
@@ -102,7 +105,12 @@ export class Searcher {
     schedules: number,
     round: number,
     seeds: number,
-  ): Promise<{ readonly schedule: string | null; readonly clean: boolean; readonly schedules: number }> {
+  ): Promise<{
+    readonly schedule: string | null;
+    readonly clean: boolean;
+    readonly schedules: number;
+    readonly other: { readonly invariant: string; readonly schedule: string } | null;
+  }> {
     const { invariant, deadline, stop, onProgress, seed } = this.#options;
     let subject;
     try {
@@ -110,7 +118,7 @@ export class Searcher {
       subject = litmusSubject({ path, text, options: { seed: seed + round * 101 + seeds, kernel } });
     } catch {
       // a draft may ask for what its machine cannot have: it is no test then
-      return { schedule: null, clean: true, schedules: 0 };
+      return { schedule: null, clean: true, schedules: 0, other: null };
     }
     // from the second round on half of the time may go into a proof
     const strategy = round === 1 && strategyKind(EXHAUSTIVE) !== undefined ? EXHAUSTIVE : STRATEGY;
@@ -128,7 +136,9 @@ export class Searcher {
     });
     this.schedules += report.schedules;
     const find = report.violations.find((violation) => violation.invariant === invariant);
-    return { schedule: find?.schedule ?? null, clean: report.exhaustive, schedules: report.schedules };
+    const [next] = report.violations.filter((violation) => violation.invariant !== invariant);
+    const other = next?.schedule === undefined ? null : { invariant: next.invariant, schedule: next.schedule };
+    return { schedule: find?.schedule ?? null, clean: report.exhaustive, schedules: report.schedules, other };
   }
 }
 
