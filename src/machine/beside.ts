@@ -4,8 +4,7 @@
  * does. One list per thread, as one-thread runs have one step under way.
  */
 import { reads } from './effects.js';
-import type { Words } from './words.js';
-import { peek } from '#words';
+import { type Words, peek } from '#words';
 
 const SIZE = 8;
 const touched = new Int32Array(SIZE);
