@@ -136,7 +136,7 @@ export class Searcher {
     });
     this.schedules += report.schedules;
     const find = report.violations.find((violation) => violation.invariant === invariant);
-    const [next] = report.violations.filter((violation) => violation.invariant !== invariant);
+    const next = report.violations.find((violation) => violation.invariant !== invariant);
     const other = next?.schedule === undefined ? null : { invariant: next.invariant, schedule: next.schedule };
     return { schedule: find?.schedule ?? null, clean: report.exhaustive, schedules: report.schedules, other };
   }
