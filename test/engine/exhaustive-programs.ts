@@ -82,6 +82,7 @@ class Held {
   readonly words = new Set<number>();
   begun = 0;
   loops = 0;
+  seen = 0;
 }
 
 function* run(s: TinyState, actor: number, ops: readonly Op[], log: number[], held: Held): Coroutine<void> {
@@ -138,10 +139,10 @@ function* run(s: TinyState, actor: number, ops: readonly Op[], log: number[], he
           }
           w[LOCKS] = 1;
           yield reads(op.word);
-          const seen = w[op.word];
+          held.seen = w[op.word] as number;
           yield releases(LOCKS);
           w[LOCKS] = 0;
-          if (seen !== op.value) break;
+          if (held.seen !== op.value) break;
         }
         break;
       default:
@@ -339,7 +340,7 @@ export function bruteForce(actors: readonly (readonly Op[])[]): Set<string> {
     pick: (view) => {
       const pending = [...view.pending.subarray(0, view.actors)];
       const waits = pending.map((effect, actor) => (effectKind(effect) >= FIRST_WAIT ? program.waitValue(actor) : 0));
-      const parts = [[...program.words], ...logs, pending, waits, held.map(({ begun }) => begun)];
+      const parts = [[...program.words], ...logs, pending, waits, held.flatMap(({ begun, seen }) => [begun, seen])];
       const state = parts.map((part) => part.join(' ')).join(' | ');
       if (everything.isNew && seen.has(state)) return -1;
       seen.add(state);

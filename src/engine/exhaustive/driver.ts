@@ -3,16 +3,17 @@
  */
 import { OneThread } from '../one-thread.js';
 import type { Program } from '../program.js';
-import { Search, type SearchCounts } from './search.js';
+import type { SearchCounts } from './counts.js';
+import { Search } from './search.js';
 
 export interface ExhaustiveOptions {
   /** An execution of so many steps ends there, and the search is not exhaustive. */
-  readonly stepsMax?: number;
-  readonly executionsMax?: number;
+  readonly stepsMax?: number | undefined;
+  readonly executionsMax?: number | undefined;
   /** Words of which every state on the way counts (see Search); absent: the program's own. */
-  readonly observed?: readonly number[];
+  readonly observed?: readonly number[] | undefined;
   /** After each execution: how it ended (`thread.end`, `steps`, `choices`, `outcome`, `breaches`). */
-  readonly onExecution?: (thread: OneThread) => void;
+  readonly onExecution?: ((thread: OneThread) => void) | undefined;
   /** Asked some times a second: a reason to stop. */
   readonly stop?: () => boolean;
 }

@@ -14,10 +14,13 @@ export interface Sleeper extends Move {
 
 /** A node as plain data: what was tried at it, without what it inherited, and what is open. */
 export interface SavedNode {
-  /** The event that was to come. */
+  /** The event that was to come, and the number of steps that lead there. */
   readonly at: number;
+  readonly step: number;
+  /** The move by which the search has gone on from it; null at the last node. */
+  readonly chosen: Move | null;
   readonly tried: readonly Move[];
-  readonly open: readonly Branch[];
+  readonly open: Branch[];
 }
 
 export class Nodes {
@@ -96,6 +99,11 @@ export class Nodes {
     return node;
   }
 
+  /** Branches that are open, of all nodes. */
+  openCount(): number {
+    return this.#open.reduce((sum, open) => sum + open.length, 0);
+  }
+
   /** What share of the tree has been searched, if branches of a node are as large as one another (after Knuth 1975). */
   share(): number {
     let share = 0;
@@ -109,13 +117,15 @@ export class Nodes {
     return share;
   }
 
-  /** Nodes up to `last` as plain data, for {@link reset}: those where something was tried or is open. */
-  save(last: number): SavedNode[] {
+  /** Nodes up to `last` as plain data, for {@link reset}: those where something was tried or is open, and the last. */
+  save(last: number, steps: ArrayLike<number>): SavedNode[] {
     const saved: SavedNode[] = [];
     for (let at = 0; at <= last; at++) {
       const tried = this.tried(at);
-      const open = this.#open[at] as Branch[];
-      if (tried.length > 0 || open.length > 0) saved.push({ at, tried, open: structuredClone(open) });
+      const open = this.#open[at] ?? [];
+      if (at < last && tried.length === 0 && open.length === 0) continue;
+      const chosen = at < last ? plain(this.move(at)) : null;
+      saved.push({ at, step: steps[at] as number, chosen, tried, open: structuredClone(open) });
     }
     return saved;
   }
@@ -151,6 +161,9 @@ export class Nodes {
     return rest === sleepers.next ? sleepers : { actor: sleepers.actor, accesses: sleepers.accesses, next: rest };
   }
 }
+
+/** A move without what follows it. */
+export const plain = ({ actor, accesses }: Move): Move => ({ actor, accesses });
 
 /** An access list as moves hold it. */
 export const accessList = (effect: number): number[] => [effect, ...Array.from({ length: SLOTS - 1 }, () => NO_ACCESS)];

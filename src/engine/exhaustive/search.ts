@@ -17,26 +17,19 @@
  * every assertion made under locks that make it exact. Not every state on the way: a question about several words between two
  * steps must name them as `observed`.
  */
-import {
-  EFFECT_ACQUIRE,
-  EFFECT_ACQUIRE_READ,
-  EFFECT_ADD,
-  EFFECT_READ,
-  EFFECT_RETRY,
-  EFFECT_RMW,
-  FIRST_IDLE,
-  WAIT_LOCK,
-} from '../../machine/effects.js';
+import { EFFECT_ACQUIRE, EFFECT_RETRY } from '../../machine/effects.js';
 import { END_DEADLOCK, END_FINISHED } from '../one-thread.js';
-import { type Program, TIERS } from '../program.js';
+import type { Program } from '../program.js';
 import { PRUNE, type ScheduleView, type Strategy } from '../strategies/strategy.js';
+import { type SearchCounts, guaranteeOf, noCounts } from './counts.js';
 import { BARS, SLOTS } from './dependence.js';
-import { Nodes, type SavedNode } from './nodes.js';
+import { Nodes, type SavedNode, plain } from './nodes.js';
 import { Retries } from './retries.js';
 import { Reversals } from './reversals.js';
-import { RETURNED, Standing } from './standing.js';
+import { RETURNED, type Standing } from './standing.js';
 import { States } from './states.js';
-import { NextEvent, Trace } from './trace.js';
+import { EVENT, FAILED, StepAccesses, WORDS_BESIDE } from './step-accesses.js';
+import { Trace } from './trace.js';
 import type { Branch, Move } from './wakeup-tree.js';
 
 /** Sets of actors are bits of an integer. */
@@ -45,22 +38,6 @@ export const ACTORS_MAX = 31;
 export interface SearchOptions {
   /** Words of which every state on the way matters, not only the last: the order of two changes of any of them counts. */
   readonly observed?: readonly number[] | undefined;
-}
-
-/** What a search has come to. */
-export interface SearchCounts {
-  /** Executions that ran to an end of their own. */
-  executions: number;
-  /** Given up, as everything left had been tried elsewhere. None where the search is optimal. */
-  blocked: number;
-  /** Turns of retry loops, and races, that would only have repeated a state. */
-  folded: number;
-  /** Executions that ended at a broken rule, an exception or the step limit: what could have come after is not known. */
-  cut: number;
-  /** Executions that did not go as their wake-up tree said: something decides that no step has declared. */
-  strayed: number;
-  /** Of those, the first. */
-  stray: string;
 }
 
 /** A search as plain data: where it stands between two executions, or a part of it. */
@@ -76,7 +53,8 @@ export interface SavedSearch {
 
 /** What is to be tried at a node that somebody else keeps. */
 export interface OuterBranch {
-  /** The node, by the number of steps that lead to it, and the move that this part of the search began with there. */
+  /** The node and the number of steps that lead to it; the move that this part of the search began with there. */
+  readonly at: number;
   readonly step: number;
   readonly chosen: Move;
   readonly sequence: readonly Branch[];
@@ -84,11 +62,10 @@ export interface OuterBranch {
 
 const NOBODY = -1;
 const LOCK_VALUE = 0x7fffffff;
-const NO_COUNTS: SearchCounts = { executions: 0, blocked: 0, folded: 0, cut: 0, strayed: 0, stray: '' };
 
 export class Search implements Strategy {
   readonly name = 'exhaustive';
-  counts: SearchCounts = { ...NO_COUNTS };
+  counts: SearchCounts = noCounts();
   readonly trace: Trace;
   readonly nodes: Nodes;
   readonly #program: Program;
@@ -96,15 +73,7 @@ export class Search implements Strategy {
   readonly #retries: Retries;
   readonly #states: States;
   readonly #reversals: Reversals;
-  readonly #next = new NextEvent();
-  readonly #observed: readonly number[];
-  readonly #observedValues: Int32Array;
-  readonly #observedWord: number;
-  readonly #finishWord: number;
-  /** Some actors end when others have. */
-  readonly #tiered: boolean;
-  readonly #beside = new Int32Array(SLOTS);
-  readonly #besideBefore = new Int32Array(SLOTS);
+  readonly #accesses: StepAccesses;
   #choices = new Uint8Array(1024);
   /** Steps that the trace knows; and steps that are given, but are to be looked at as they run. */
   #repeat = 0;
@@ -132,18 +101,13 @@ export class Search implements Strategy {
     const actors = program.actors.length;
     if (actors > ACTORS_MAX) throw new RangeError(`exhaustive search: ${actors} actors, at most ${ACTORS_MAX}`);
     this.#program = program;
-    this.#finishWord = program.words.length;
-    this.#observedWord = program.words.length + 1;
-    this.#observed = options.observed ?? [];
-    this.#observedValues = new Int32Array(this.#observed.length);
-    this.#tiered = program.actors.some((_, actor) => program.tierOf(actor) > 0);
-    const loose = program.touchedBeside !== undefined || this.#observed.length > 0;
-    this.trace = new Trace(actors, program.words.length + 2);
+    this.#accesses = new StepAccesses(program, options.observed ?? []);
+    this.#standing = this.#accesses.standing;
+    this.trace = new Trace(actors, program.words.length + WORDS_BESIDE);
     this.nodes = new Nodes(this.trace);
-    this.#standing = new Standing(program, this.#finishWord);
     this.#retries = new Retries(this.trace, this.#standing, program.words);
     this.#states = new States(this.trace, program.words);
-    this.#reversals = new Reversals(this.trace, this.nodes, this.#standing, this.#retries, loose);
+    this.#reversals = new Reversals(this.trace, this.nodes, this.#standing, this.#retries, this.#accesses.isLoose);
     this.nodes.reset([]);
   }
 
@@ -194,6 +158,8 @@ export class Search implements Strategy {
     if (view.step < this.#given) return this.#step(view, this.#choices[view.step] as number);
     if (this.#restoring) {
       this.#restoring = false;
+      // those of the way here have been turned round by whoever came here first
+      this.trace.clearRaces();
       this.#given = 0;
       this.#branch = this.nodes.open(this.trace.length).shift() ?? null;
     }
@@ -212,7 +178,13 @@ export class Search implements Strategy {
     }
     this.#reversals.turnAll();
     for (const { node, sequence } of this.#reversals.outer.splice(0)) {
-      this.#outer.push({ step: this.#steps[node] as number, chosen: nodes.move(node), sequence });
+      const sent = structuredClone(sequence);
+      this.#outer.push({
+        at: node,
+        step: this.#steps[node] as number,
+        chosen: plain(nodes.move(node)),
+        sequence: sent,
+      });
     }
     counts.folded += this.#reversals.folded;
     this.#reversals.folded = 0;
@@ -229,14 +201,7 @@ export class Search implements Strategy {
   }
 
   guarantee(): string {
-    const { executions, blocked, cut, strayed, stray, folded } = this.counts;
-    const parts: string[] = [];
-    if (this.exhausted) parts.push(`proved: every order of steps that matters has been run, ${executions} executions`);
-    if (cut > 0) parts.push(`${cut} of ${executions} executions were cut before their end`);
-    if (strayed > 0) parts.push(`${strayed} executions strayed: ${stray}`);
-    if (blocked > 0) parts.push(`${blocked} given up on the way as known`);
-    if (folded > 0) parts.push(`${folded} turns of retry loops folded`);
-    return parts.join('; ');
+    return guaranteeOf(this.counts, this.exhausted);
   }
 
   /** Where the search stands, between two executions. The same object until another has run. */
@@ -270,14 +235,13 @@ export class Search implements Strategy {
     this.nodes.reset(state.nodes);
   }
 
+  /** The nodes on the way to the next branch, which is put back to the others. */
   #savedNodes(): SavedNode[] {
     if (this.#over || !this.#started) return [];
-    const at = this.trace.length;
-    const saved = this.nodes.save(at);
-    const branch = this.#branch;
-    if (branch === null) return saved;
-    const here = saved.find((node) => node.at === at) ?? { at, tried: [], open: [] };
-    return [...saved.filter((node) => node !== here), { ...here, open: [structuredClone(branch), ...here.open] }];
+    const last = this.trace.length;
+    const saved = this.nodes.save(last, this.#steps);
+    if (this.#branch !== null) saved.at(-1)?.open.unshift(structuredClone(this.#branch));
+    return saved;
   }
 
   /** The first step of this execution that no other has had. */
@@ -287,17 +251,7 @@ export class Search implements Strategy {
       this.#started = true;
       this.#standing.begin(view.pending);
     }
-    for (let i = 0; i < this.#observed.length; i++)
-      this.#observedValues[i] = this.#valueOf(this.#observed[i] as number);
-    const { touchedBeside } = this.#program;
-    if (touchedBeside === undefined) return;
-    for (let actor = 0; actor < view.actors; actor++) {
-      touchedBeside.call(this.#program, actor, this.#beside, this.#besideBefore);
-    }
-  }
-
-  #valueOf(word: number): number {
-    return word < this.#program.words.length ? (this.#program.words[word] as number) : 0;
+    this.#accesses.begin();
   }
 
   /** Everything that is needed to go on from here again, before step `step`. */
@@ -316,7 +270,7 @@ export class Search implements Strategy {
     this.#choices[step] = actor;
     this.#acting = actor;
     this.#effect = this.#standing.effect(actor);
-    this.#before = this.#valueOf(this.#effect >>> 4);
+    this.#before = this.#accesses.valueOf(this.#effect >>> 4);
     if (this.#effect === EFFECT_RETRY) this.#retries.leaves(actor);
     if (this.#standing.isLocal(actor) || this.#standing.isIdle(actor)) this.#standing.turned(actor);
     return actor;
@@ -348,7 +302,7 @@ export class Search implements Strategy {
       }
       if (this.#retries.isStill(actor)) continue;
       const effect = standing.effect(actor);
-      const held = (effect & 15) === EFFECT_ACQUIRE && (this.#valueOf(effect >>> 4) & LOCK_VALUE) !== 0;
+      const held = (effect & 15) === EFFECT_ACQUIRE && (this.#accesses.valueOf(effect >>> 4) & LOCK_VALUE) !== 0;
       // an attempt that will fail comes last, for it may leave a mark
       const rank = (held ? 1e9 : 0) + 2 * standing.turns(actor) - (actor === view.last ? 1 : 0);
       if (rank >= least) continue;
@@ -371,34 +325,12 @@ export class Search implements Strategy {
     if (actor === NOBODY) return;
     this.#acting = NOBODY;
     const now = view.pending[actor] as number;
-    const effect = this.#effect;
-    const kind = effect & 15;
-    const next = this.#next;
-    const after = this.#valueOf(effect >>> 4);
-    const waits = now >= 0 && (now & 15) === WAIT_LOCK && now >>> 4 === effect >>> 4;
-    next.actor = actor;
-    next.count = 0;
-    if (effect === EFFECT_RETRY || this.#standing.isLocal(actor)) {
-      next.guarded = false;
-    } else if (waits && after === this.#before && (kind === EFFECT_ACQUIRE || kind === EFFECT_ACQUIRE_READ)) {
-      // disabled: as if it had not tried
-      this.#touchBeside(actor, now);
-      this.#standing.stand(actor, now);
-      if (this.#branch?.actor === actor) this.#strays(`${this.#nameOf(actor)} does not get a lock`);
-      return;
-    } else {
-      if (kind === EFFECT_ACQUIRE && !waits && after === this.#before)
-        this.#strays('a trylock that is declared as no such');
-      next.guarded = this.#standing.isGuarded(actor) && kind !== EFFECT_ACQUIRE && kind !== EFFECT_ACQUIRE_READ;
-      next.guard = this.#standing.guard(actor);
-      next.guardMask = this.#standing.guardMask(actor);
-      this.#touch(waits && kind === EFFECT_ACQUIRE ? (effect & ~15) | BARS : effect, this.#before);
-      next.after = after;
-    }
-    this.#touchBeside(actor, now);
-    this.#standing.stand(actor, now);
-    if (next.count > 0) this.#append();
+    const taken = this.#accesses.take(actor, this.#effect, this.#before, now);
+    if (this.#accesses.problem !== '') this.#strays(this.#accesses.problem);
+    if (taken === EVENT) this.#append();
+    else if (taken === FAILED && this.#branch !== null) this.#strays(`${this.#nameOf(actor)} does not get a lock`);
     else if (now === RETURNED && this.#branch?.actor === actor) this.#strays(`${this.#nameOf(actor)} returns`);
+    if (taken === FAILED) return;
     if (this.#standing.effect(actor) === EFFECT_RETRY) this.#states.atTop(actor, this.#standing.loop(actor));
     const seen = this.#states.seen();
     if (this.#retries.arrived(actor)) this.counts.folded++;
@@ -411,7 +343,7 @@ export class Search implements Strategy {
   #append(): void {
     const { trace, nodes } = this;
     const event = trace.length;
-    trace.append(this.#next);
+    trace.append(this.#accesses.next);
     const branch = this.#branch;
     if (branch === null) nodes.advance(event, []);
     else {
@@ -426,38 +358,6 @@ export class Search implements Strategy {
     this.#states.happened(event);
   }
 
-  #touch(access: number, before: number): void {
-    const next = this.#next;
-    if (next.count === SLOTS) return this.#strays('a step touches too much');
-    next.accesses[next.count] = access;
-    next.before[next.count++] = before;
-  }
-
-  /** What the step has touched that it did not declare. */
-  #touchBeside(actor: number, now: number): void {
-    const program = this.#program;
-    const { words } = program;
-    if (program.touchedBeside !== undefined) {
-      const count = program.touchedBeside(actor, this.#beside, this.#besideBefore);
-      for (let i = 0; i < count; i++) {
-        const access = this.#beside[i] as number;
-        if (access >>> 4 !== this.#effect >>> 4) this.#touch(access, this.#besideBefore[i] as number);
-      }
-    }
-    let changed = false;
-    for (let i = 0; i < this.#observed.length; i++) {
-      const value = words[this.#observed[i] as number] as number;
-      changed ||= value !== this.#observedValues[i];
-      this.#observedValues[i] = value;
-    }
-    if (changed) this.#touch((this.#observedWord << 4) | EFFECT_RMW, 0);
-    if (!this.#tiered) return;
-    const idle = this.#standing.isIdle(actor) || now === RETURNED || (now & 15) >= FIRST_IDLE;
-    const tier = program.tierOf(actor);
-    if (tier > 0 && idle) this.#touch((this.#finishWord << 4) | EFFECT_READ, 0);
-    if (tier < TIERS - 1 && now === RETURNED) this.#touch((this.#finishWord << 4) | EFFECT_ADD, 0);
-  }
-
   #isAllDone(): boolean {
     for (let actor = 0; actor < this.trace.actors; actor++) {
       if (this.#standing.effect(actor) !== RETURNED) return false;
@@ -468,19 +368,11 @@ export class Search implements Strategy {
   /** The execution has ended before its actors: the steps they stand before have races too. */
   #raceBlocked(): void {
     const standing = this.#standing;
-    const next = this.#next;
     for (let actor = 0; actor < this.trace.actors; actor++) {
       const effect = standing.effect(actor);
       if (effect === RETURNED || standing.isLocal(actor)) continue;
-      const kind = effect & 15;
-      next.actor = actor;
-      next.accesses[0] = effect;
-      next.before[0] = this.#valueOf(effect >>> 4);
-      next.count = 1;
-      next.guarded = standing.isGuarded(actor) && kind !== EFFECT_ACQUIRE && kind !== EFFECT_ACQUIRE_READ;
-      next.guard = standing.guard(actor);
-      next.guardMask = standing.guardMask(actor);
-      this.trace.racesOf(next);
+      this.#accesses.stood(actor, effect, this.#accesses.valueOf(effect >>> 4));
+      this.trace.racesOf(this.#accesses.next);
     }
   }
 
