@@ -13,6 +13,7 @@ import {
   mistakeLine,
   readLitmus,
 } from '../../lab/litmus/subject.js';
+import { handOverLitmus } from '../../lab/handover/handover.js';
 import { runLitmusThreads } from '../../lab/litmus/threads/report.js';
 import { InputError } from '../../lab/input-error.js';
 import { STRATEGIES } from '../../engine/strategies/index.js';
@@ -20,7 +21,7 @@ import { BUGS } from '../../zoo/index.js';
 import { onInterrupt } from '../interrupt.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber, workers } from '../options.js';
 import { EXIT_BAD_INPUT, EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport, writeWhole } from '../output.js';
-import { renderLitmusThreads } from '../render/litmus-threads.js';
+import { type Reduced, renderLitmusThreads, renderReduced } from '../render/litmus-threads.js';
 import { renderLitmus } from '../render/litmus.js';
 import { number } from '../render/table.js';
 
@@ -41,6 +42,9 @@ interface LitmusFlags {
 }
 
 const strategies = [...new Set([EXHAUSTIVE, ...STRATEGIES.map(({ name }) => name)])];
+/** At most so long for the search of what real threads have shown, and for leaving out operations. */
+const HANDOVER_SECONDS = 20;
+const REDUCE_SECONDS = 3;
 const bugs = BUGS.map(({ id }) => id);
 
 export function litmusCommand(): Command {
@@ -141,7 +145,7 @@ async function run(files: readonly string[], flags: LitmusFlags): Promise<number
   onInterrupt(() => {
     interrupted = true;
   });
-  const report = await runLitmus({
+  const explored = await runLitmus({
     subject,
     strategy: flags.strategy,
     schedules: flags.schedules,
@@ -152,16 +156,37 @@ async function run(files: readonly string[], flags: LitmusFlags): Promise<number
       progress.show(`${number(now.schedules)} schedules, ${number(now.steps)} steps, ${now.violations} violations`),
   });
   progress.clear();
+  const report = { ...explored, reduced: await reducedTest(subject, explored, interrupted) };
   const written = flags.json === true ? undefined : writeSchedule(report, flags.out);
-  printReport(report, flags, (each) => renderLitmus(each, written));
+  printReport(report, flags, (each) => [renderLitmus(each, written), renderReduced(each.reduced)].join(''));
   return report.ok ? EXIT_OK : EXIT_VIOLATION;
+}
+
+/** The operations that a violation takes, where some of the file's are not needed. */
+async function reducedTest(
+  subject: LitmusSubject,
+  report: LitmusReport,
+  interrupted: boolean,
+): Promise<Reduced | null> {
+  const violation = report.violations.find(({ invariant }) => invariant !== 'forbidden' && invariant !== 'always');
+  if (violation === undefined || interrupted) return null;
+  const { found, cut, litmus, schedule } = await handOverLitmus(subject, violation, { seconds: REDUCE_SECONDS });
+  return found && cut.length > 0 ? { litmus, schedule, cut } : null;
 }
 
 async function onThreads(subject: LitmusSubject, flags: LitmusFlags): Promise<number> {
   const stop = new Promise<void>((resolve) => onInterrupt(resolve));
   const { iterations, budget: seconds, workers: count } = flags;
-  const report = await runLitmusThreads({ subject, iterations, seconds, workers: count, stop });
-  printReport(report, flags, renderLitmusThreads);
+  const raced = await runLitmusThreads({ subject, iterations, seconds, workers: count, stop });
+  const [violation] = raced.violations;
+  // what real threads have shown is looked for on one, where it can be replayed
+  const handover =
+    violation === undefined ? null : await handOverLitmus(subject, violation, { seconds: HANDOVER_SECONDS });
+  const report = { ...raced, handover };
+  const written =
+    handover === null || handover.schedule === '' || flags.json === true ? undefined : `${report.name}.schedule`;
+  if (written !== undefined) writeWhole(userPath(join(flags.out ?? '', written)), handover?.schedule ?? '');
+  printReport(report, flags, (each) => renderLitmusThreads(each, handover, written));
   return report.ok ? EXIT_OK : EXIT_VIOLATION;
 }
 

@@ -54,10 +54,11 @@ async function run(file: string, flags: ReplayFlags): Promise<number> {
 const WALK_HELP =
   'n or Enter: a step   p: a step back   s: to the next context switch   NUMBER: to that step   q: leave';
 
+const prompt = (): void => void (process.stdin.isTTY && process.stdout.write(`\n${WALK_HELP}\n> `));
+
 /** Reads commands, a line each, and shows where they lead. */
 async function walk(stepper: Stepper): Promise<void> {
   const show = (): void => void process.stdout.write(`${stepper.describe().join('\n')}\n`);
-  const prompt = (): void => void (process.stdin.isTTY && process.stdout.write(`\n${WALK_HELP}\n> `));
   show();
   prompt();
   for await (const line of createInterface({ input: process.stdin })) {

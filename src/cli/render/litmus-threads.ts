@@ -1,11 +1,42 @@
 /** The report of `litmus --threads`, for people. */
+import type { Handover } from '../../lab/handover/handover.js';
 import type { LitmusThreadsReport } from '../../lab/litmus/threads/report.js';
 import { pc } from './colour.js';
 import { number, table } from './table.js';
 
 const percent = (share: number): string => `${(100 * share).toFixed(share > 0 && share < 0.001 ? 4 : 1)}%`;
 
-export function renderLitmusThreads(report: LitmusThreadsReport): string {
+/** A violation's test without the operations that it does not need. */
+export interface Reduced {
+  readonly litmus: string;
+  readonly schedule: string;
+  /** What was left out, a line each. */
+  readonly cut: readonly string[];
+}
+
+/** Behind the report of a litmus test: what its violation takes. Empty when that is all of it. */
+export function renderReduced(reduced: Reduced | null): string {
+  if (reduced === null) return '';
+  return `\n\nThe violation takes no more than this:\n\n${reduced.litmus.trimEnd().replace(/^/gm, '  ')}\n`;
+}
+
+function handoverText(handover: Handover | null, scheduleFile: string | undefined): string {
+  if (handover === null) return '';
+  const effort = `${number(handover.schedules)} schedules, ${handover.elapsed_s.toFixed(1)} s`;
+  if (!handover.found) return `On one thread: ${handover.reason} (${effort}).`;
+  const replay =
+    scheduleFile === undefined
+      ? ''
+      : `\n\nNext: npm start --silent -- replay ${scheduleFile}   # this violation, every time`;
+  return `On one thread, after ${effort}: ${handover.what}\n\n${handover.diagram.trimEnd()}${replay}`;
+}
+
+/** @param scheduleFile where the schedule of the handed-over violation was written, if it was */
+export function renderLitmusThreads(
+  report: LitmusThreadsReport,
+  handover: Handover | null = null,
+  scheduleFile?: string,
+): string {
   const { questions, expect } = report;
   const rate = `${number(Math.round(report.iterations_per_s))} iterations/s`;
   const answers = questions.map(({ question, answer, count, of, first, ok }, index) => {
@@ -31,6 +62,7 @@ export function renderLitmusThreads(report: LitmusThreadsReport): string {
     ),
     [...answers, ...found].join('\n'),
     ...report.violations.map(({ invariant, what }) => `${pc.red(pc.bold(invariant))} ${what}`),
+    handoverText(handover, scheduleFile),
     report.ok ? pc.green('As expected.') : pc.red('Not as expected.'),
     `Next: npm start --silent -- litmus ${report.scenario}   # every outcome that can happen`,
   ]
