@@ -70,8 +70,8 @@ export function rulesOfVersion(text: string, base: KernelRules): KernelRules {
   if (version === null) throw new RangeError(`no kernel version '${text}'`);
   const [major, minor] = version;
   const isBefore = ([a, b]: readonly [number, number]): boolean => major < a || (major === a && minor < b);
-  let rules: KernelRules = isBefore([6, 19]) ? base : { ...base, numaBusy: 'v6.19' };
+  const newest: Partial<KernelRules> = isBefore([6, 19]) ? {} : { numaBusy: 'v6.19' };
   // the newest change first, so that the oldest that applies has the last word
-  for (const [before, change] of [...CHANGES].toReversed()) if (isBefore(before)) rules = { ...rules, ...change };
-  return rules;
+  const older = CHANGES.toReversed().flatMap(([before, change]) => (isBefore(before) ? [change] : []));
+  return Object.assign({}, base, newest, ...older) as KernelRules;
 }

@@ -6,7 +6,16 @@
  */
 import { MAPPING_KSM, PG_ANON_EXCLUSIVE, VM_STATE_LIVE } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
-import { PTE_WRITE, S2_WRITE, entryPfn, isHuge, isPresent, isProtnone, isSpecial, isTable } from '../machine/entries.js';
+import {
+  PTE_WRITE,
+  S2_WRITE,
+  entryPfn,
+  isHuge,
+  isPresent,
+  isProtnone,
+  isSpecial,
+  isTable,
+} from '../machine/entries.js';
 import {
   type Machine,
   PAGE_FLAGS,

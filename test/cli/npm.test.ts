@@ -31,7 +31,10 @@ async function workersOf(pid: number): Promise<void> {
       .map((line) => line.trim().split(/\s+/));
     below = new Set([...below, ...rows.filter(([, parent]) => below.has(Number(parent))).map(([own]) => Number(own))]);
     // node alone has eleven
-    running = rows.some(([own, , threads, ...args]) => below.has(Number(own)) && Number(threads) >= 14 && args.join(' ').includes('main.js'));
+    running = rows.some(
+      ([own, , threads, ...args]) =>
+        below.has(Number(own)) && Number(threads) >= 14 && args.join(' ').includes('main.js'),
+    );
   }
   await new Promise((resolve) => setTimeout(resolve, 1500));
 }

@@ -63,4 +63,3 @@ function next(report: ExploreReport, scheduleFile: string | undefined): string {
     ? `Next: ${start} explore --policy ${report.policy}   # other strategies too, with a bound on what was missed`
     : `Next: ${start} stress --policy ${report.policy}   # the same kernel on real threads`;
 }
-

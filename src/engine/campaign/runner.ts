@@ -140,7 +140,7 @@ export class RangeRunner {
       violations: count.violations,
       firstViolation: count.firstViolation,
       // numbers are this program's: other threads may have seen the same states in another order
-      outcomes: [...count.outcomes.values()].map((outcome) => ({ ...outcome, key: outcome.state })),
+      outcomes: [...count.outcomes.values()].map((outcome) => Object.assign({}, outcome, { key: outcome.state })),
       finds: [...count.finds.values()],
       members: [...count.members.values()],
       orders: this.#orders.table.toArray(),
