@@ -9,6 +9,7 @@ import { ksmd } from './ksmd.js';
 import { kswapd } from './kswapd.js';
 import { type LitmusColumns, litmus } from './litmus.js';
 import { numaBalancer } from './numa-balancer.js';
+import { storeBuffer } from './store-buffer.js';
 import type { ActorMain, ActorParams } from './types.js';
 import { vcpu } from './vcpu.js';
 import { vmm } from './vmm.js';
@@ -24,6 +25,7 @@ const MAINS: Readonly<Record<string, ActorMain>> = {
   'numa-balancer': numaBalancer,
   el2,
   bench,
+  'store-buffer': storeBuffer,
 };
 
 /** Starts an actor; `spec` is its row of the plan (an ActorSpec), `plan` the Plan. */

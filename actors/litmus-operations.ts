@@ -8,7 +8,7 @@
  *   range     mm, start, end          pages [start, end)
  *   mapping   mm, start, pages, flags a mapping of the process block, with its VM_* flags
  *   slot      vm, id, gfn, pages, vpn, flags   a slot of the VM block
- *   register, gfn, value, node, count, process, vm           one number each
+ *   register, gfn, value, scratch, node, count, process, vm           one number each
  *   foll, prot, advice                flags ORed, or the constant: one number
  */
 import {
@@ -37,6 +37,7 @@ import { type LitmusTask } from './litmus-task.js';
 import { LITMUS_FRAMES } from './litmus-frames.js';
 import { LITMUS_KVM } from './litmus-kvm.js';
 import { LITMUS_MM } from './litmus-mm.js';
+import { LITMUS_PLAIN } from './litmus-plain.js';
 
 export type LitmusParam =
   | 'page'
@@ -46,6 +47,7 @@ export type LitmusParam =
   | 'register'
   | 'gfn'
   | 'value'
+  | 'scratch'
   | 'node'
   | 'count'
   | 'process'
@@ -63,6 +65,7 @@ export const LITMUS_PARAM_WORDS: Readonly<Record<LitmusParam, number>> = {
   register: 1,
   gfn: 1,
   value: 1,
+  scratch: 1,
   node: 1,
   count: 1,
   process: 1,
@@ -110,7 +113,12 @@ export interface LitmusOperation {
   readonly run: (ctx: Context, task: LitmusTask, args: readonly number[]) => Coroutine<number>;
 }
 
-export const LITMUS_OPERATIONS: readonly LitmusOperation[] = [...LITMUS_MM, ...LITMUS_FRAMES, ...LITMUS_KVM];
+export const LITMUS_OPERATIONS: readonly LitmusOperation[] = [
+  ...LITMUS_MM,
+  ...LITMUS_FRAMES,
+  ...LITMUS_KVM,
+  ...LITMUS_PLAIN,
+];
 
 /** The number of the operation of this name, or -1. */
 export const litmusOperation = (name: string): number => LITMUS_OPERATIONS.findIndex((row) => row.name === name);

@@ -10,6 +10,7 @@ import { Context, type Coroutine, Probe } from '../machine/context.js';
 import { entryPfn, isPresent, isSwapEntry } from '../machine/entries.js';
 import {
   HDR_REGISTERS,
+  HDR_STORE_BUFFER,
   LITMUS_REGISTERS,
   type Machine,
   PAGE_CONTENT,
@@ -89,6 +90,7 @@ export function runLitmusSetup(m: Machine, plan: Plan, litmus: LitmusPlan): Setu
   }
   for (const { ctx: own } of servers) own.finish = true;
   quiet(m, plan);
+  if (plan.actors.some(({ kind }) => kind === 'store-buffer')) m.words[HDR_STORE_BUFFER] = 1;
   return { pins: probe.pins, held: probe.held };
 }
 

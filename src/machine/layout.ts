@@ -48,10 +48,19 @@ export const HDR_GENERATION = 64;
  * change them or are judged by them (machine/beside.ts), so that exhaustive search does not take their order for nothing.
  */
 export const HDR_GHOST_PINS = 80;
+/** Scratch words of litmus tests, and 1 while plain stores to them wait in modelled buffers (machine/store-buffer.ts). */
+export const HDR_SCRATCH = 96;
+export const SCRATCH_WORDS = 8;
+export const HDR_STORE_BUFFER = 104;
 /** Results of a litmus test's operations: each written by the actor that does it. */
 export const HDR_REGISTERS = 128;
 export const LITMUS_REGISTERS = 128;
-const HEADER_WORDS = 256;
+/** The modelled store buffers, by CPU. */
+export const HDR_STORE_BUFFERS = 256;
+export const STORE_BUFFERS = 8;
+export const STORE_BUFFER_SLOTS = 7;
+export const STORE_BUFFER_WORDS = 2 + 2 * STORE_BUFFER_SLOTS;
+const HEADER_WORDS = HDR_STORE_BUFFERS + STORE_BUFFERS * STORE_BUFFER_WORDS;
 
 /* ---- global locks, one line each ---- */
 export const GLOBAL_KSM_THREAD_MUTEX = 0;

@@ -6,7 +6,7 @@ import {
   type LitmusParam,
   litmusOperation,
 } from '../../../actors/litmus-operations.js';
-import { LITMUS_REGISTERS } from '../../machine/layout.js';
+import { LITMUS_REGISTERS, SCRATCH_WORDS } from '../../machine/layout.js';
 import type { LitmusCall } from '../../engine/plan.js';
 import type { Argument, CallExpr, PageRef, Span, Word } from './ast.js';
 import type { ActorModel, VmModel } from './model.js';
@@ -30,6 +30,7 @@ const SHOWN: Readonly<Record<LitmusParam, string>> = {
   register: 'REG',
   gfn: 'GFN',
   value: 'VALUE',
+  scratch: 'N',
   node: 'NODE',
   count: 'N',
   process: 'PROCESS',
@@ -202,6 +203,8 @@ export class CallChecker {
         return [this.#number(arg, 'node', 0, scope.nodes - 1)];
       case 'count':
         return [this.#number(arg, 'count', 1, 1_000_000)];
+      case 'scratch':
+        return [this.#number(arg, 'scratch word', 0, SCRATCH_WORDS - 1)];
       case 'value':
         return [this.#number(arg, 'value', 0, VALUE_MAX)];
       default:

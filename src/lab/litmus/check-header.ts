@@ -17,6 +17,7 @@ const MACHINE_SETTINGS = {
   el2: [0, 64],
   swap: [0, 1 << 12],
   lru_batch: MACHINE_LIMITS.lruBatch,
+  store_buffer: [0, 1],
 } as const;
 const KNOBS = { ksm_smart_scan: [0, 1], ksm_use_zero_pages: [0, 1], max_ptes_none: [0, 511] } as const;
 export const THP_ENABLED = ['never', 'madvise', 'always'] as const;
@@ -48,7 +49,7 @@ export function checkHeader(scope: Scope, { headers }: LitmusFile, overrides: Li
   onceEach(scope, headers);
   const find = <T extends Header['kind']>(kind: T): Extract<Header, { kind: T }> | undefined =>
     headers.find((header): header is Extract<Header, { kind: T }> => header.kind === kind);
-  const machine = { nodes: -1, frames: 24, thp_order: 1, el2: 1, swap: 4, lru_batch: 0 };
+  const machine = { nodes: -1, frames: 24, thp_order: 1, el2: 1, swap: 4, lru_batch: 0, store_buffer: 0 };
   for (const setting of settingsOf(headers, 'machine'))
     numberSetting(scope, setting, 'machine setting', MACHINE_SETTINGS, machine);
   const knobs = { ksm_smart_scan: 0, ksm_use_zero_pages: 0, max_ptes_none: 511 };

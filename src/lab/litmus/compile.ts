@@ -1,6 +1,6 @@
 /** From a litmus file to a plan: the machine sized from the test, one CPU for each actor, EL2 instances where the policy has an EL2. */
 import { litmusOperation } from '../../../actors/litmus-operations.js';
-import { Machine } from '../../machine/layout.js';
+import { Machine, STORE_BUFFERS } from '../../machine/layout.js';
 import { claimsOf } from '../../engine/kernel.js';
 import type { ActorSpec, LitmusPlan, Plan } from '../../engine/plan.js';
 import { InputError } from '../input-error.js';
@@ -149,6 +149,8 @@ function checkInjects(scope: Scope, header: HeaderModel): number[] {
   return failing;
 }
 
+const PLAIN_WRITE = litmusOperation('plain_write');
+
 function actorsOf(scope: Scope, header: HeaderModel): ActorSpec[] {
   const actors = scope.columns.map(({ name, node, task }, column): ActorSpec => ({
     name,
@@ -157,7 +159,17 @@ function actorsOf(scope: Scope, header: HeaderModel): ActorSpec[] {
     node,
     params: { column, mm: task.mm, vm: task.vm, vcpu: task.vcpu },
   }));
-  if (!claimsOf(header.kernel).el2) return actors;
+  // real threads have buffers of their own (threads/run.ts leaves these out, so they are the last)
+  const buffers = (header.machine.store_buffer === 0 ? [] : scope.columns).map(
+    ({ name, node, calls }, cpu): ActorSpec => ({
+      name: `${name}-buffer`,
+      kind: 'store-buffer',
+      tier: 'client',
+      node,
+      params: { cpu, stores: calls.filter(({ op }) => op === PLAIN_WRITE).length },
+    }),
+  );
+  if (!claimsOf(header.kernel).el2) return [...actors, ...buffers];
   const said = header.machine.el2;
   const instances = said === 0 ? actors.length : said;
   const servers = Array.from({ length: instances }, (_, i): ActorSpec => ({
@@ -167,7 +179,7 @@ function actorsOf(scope: Scope, header: HeaderModel): ActorSpec[] {
     node: actors[i]?.node ?? 0,
     params: {},
   }));
-  return [...actors, ...servers];
+  return [...actors, ...servers, ...buffers];
 }
 
 const TLB_ENTRIES_MAX = 64;
@@ -252,6 +264,9 @@ function planOf(
 
 /** Why there can be no such machine, or null. */
 function misfit(plan: Plan): string | null {
+  if (plan.actors.filter(({ kind }) => kind === 'store-buffer').length > STORE_BUFFERS) {
+    return `store_buffer: expected at most ${STORE_BUFFERS} columns`;
+  }
   try {
     // lays it out, without its memory
     void new Machine(plan.machine, new SharedArrayBuffer(0)).totalWords;

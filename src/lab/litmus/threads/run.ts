@@ -56,7 +56,8 @@ const LOOK_MS = 20;
  * @throws RangeError when its machine cannot be set up
  */
 export async function litmusThreads(options: ThreadsOptions): Promise<ThreadsResult> {
-  const { plan } = options;
+  // real CPUs have store buffers of their own
+  const plan = { ...options.plan, actors: options.plan.actors.filter(({ kind }) => kind !== 'store-buffer') };
   const machines = Array.from({ length: MACHINES_MAX }, () => prepareMachine(plan).buffer);
   const workers = Math.min(options.workers ?? Math.max(2, availableParallelism()), plan.actors.length);
   const clients = plan.actors.filter(({ tier }) => tier !== 'server').length;
