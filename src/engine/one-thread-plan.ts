@@ -115,7 +115,7 @@ export class PlanProgram implements Program {
     const was = this.#inUse[actor] as number;
     const now = this.words[word] as number;
     this.#inUse[actor] = now;
-    if (now === was || count === effects.length) return count;
+    if (now === was || count >= effects.length) return count;
     before[count] = was;
     effects[count++] = updates(word);
     return count;

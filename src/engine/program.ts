@@ -75,7 +75,7 @@ export interface Program {
   /**
    * What the last step of `actor` has touched beside the word it declared, as packed effects, and what those words held before: one
    * each. Absent: never anything. Asked after each step, so that it can compare with what it found then.
-   * @returns how many
+   * @returns how many; more than the arrays hold: not all were written
    */
   touchedBeside?(actor: number, effects: Int32Array, before: Int32Array): number;
   /** Of which of its loops the RETRY points of `actor` are now: a number for each time one was begun. Absent: it has one. */

@@ -6,7 +6,7 @@
 import { reads } from './effects.js';
 import { type Words, peek } from '#words';
 
-const SIZE = 8;
+const SIZE = 16;
 const touched = new Int32Array(SIZE);
 const held = new Int32Array(SIZE);
 let count = 0;
@@ -25,13 +25,17 @@ export function glance(words: Words, index: number): number {
   return value;
 }
 
-/** Forgets what was touched, and writes it to `effects` and `before`: at most as many as they hold. Returns how many. */
+/**
+ * Forgets what was touched, and writes it to `effects` and `before`: at most as many as they hold.
+ * @returns how many were touched
+ */
 export function takeTouched(effects: Int32Array, before: Int32Array): number {
   const taken = Math.min(count, SIZE, effects.length);
   for (let i = 0; i < taken; i++) {
     effects[i] = touched[i] as number;
     before[i] = held[i] as number;
   }
+  const all = count;
   count = 0;
-  return taken;
+  return all;
 }

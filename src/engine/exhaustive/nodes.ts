@@ -49,7 +49,8 @@ export class Nodes {
   /** Event `event` has been appended: there is a node behind it, with `open` to be tried. */
   advance(event: number, open: Branch[]): void {
     this.#moves[event] = null;
-    this.#enter(event + 1, this.#awake(this.#sleep[event] ?? null, this.move(event)), open);
+    const sleep = this.#sleep[event] ?? null;
+    this.#enter(event + 1, sleep === null ? null : this.#awake(sleep, this.move(event)), open);
   }
 
   /** Which actors sleep at `node`, a bit each. */
@@ -71,7 +72,8 @@ export class Nodes {
   move(event: number): Branch {
     let move = this.#moves[event] ?? null;
     if (move === null) {
-      const accesses = Array.from(this.#trace.accesses.subarray(event * SLOTS, event * SLOTS + SLOTS));
+      const accesses: number[] = [];
+      for (let slot = 0; slot < SLOTS; slot++) accesses.push(this.#trace.accesses[event * SLOTS + slot] as number);
       move = { actor: this.#trace.actor[event] as number, accesses, next: [], loose: false };
       this.#moves[event] = move;
     }

@@ -167,9 +167,10 @@ export class Search implements Strategy {
     return actor < 0 || this.#aimless ? actor : this.#step(view, actor);
   }
 
-  end(_steps: number, end = END_FINISHED): void {
+  end(steps: number, end = END_FINISHED): void {
     const { counts, trace, nodes } = this;
-    if (this.#view !== null && !this.#aimless) this.#settle(this.#view);
+    // a fair phase that has followed on a step limit is not part of it
+    if (this.#view !== null && !this.#aimless && this.#view.step === steps) this.#settle(this.#view);
     if (!this.#wasPruned) {
       counts.executions++;
       const done = this.#isAllDone();

@@ -127,7 +127,8 @@ export class StepAccesses {
     const program = this.#program;
     if (program.touchedBeside !== undefined) {
       const count = program.touchedBeside(actor, this.#beside, this.#besideBefore);
-      for (let i = 0; i < count; i++) {
+      if (count >= SLOTS) this.problem = 'a step touches too much';
+      for (let i = 0; i < Math.min(count, SLOTS); i++) {
         const access = this.#beside[i] as number;
         if (access >>> 4 !== effect >>> 4) this.#touch(access, this.#besideBefore[i] as number);
       }
