@@ -155,7 +155,7 @@ export class Trace {
     const candidates0 = candidates.length;
     for (let slot = 1; slot < next.count; slot++) this.#lookBack(next, slot);
     for (let i = candidates.length - 1; orders0 > 0 && i >= candidates0; i--) {
-      if (!this.#isTooEarly(next, candidates[i] as number, orders0)) continue;
+      if (!this.#isTooEarly(next, candidates[i] as number, orders0, candidates0)) continue;
       orders.push(candidates[i] as number);
       candidates.splice(i, 1);
     }
@@ -226,9 +226,10 @@ export class Trace {
    * Whether the event to come could not have come before `event`, which touches something that it touches on the side: what ended its
    * wait (the first `orders` of #orders: one change of the word, or all releases of the lock) came after that.
    */
-  #isTooEarly(next: NextEvent, event: number, orders: number): boolean {
+  #isTooEarly(next: NextEvent, event: number, orders: number, candidates: number): boolean {
     const kind = (next.accesses[0] as number) & 15;
     const ofLock = kind === EFFECT_ACQUIRE || kind === EFFECT_ACQUIRE_READ;
+    if (!ofLock && !this.#allFollow(event, candidates, this.#candidates)) return false;
     let waited = false;
     for (let i = 0; i < orders; i++) {
       const order = this.#orders[i] as number;
@@ -239,6 +240,15 @@ export class Trace {
       waited ||= follows;
     }
     return waited;
+  }
+
+  /** Whether those of `events` that are later than `event` all rest on it: of the first `count`. */
+  #allFollow(event: number, count: number, events: readonly number[]): boolean {
+    for (let i = 0; i < count; i++) {
+      const each = events[i] as number;
+      if (each > event && !this.isBefore(event, each)) return false;
+    }
+    return true;
   }
 
   /** Whether the lock was held when the attempt at `at` barred readers, and so that the event to come could not have had it. */
@@ -272,7 +282,13 @@ export class Trace {
       const told = ((this.accesses[at] as number) & 15) === EFFECT_ADD;
       return told && ((next.before[0] as number) & next.guardMask) === next.guard;
     }
-    return ((this.before[at] as number) & next.guardMask) === next.guard;
+    if (((this.before[at] as number) & next.guardMask) !== next.guard) return false;
+    const event = (at / SLOTS) | 0;
+    // a later change that does not rest on this one would have done as well
+    return (
+      this.#allFollow(event, this.#orders.length, this.#orders) &&
+      this.#allFollow(event, this.#candidates.length, this.#candidates)
+    );
   }
 
   #grow(): void {
