@@ -210,7 +210,10 @@ class LitmusWorker {
     for (let turns = 0; behind.length > 0; turns++) {
       if (this.#turn(behind, servers, true)) turns = 0;
       else if (turns > STUCK_TURNS) for (const { machine } of behind) control.giveUp(machine);
-      else if (turns > (spins ? SPIN_TURNS : PATIENCE_TURNS)) Atomics.wait(control.words, STOP, 0, NAP_MS);
+      else if (turns > (spins ? SPIN_TURNS : PATIENCE_TURNS)) {
+        // a nap, also when the run has been told to end: else turns are over before an actor elsewhere has moved
+        Atomics.wait(control.words, STOP, Atomics.load(control.words, STOP), NAP_MS);
+      }
     }
   }
 
