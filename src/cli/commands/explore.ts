@@ -70,7 +70,9 @@ async function run(scenario: string, flags: ExploreFlags): Promise<number> {
   const { report, events } = await explore({
     subject,
     strategy: flags.strategy,
-    schedules: flags.schedules ?? (flags.duration === undefined && flags.strategy !== EXHAUSTIVE ? EXPLORE_DEFAULTS.schedules : 1e12),
+    schedules:
+      flags.schedules ??
+      (flags.duration === undefined && flags.strategy !== EXHAUSTIVE ? EXPLORE_DEFAULTS.schedules : 1e12),
     workers: flags.workers,
     ...(flags.duration !== undefined && { seconds: flags.duration }),
     ...(flags.depth !== undefined && { depth: flags.depth }),
