@@ -26,7 +26,7 @@ import type { TinyState } from '#src/engine/programs/tiny-lock.js';
 import type { ScheduleView, Strategy } from '#src/engine/strategies/strategy.js';
 import { small } from './one-thread-programs.js';
 
-type Plain = 'read' | 'write' | 'fetchAdd' | 'add' | 'await' | 'spin' | 'lockedSpin';
+type Plain = 'read' | 'write' | 'fetchAdd' | 'add' | 'await' | 'gate' | 'spin' | 'lockedSpin';
 
 export type Op =
   | {
@@ -71,7 +71,7 @@ export function operations(features: Features, count: number, depth = 2): fc.Arb
     ...(features.readers === true
       ? [locked('readLock', RW_LOCKS), locked('readLock', RW_LOCKS), locked('writeLock', RW_LOCKS)]
       : []),
-    ...(features.waits === true ? [plain('await')] : []),
+    ...(features.waits === true ? [plain('await'), plain('gate')] : []),
     ...(features.spins === true ? [plain('spin'), plain('lockedSpin')] : []),
   ];
   return fc.array(fc.oneof(...kinds), { minLength: 1, maxLength: count });
@@ -117,6 +117,12 @@ function* run(s: TinyState, actor: number, ops: readonly Op[], log: number[], he
           s.waitValues[actor] = op.value;
           yield (op.word << 4) | WAIT_WORD;
         }
+        break;
+      case 'gate':
+        // a look that is a wait at once
+        s.waitValues[actor] = op.value;
+        yield (op.word << 4) | WAIT_WORD;
+        log.push(w[op.word] as number);
         break;
       case 'spin':
         held.loops++;
@@ -289,7 +295,8 @@ export class ExecutionKey implements StepObserver {
   beforeStep(actor: number, effect: number): void {
     // what ends a wait is the attempt or the look that led to it
     const waits = effectKind(effect) >= FIRST_WAIT;
-    this.#effect = waits ? (this.#last.get(actor) as number) : effect;
+    const last = this.#last.get(actor) ?? 0;
+    this.#effect = waits && effectWord(last) === effectWord(effect) ? last : effect;
     this.#before = this.#words[effectWord(effect)] as number;
   }
 

@@ -154,8 +154,8 @@ export class Trace {
     const orders0 = orders.length;
     const candidates0 = candidates.length;
     for (let slot = 1; slot < next.count; slot++) this.#lookBack(next, slot);
-    for (let i = candidates.length - 1; orders0 > 0 && i >= candidates0; i--) {
-      if (!this.#isTooEarly(next, candidates[i] as number, orders0, candidates0)) continue;
+    for (let i = candidates.length - 1; i >= candidates0; i--) {
+      if (!this.#isTooEarly(next, candidates[i] as number, orders0)) continue;
       orders.push(candidates[i] as number);
       candidates.splice(i, 1);
     }
@@ -226,29 +226,32 @@ export class Trace {
    * Whether the event to come could not have come before `event`, which touches something that it touches on the side: what ended its
    * wait (the first `orders` of #orders: one change of the word, or all releases of the lock) came after that.
    */
-  #isTooEarly(next: NextEvent, event: number, orders: number, candidates: number): boolean {
-    const kind = (next.accesses[0] as number) & 15;
-    const ofLock = kind === EFFECT_ACQUIRE || kind === EFFECT_ACQUIRE_READ;
-    if (!ofLock && !this.#allFollow(event, candidates, this.#candidates)) return false;
-    let waited = false;
+  #isTooEarly(next: NextEvent, event: number, orders: number): boolean {
+    if (next.guarded) return this.#isDisabled(next, event);
     for (let i = 0; i < orders; i++) {
       const order = this.#orders[i] as number;
-      if (order < event) continue;
-      const follows = this.isBefore(event, order);
-      if (follows && ofLock) return true;
-      if (!follows && !ofLock) return false;
-      waited ||= follows;
+      if (order > event && this.isBefore(event, order)) return true;
     }
-    return waited;
+    return false;
   }
 
-  /** Whether those of `events` that are later than `event` all rest on it: of the first `count`. */
-  #allFollow(event: number, count: number, events: readonly number[]): boolean {
-    for (let i = 0; i < count; i++) {
-      const each = events[i] as number;
-      if (each > event && !this.isBefore(event, each)) return false;
+  /**
+   * Whether the wait that the event to come ends would not be over without `event` and what rests on it. Of the changes of its
+   * word since then only additions do not rest on each other.
+   */
+  #isDisabled(next: NextEvent, event: number): boolean {
+    let after = next.before[0] as number;
+    let added = 0;
+    let value = after;
+    const word = (next.accesses[0] as number) >>> 4;
+    for (let at = (this.#last[word] as number) - 1; at >= 0; at = (this.#previous[at] as number) - 1) {
+      const each = (at / SLOTS) | 0;
+      if (each < event) break;
+      value = this.before[at] as number;
+      if (each !== event && !this.isBefore(event, each)) added += after - value;
+      after = value;
     }
-    return true;
+    return ((value + added) & next.guardMask) === next.guard;
   }
 
   /** Whether the lock was held when the attempt at `at` barred readers, and so that the event to come could not have had it. */
@@ -282,13 +285,7 @@ export class Trace {
       const told = ((this.accesses[at] as number) & 15) === EFFECT_ADD;
       return told && ((next.before[0] as number) & next.guardMask) === next.guard;
     }
-    if (((this.before[at] as number) & next.guardMask) !== next.guard) return false;
-    const event = (at / SLOTS) | 0;
-    // a later change that does not rest on this one would have done as well
-    return (
-      this.#allFollow(event, this.#orders.length, this.#orders) &&
-      this.#allFollow(event, this.#candidates.length, this.#candidates)
-    );
+    return this.#isDisabled(next, (at / SLOTS) | 0);
   }
 
   #grow(): void {
