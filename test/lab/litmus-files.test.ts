@@ -33,7 +33,7 @@ const SCHEDULES = UPDATE || LONG ? 2000 : 24;
 /** Of files that have something to be found. */
 const SCHEDULES_BAD = UPDATE || LONG ? 2000 : 150;
 /** On real threads: one of so many files a day, and seconds for each. */
-const THREADED = LONG ? 1 : 10;
+const THREADED = LONG ? 1 : 16;
 const THREAD_SECONDS = LONG ? 1 : 0.2;
 const TIMEOUT = 120_000;
 
