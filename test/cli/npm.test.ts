@@ -30,13 +30,13 @@ async function workersOf(pid: number): Promise<void> {
       .split('\n')
       .map((line) => line.trim().split(/\s+/));
     below = new Set([...below, ...rows.filter(([, parent]) => below.has(Number(parent))).map(([own]) => Number(own))]);
-    // node alone has eleven
+    // node alone has eleven; each worker adds one
     running = rows.some(
       ([own, , threads, ...args]) =>
-        below.has(Number(own)) && Number(threads) >= 14 && args.join(' ').includes('main.js'),
+        below.has(Number(own)) && Number(threads) >= 15 && args.join(' ').includes('main.js'),
     );
   }
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  await new Promise((resolve) => setTimeout(resolve, 3000));
 }
 
 describe('npm start', () => {

@@ -67,6 +67,13 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
   }
   const stray = (['port', 'host', 'token'] as const).find((name) => flags[name] !== undefined);
   if (stray !== undefined && flags.dashboard !== true) throw new InputError(`--${stray} goes with --dashboard`);
+  // also while it starts: a run that has not begun ends with an empty report
+  let interrupted = false;
+  let onStop = (): void => {};
+  onInterrupt(() => {
+    interrupted = true;
+    onStop();
+  });
   const simulation = await Simulation.start({
     command: 'stress',
     scenario,
@@ -92,17 +99,14 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
     );
   });
   const auto = flags.auto === true ? adjustWorkers(simulation, progress) : null;
-  let interrupted = false;
   await new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, flags.duration * 1000);
     const stop = (): void => {
       clearTimeout(timer);
       resolve();
     };
-    onInterrupt(() => {
-      interrupted = true;
-      stop();
-    });
+    onStop = stop;
+    if (interrupted) stop();
     // a run that ends by itself (a dead worker, a hang) need not be waited for
     void simulation.ended.then(stop);
   });
