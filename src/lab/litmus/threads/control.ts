@@ -22,6 +22,9 @@ const BEGUN = 0;
 const ENDED = 1;
 const OVERLAPPED = 2;
 const STUCK = 3;
+/** Values of STUCK. */
+const WAITING = 1;
+const ROUND = 2;
 /** Looks at the barrier before its worker sleeps, where every worker has a core. */
 const SPINS = 20_000;
 
@@ -80,12 +83,17 @@ export class LitmusControl {
     return this.words[MACHINES_AT + LINE * machine + OVERLAPPED] === 1;
   }
 
-  /** Its actors wait for each other for good: nobody waits for them any more. */
-  giveUp(machine: number): void {
-    Atomics.store(this.words, MACHINES_AT + LINE * machine + STUCK, 1);
+  /** Its actors wait for each other for good, or go round for good: nobody waits for them any more. */
+  giveUp(machine: number, round = false): void {
+    Atomics.store(this.words, MACHINES_AT + LINE * machine + STUCK, round ? ROUND : WAITING);
   }
 
   isStuck(machine: number): boolean {
-    return Atomics.load(this.words, MACHINES_AT + LINE * machine + STUCK) === 1;
+    return Atomics.load(this.words, MACHINES_AT + LINE * machine + STUCK) !== 0;
+  }
+
+  /** Of one that is stuck: whether its actors went round. */
+  wentRound(machine: number): boolean {
+    return Atomics.load(this.words, MACHINES_AT + LINE * machine + STUCK) === ROUND;
   }
 }

@@ -51,6 +51,12 @@ export interface LitmusThreadsReport {
   readonly ok: boolean;
 }
 
+/** Iterations that were given up, and the rule that this breaks. */
+const STUCK = [
+  ['deadlock', 'deadlock'],
+  ['livelock', 'I-LIVE'],
+] as const;
+
 /** Runs the test's actors on real threads. Questions about every state (`during`) cannot be answered there, and say so. */
 export async function runLitmusThreads(options: LitmusThreadsOptions): Promise<LitmusThreadsReport> {
   const { subject } = options;
@@ -64,9 +70,9 @@ export async function runLitmusThreads(options: LitmusThreadsOptions): Promise<L
     ...(options.stop !== undefined && { stop: options.stop }),
   });
   const questions = test.questions.map((question, index) => answer(question, index, result));
-  const stuck = result.outcomes.some(({ state }) => state === 'deadlock');
+  const ends = STUCK.filter(([state]) => result.outcomes.some((row) => row.state === state));
   const violations = result.violations.map(({ first }) => first as ReportViolation);
-  const broken = [...violations.map(({ invariant }) => invariant), ...(stuck ? ['deadlock'] : [])];
+  const broken = [...violations.map(({ invariant }) => invariant), ...ends.map(([, rule]) => rule)];
   const expect =
     test.expect === null
       ? null
@@ -98,14 +104,13 @@ function outcome({ state, yes, count, first }: ThreadsRow, questions: readonly Q
   const held = yes.flatMap((holds, index) => (holds ? [index + 1] : []));
   const words = new Set(held.map((number) => questions[number - 1]?.word));
   const missed = questions.some(({ word, during }, index) => word === 'always' && !during && yes[index] === false);
-  const verdict: LitmusVerdict =
-    state === 'deadlock'
-      ? 'violation'
-      : words.has('forbidden') || missed
-        ? 'forbidden'
-        : words.has('exists') || words.has('sometimes')
-          ? 'interesting'
-          : 'ok';
+  const verdict: LitmusVerdict = STUCK.some(([name]) => name === state)
+    ? 'violation'
+    : words.has('forbidden') || missed
+      ? 'forbidden'
+      : words.has('exists') || words.has('sometimes')
+        ? 'interesting'
+        : 'ok';
   return { state, count, share: of === 0 ? 0 : count / of, verdict, questions: held, first };
 }
 

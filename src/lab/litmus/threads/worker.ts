@@ -76,6 +76,8 @@ export interface LitmusTally {
 
 /** Turns around actors that wait, most of them with a nap, before a round is looked at as stuck; a real wait is over after some hundred. */
 const STUCK_TURNS = 30_000;
+/** Turns in which somebody moved, before those still at work are taken to go round for good: some thousand points each. */
+const ROUND_TURNS = 5000;
 /** Fruitless turns before a worker takes those who wait to wait for somebody who was preempted. */
 const IDLE_TURNS = 40;
 /** An actor is preempted within its first so many points: operations have some tens to some hundreds. */
@@ -108,6 +110,7 @@ class LitmusWorker {
   readonly #outcomes = new Map<number, { count: number; first: number }>();
   readonly #violations = new Map<string, { count: number; first: object }>();
   #stuck = 0;
+  #round = 0;
   #overlapped = 0;
   #iterations = 0;
   #rounds = 0;
@@ -207,9 +210,11 @@ class LitmusWorker {
     }
     // those preempted stand still until everybody else has been everywhere
     control.barrier();
-    for (let turns = 0; behind.length > 0; turns++) {
-      if (this.#turn(behind, servers, true)) turns = 0;
-      else if (turns > STUCK_TURNS) for (const { machine } of behind) control.giveUp(machine);
+    for (let turns = 0, moves = 0; behind.length > 0; turns++) {
+      if (this.#turn(behind, servers, true)) {
+        turns = 0;
+        if (++moves > ROUND_TURNS) for (const { machine } of behind) control.giveUp(machine, true);
+      } else if (turns > STUCK_TURNS) for (const { machine } of behind) control.giveUp(machine);
       else if (turns > (spins ? SPIN_TURNS : PATIENCE_TURNS)) {
         // a nap, also when the run has been told to end: else turns are over before an actor elsewhere has moved
         Atomics.wait(control.words, STOP, Atomics.load(control.words, STOP), NAP_MS);
@@ -266,7 +271,8 @@ class LitmusWorker {
       this.#iterations++;
       if (control.overlapped(machine)) overlapped++;
       if (control.isStuck(machine)) {
-        this.#stuck++;
+        if (control.wentRound(machine)) this.#round++;
+        else this.#stuck++;
         continue;
       }
       const m = this.#machines[machine] as Machine;
@@ -317,6 +323,7 @@ class LitmusWorker {
       first,
     }));
     if (this.#stuck > 0) outcomes.push({ state: 'deadlock', yes: [], count: this.#stuck, first: 0 });
+    if (this.#round > 0) outcomes.push({ state: 'livelock', yes: [], count: this.#round, first: 0 });
     return {
       outcomes,
       violations: [...this.#violations.values()],
