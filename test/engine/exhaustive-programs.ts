@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import type { Coroutine } from '#src/machine/context.js';
 import {
+  EFFECT_ACQUIRE,
   EFFECT_ADD,
   EFFECT_READ,
   FIRST_WAIT,
@@ -296,7 +297,8 @@ export class ExecutionKey implements StepObserver {
     // what ends a wait is the attempt or the look that led to it
     const waits = effectKind(effect) >= FIRST_WAIT;
     const last = this.#last.get(actor) ?? 0;
-    this.#effect = waits && effectWord(last) === effectWord(effect) ? last : effect;
+    const looks = effectKind(last) === EFFECT_READ || effectKind(last) === EFFECT_ACQUIRE;
+    this.#effect = waits && looks && effectWord(last) === effectWord(effect) ? last : effect;
     this.#before = this.#words[effectWord(effect)] as number;
   }
 

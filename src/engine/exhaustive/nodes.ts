@@ -5,7 +5,7 @@
  */
 import { NO_ACCESS, SLOTS } from './dependence.js';
 import type { Trace } from './trace.js';
-import { type Branch, type Move, dependent } from './wakeup-tree.js';
+import { type Branch, type Move, dependent, initialOf, insert } from './wakeup-tree.js';
 
 /** A list of moves that have been tried; those of one node follow on what it has inherited. */
 export interface Sleeper extends Move {
@@ -92,6 +92,15 @@ export class Nodes {
     this.#open.length = node + 1;
     this.#moves.length = node;
     return this.#open[node]?.shift() as Branch;
+  }
+
+  /** Puts sequences to what is open at `node`, unless what has been tried there leads to the same. */
+  add(node: number, sequences: readonly Branch[][]): void {
+    for (const sequence of sequences) {
+      let known = false;
+      for (let each = this.sleepers(node); each !== null; each = each.next) known ||= initialOf(each, sequence) >= 0;
+      if (!known) insert(this.open(node), sequence);
+    }
   }
 
   /** The deepest node with something open, or -1. */

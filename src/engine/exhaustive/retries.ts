@@ -12,7 +12,7 @@ import { EFFECT_RETRY } from '../../machine/effects.js';
 import { NO_ACCESS, SLOTS, accessesDepend } from './dependence.js';
 import type { Standing } from './standing.js';
 import type { Trace } from './trace.js';
-import type { Move } from './wakeup-tree.js';
+import { type Move, dependent } from './wakeup-tree.js';
 
 export class Retries {
   readonly #trace: Trace;
@@ -51,6 +51,13 @@ export class Retries {
     return this.#standing.cycleTo(actor) >= 0;
   }
 
+  /** Who stands still now, a bit each. */
+  still(): number {
+    let mask = 0;
+    for (let actor = 0; actor < this.#trace.actors; actor++) if (this.isStill(actor)) mask |= 1 << actor;
+    return mask;
+  }
+
   /** `event` has happened: who stood still for want of it goes on. */
   happened(event: number): void {
     for (let actor = 0; actor < this.#trace.actors; actor++) {
@@ -61,18 +68,31 @@ export class Retries {
     }
   }
 
-  /** Whether in a sequence that is to follow on the first `node` events somebody goes round again for nothing. */
-  isIdle(node: number, sequence: readonly Move[]): boolean {
+  /**
+   * A sequence that is to follow on the first `node` events, without the moves of those who would only go round again, and what
+   * depends on those. Null when its last move is not left.
+   */
+  without<T extends Move>(node: number, sequence: T[]): T[] | null {
+    let still = 0;
     for (let actor = 0; actor < this.#trace.actors; actor++) {
-      const to = this.#standing.cycleToAt(node, actor);
-      if (to < 0) continue;
-      const from = this.#standing.cycleFromAt(node, actor);
-      for (const move of sequence) {
-        if (move.actor === actor) return true;
-        if (this.#touches(from, to, actor, move.accesses)) break;
+      if (this.#standing.cycleToAt(node, actor) >= 0) still |= 1 << actor;
+    }
+    if (still === 0) return sequence;
+    const kept: T[] = [];
+    const left: T[] = [];
+    for (const move of sequence) {
+      if ((still & (1 << move.actor)) !== 0 || left.some((each) => dependent(each, move))) {
+        left.push(move);
+        continue;
+      }
+      kept.push(move);
+      for (let actor = 0; actor < this.#trace.actors; actor++) {
+        if ((still & (1 << actor)) === 0) continue;
+        const from = this.#standing.cycleFromAt(node, actor);
+        if (this.#touches(from, this.#standing.cycleToAt(node, actor), actor, move.accesses)) still &= ~(1 << actor);
       }
     }
-    return false;
+    return kept.at(-1) === sequence.at(-1) ? kept : null;
   }
 
   #accessesOf(event: number): Int32Array {

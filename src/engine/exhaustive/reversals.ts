@@ -38,28 +38,39 @@ export class Reversals {
 
   /** All races that the trace has found, which are then forgotten. */
   turnAll(): void {
-    const { first, second } = this.#trace;
-    for (let i = 0; i < first.length; i++) this.#turn(first[i] as number, second[i] as number);
+    const { first, second, beforeAll } = this.#trace;
+    for (let i = 0; i < first.length; i++) {
+      this.#turn(first[i] as number, second[i] as number, beforeAll[i] === true);
+    }
     this.#trace.clearRaces();
   }
 
-  #turn(first: number, second: number): void {
+  #turn(first: number, second: number, beforeAll: boolean): void {
     const trace = this.#trace;
     const nodes = this.#nodes;
     const sequence: Branch[] = [];
+    const last = this.#lastMove(second);
+    const word = (last.accesses[0] as number) >>> 4;
     for (let event = first + 1; event < trace.length; event++) {
-      if (event !== second && !trace.isBefore(first, event)) sequence.push(nodes.move(event));
+      if (event === second || trace.isBefore(first, event)) continue;
+      if (beforeAll && trace.isAfterAddition(first, word, event)) {
+        // its own additions cannot come after it
+        if (trace.actor[event] === last.actor) return;
+        continue;
+      }
+      sequence.push(nodes.move(event));
     }
-    sequence.push(this.#lastMove(second));
-    for (let each = nodes.sleepers(first); each !== null; each = each.next) {
-      if (initialOf(each, sequence) >= 0) return;
-    }
-    if (this.#retries.isIdle(first, sequence)) {
+    sequence.push(last);
+    const useful = this.#retries.without(first, sequence);
+    if (useful === null) {
       this.folded++;
       return;
     }
-    if (first < this.own) this.outer.push({ node: first, sequence });
-    else insert(nodes.open(first), sequence);
+    for (let each = nodes.sleepers(first); each !== null; each = each.next) {
+      if (initialOf(each, useful) >= 0) return;
+    }
+    if (first < this.own) this.outer.push({ node: first, sequence: useful });
+    else insert(nodes.open(first), useful);
   }
 
   /** The later move of a race, which is to come first: it may take what it only tried to. */

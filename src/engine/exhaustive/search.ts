@@ -30,7 +30,7 @@ import { RETURNED, type Standing } from './standing.js';
 import { States } from './states.js';
 import { EVENT, FAILED, StepAccesses, WORDS_BESIDE } from './step-accesses.js';
 import { Trace } from './trace.js';
-import type { Branch, Move } from './wakeup-tree.js';
+import { type Branch, type Move, pruned } from './wakeup-tree.js';
 
 /** Sets of actors are bits of an integer. */
 export const ACTORS_MAX = 31;
@@ -280,14 +280,17 @@ export class Search implements Strategy {
   /** Who runs next, or PRUNE. */
   #choose(view: ScheduleView): number {
     const standing = this.#standing;
+    if (this.#branch !== null && this.#retries.isStill(this.#branch.actor)) {
+      // it would go round once more for nothing: the rest goes on without that
+      const node = this.trace.length;
+      this.nodes.add(node, pruned(this.#branch, this.#retries.still()));
+      this.#branch = this.nodes.open(node).shift() ?? null;
+      this.counts.folded++;
+      this.#wasPruned = this.#branch === null;
+      if (this.#wasPruned) return PRUNE;
+    }
     if (this.#branch !== null) {
       const { actor } = this.#branch;
-      if (this.#retries.isStill(actor)) {
-        // the branch would go round once more, where it has been
-        this.#wasPruned = true;
-        this.counts.folded++;
-        return PRUNE;
-      }
       for (let i = 0; i < view.enabledCount; i++) if (view.enabled[i] === actor) return actor;
       this.#strays(`${this.#nameOf(actor)} cannot run`);
     }

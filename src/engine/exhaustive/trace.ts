@@ -66,6 +66,8 @@ export class Trace {
   /** Races found since {@link clearRaces}: `first[i]` with `second[i]`, which is an event or -1 - actor (it stands before it). */
   readonly first: number[] = [];
   readonly second: number[] = [];
+  /** Whether the later one can only come first if it comes before all additions to its word since then. */
+  readonly beforeAll: boolean[] = [];
 
   /** @param words words are numbered from 0 to words - 1 */
   constructor(actors: number, words: number) {
@@ -110,6 +112,7 @@ export class Trace {
   clearRaces(): void {
     this.first.length = 0;
     this.second.length = 0;
+    this.beforeAll.length = 0;
   }
 
   /** Back to the first `length` events. */
@@ -150,10 +153,10 @@ export class Trace {
     const orders = this.#orders;
     candidates.length = 0;
     orders.length = 0;
-    this.#lookBack(next, 0);
+    this.#lookBack(next, 0, second);
     const orders0 = orders.length;
     const candidates0 = candidates.length;
-    for (let slot = 1; slot < next.count; slot++) this.#lookBack(next, slot);
+    for (let slot = 1; slot < next.count; slot++) this.#lookBack(next, slot, second);
     for (let i = candidates.length - 1; i >= candidates0; i--) {
       if (!this.#isTooEarly(next, candidates[i] as number, orders0)) continue;
       orders.push(candidates[i] as number);
@@ -163,12 +166,17 @@ export class Trace {
     for (const event of candidates) {
       const actor = this.actor[event] as number;
       if ((known[actor] as number) > event) continue;
-      this.first.push(event);
-      this.second.push(second);
+      this.#race(event, second, false);
       this.#join(known, 0, event);
     }
     for (const event of candidates) this.#join(clocks, at, event);
     for (const event of orders) this.#join(clocks, at, event);
+  }
+
+  #race(first: number, second: number, beforeAll: boolean): void {
+    this.first.push(first);
+    this.second.push(second);
+    this.beforeAll.push(beforeAll);
   }
 
   #join(clocks: Int32Array, at: number, event: number): void {
@@ -180,7 +188,7 @@ export class Trace {
   }
 
   /** The events that one access of the event to come depends on, from the last back to one that covers all before it. */
-  #lookBack(next: NextEvent, slot: number): void {
+  #lookBack(next: NextEvent, slot: number, second: number): void {
     const access = next.accesses[slot] as number;
     const kind = access & 15;
     const known = this.#known;
@@ -208,6 +216,7 @@ export class Trace {
       if (released && !this.#takes(itsKind, event)) continue;
       const barring = itsKind === BARS && !unlocked && this.#isHeld(next, kind, at);
       if (barring || this.#isBarred(kind, at) || this.#isGuarded(next, slot, at)) {
+        if (this.#wasOver(next, slot, at)) this.#race(event, second, true);
         this.#orders.push(event);
         continue;
       }
@@ -286,6 +295,22 @@ export class Trace {
       return told && ((next.before[0] as number) & next.guardMask) === next.guard;
     }
     return this.#isDisabled(next, (at / SLOTS) | 0);
+  }
+
+  /** Whether the wait would have been over before the addition at `at`, though not without it alone. */
+  #wasOver(next: NextEvent, slot: number, at: number): boolean {
+    if (!next.guarded || slot > 0 || ((this.accesses[at] as number) & 15) !== EFFECT_ADD) return false;
+    return ((this.before[at] as number) & next.guardMask) !== next.guard;
+  }
+
+  /** Whether `event` rests on an addition to `word` from `first` on, or is one. */
+  isAfterAddition(first: number, word: number, event: number): boolean {
+    for (let at = (this.#last[word] as number) - 1; at >= 0; at = (this.#previous[at] as number) - 1) {
+      const each = (at / SLOTS) | 0;
+      if (each < first) return false;
+      if (((this.accesses[at] as number) & 15) === EFFECT_ADD && this.isBefore(each, event)) return true;
+    }
+    return false;
   }
 
   #grow(): void {

@@ -53,6 +53,26 @@ export function initialOf(move: Move, sequence: readonly Move[]): number {
 }
 
 /**
+ * The sequences of a tree without the moves of some actors and what depends on those, as far as their last moves are left.
+ * @param without actors, a bit each
+ */
+export function pruned(branch: Branch, without: number): Branch[][] {
+  const found: Branch[][] = [];
+  const kept: Branch[] = [];
+  const left: Move[] = [];
+  const visit = (each: Branch): void => {
+    const goes = (without & (1 << each.actor)) !== 0 || left.some((move) => dependent(move, each));
+    const list: Move[] = goes ? left : kept;
+    list.push(each);
+    if (each.next.length > 0) each.next.forEach(visit);
+    else if (!goes) found.push(kept.slice());
+    list.pop();
+  };
+  visit(branch);
+  return found;
+}
+
+/**
  * Adds `sequence` to what is to be tried, unless a sequence there leads to the same.
  * @returns whether something was added
  */
