@@ -380,7 +380,8 @@ describe('pinfall tune', () => {
     const report = JSON.parse(ended.out) as TuneReport;
     expect(report).toMatchObject({ schema: 'pinfall.report/1', command: 'tune', metric: 'accesses', ok: true });
     expect(report.rows.map(({ name }) => name)).toEqual(['2 workers, one per actor', '1 worker']);
-    expect(report.rows.every(({ samples, rate }) => samples >= 2 && rate.low <= rate.high)).toBe(true);
+    // the hopeless drop out after one
+    expect(report.rows.every(({ samples, rate }) => samples >= 1 && rate.low <= rate.high)).toBe(true);
     expect(JSON.parse(readFileSync(at('r.json'), 'utf8'))).toEqual(report);
     expect(readFileSync(at('c.png')).subarray(1, 4).toString()).toBe('PNG');
     expect(JSON.parse(readFileSync(at('s.json'), 'utf8'))).toMatchObject({ finished: true });
