@@ -89,7 +89,8 @@ export async function prove({ subject, seconds, schedules, stepsMax, stopAtFind,
     schedules: executions,
     steps: result.steps,
     elapsed_s: elapsed(),
-    exhaustive: complete && !cut,
+    // what would have come after a broken rule nobody has seen, and so not what comes of turning that round
+    exhaustive: complete && !cut && result.cut === 0,
     outcomes,
     violations: finds.map((seen) => teller.violation(seen)),
     violation_count: violations,
@@ -133,10 +134,16 @@ function outcomesOf(rows: readonly Seen[], teller: Teller): OutcomeRow[] {
     });
 }
 
-function guarantee({ executions, strayed, stray }: ExhaustiveResult, complete: boolean, cut: boolean): string {
+function guarantee(
+  { executions, strayed, stray, cut: ended }: ExhaustiveResult,
+  complete: boolean,
+  cut: boolean,
+): string {
   if (strayed > 0) return `not proved: the search strayed ${strayed} times (${stray})`;
   if (!complete) return `not proved: ${executions} executions, and there are more`;
   if (cut) return 'not proved: some executions were cut off';
+  if (ended > 0)
+    return `not proved: ${ended} of ${executions} executions end at a broken rule, and others may come after it`;
   return `proved: ${executions} executions are all that differ`;
 }
 
