@@ -30,7 +30,7 @@ import { RETURNED, type Standing } from './standing.js';
 import { States } from './states.js';
 import { EVENT, FAILED, StepAccesses, WORDS_BESIDE } from './step-accesses.js';
 import { Trace } from './trace.js';
-import { type Branch, type Move, pruned } from './wakeup-tree.js';
+import { type Branch, type Move, following, pruned } from './wakeup-tree.js';
 
 /** Sets of actors are bits of an integer. */
 export const ACTORS_MAX = 31;
@@ -351,10 +351,11 @@ export class Search implements Strategy {
     const branch = this.#branch;
     if (branch === null) nodes.advance(event, []);
     else {
-      nodes.advance(event, branch.next.slice(1));
-      this.#branch = branch.next[0] ?? null;
-      const wanted = declared(branch.accesses[0] as number);
-      if (declared(trace.accesses[event * SLOTS] as number) !== wanted) {
+      const access = trace.accesses[event * SLOTS] as number;
+      const [first = null, ...others] = following(branch, access);
+      nodes.advance(event, others);
+      this.#branch = first;
+      if (declared(access) !== declared(branch.accesses[0] as number)) {
         this.#strays(`${this.#nameOf(branch.actor)} does something else than before`);
       }
     }
@@ -394,7 +395,4 @@ export class Search implements Strategy {
 /** The access that was declared, of one that has failed. */
 const declared = (access: number): number => ((access & 15) === BARS ? (access & ~15) | EFFECT_ACQUIRE : access);
 
-function longer<T extends Uint8Array | Int32Array>(array: T, old: T): T {
-  array.set(old);
-  return array;
-}
+const longer = <T extends Uint8Array | Int32Array>(array: T, old: T): T => (array.set(old), array);

@@ -4,7 +4,8 @@
  * Together with sleep sets, what has been tried there, they see to it that no execution is equivalent to one that ran before,
  * and that none has to be given up on its way.
  */
-import { NO_ACCESS, SLOTS, accessesDepend } from './dependence.js';
+import { EFFECT_ACQUIRE } from '../../machine/effects.js';
+import { BARS, NO_ACCESS, SLOTS, accessesDepend } from './dependence.js';
 
 /** An event that may be done: who, and what it touches. */
 export interface Move {
@@ -51,6 +52,20 @@ export function initialOf(move: Move, sequence: readonly Move[]): number {
   for (const each of sequence) if (dependent(move, each)) return -1;
   return sequence.length;
 }
+
+/**
+ * What follows on `branch`, whose move has touched `access`: where an attempt was to fail that did not, the actor's next move was to be
+ * the acquisition that it has now.
+ */
+export function following({ actor, accesses, next }: Branch, access: number): Branch[] {
+  const early = ((accesses[0] as number) & 15) === BARS && (access & 15) === EFFECT_ACQUIRE;
+  return early ? withoutFirst(next, actor) : next;
+}
+
+const withoutFirst = (branches: readonly Branch[], actor: number): Branch[] =>
+  branches.flatMap((branch) =>
+    branch.actor === actor ? branch.next : [Object.assign({}, branch, { next: withoutFirst(branch.next, actor) })],
+  );
 
 /**
  * The sequences of a tree without the moves of some actors and what depends on those, as far as their last moves are left.
