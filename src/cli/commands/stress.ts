@@ -69,10 +69,10 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
   if (stray !== undefined && flags.dashboard !== true) throw new InputError(`--${stray} goes with --dashboard`);
   // also while it starts: a run that has not begun ends with an empty report
   let interrupted = false;
-  let onStop = (): void => {};
+  let onStop: (() => void) | null = null;
   onInterrupt(() => {
     interrupted = true;
-    onStop();
+    onStop?.();
   });
   const simulation = await Simulation.start({
     command: 'stress',
