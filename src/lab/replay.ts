@@ -12,7 +12,9 @@ import { EXPLORE_DEFAULTS } from './explore.js';
 import { InputError } from './input-error.js';
 import { type EndRow, REPORT_SCHEMA, type ReportViolation } from './report.js';
 import type { Subject } from './subject.js';
-import { tell, violationRow } from './witness.js';
+import type { Diagram } from '../trace/diagram.js';
+import { formatDiagram } from '../trace/diagram-text.js';
+import { actorNamed, tell, violationRow } from './witness.js';
 
 export interface ReplayReport {
   readonly schema: typeof REPORT_SCHEMA;
@@ -49,6 +51,8 @@ export interface ReplayReport {
 
 export interface Replay {
   readonly report: ReplayReport;
+  /** The report's diagram, for other forms. */
+  readonly drawing: Diagram;
   /** NDJSON. */
   readonly events: string;
 }
@@ -78,6 +82,8 @@ export interface ContinuedRow {
 export interface ReplayOptions {
   /** A strategy that goes on where the record ends or stops fitting: a name of STRATEGIES. Its seed is the schedule's. */
   readonly continueWith?: string | undefined;
+  /** The diagram shows this actor alone: its name. */
+  readonly actor?: string | undefined;
 }
 
 /**
@@ -92,6 +98,7 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
   if (had !== has) {
     throw new InputError(`${path}: recorded with the actors ${had}; ${schedule.scenario} has ${has}`);
   }
+  const only = actorNamed(program, options.actor);
   const thread = new OneThread(program, Math.max(schedule.stepsMax, schedule.choices.length));
   const continued =
     options.continueWith === undefined
@@ -119,10 +126,9 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
   const row =
     continued === null || !continued.left ? null : continuedRow(continued, options.continueWith ?? '', program.actors);
   const clash = breach === null || mismatch ? null : clashIfAny(thread, schedule.variation, choices);
-  const diagram =
-    clash === null
-      ? witness.diagram
-      : tell(thread, schedule.variation, choices, null, clashMarks(clash, program.actors)).diagram;
+  const shown =
+    clash === null ? witness : tell(thread, schedule.variation, choices, null, clashMarks(clash, program.actors));
+  const drawing = shown.draw(only);
   const report: ReplayReport = {
     schema: REPORT_SCHEMA,
     command: 'replay',
@@ -145,11 +151,11 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
     same_plan: subject.hash === schedule.hash,
     continued: row,
     clash,
-    diagram,
+    diagram: formatDiagram(drawing),
     end: mismatch ? { kind: 'mismatch', detail: breach?.what ?? '' } : { kind: END_NAMES[witness.end] as string },
     ok: violations.length === 0,
   };
-  return { report, events: witness.events };
+  return { report, drawing, events: witness.events };
 }
 
 function strategyOf(name: string, { seed }: Schedule): Strategy {

@@ -16,8 +16,8 @@ import {
 } from '../machine/effects.js';
 import type { StepObserver } from '../engine/one-thread.js';
 import type { Program } from '../engine/program.js';
-import type { DiagramRow } from '../trace/diagram.js';
-import { formatDiagram } from '../trace/diagram-text.js';
+import type { Diagram, DiagramRow } from '../trace/diagram.js';
+import { type Projection, withOthers } from '../trace/projection.js';
 
 const ROWS_MAX = 60;
 
@@ -58,22 +58,33 @@ export class StepText implements StepObserver {
     return kind === EFFECT_READ ? `${name} == ${value}` : `${name} = ${value}`;
   }
 
-  /** The diagram: the last steps, a column per actor. */
-  diagram(verdict: string): string {
+  /** The diagram: the last steps, a column per actor, or that of one alone. */
+  diagram(verdict: string, projection?: Projection): Diagram {
     const { actors } = this.#program;
-    const shown = this.steps.slice(-ROWS_MAX);
-    const rows = shown.map(({ time, actor, text }): DiagramRow => ({
+    const all = this.steps.map(({ time, actor, text }) => ({
+      index: -1,
       time,
-      cells: [{ actor, lines: [{ indent: 0, text, note: '' }] }],
+      actor,
+      lines: [{ indent: 0, text, note: '' }],
     }));
+    const chosen =
+      projection === undefined
+        ? all
+        : withOthers(
+            all.filter(({ actor }) => actor === projection.actor),
+            projection,
+            actors,
+          );
+    const shown = chosen.slice(-ROWS_MAX);
+    const rows = shown.map(({ time, actor, lines }): DiagramRow => ({ time, cells: [{ actor, lines }] }));
     const columns = [...new Set(shown.map(({ actor }) => actor))].toSorted((x, y) => x - y);
-    return formatDiagram({
+    return {
       actors: columns.map((actor) => ({ actor, title: actors[actor] as string })),
       rows,
-      earlier: this.steps.length - shown.length,
+      earlier: chosen.length - shown.length,
       otherActors: [],
       verdict,
-    });
+    };
   }
 
   /** The steps as NDJSON, in the form of events. */

@@ -9,8 +9,11 @@ import { effectText } from '../engine/recheck.js';
 import type { ContinuedScript } from '../engine/strategies/continued.js';
 import { ExactScript } from '../engine/strategies/script.js';
 import type { Violation } from '../oracle/violation.js';
-import { type DiagramMark, raceDiagram } from '../trace/diagram.js';
+import { type Diagram, type DiagramMark, chooseRows } from '../trace/diagram.js';
+import { formatDiagram } from '../trace/diagram-text.js';
+import type { Projection } from '../trace/projection.js';
 import { formatNdjson } from '../trace/ndjson.js';
+import { InputError } from './input-error.js';
 import { StepText } from './step-diagram.js';
 
 export interface Witness {
@@ -21,6 +24,8 @@ export interface Witness {
   /** What else there is to say: who waits for what. */
   readonly details: readonly string[];
   readonly diagram: string;
+  /** The diagram as what it is made of: for other forms. With the number of an actor: what that one does alone. */
+  readonly draw: (actor?: number) => Diagram;
   /** NDJSON. */
   readonly events: string;
 }
@@ -57,16 +62,34 @@ export function tell(
     log.count--;
   }
   const common = { end, steps: thread.steps, breach, details };
+  const done = thread.choices.slice(0, thread.steps);
+  const projectionOf = (actor: number | undefined): Projection | undefined =>
+    actor === undefined ? undefined : { actor, choices: done };
   if (!hasEvents) {
     const verdict = breach === null ? '' : `${breach.invariant}: ${breach.what}`;
-    return { ...common, diagram: text.diagram(verdict), events: text.ndjson() };
+    const draw = (actor?: number): Diagram => text.diagram(verdict, projectionOf(actor));
+    return { ...common, diagram: formatDiagram(draw()), draw, events: text.ndjson() };
   }
   const violation = breach === null ? undefined : { ...breach, actor: byWhom(breach), time: breach.time || undefined };
+  const draw = (actor?: number): Diagram =>
+    chooseRows(log.view(), program.actors, { violation, marks, projection: projectionOf(actor) });
   return {
     ...common,
-    diagram: raceDiagram(log.view(), program.actors, { violation, marks }),
+    diagram: formatDiagram(draw()),
+    draw,
     events: formatNdjson(log.records, log.count, program.actors),
   };
+}
+
+/**
+ * The number of the actor that an option names.
+ * @throws InputError when there is none of that name
+ */
+export function actorNamed(program: Program, name: string | undefined): number | undefined {
+  if (name === undefined) return undefined;
+  const actor = program.actors.indexOf(name);
+  if (actor < 0) throw new InputError(`--actor: no '${name}'; expected one of ${program.actors.join(', ')}`);
+  return actor;
 }
 
 /** The actor that was found breaking the rule, if anybody was. */

@@ -1,8 +1,10 @@
 /** A race diagram as a Mermaid sequence diagram, for pages that render it. */
 import type { Diagram } from './diagram.js';
 
-/** Mermaid takes `;` for a line's end and `#` for an entity's start. */
-const escape = (text: string): string => text.replace(/[;#]/g, ',').replace(/</g, '&lt;').replace(/>/g, '&gt;');
+const ENTITIES: Readonly<Record<string, string>> = { '#': '#35;', ';': '#59;', '<': '#lt;', '>': '#gt;', '&': '#amp;' };
+
+/** Mermaid takes `;` for a line's end unless it ends an entity of its own kind, which begins with `#`. */
+const escape = (text: string): string => text.replace(/[#;<>&]/g, (sign) => ENTITIES[sign] as string);
 
 /** The diagram's columns as participants, its steps as notes over them. */
 export function formatMermaid(diagram: Diagram): string {
@@ -12,7 +14,7 @@ export function formatMermaid(diagram: Diagram): string {
     for (const cell of row.cells) {
       const lines = cell.lines.map(({ indent, text, note }) => {
         const remark = note === '' ? '' : ` (${escape(note)})`;
-        return `${'&nbsp;'.repeat(2 * indent)}${escape(text)}${remark}`;
+        return `${'#nbsp;'.repeat(2 * indent)}${escape(text)}${remark}`;
       });
       out.push(`  Note over a${cell.actor}: ${lines.join('<br/>')}`);
     }

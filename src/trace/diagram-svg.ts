@@ -22,6 +22,20 @@ const STYLE = `
     .life { stroke: #3b4452; } .row { fill: #1a212c; } .paper { fill: #11161e; }
   }`;
 
+/** Text behind the columns is broken where it is much wider than they are. */
+const VERDICT_MIN = 560;
+
+/** Breaks at spaces into lines of at most `length` characters, longer words excepted. */
+function broken(text: string, length: number): string[] {
+  const out: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = out.at(-1);
+    if (last === undefined || last.length + 1 + word.length > length) out.push(word);
+    else out[out.length - 1] = `${last} ${word}`;
+  }
+  return out;
+}
+
 const escape = (text: string): string =>
   text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;');
 
@@ -48,16 +62,19 @@ export function formatSvg(diagram: Diagram): string {
     return Math.max(COLUMN_MIN, title.length * CHARACTER, ...ends) + 2 * PADDING;
   });
   const lefts = widths.map((_, column) => PADDING + widths.slice(0, column).reduce((sum, width) => sum + width, 0));
+  const width = Math.ceil(Math.max(VERDICT_MIN, widths.reduce((sum, each) => sum + each, 0) + 2 * PADDING));
   const out: string[] = [];
   let y = HEAD + LINE_HEIGHT;
-  const quiet = (text: string): void => {
-    out.push(`<text class="quiet" x="${PADDING}" y="${y}">${escape(text)}</text>`);
-    y += LINE_HEIGHT;
+  const paragraph = (kind: 'quiet' | 'verdict', text: string): void => {
+    for (const line of broken(text, Math.floor((width - 2 * PADDING) / CHARACTER))) {
+      out.push(`<text class="${kind}" x="${PADDING}" y="${y}">${escape(line)}</text>`);
+      y += LINE_HEIGHT;
+    }
   };
-  if (diagram.earlier > 0) quiet(`\u2026 ${diagram.earlier} earlier steps`);
+  if (diagram.earlier > 0) paragraph('quiet', `\u2026 ${diagram.earlier} earlier steps`);
   rows.forEach((row, index) => {
     const cells = row.cells.map((cell) => ({ column: actors.findIndex(({ actor }) => actor === cell.actor), cell }));
-    const height = Math.max(...cells.map(({ cell }) => cell.lines.flatMap(printed).length)) * LINE_HEIGHT;
+    const height = Math.max(0, ...cells.map(({ cell }) => cell.lines.flatMap(printed).length)) * LINE_HEIGHT;
     if (index % 2 === 0) out.push(`<rect class="row" x="0" y="${y - 13}" width="100%" height="${height}"/>`);
     for (const { column, cell } of cells) {
       if (column < 0) continue;
@@ -71,13 +88,8 @@ export function formatSvg(diagram: Diagram): string {
   });
   const bottom = y;
   y += PADDING;
-  if (diagram.otherActors.length > 0) quiet(`(left out: ${diagram.otherActors.join(', ')})`);
-  if (verdict !== '') {
-    out.push(`<text class="verdict" x="${PADDING}" y="${y}">${escape(verdict)}</text>`);
-    y += LINE_HEIGHT;
-  }
-  const textWidth = verdict.length * CHARACTER + 2 * PADDING;
-  const width = Math.ceil(Math.max(textWidth, widths.reduce((sum, each) => sum + each, 0) + 2 * PADDING));
+  if (diagram.otherActors.length > 0) paragraph('quiet', `(left out: ${diagram.otherActors.join(', ')})`);
+  if (verdict !== '') paragraph('verdict', verdict);
   const heads = actors.flatMap(({ title }, column) => {
     const x = (lefts[column] as number) + PADDING / 2;
     return [

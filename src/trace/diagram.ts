@@ -19,7 +19,8 @@ import { EVENT } from '../events/table.js';
 import { lockClass } from '../locks/classes.js';
 import { formatDiagram } from './diagram-text.js';
 import { mechanismName } from './event.js';
-import { type DiagramFocus, Relevance, lastFocusOf } from './focus.js';
+import { type DiagramFocus, Relevance, isShown, lastFocusOf } from './focus.js';
+import { type Projection, withOthers } from './projection.js';
 import { MECHANISM_FUNCTIONS, phraseOf } from './text.js';
 
 /** One line of an actor's column. */
@@ -93,6 +94,8 @@ export interface DiagramOptions {
   readonly marks?: readonly DiagramMark[] | undefined;
   /** Columns of text at most. */
   readonly width?: number | undefined;
+  /** One actor's column alone: all that it does, and between its steps how many the others did. */
+  readonly projection?: Projection | undefined;
 }
 
 const COLUMNS_MAX = 4;
@@ -116,11 +119,14 @@ const FAULT_STEPS: ReadonlySet<number> = new Set([
 /** Work that KVM does inside a notifier's start callback stands below it, what mm does in the window beside it. */
 const IN_CALLBACK: ReadonlySet<number> = new Set([EVENT.kvm_unmap, EVENT.stage2_unmap]);
 
-/** `cpu0 (vcpu0)` for tasks that run on a CPU of their own, the plain name for kernel threads. */
+/** Names that say by themselves who it is: CPUs, kernel threads, the hypervisor. */
+const PLAIN = /^(cpu\d+$|el2|ksmd|khugepaged|kswapd|kcompactd|numa)/;
+
+/** `cpu0 (vcpu0)` for tasks that run on a CPU of their own, the plain name for CPUs and kernel threads. */
 function titleOf(actor: number, names: readonly string[]): string {
   const name = names[actor];
   if (name === undefined) return `cpu${actor}`;
-  return /^(ksmd|khugepaged|kswapd|kcompactd|numa)/.test(name) ? name : `cpu${actor} (${name})`;
+  return PLAIN.test(name) ? name : `cpu${actor} (${name})`;
 }
 
 /** A step that was chosen, with its lines. */
@@ -135,6 +141,12 @@ interface Step {
 class Indenter {
   /** Open notifier windows by actor: whether each has a function's line above it. */
   readonly #open = new Map<number, boolean[]>();
+
+  /** How deep a step of `actor` stands that is no event. */
+  depth(actor: number): number {
+    const open = this.#open.get(actor) ?? [];
+    return open.length === 0 ? 0 : open.length - 1 + open.filter((titled) => titled).length;
+  }
 
   lines(records: Int32Array, index: number): DiagramLine[] {
     const actor = recordActor(records, index);
@@ -247,7 +259,7 @@ function relevanceOf(records: Int32Array, end: number, options: DiagramOptions):
  * @param records records in merged order
  */
 export function chooseRows(records: Int32Array, actorNames: readonly string[], options: DiagramOptions = {}): Diagram {
-  const { violation } = options;
+  const { violation, projection } = options;
   const total = Math.floor(records.length / RECORD_WORDS);
   let end = total;
   const last = violation?.time;
@@ -258,19 +270,31 @@ export function chooseRows(records: Int32Array, actorNames: readonly string[], o
   const indenter = new Indenter();
   const succeeds = new Success();
   const all: Step[] = [];
+  const marks = (options.marks ?? [])
+    .filter(({ actor }) => projection === undefined || actor === projection.actor)
+    .toSorted((x, y) => x.time - y.time);
+  let marked = 0;
+  // a mark stands as deep as its actor is then; at the same time, behind the event
+  const marksBefore = (before: number): void => {
+    for (let mark = marks[marked]; mark !== undefined && mark.time < before; mark = marks[++marked]) {
+      const { time, actor, text, note } = mark;
+      all.push({ index: -1, time, actor, lines: [{ indent: indenter.depth(actor), text, note }] });
+    }
+  };
   for (let index = 0; index < end; index++) {
-    if (!relevance.matters(records, index) || succeeds.after(records, index)) continue;
+    const own = projection !== undefined && recordActor(records, index) === projection.actor;
+    if (projection === undefined ? !relevance.matters(records, index) : !own || !isShown(recordType(records, index)))
+      continue;
+    if (succeeds.after(records, index)) continue;
+    marksBefore(recordTime(records, index));
     const lines = indenter.lines(records, index);
     all.push({ index, time: recordTime(records, index), actor: recordActor(records, index), lines });
   }
-  const marks = options.marks ?? [];
-  for (const { time, actor, text, note } of marks)
-    all.push({ index: -1, time, actor, lines: [{ indent: 0, text, note }] });
-  if (marks.length > 0) all.sort((x, y) => x.time - y.time);
-  const folded = foldRepeats(all);
-  const marked = marks.map(({ actor }) => actor);
-  const named = [violation?.actor ?? -1, ...marked, ...(violation?.actors ?? [])];
-  const involved = [...new Set(named)].filter((actor) => actor >= 0);
+  marksBefore(Infinity);
+  const folded = foldRepeats(projection === undefined ? all : withOthers(all, projection, actorNames));
+  const markers = marks.map(({ actor }) => actor);
+  const named = [violation?.actor ?? -1, ...markers, ...(violation?.actors ?? [])];
+  const involved = projection === undefined ? [...new Set(named)].filter((actor) => actor >= 0) : [projection.actor];
   const columns = Math.min(COLUMNS_MAX, Math.max(1, options.columns ?? COLUMNS_MAX));
   const chosen = chooseActors(folded, [...new Set(involved)], columns);
   const shown = folded.filter((step) => chosen.has(step.actor));

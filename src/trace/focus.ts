@@ -1,6 +1,21 @@
 /**
  * What a race diagram is about: some frames, the user pages and guest pages that name them, and which events touch them.
  */
+import {
+  HYP_DONATE_HYP,
+  HYP_GUEST_RELINQUISH,
+  HYP_GUEST_SHARE,
+  HYP_GUEST_UNSHARE,
+  HYP_HOST_MEM_ABORT,
+  HYP_MAP_GUEST,
+  HYP_RECLAIM_PAGE,
+  HYP_RELAX_PERMS_GUEST,
+  HYP_SHARE_GUEST,
+  HYP_SHARE_HYP,
+  HYP_UNSHARE_GUEST,
+  HYP_UNSHARE_HYP,
+  HYP_WRPROTECT_GUEST,
+} from '../hyp/hypercalls.js';
 import { RECORD_ARGS, RECORD_WORDS, recordActor, recordType } from '../events/record.js';
 import { EVENT, type EventName } from '../events/table.js';
 import { EVENT_TYPES, type EventTypeInfo } from './event.js';
@@ -31,11 +46,13 @@ const NOISE: readonly EventName[] = [
   'hypercall',
   'ipi_sync',
   'tlb_flush',
+  'message',
+  'vm_create',
 ];
 /** Never shown: they say who runs, not what happens to a page. */
-const HIDDEN: readonly EventName[] = ['sched_operation', 'lock_wait', 'mark'];
+const HIDDEN: readonly EventName[] = ['sched_operation', 'lock_wait', 'lock_acquire', 'lock_release', 'mark'];
 /** Shown whatever they are about. */
-const ALWAYS: readonly EventName[] = ['warn'];
+const ALWAYS: readonly EventName[] = ['warn', 'fork', 'vm_destroy'];
 
 /** Events about a whole huge page, named by its first pages. */
 const HUGE: readonly EventName[] = ['pmd_change', 'split_huge_pmd', 'split_folio', 'collapse', 'khugepaged_scan'];
@@ -45,6 +62,25 @@ const noise = setOf(NOISE);
 const hidden = setOf(HIDDEN);
 const always = setOf(ALWAYS);
 const huge = setOf(HUGE);
+
+/** Hypercalls by what their arguments name: host ones their frame first, guest ones and a dying page's their guest page. */
+const HVC_PFN: ReadonlySet<number> = new Set([
+  HYP_HOST_MEM_ABORT,
+  HYP_MAP_GUEST,
+  HYP_SHARE_GUEST,
+  HYP_SHARE_HYP,
+  HYP_UNSHARE_HYP,
+  HYP_DONATE_HYP,
+]);
+const HVC_GFN_FIRST: ReadonlySet<number> = new Set([
+  HYP_GUEST_SHARE,
+  HYP_GUEST_UNSHARE,
+  HYP_GUEST_RELINQUISH,
+  HYP_RELAX_PERMS_GUEST,
+]);
+const HVC_GFN_SECOND: ReadonlySet<number> = new Set([HYP_RECLAIM_PAGE, HYP_UNSHARE_GUEST, HYP_WRPROTECT_GUEST]);
+/** The record does not say which VM's guest page it is. */
+const ANY_VM = -1;
 
 /** The names that are followed from one to the other: at most so many of each. */
 const NAMES_MAX = 6;
@@ -79,8 +115,15 @@ function pagesOf(records: Int32Array, index: number, info: EventTypeInfo, thpOrd
   return aligned ? 1 << thpOrder : 1;
 }
 
+function namedByHypercall(fn: number, a: number, b: number): Named {
+  const pfns = HVC_PFN.has(fn) && a > 0 ? [a] : [];
+  const gfn = HVC_GFN_FIRST.has(fn) ? a : HVC_GFN_SECOND.has(fn) ? b : -1;
+  return { pfns, pages: 1, kind: gfn < 0 ? undefined : 'vm', space: ANY_VM, start: gfn, end: gfn + 1 };
+}
+
 function namedBy(records: Int32Array, index: number, info: EventTypeInfo, thpOrder: number): Named {
   const at = index * RECORD_WORDS + RECORD_ARGS;
+  if (info.name === 'hypercall') return namedByHypercall(records[at] ?? 0, records[at + 1] ?? 0, records[at + 2] ?? 0);
   const pfns: number[] = [];
   let kind: 'mm' | 'vm' | undefined;
   let space = 0;
@@ -113,7 +156,10 @@ interface PageRange {
 }
 
 const overlaps = (range: PageRange, named: Named): boolean =>
-  range.kind === named.kind && range.space === named.space && range.start < named.end && named.start < range.end;
+  range.kind === named.kind &&
+  (range.space === named.space || named.space === ANY_VM) &&
+  range.start < named.end &&
+  named.start < range.end;
 
 /**
  * The pages of the last record of `actor` before `end` that names any: what a violation without a page is about, most
@@ -125,11 +171,15 @@ export function lastFocusOf(records: Int32Array, end: number, actor: number, thp
     const info = EVENT_TYPES[recordType(records, i)];
     if (info === undefined) continue;
     const { kind, space, start, end: after } = namedBy(records, i, info, thpOrder);
+    if (space === ANY_VM) continue;
     if (kind === 'mm') return { mm: space, vpn: start, pages: after - start };
     if (kind === 'vm') return { vm: space, gfn: start, pages: after - start };
   }
   return {};
 }
+
+/** Whether an event of that type is ever drawn. */
+export const isShown = (type: number): boolean => EVENT_TYPES[type] !== undefined && !hidden.has(type);
 
 /** Answers which events matter for a focus. */
 export class Relevance {

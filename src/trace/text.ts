@@ -29,6 +29,7 @@ import {
   isTable,
   isWritable,
 } from '../machine/entries.js';
+import { lockClass } from '../locks/classes.js';
 import { HYPERCALLS } from '../hyp/hypercalls.js';
 import * as khugepaged from '../mm/khugepaged.js';
 import { RECORD_ARGS, RECORD_WORDS, recordActor, recordTime, recordType } from '../events/record.js';
@@ -105,7 +106,8 @@ const gupFlags = (flags: number): string =>
 type Words = (a: number, b: number, c: number, d: number) => string;
 
 /** The text of each type; a, b, c, d are the row's arguments in the event table. */
-const WORDS: Partial<Record<EventName, Words>> = {
+const WORDS: Readonly<Record<EventName, Words>> = {
+  sched_operation: (operation, begin) => `${begin !== 0 ? 'begins' : 'ends'} operation ${operation}`,
   fault: (_mm, vpn, flags, result) => {
     const what = (flags & FAULT_FLAG_WRITE) !== 0 ? ', write' : (flags & FAULT_FLAG_UNSHARE) !== 0 ? ', unshare' : '';
     return `handle_mm_fault(${hex(vpn)}${what})${faultText(result)}`;
@@ -175,6 +177,15 @@ const WORDS: Partial<Record<EventName, Words>> = {
   vm_create: (vm, mm, isProtected) => `kvm_create_vm(${vm}): mm ${mm}${isProtected !== 0 ? ', protected' : ''}`,
   vm_destroy: (vm, pages) => `kvm_destroy_vm(${vm}): ${count(pages, 'page')} given back`,
   mark: (mark) => `recording passes mark ${mark}`,
+  message: (to, fn, x, y) => `sends ${HYPERCALLS[fn] ?? `hypercall ${fn}`}(${hex(x)}, ${hex(y)}) to actor ${to}`,
+  lock_acquire: (lock, kind, mode) => `lock ${lockClass(kind).name} ${lock}, mode ${mode}`,
+  lock_release: (lock, kind, mode) => `unlock ${lockClass(kind).name} ${lock}, mode ${mode}`,
+  fork: (mm, child, result) => `dup_mmap(mm ${mm} -> mm ${child})${outcome(result)}`,
+  fork_copy: (_mm, vpn, pfn, copy) => `copy_present_page(${hex(vpn)}): pfn ${hex(pfn)} -> ${hex(copy)} in the child`,
+  file_map: (_mm, vpn, pfn, object) => `finish_fault(${hex(vpn)}): pfn ${hex(pfn)} of shared object ${object}`,
+  swap_out: (_mm, vpn, pfn, slot) => `try_to_unmap_one(${hex(vpn)}): pfn ${hex(pfn)} -> swap entry ${slot}`,
+  swap_in: (_mm, vpn, pfn, slot) => `do_swap_page(${hex(vpn)}): swap entry ${slot} -> pfn ${hex(pfn)}`,
+  reclaim: (pfn, result) => `shrink_folio_list(pfn ${hex(pfn)}): ${RECLAIMED[result] ?? `result ${result}`}`,
 };
 
 /** enum scan_result by number. */
@@ -182,6 +193,9 @@ const SCAN_NAMES = new Map<unknown, string>(
   Object.entries(khugepaged).flatMap(([name, value]) => (name.startsWith('SCAN_') ? [[value, name]] : [])),
 );
 const scanResult = (status: number): string => SCAN_NAMES.get(status) ?? `status ${status}`;
+
+/** What becomes of a folio, as mm/vmscan.ts numbers it. */
+const RECLAIMED = ['freed', 'kept', 'kept', 'activated', 'isolated by somebody else', 'discarded'];
 
 const OWNERSHIP = ['OWNED', 'SHARED_OWNED', 'SHARED_BORROWED', 'NOPAGE'];
 const ownership = (state: number): string => OWNERSHIP[state] ?? String(state);

@@ -186,7 +186,7 @@ describe('the race diagram', () => {
   it('exports to Mermaid', () => {
     const mermaid = formatMermaid(chooseRows(spe, ['vcpu0', 'vmm', 'numa-balancer'], { focus: { pfn: 0x4d } }));
     expect(mermaid).toContain('participant a2 as numa-balancer');
-    expect(mermaid).toContain('Note over a2: &nbsp;&nbsp;&nbsp;&nbsp;stage2_unmap(gfn 0x12) (pinned page unmapped)');
+    expect(mermaid).toContain('Note over a2: #nbsp;#nbsp;#nbsp;#nbsp;stage2_unmap(gfn 0x12) (pinned page unmapped)');
   });
 
   // Records that a dead worker left, or a newer table's: whatever stands there, something is printed, within 100 columns.

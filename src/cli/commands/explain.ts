@@ -5,13 +5,14 @@ import { type ExplainReport, explainLitmus } from '../../lab/litmus/explain.js';
 import { LITMUS_DEFAULTS } from '../../lab/litmus/run.js';
 import { litmusPath, readLitmus } from '../../lab/litmus/subject.js';
 import { BUGS } from '../../zoo/index.js';
+import { type DiagramFlags, printDrawn, withDiagramOptions } from '../diagram-options.js';
 import { onInterrupt } from '../interrupt.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber, workers } from '../options.js';
-import { EXIT_OK, EXIT_VIOLATION, printReport, writeWhole } from '../output.js';
+import { EXIT_OK, EXIT_VIOLATION, writeWhole } from '../output.js';
 import { renderExplain } from '../render/explain.js';
 import { number } from '../render/table.js';
 
-interface ExplainFlags {
+interface ExplainFlags extends DiagramFlags {
   outcome: string;
   policy?: string;
   bug?: string;
@@ -22,15 +23,13 @@ interface ExplainFlags {
   seed?: number;
   schedule?: string;
   events?: string;
-  json?: boolean;
-  report?: string;
 }
 
 const strategies = STRATEGIES.map(({ name }) => name);
 const bugs = BUGS.map(({ id }) => id);
 
 export function explainCommand(): Command {
-  return new Command('explain')
+  return withDiagramOptions(new Command('explain'))
     .description('draw a schedule of a litmus file that ends in an outcome, also a good one')
     .argument('<file>', 'a litmus file, or the name of a shipped one')
     .requiredOption('--outcome <text>', "part of an outcome as litmus prints it, 'violation I-PIN', or '(condition)'")
@@ -62,9 +61,10 @@ async function run(file: string, flags: ExplainFlags): Promise<number> {
   onInterrupt(() => {
     interrupted = true;
   });
-  const { report, events } = await explainLitmus({
+  const { report, drawing, events } = await explainLitmus({
     source: { path, text: readLitmus(path, base), options },
     outcome: flags.outcome,
+    actor: flags.actor,
     strategy: flags.strategy,
     schedules: flags.schedules,
     seconds: flags.budget,
@@ -74,6 +74,6 @@ async function run(file: string, flags: ExplainFlags): Promise<number> {
   const { schedule } = report;
   if (flags.events !== undefined && report.found) writeWhole(userPath(flags.events), events);
   if (flags.schedule !== undefined && report.found) writeWhole(userPath(flags.schedule), schedule);
-  printReport<ExplainReport>(report, flags, renderExplain);
+  printDrawn<ExplainReport>(report, drawing, flags, renderExplain);
   return report.found ? EXIT_OK : EXIT_VIOLATION;
 }

@@ -6,20 +6,19 @@ import { InputError, fileProblem } from '../../lab/input-error.js';
 import { readSchedule, replay } from '../../lab/replay.js';
 import { Stepper } from '../../lab/stepper.js';
 import { subjectOf } from '../../lab/subject.js';
+import { type DiagramFlags, printDrawn, withDiagramOptions } from '../diagram-options.js';
 import { userPath } from '../options.js';
-import { EXIT_OK, EXIT_VIOLATION, printReport, writeWhole } from '../output.js';
+import { EXIT_OK, EXIT_VIOLATION, writeWhole } from '../output.js';
 import { renderReplay } from '../render/replay.js';
 
-interface ReplayFlags {
+interface ReplayFlags extends DiagramFlags {
   events?: string;
   then?: string;
   step?: boolean;
-  json?: boolean;
-  report?: string;
 }
 
 export function replayCommand(): Command {
-  return new Command('replay')
+  return withDiagramOptions(new Command('replay'))
     .description('run a recorded schedule again')
     .argument('<file>', 'a schedule file that explore wrote')
     .option('--then <strategy>', 'go on with this strategy where the record ends or stops fitting')
@@ -45,9 +44,9 @@ async function run(file: string, flags: ReplayFlags): Promise<number> {
     await walk(new Stepper(schedule, subject));
     return EXIT_OK;
   }
-  const { report, events } = replay(schedule, subject, file, { continueWith: flags.then });
+  const { report, drawing, events } = replay(schedule, subject, file, { continueWith: flags.then, actor: flags.actor });
   if (flags.events !== undefined) writeWhole(userPath(flags.events), events);
-  printReport(report, flags, renderReplay);
+  printDrawn(report, drawing, flags, renderReplay);
   return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
 }
 

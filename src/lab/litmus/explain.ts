@@ -8,7 +8,9 @@ import { INVARIANTS } from '../../oracle/table.js';
 import { explore } from '../explore.js';
 import { InputError } from '../input-error.js';
 import { REPORT_SCHEMA, type ReportViolation } from '../report.js';
-import { tell } from '../witness.js';
+import type { Diagram } from '../../trace/diagram.js';
+import { formatDiagram } from '../../trace/diagram-text.js';
+import { actorNamed, tell } from '../witness.js';
 import { OUTCOME } from './program.js';
 import { canProve, proveLitmus } from './prove.js';
 import { LITMUS_DEFAULTS } from './run.js';
@@ -21,6 +23,8 @@ export interface ExplainOptions {
    * condition in parentheses.
    */
   readonly outcome: string;
+  /** The diagram shows this actor alone: its name. */
+  readonly actor?: string | undefined;
   readonly strategy?: string | undefined;
   readonly schedules?: number | undefined;
   readonly seconds?: number | undefined;
@@ -53,6 +57,8 @@ export interface ExplainReport {
 /** What is told of the schedule: NDJSON of its events beside the report. */
 export interface Explanation {
   readonly report: ExplainReport;
+  /** The report's diagram, for other forms; null where nothing was found. */
+  readonly drawing: Diagram | null;
   readonly events: string;
 }
 
@@ -65,6 +71,7 @@ export async function explainLitmus(options: ExplainOptions): Promise<Explanatio
   const rule = ruleNamed(outcome);
   const wanted = rule === null ? { outcome } : {};
   const subject = litmusSubject({ ...source, options: { ...source.options, ...wanted } });
+  const only = actorNamed(subject.create(), options.actor);
   const until = rule ?? OUTCOME;
   const seconds = options.seconds ?? LITMUS_DEFAULTS.seconds;
   const isSought = ({ invariant }: ReportViolation): boolean => invariant === until;
@@ -82,7 +89,7 @@ export async function explainLitmus(options: ExplainOptions): Promise<Explanatio
     ({ report } = await proveLitmus({ subject, seconds: seconds / 2, stop: options.stop }));
   }
   const find = report.violations.find(isSought);
-  const told = find?.schedule === undefined ? null : retold(litmusSubject(source), find.schedule);
+  const told = find?.schedule === undefined ? null : retold(litmusSubject(source), find.schedule, only);
   const foundIn = find?.['found_in_schedule'];
   return {
     report: {
@@ -98,10 +105,11 @@ export async function explainLitmus(options: ExplainOptions): Promise<Explanatio
       outcome: told?.outcome ?? '',
       steps: told?.steps ?? 0,
       schedule: told?.schedule ?? '',
-      diagram: told?.diagram ?? '',
+      diagram: told === null ? '' : formatDiagram(told.drawing),
       outcomes: report.outcomes.map(({ state }) => state),
       ok: told !== null,
     },
+    drawing: told?.drawing ?? null,
     events: told?.events ?? '',
   };
 }
@@ -117,12 +125,12 @@ function ruleNamed(outcome: string): string | null {
 }
 
 /** The schedule on the test as it is, where what was looked for is no broken rule. */
-function retold(subject: LitmusSubject, text: string) {
+function retold(subject: LitmusSubject, text: string, only: number | undefined) {
   const schedule = parseSchedule(text);
   const program = subject.create();
   const thread = new OneThread(program, schedule.stepsMax);
-  const { diagram, events, steps } = tell(thread, schedule.variation, schedule.choices);
+  const { draw, events, steps } = tell(thread, schedule.variation, schedule.choices);
   const end = thread.outcome;
   const { hash } = subject;
-  return { outcome: end, steps, diagram, events, schedule: formatSchedule({ ...schedule, end, hash }) };
+  return { outcome: end, steps, drawing: draw(only), events, schedule: formatSchedule({ ...schedule, end, hash }) };
 }

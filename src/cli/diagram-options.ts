@@ -1,0 +1,40 @@
+/** `--format`, `--actor` and `--out`: how the commands that draw one schedule print its diagram. */
+import type { Command } from 'commander';
+import type { Diagram } from '../trace/diagram.js';
+import { DIAGRAM_FORMATS, type DiagramFormat, printDiagram } from '../trace/diagram-format.js';
+import { oneOf, userPath } from './options.js';
+import { type OutputOptions, printReport, writeWhole } from './output.js';
+
+export interface DiagramFlags extends OutputOptions {
+  readonly format?: DiagramFormat;
+  readonly actor?: string;
+  readonly out?: string;
+}
+
+/** Adds the options to a command. */
+export const withDiagramOptions = (command: Command): Command =>
+  command
+    .option(
+      '--format <form>',
+      `the diagram as ${DIAGRAM_FORMATS.join(', ')} (default text)`,
+      oneOf('--format', DIAGRAM_FORMATS),
+    )
+    .option('--actor <name>', 'the diagram of this actor alone: what it does, and how many steps the others do between')
+    .option('--out <file>', 'the diagram to a file');
+
+/**
+ * Prints the report with its diagram: to the file asked for; otherwise, in another form than text, the diagram alone (in the report
+ * of `--json`), so that it can go through a pipe.
+ */
+export function printDrawn<T extends { readonly diagram: string }>(
+  report: T,
+  drawing: Diagram | null,
+  flags: DiagramFlags,
+  render: (report: T) => string,
+): void {
+  const { format = 'text', out } = flags;
+  const picture = drawing === null ? null : printDiagram(drawing, format);
+  if (picture !== null && out !== undefined) writeWhole(userPath(out), picture);
+  if (picture === null || out !== undefined || format === 'text') printReport(report, flags, render);
+  else printReport({ ...report, diagram: picture }, flags, () => picture.trimEnd());
+}
