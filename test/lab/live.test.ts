@@ -171,8 +171,8 @@ describe('lanes', () => {
       watchdog: false,
       rendezvousMs: 200,
     });
-    const stuck = (): boolean => simulation.actors().filter(({ state }) => state === 'blocked').length === 2;
-    await until(() => stuck() && simulation.actors()[0]?.waits?.lock === true);
+    // both: each has waited for the other to take its first lock before, blocked too
+    await until(() => simulation.actors().filter(({ waits }) => waits?.lock === true).length === 2);
     const [a, b, c] = simulation.actors();
     expect(a).toMatchObject({
       name: 'a',
