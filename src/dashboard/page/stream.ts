@@ -133,9 +133,10 @@ export async function get<Answer>(path: string): Promise<Answer> {
   return (await response.json()) as Answer;
 }
 
+/** @throws also when there is nothing there any more (204) */
 export async function getBytes(path: string): Promise<Uint8Array> {
   const response = await fetch(path);
-  if (!response.ok) throw new Error(await reasonOf(response));
+  if (!response.ok || response.status === 204) throw new Error(await reasonOf(response));
   return new Uint8Array(await response.arrayBuffer());
 }
 

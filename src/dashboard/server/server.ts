@@ -194,7 +194,8 @@ async function routes(app: FastifyInstance, options: ServerOptions): Promise<voi
     const number = request.params.frame === 'newest' ? 'newest' : wholeNumber(request.params.frame);
     if (vm === null || number === null) return fail(reply, 400, 'expected /api/memory/<vm>/<frame>, two whole numbers');
     const frame = number === 'newest' ? session.newestFrame(vm) : session.frame(vm, number);
-    if (frame === undefined) return fail(reply, 404, 'that frame is gone, or never was');
+    // gone with its minute or its run: what a page meets all the time, and a browser would write a 404 into its console
+    if (frame === undefined) return fresh(reply).code(204).send();
     return fresh(reply)
       .header('content-type', 'application/octet-stream')
       .header('x-pinfall-frame', String(frame.frame))
