@@ -15,43 +15,32 @@
 import type { Coroutine } from '../machine/context.js';
 import { FIRST_WAIT, IDLE_WORD, LOCAL, WAIT_LOCK, WAIT_WORD } from '../machine/effects.js';
 import { CoroutineStack, resume, stopRunning } from './coroutine-stack.js';
+import {
+  END_DEADLOCK,
+  END_DRAINED,
+  END_EXCEPTION,
+  END_FINISHED,
+  END_LIVELOCK,
+  END_MISMATCH,
+  END_NAMES,
+  END_PRUNED,
+  END_STEP_LIMIT,
+  END_VIOLATION,
+  areAnswers,
+  endAfter,
+  stateAfter,
+} from './ends.js';
 import { type ActorLoop, FAIR_LIMITS, RoundRobin, tellLoops } from './fair-phase.js';
 import { type Breach, type Program, TIERS, type Waiting } from './program.js';
+import type { StepObserver } from './step-observer.js';
 import { PRUNE, ScheduleView, type Strategy } from './strategies/strategy.js';
 
-export const END_FINISHED = 0;
-export const END_DEADLOCK = 1;
-export const END_STEP_LIMIT = 2;
-export const END_VIOLATION = 3;
-export const END_EXCEPTION = 4;
-/** A recorded schedule named an actor that cannot run there. */
-export const END_MISMATCH = 5;
-/** It reached its step limit, and finished in the fair phase that followed. */
-export const END_DRAINED = 6;
-/** A search has given the schedule up: what would come has been tried. */
-export const END_PRUNED = 7;
-export const END_NAMES = [
-  'finished',
-  'deadlock',
-  'step-limit',
-  'violation',
-  'exception',
-  'mismatch',
-  'step-limit, then drained',
-  'given up',
-] as const;
+export * from './ends.js';
+export type { StepObserver } from './step-observer.js';
 
 /** How an actor stands: in `waitWord`, beside the words it may wait for. */
 const RUNNABLE = -1;
 const DONE = -2;
-
-/** Sees each step of a schedule: traces, coverage, the check of declared effects. Slows the loop; usually null. */
-export interface StepObserver {
-  /** Step `step` (from 1; 0 = the start, up to the first point) of `actor` is about to perform `effect`. */
-  beforeStep(actor: number, effect: number, step: number): void;
-  /** It has, and the actor now stands before `effect`, or is done (-1). */
-  afterStep(actor: number, effect: number, step: number): void;
-}
 
 export class OneThread {
   readonly program: Program;
@@ -68,6 +57,10 @@ export class OneThread {
   observer: StepObserver | null = null;
   /** Whether a schedule at its step limit goes on as a fair one; without, it just ends there. */
   fair = true;
+  /** Whether a schedule goes on past broken rules (at `breachSteps`) to an end of its own: `ended`. */
+  goesOn = false;
+  ended = END_FINISHED;
+  readonly breachSteps: number[] = [];
   /** Of a livelock: what goes round, in lines. */
   livelock: readonly string[] = [];
   readonly view = new ScheduleView();
@@ -83,6 +76,8 @@ export class OneThread {
   /** By actor; and by tier, how many are not done. */
   readonly #tier: Uint8Array;
   readonly #left = new Int32Array(TIERS);
+  /** Rules broken so far, where the schedule goes on past them. */
+  readonly #broken: Breach[] = [];
   /** Tiers up to this one have been told to finish: their IDLE_WORD waits are over. */
   #finishing = 0;
   /** Actors not done; those of them that wait for a word. */
@@ -116,17 +111,21 @@ export class OneThread {
     this.error = undefined;
     this.errorActor = -1;
     this.livelock = [];
+    this.#broken.length = 0;
+    this.breachSteps.length = 0;
     view.step = 0;
     view.last = -1;
     program.reset(variation);
     let end = this.#startAll();
     if (end < 0) end = this.#schedule(strategy, this.choices, 0);
     if (end === END_STEP_LIMIT && this.fair) end = this.#goOnFairly();
-    if (end === END_FINISHED || end === END_DRAINED) this.breaches = program.audit();
+    this.ended = this.livelock.length > 0 ? END_LIVELOCK : end;
+    if (this.#broken.length > 0) this.breaches = this.#broken.slice();
+    else if (end === END_FINISHED || end === END_DRAINED) this.breaches = program.audit();
     else if (end === END_VIOLATION && this.livelock.length === 0) this.breaches = program.alarm.violations.slice();
     if (this.breaches.length > 0) end = END_VIOLATION;
     this.end = end;
-    strategy.end(this.steps, end);
+    strategy.end(this.steps, this.goesOn ? this.ended : end, this.breachSteps);
     return end;
   }
 
@@ -137,14 +136,20 @@ export class OneThread {
     return first === undefined ? name : `${name} ${first.invariant}`;
   }
 
-  /** As {@link endText}; of a finished schedule, the program's final state, also when a question forbids it. */
+  /**
+   * As {@link endText}; of a finished schedule, the program's final state, also when a question forbids it. Where it went on past a
+   * broken rule, both: `violation I-RO, then x=1`.
+   */
   get outcome(): string {
-    const finished = this.end === END_FINISHED || (this.end === END_VIOLATION && this.#onlyAnswers());
-    return finished ? this.program.observationName(this.program.observe()) : this.endText;
+    const finished = this.end === END_FINISHED || (this.end === END_VIOLATION && areAnswers(this.breaches));
+    if (finished) return this.program.observationName(this.program.observe());
+    return this.goesOn && this.breaches.length > 0 ? `${this.endText}${this.afterwards}` : this.endText;
   }
 
-  #onlyAnswers(): boolean {
-    return this.breaches.length > 0 && this.breaches.every(({ answer }) => answer === true);
+  /** What came after the rules that were broken, as `outcome` puts it; empty when that is nothing of its own. */
+  get afterwards(): string {
+    if (this.ended === END_FINISHED) return stateAfter(this.program.observationName(this.program.observe()));
+    return endAfter(this.ended, this.breaches);
   }
 
   /** Whether `actor` has returned. */
@@ -198,7 +203,7 @@ export class OneThread {
       if (step.done === true) this.#leave(actor);
       else this.#stand(actor, step.value);
       if (observer !== null) observer.afterStep(actor, step.done === true ? -1 : step.value, 0);
-      if (program.alarm.violations.length > 0) return END_VIOLATION;
+      if (program.alarm.violations.length > 0 && this.#endsThere(0)) return END_VIOLATION;
     }
     this.#finishTiers();
     return -1;
@@ -253,7 +258,7 @@ export class OneThread {
           }
         }
         if (observer !== null) observer.afterStep(actor, result.done === true ? -1 : result.value, step);
-        if (alarm.violations.length !== 0) return END_VIOLATION;
+        if (alarm.violations.length !== 0 && this.#endsThere(step)) return END_VIOLATION;
         if (moved || this.#waiting !== 0) this.#findEnabled();
       }
     } catch (error) {
@@ -371,6 +376,19 @@ export class OneThread {
   #mayFinish(actor: number): boolean {
     const tier = this.#tier[actor] as number;
     return tier > 0 && tier <= this.#finishing && ((this.view.pending[actor] as number) & 15) === IDLE_WORD;
+  }
+
+  /** Rules are broken: notes those that step `step` has, and says whether the schedule ends with it. */
+  #endsThere(step: number): boolean {
+    if (!this.goesOn) return true;
+    const { violations } = this.program.alarm;
+    if (violations.length === this.#broken.length) return false;
+    for (const breach of violations) {
+      if (this.#broken.includes(breach)) continue;
+      this.#broken.push(breach);
+      this.breachSteps.push(step);
+    }
+    return false;
   }
 
   #threw(actor: number, error: unknown): number {

@@ -5,9 +5,10 @@
 import type { Verdict } from '../engine/campaign/range.js';
 import { FINDS_MAX, isBroken } from '../engine/campaign/runner.js';
 import { shrinkLivelock } from '../engine/campaign/shrink.js';
+import type { FirstBreach } from '../engine/exhaustive/breaches.js';
 import { type ExhaustiveResult, searchExhaustively } from '../engine/exhaustive/driver.js';
 import { minimise } from '../engine/minimise.js';
-import { END_DRAINED, END_STEP_LIMIT, OneThread } from '../engine/one-thread.js';
+import { END_DRAINED, END_NAMES, END_STEP_LIMIT, END_VIOLATION, OneThread } from '../engine/one-thread.js';
 import { formatSchedule } from '../engine/schedule-file.js';
 import { classify } from './classify.js';
 import { clashIfAny, clashMarks } from './clash.js';
@@ -38,45 +39,74 @@ export interface Proof {
   readonly complete: boolean;
 }
 
-interface Seen {
-  readonly state: string;
-  readonly verdict: Verdict;
+/** A schedule that is told. */
+interface Example {
+  /** How it ends, and what number it has. */
   readonly end: string;
   readonly first: number;
   readonly choices: Uint8Array;
-  /** Of a broken rule: what it is called, and what tells it from others. */
-  readonly find: { readonly invariant: string; readonly kind: string } | null;
+}
+
+interface Seen extends Example {
+  readonly state: string;
+  readonly verdict: Verdict;
   count: number;
+}
+
+/** The first schedule that breaks a rule; what the rule is called. */
+interface Find extends Example {
+  readonly invariant: string;
+}
+
+/** What executions have come to. */
+class Found {
+  readonly rows = new Map<string, Seen>();
+  /** By kind. */
+  readonly finds = new Map<string, Find>();
+  executions = 0;
+  violations = 0;
+
+  /** An execution; `firsts` are the rules that it breaks on its way before others. */
+  add(thread: OneThread, firsts: readonly FirstBreach[]): void {
+    const number = this.executions++;
+    const isFind = isBroken(thread.end);
+    const state = stateOf(thread, firsts);
+    const row = this.rows.get(state);
+    if (row === undefined) this.rows.set(state, seenOf(thread, state, number, isFind));
+    else row.count++;
+    if (!isFind) return;
+    this.violations++;
+    if (firsts.length === 0) this.#find(thread, 0, number, thread.choices.slice(0, thread.steps));
+    for (const { index, choices } of firsts) this.#find(thread, index, number, choices);
+  }
+
+  #find(thread: OneThread, index: number, first: number, choices: Uint8Array): void {
+    const { invariant, kind } = classify(thread, index);
+    if (this.finds.has(kind)) return;
+    const breach = thread.breaches[index];
+    const end = breach === undefined ? thread.endText : `${END_NAMES[END_VIOLATION]} ${breach.invariant}`;
+    this.finds.set(kind, { invariant, end, first, choices });
+  }
 }
 
 /** Searches until the end, or the budget's. */
 export async function prove({ subject, seconds, schedules, stepsMax, stopAtFind, stop }: ProveOptions): Promise<Proof> {
   const started = performance.now();
   const elapsed = (): number => (performance.now() - started) / 1000;
-  const rows = new Map<string, Seen>();
-  let executions = 0;
-  let violations = 0;
+  const found = new Found();
   const result = await searchExhaustively(subject.create(), {
     stepsMax,
     ...(schedules !== undefined && { executionsMax: schedules }),
-    stop: () => elapsed() >= seconds || (stopAtFind === true && violations > 0) || stop?.() === true,
-    onExecution: (thread) => {
-      const find = isBroken(thread.end) ? classify(thread) : null;
-      if (find !== null) violations++;
-      const state = thread.outcome;
-      const key = `${state}\n${find?.kind ?? ''}`;
-      const row = rows.get(key);
-      if (row === undefined) rows.set(key, seenOf(thread, state, executions, find));
-      else row.count++;
-      executions++;
-    },
+    stop: () => elapsed() >= seconds || (stopAtFind === true && found.violations > 0) || stop?.() === true,
+    onExecution: (thread, firsts) => found.add(thread, firsts),
   });
   const teller = new Teller(subject, stepsMax);
-  const outcomes = outcomesOf([...rows.values()], teller);
-  const finds = [...rows.values()].filter(({ find }) => find !== null).slice(0, FINDS_MAX);
-  // what broke a rule was not followed to its end, but there is nothing else to be tried
-  const complete = result.end !== 'interrupted' && result.end !== 'done' && result.strayed === 0;
-  const cut = outcomes.some(({ verdict }) => verdict === 'cut');
+  const rows = [...found.rows.values()].toSorted((a, b) => b.count - a.count || (a.state < b.state ? -1 : 1));
+  const finds = [...found.finds.values()].slice(0, FINDS_MAX);
+  const { executions, violations } = found;
+  const complete = result.exhaustive;
+  // nothing more can be tried, though something was cut off
+  const over = complete || result.end === 'over';
   const report: ExploreReport = {
     schema: REPORT_SCHEMA,
     command: 'explore',
@@ -89,21 +119,24 @@ export async function prove({ subject, seconds, schedules, stepsMax, stopAtFind,
     schedules: executions,
     steps: result.steps,
     elapsed_s: elapsed(),
-    // what would have come after a broken rule nobody has seen, and so not what comes of turning that round
-    exhaustive: complete && !cut && result.cut === 0,
-    outcomes,
-    violations: finds.map((seen) => teller.violation(seen)),
+    exhaustive: complete,
+    outcomes: rows.map((row) => teller.outcome(row)),
+    violations: finds.flatMap((find) => teller.violation(find) ?? []),
     violation_count: violations,
     rechecked: 0,
     members: [],
-    coverage: { pairs_both_orders: 0, pairs_one_order: 0, behaviours: rows.size, curve: [], new_per_thousand: 0 },
-    guarantee: guarantee(result, complete, cut),
+    coverage: { pairs_both_orders: 0, pairs_one_order: 0, behaviours: rows.length, curve: [], new_per_thousand: 0 },
+    guarantee: guarantee(result),
     end: {
-      kind: complete ? 'exhausted' : endOf(result.end, elapsed() >= seconds, stopAtFind === true && violations > 0),
+      kind: complete
+        ? 'exhausted'
+        : over
+          ? 'over'
+          : endOf(result.end, elapsed() >= seconds, stopAtFind === true && violations > 0),
     },
     ok: violations === 0,
   };
-  return { report, events: teller.events ?? teller.usual(rows), complete: complete && !cut };
+  return { report, events: teller.events ?? teller.usual(rows[0]), complete };
 }
 
 function endOf(end: string, late: boolean, found: boolean): string {
@@ -111,40 +144,25 @@ function endOf(end: string, late: boolean, found: boolean): string {
   return found ? 'violation' : late ? 'duration' : end;
 }
 
-function seenOf(thread: OneThread, state: string, first: number, find: Seen['find']): Seen {
+function seenOf(thread: OneThread, state: string, first: number, isFind: boolean): Seen {
   const cut = thread.end === END_STEP_LIMIT || thread.end === END_DRAINED;
-  const verdict = find !== null ? 'forbidden' : cut ? 'cut' : 'allowed';
-  const choices = thread.choices.slice(0, thread.steps);
-  return { state, verdict, end: thread.endText, first, choices, find, count: 1 };
+  const verdict = isFind ? 'forbidden' : cut ? 'cut' : 'allowed';
+  return { state, verdict, end: thread.outcome, first, choices: thread.choices.slice(0, thread.steps), count: 1 };
 }
 
-/** One row for a state, whatever different rules it breaks. */
-function outcomesOf(rows: readonly Seen[], teller: Teller): OutcomeRow[] {
-  const byState = new Map<string, Seen>();
-  for (const row of rows) {
-    const known = byState.get(row.state);
-    if (known === undefined) byState.set(row.state, { ...row });
-    else known.count += row.count;
-  }
-  return [...byState.values()]
-    .toSorted((a, b) => b.count - a.count || (a.state < b.state ? -1 : 1))
-    .map((row) => {
-      const { state, count, verdict, first } = row;
-      return { state, count, verdict, first, schedule: teller.schedule(row.choices, state) };
-    });
+/** The outcome, with all rules that a schedule of this execution may break first. */
+function stateOf(thread: OneThread, firsts: readonly FirstBreach[]): string {
+  if (firsts.length < 2) return thread.outcome;
+  const broken = new Set(firsts.map(({ index }) => thread.breaches[index]?.invariant ?? ''));
+  return `${END_NAMES[END_VIOLATION]} ${[...broken].toSorted().join(' + ')}${thread.afterwards}`;
 }
 
-function guarantee(
-  { executions, strayed, stray, cut: ended }: ExhaustiveResult,
-  complete: boolean,
-  cut: boolean,
-): string {
+function guarantee({ executions, exhaustive, strayed, stray, cut, end }: ExhaustiveResult): string {
+  if (exhaustive) return `proved: ${executions} executions are all that differ`;
   if (strayed > 0) return `not proved: the search strayed ${strayed} times (${stray})`;
-  if (!complete) return `not proved: ${executions} executions, and there are more`;
-  if (cut) return 'not proved: some executions were cut off';
-  if (ended > 0)
-    return `not proved: ${ended} of ${executions} executions end at a broken rule, and others may come after it`;
-  return `proved: ${executions} executions are all that differ`;
+  const more = end === 'over' ? '' : `${executions} executions, and there are more`;
+  const ended = cut === 0 ? '' : `${cut} of ${executions} executions were cut off before their end`;
+  return `not proved: ${[more, ended].filter((part) => part !== '').join('; ')}`;
 }
 
 /** Tells what was found, on a program of its own. */
@@ -159,11 +177,17 @@ class Teller {
     this.#thread = new OneThread(subject.create(), stepsMax);
   }
 
-  violation({ choices: found, end, first, find }: Seen): ReportViolation {
-    const { thread, choices } = this.#smaller(found, end, find?.invariant ?? '');
+  outcome({ state, count, verdict, first, choices, end }: Seen): OutcomeRow {
+    return { state, count, verdict, first, schedule: this.schedule(choices, end) };
+  }
+
+  /** Null where the schedule, put together of steps of another, does not break the rule. */
+  violation({ choices: found, end, first, invariant }: Find): ReportViolation | null {
+    const { thread, choices } = this.#smaller(found, end, invariant);
     const { program } = thread;
     const clash = clashIfAny(thread, 0, choices);
     const witness = tell(thread, 0, choices, null, clashMarks(clash, program.actors));
+    if (thread.endText !== end) return null;
     this.events ??= witness.events;
     const breach = witness.breach ?? { invariant: end, what: end };
     return {
@@ -182,8 +206,7 @@ class Teller {
   }
 
   /** The events of the most common outcome. */
-  usual(rows: ReadonlyMap<string, Seen>): string {
-    const [usual] = [...rows.values()].toSorted((x, y) => y.count - x.count);
+  usual(usual: Seen | undefined): string {
     return usual === undefined ? '' : tell(this.#thread, 0, usual.choices).events;
   }
 

@@ -100,6 +100,8 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
   }
   const only = actorNamed(program, options.actor);
   const thread = new OneThread(program, Math.max(schedule.stepsMax, schedule.choices.length));
+  // recorded by a search that goes on past broken rules
+  thread.goesOn = /^violation .*, then /.test(schedule.end);
   const continued =
     options.continueWith === undefined
       ? null

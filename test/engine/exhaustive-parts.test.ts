@@ -1,13 +1,13 @@
 /** Exhaustive search: the peer model, tiers, observed words, mistakes in declarations; in pieces and in parts. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { EFFECT_READ, EFFECT_WRITE, IDLE_WORD, acquires, reads, releases, writes } from '#src/machine/effects.js';
+import { IDLE_WORD, RETRY, acquires, reads, releases, writes } from '#src/machine/effects.js';
 import { ExhaustiveRun, searchExhaustively, searchWhole } from '#src/engine/exhaustive/driver.js';
 import { Search } from '#src/engine/exhaustive/search.js';
 import { type SearchPart, searchPart, splitExhaustive } from '#src/engine/exhaustive/split.js';
-import { END_FINISHED, END_VIOLATION, OneThread } from '#src/engine/one-thread.js';
-import type { Program } from '#src/engine/program.js';
-import { lock, unlock, waitsFor } from '#src/engine/programs/tiny-lock.js';
+import { END_EXCEPTION, END_FINISHED, END_VIOLATION, OneThread } from '#src/engine/one-thread.js';
+import type { Breach, Program } from '#src/engine/program.js';
+import { type TinyState, lock, unlock, waitsFor } from '#src/engine/programs/tiny-lock.js';
 import { pinVsWriteProtect, pinVsWriteProtectBuggy } from '#src/engine/programs/pin-vs-write-protect.js';
 import { generated, operations, outcome } from './exhaustive-programs.js';
 import { small } from './one-thread-programs.js';
@@ -235,26 +235,80 @@ describe('actors that end when others have', () => {
   });
 });
 
+/** `b` writes, `a` looks, and breaks a rule when it sees that; `c` breaks one of its own. */
+const breaking = (then: (s: TinyState) => void): Program => {
+  const violations: Breach[] = [];
+  return small('alarm', {
+    violations,
+    actors: {
+      a: function* (s) {
+        yield reads(1);
+        if (s.words[1] === 1) violations.push({ invariant: 'I-X', what: 'seen' });
+        yield reads(2);
+        if (s.words[1] === 1) then(s);
+      },
+      b: function* (s) {
+        yield writes(1);
+        s.words[1] = 1;
+      },
+      c: function* () {
+        yield reads(3);
+        violations.push({ invariant: 'I-Y', what: 'always' });
+      },
+    },
+    observe: (words) => words[1] as number,
+  });
+};
+
 describe('broken rules on the way', () => {
-  test('cut the execution, which proves nothing', () => {
-    const violations: { invariant: string; what: string }[] = [];
-    const program = small('alarm', {
-      violations,
+  test('are gone past, and each that can be the first is told', () => {
+    const seen: string[] = [];
+    const found = searchWhole(
+      breaking(() => {}),
+      {
+        onExecution: ({ breaches, ended, outcome: state }, firsts) => {
+          expect(ended).toBe(END_FINISHED);
+          seen.push(`${state}: ${firsts.map(({ index }) => breaches[index]?.invariant).toSorted()}`);
+        },
+      },
+    );
+    expect(seen.length).toBe(2);
+    expect(seen.some((text) => text.endsWith(', then state 1: I-X,I-Y'))).toBe(true);
+    expect(seen.some((text) => text.endsWith(', then state 1: I-Y'))).toBe(true);
+    expect(found).toMatchObject({ exhaustive: true, cut: 0, executions: 2 });
+  });
+
+  test('cut the execution where it cannot go on, which proves nothing', () => {
+    const ends: string[] = [];
+    const program = breaking(() => {
+      throw new RangeError('no such frame');
+    });
+    const found = searchWhole(program, { onExecution: (thread) => ends.push(`${thread.end} ${thread.ended}`) });
+    expect(ends.toSorted()).toEqual(
+      [`${END_VIOLATION} ${END_FINISHED}`, `${END_VIOLATION} ${END_EXCEPTION}`].toSorted(),
+    );
+    expect(found).toMatchObject({ exhaustive: false, cut: 1, end: 'over' });
+  });
+
+  test('a livelock that all who can run are in is an end like a deadlock', () => {
+    const program = small('livelock', {
       actors: {
         a: function* (s) {
-          yield reads(1);
-          if (s.words[1] === 1) violations.push({ invariant: 'I-X', what: 'seen' });
-          yield (2 << 4) | EFFECT_READ;
+          for (;;) {
+            yield RETRY;
+            yield reads(1);
+            if (s.words[1] !== 1) return;
+          }
         },
         b: function* (s) {
-          yield (1 << 4) | EFFECT_WRITE;
+          yield writes(1);
           s.words[1] = 1;
         },
       },
     });
-    const ends: number[] = [];
-    const found = searchWhole(program, { onExecution: (thread) => ends.push(thread.end) });
-    expect(ends.toSorted()).toEqual([END_FINISHED, END_VIOLATION]);
-    expect(found).toMatchObject({ exhaustive: false, cut: 1 });
+    const ends: string[] = [];
+    const found = searchWhole(program, { stepsMax: 200, onExecution: (thread) => ends.push(thread.outcome) });
+    expect(ends.toSorted()).toEqual(['state 0', 'violation I-LIVE']);
+    expect(found).toMatchObject({ exhaustive: true, cut: 0, executions: 2 });
   });
 });

@@ -6,6 +6,7 @@ import {
   EFFECT_ADD,
   EFFECT_READ,
   FIRST_WAIT,
+  LOCAL,
   RETRY,
   WAIT_LOCK,
   WAIT_WORD,
@@ -21,13 +22,13 @@ import {
   updates,
   writes,
 } from '#src/machine/effects.js';
-import { OneThread, type StepObserver } from '#src/engine/one-thread.js';
-import type { Program } from '#src/engine/program.js';
+import { END_DEADLOCK, END_FINISHED, OneThread, type StepObserver } from '#src/engine/one-thread.js';
+import type { Breach, Program } from '#src/engine/program.js';
 import type { TinyState } from '#src/engine/programs/tiny-lock.js';
 import type { ScheduleView, Strategy } from '#src/engine/strategies/strategy.js';
 import { small } from './one-thread-programs.js';
 
-type Plain = 'read' | 'write' | 'fetchAdd' | 'add' | 'await' | 'gate' | 'spin' | 'lockedSpin';
+type Plain = 'read' | 'write' | 'fetchAdd' | 'add' | 'await' | 'gate' | 'spin' | 'lockedSpin' | 'assert';
 
 export type Op =
   | {
@@ -51,6 +52,7 @@ export interface Features {
   readonly readers?: boolean;
   readonly waits?: boolean;
   readonly spins?: boolean;
+  readonly asserts?: boolean;
 }
 
 /** Operations of one actor. */
@@ -73,6 +75,7 @@ export function operations(features: Features, count: number, depth = 2): fc.Arb
       ? [locked('readLock', RW_LOCKS), locked('readLock', RW_LOCKS), locked('writeLock', RW_LOCKS)]
       : []),
     ...(features.waits === true ? [plain('await'), plain('gate')] : []),
+    ...(features.asserts === true ? [plain('assert'), plain('assert')] : []),
     ...(features.spins === true ? [plain('spin'), plain('lockedSpin')] : []),
   ];
   return fc.array(fc.oneof(...kinds), { minLength: 1, maxLength: count });
@@ -81,9 +84,19 @@ export function operations(features: Features, count: number, depth = 2): fc.Arb
 /** What an actor holds (a lock that it holds already is passed over), and operations begun: where it stands. */
 class Held {
   readonly words = new Set<number>();
+  /** Where broken assertions go, of all actors. */
+  readonly violations: Breach[];
   begun = 0;
   loops = 0;
   seen = 0;
+
+  constructor(violations: Breach[]) {
+    this.violations = violations;
+  }
+
+  breaks(actor: number, what: string): void {
+    this.violations.push({ invariant: `I-${actor}.${this.begun}`, what, actor });
+  }
 }
 
 function* run(s: TinyState, actor: number, ops: readonly Op[], log: number[], held: Held): Coroutine<void> {
@@ -107,6 +120,14 @@ function* run(s: TinyState, actor: number, ops: readonly Op[], log: number[], he
       case 'add':
         yield adds(op.word);
         w[op.word] = (w[op.word] as number) + 1;
+        break;
+      case 'assert':
+        // at the look itself, and where the next step is one that touches nothing
+        yield reads(op.word);
+        held.seen = w[op.word] as number;
+        if (held.seen === op.value) held.breaks(actor, 'seen');
+        yield LOCAL;
+        if (held.seen > op.value) held.breaks(actor, 'seen before');
         break;
       case 'if':
         if (log.at(-1) === op.value) yield* run(s, actor, op.body, log, held);
@@ -211,25 +232,38 @@ export function generated(actors: readonly (readonly Op[])[]): {
   readonly held: Held[];
 } {
   const logs = actors.map((): number[] => []);
-  const held = actors.map(() => new Held());
+  const violations: Breach[] = [];
+  const held = actors.map(() => new Held(violations));
   const program = small('generated', {
+    violations,
     start: () => {
       for (const log of logs) log.length = 0;
     },
     actors: Object.fromEntries(
       actors.map((ops, actor) => [
         `a${actor}`,
-        (s: TinyState): Coroutine<void> => run(s, actor, ops, logs[actor] as number[], (held[actor] = new Held())),
+        (s: TinyState): Coroutine<void> =>
+          run(s, actor, ops, logs[actor] as number[], (held[actor] = new Held(violations))),
       ]),
     ),
   });
   return { program: { ...program, retryLoop: (actor) => held[actor]?.loops ?? 0 }, logs, held };
 }
 
-/** Data words, what was read, and who is stuck. Lock words are left out: a blocked writer may have left its mark or not. */
-export function outcome(thread: OneThread, logs: readonly (readonly number[])[]): string {
-  const stuck = thread.program.actors.map((_, actor) => (thread.isDone(actor) ? '.' : 'B')).join('');
-  return `${thread.program.words.slice(DATA, LOCKS).join(' ')} | ${logs.map((log) => log.join(' ')).join(' / ')} | ${stuck}`;
+/** Whether a schedule has finished or come to a deadlock, past whatever it broke on its way. */
+export const hasEnded = ({ ended }: OneThread): boolean => ended === END_FINISHED || ended === END_DEADLOCK;
+
+/**
+ * Data words, what was read, who is stuck, and the assertion that was broken first. Lock words are left out: a blocked writer may have
+ * left its mark or not.
+ * @param index of those broken, which one is told
+ */
+export function outcome(thread: OneThread, logs: readonly (readonly number[])[], index = 0): string {
+  const { actors, words } = thread.program;
+  const stuck = actors.map((_, actor) => (thread.isDone(actor) ? '.' : 'B')).join('');
+  const broken = thread.breaches[index];
+  const rule = broken === undefined ? '' : ` | ${broken.invariant} ${broken.what}`;
+  return `${words.slice(DATA, LOCKS).join(' ')} | ${logs.map((log) => log.join(' ')).join(' / ')} | ${stuck}${rule}`;
 }
 
 /** All schedules, one after the other. */
@@ -339,6 +373,7 @@ export class ExecutionKey implements StepObserver {
 export function bruteForce(actors: readonly (readonly Op[])[]): Set<string> {
   const { program, logs, held } = generated(actors);
   const thread = new OneThread(program, 300);
+  thread.goesOn = true;
   const outcomes = new Set<string>();
   const seen = new Set<string>();
   const everything = new Everything();
@@ -349,7 +384,9 @@ export function bruteForce(actors: readonly (readonly Op[])[]): Set<string> {
     pick: (view) => {
       const pending = [...view.pending.subarray(0, view.actors)];
       const waits = pending.map((effect, actor) => (effectKind(effect) >= FIRST_WAIT ? program.waitValue(actor) : 0));
-      const parts = [[...program.words], ...logs, pending, waits, held.flatMap(({ begun, seen }) => [begun, seen])];
+      const broken = program.alarm.violations.slice(0, 1).map(({ invariant, what }) => `${invariant} ${what}`);
+      const stand = held.flatMap(({ begun, seen }) => [begun, seen]);
+      const parts = [[...program.words], ...logs, pending, waits, stand, broken];
       const state = parts.map((part) => part.join(' ')).join(' | ');
       if (everything.isNew && seen.has(state)) return -1;
       seen.add(state);
@@ -359,8 +396,8 @@ export function bruteForce(actors: readonly (readonly Op[])[]): Set<string> {
     guarantee: () => '',
   };
   while (strategy.begin(0, actors.length)) {
-    const end = thread.run(strategy, 0);
-    if (end === 0 || end === 1) outcomes.add(outcome(thread, logs));
+    thread.run(strategy, 0);
+    if (hasEnded(thread)) outcomes.add(outcome(thread, logs));
   }
   return outcomes;
 }

@@ -1,10 +1,11 @@
 /**
  * The expected-output files of shipped litmus files: what is stable of their output, as text.
  *
- *   search exhaustive                      or `search partial`: it did not end in the time it had, or was cut at broken rules
+ *   search exhaustive                      or `search partial`: it did not end in the time it had, or could not go on past a broken rule
  *   outcome ok w=0 pte(a)=rw               by state: the verdict and the final state
+ *   outcome violation violation I-STALE, then w=0 pte(a)=rw     what came after a broken rule; of other strategies without that
  *   answer always: always (w == 0)         by question, in the file's order
- *   violation I-STALE: stage 2 maps ...    of partial ones: by what was broken
+ *   violation I-STALE: stage 2 maps ...    by what was broken
  */
 import { litmusReport, runLitmus } from '#src/lab/litmus/run.js';
 import { proveLitmus } from '#src/lab/litmus/prove.js';
@@ -24,8 +25,7 @@ export function subjectOf(path: string): LitmusSubject {
 /** What the exhaustive search comes to in so many seconds. */
 export async function search(subject: LitmusSubject, seconds: number): Promise<Found> {
   const { report, complete } = await proveLitmus({ subject, seconds });
-  // an execution that breaks a rule ends there: what others would have come to after it nobody has seen
-  return { report: litmusReport(subject, report), complete: complete && report.violations.length === 0 };
+  return { report: litmusReport(subject, report), complete };
 }
 
 /** What so many schedules of the portfolio come to. */
@@ -44,7 +44,8 @@ const violationsOf = ({ violations }: LitmusReport): string[] =>
 
 /** The text of an expected-output file whose search has ended. */
 export function completeText(report: LitmusReport): string {
-  return `${['search exhaustive', ...outcomesOf(report), ...answersOf(report)].join('\n')}\n`;
+  const lines = ['search exhaustive', ...outcomesOf(report), ...answersOf(report), ...violationsOf(report)];
+  return `${lines.join('\n')}\n`;
 }
 
 /** The text of one whose search does not end: what was seen. Questions are answered by these outcomes only. */
@@ -57,6 +58,17 @@ export function partialText(reports: readonly LitmusReport[]): string {
 /** The outcomes of an expected-output file. */
 export const outcomeLines = (text: string): string[] => text.split('\n').filter((line) => line.startsWith('outcome '));
 
-/** The final states among them. */
+/** Whether a line is one of `known`; of a schedule that ended at a broken rule, whether that is one that others go on past. */
+export function isKnown(line: string, known: readonly string[]): boolean {
+  if (known.includes(line)) return true;
+  const rule = /^outcome violation violation (\S+)$/.exec(line)?.[1];
+  return rule !== undefined && known.some((each) => rulesOf(each).includes(rule));
+}
+
+/** The rules that a line's schedules may break first. */
+const rulesOf = (line: string): string[] =>
+  (/^outcome violation violation (.*?)(?:, then .*)?$/.exec(line)?.[1] ?? '').split(' + ');
+
+/** The final states among them, also those after a broken rule. */
 export const statesIn = (text: string): Set<string> =>
-  new Set(outcomeLines(text).map((line) => line.split(' ').slice(2).join(' ')));
+  new Set(outcomeLines(text).map((line) => line.replace(/^outcome \w+ (?:violation .*?, then )?/, '')));

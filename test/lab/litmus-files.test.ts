@@ -10,6 +10,7 @@ import { describe, expect, it } from 'vitest';
 import { runLitmusThreads } from '#src/lab/litmus/threads/report.js';
 import {
   completeText,
+  isKnown,
   outcomeLines,
   outcomesOf,
   partialText,
@@ -67,7 +68,7 @@ describe('shipped litmus files', () => {
     const known = outcomeLines(text);
     // whatever a search that did not end, or any other strategy, has seen
     for (const report of reports) {
-      expect(outcomesOf(report).filter((line) => !known.includes(line))).toEqual([]);
+      expect(outcomesOf(report).filter((line) => !isKnown(line, known))).toEqual([]);
     }
     expect(outcomesOf(sampled).filter((line) => line.startsWith('outcome forbidden'))).toEqual([]);
     if (name.startsWith('good_')) expect(reports.flatMap(({ violations }) => violations)).toEqual([]);
@@ -92,7 +93,7 @@ describe('on real threads', () => {
       const { outcomes, violations } = await runLitmusThreads({ subject, seconds: THREAD_SECONDS });
       const known = statesIn(expectedOf(name));
       expect(outcomes.map(({ state }) => state).filter((state) => !known.has(state))).toEqual([]);
-      expect(violations).toEqual([]);
+      if (name.startsWith('good_')) expect(violations).toEqual([]);
     },
   );
 });

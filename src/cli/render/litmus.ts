@@ -80,7 +80,8 @@ function stateText({ state, values }: LitmusOutcome, common: ReadonlyMap<string,
   if (names.length === 0 || common.size === 0) return state;
   const held = / (held\([\d,]+\))$/.exec(state)?.[1];
   const words = names.filter((name) => !common.has(name)).map((name) => `${name}=${values[name]}`);
-  return [...words, ...(held === undefined ? [] : [held])].join(' ') || 'finished';
+  const broken = /^violation .*?, then /.exec(state)?.[0] ?? '';
+  return broken + ([...words, ...(held === undefined ? [] : [held])].join(' ') || 'finished');
 }
 
 /** Small shares are not nothing. */

@@ -3,6 +3,7 @@
  */
 import { OneThread } from '../one-thread.js';
 import type { Program } from '../program.js';
+import type { FirstBreach } from './breaches.js';
 import type { SearchCounts } from './counts.js';
 import { Search } from './search.js';
 
@@ -12,8 +13,11 @@ export interface ExhaustiveOptions {
   readonly executionsMax?: number | undefined;
   /** Words of which every state on the way counts (see Search); absent: the program's own. */
   readonly observed?: readonly number[] | undefined;
-  /** After each execution: how it ended (`thread.end`, `steps`, `choices`, `outcome`, `breaches`). */
-  readonly onExecution?: ((thread: OneThread) => void) | undefined;
+  /**
+   * After each execution: how it ended (`thread.end`, `steps`, `choices`, `outcome`, `breaches`), and which of the rules that it
+   * broke on its way could be the first.
+   */
+  readonly onExecution?: ((thread: OneThread, firsts: readonly FirstBreach[]) => void) | undefined;
   /** Asked some times a second: a reason to stop. */
   readonly stop?: () => boolean;
 }
@@ -43,6 +47,7 @@ export class ExhaustiveRun {
     this.#options = options;
     this.search = new Search(program, { observed: options.observed ?? program.observed });
     this.thread = new OneThread(program, options.stepsMax ?? STEPS_MAX);
+    this.thread.goesOn = true;
   }
 
   /** Runs executions until `until` (of performance.now()). Returns why it is over, or '' when it is not. */
@@ -55,7 +60,7 @@ export class ExhaustiveRun {
       const executions = search.counts.executions;
       thread.run(search, 0);
       this.steps += thread.steps;
-      if (search.counts.executions > executions) onExecution?.(thread);
+      if (search.counts.executions > executions) onExecution?.(thread, search.firsts);
       if ((count & 63) === 0 && performance.now() > until) return '';
     }
   }

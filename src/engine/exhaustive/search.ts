@@ -18,19 +18,21 @@
  * steps must name them as `observed`.
  */
 import { EFFECT_ACQUIRE, EFFECT_RETRY } from '../../machine/effects.js';
-import { END_DEADLOCK, END_FINISHED } from '../one-thread.js';
+import { END_DEADLOCK, END_FINISHED, END_LIVELOCK } from '../ends.js';
 import type { Program } from '../program.js';
 import { PRUNE, type ScheduleView, type Strategy } from '../strategies/strategy.js';
+import { type FirstBreach, firstBreaches } from './breaches.js';
 import { type SearchCounts, guaranteeOf, noCounts } from './counts.js';
 import { BARS, SLOTS } from './dependence.js';
 import { Nodes, type SavedNode, plain } from './nodes.js';
 import { Retries } from './retries.js';
 import { Reversals } from './reversals.js';
+import type { OuterBranch, SavedSearch } from './saved.js';
 import { RETURNED, type Standing } from './standing.js';
 import { States } from './states.js';
 import { EVENT, FAILED, StepAccesses, WORDS_BESIDE } from './step-accesses.js';
 import { Trace } from './trace.js';
-import { type Branch, type Move, following, pruned } from './wakeup-tree.js';
+import { type Branch, following, pruned } from './wakeup-tree.js';
 
 /** Sets of actors are bits of an integer. */
 export const ACTORS_MAX = 31;
@@ -38,26 +40,6 @@ export const ACTORS_MAX = 31;
 export interface SearchOptions {
   /** Words of which every state on the way matters, not only the last: the order of two changes of any of them counts. */
   readonly observed?: readonly number[] | undefined;
-}
-
-/** A search as plain data: where it stands between two executions, or a part of it. */
-export interface SavedSearch {
-  /** Choices that lead to the node with the next branch. */
-  readonly choices: Uint8Array;
-  readonly nodes: readonly SavedNode[];
-  /** Nodes before this one are somebody else's: what is to be tried there is reported, not done. */
-  readonly own: number;
-  readonly over: boolean;
-  readonly counts: SearchCounts;
-}
-
-/** What is to be tried at a node that somebody else keeps. */
-export interface OuterBranch {
-  /** The node and the number of steps that lead to it; the move that this part of the search began with there. */
-  readonly at: number;
-  readonly step: number;
-  readonly chosen: Move;
-  readonly sequence: readonly Branch[];
 }
 
 const NOBODY = -1;
@@ -68,6 +50,8 @@ export class Search implements Strategy {
   counts: SearchCounts = noCounts();
   readonly trace: Trace;
   readonly nodes: Nodes;
+  /** Of the execution that ran last: the rules that were broken on its way before all others. */
+  firsts: readonly FirstBreach[] = [];
   readonly #program: Program;
   readonly #standing: Standing;
   readonly #retries: Retries;
@@ -155,7 +139,7 @@ export class Search implements Strategy {
     if (this.#view === null) this.#beginNew(view);
     else if (!this.#aimless) this.#settle(view);
     if (!this.#aimless) this.#keep(view.step);
-    if (view.step < this.#given) return this.#step(view, this.#choices[view.step] as number);
+    if (view.step < this.#given) return this.#step(this.#choices[view.step] as number);
     if (this.#restoring) {
       this.#restoring = false;
       // those of the way here have been turned round by whoever came here first
@@ -164,18 +148,24 @@ export class Search implements Strategy {
       this.#branch = this.nodes.open(this.trace.length).shift() ?? null;
     }
     const actor = this.#choose(view);
-    return actor < 0 || this.#aimless ? actor : this.#step(view, actor);
+    if (actor >= 0) this.#note(view.step, actor);
+    return actor < 0 || this.#aimless ? actor : this.#step(actor);
   }
 
-  end(steps: number, end = END_FINISHED): void {
+  end(steps: number, end = END_FINISHED, breachSteps: readonly number[] = []): void {
     const { counts, trace, nodes } = this;
+    this.firsts = [];
     // a fair phase that has followed on a step limit is not part of it
     if (this.#view !== null && !this.#aimless && this.#view.step === steps) this.#settle(this.#view);
     if (!this.#wasPruned) {
       counts.executions++;
       const done = this.#isAllDone();
       if (end !== END_FINISHED && !done) this.#raceBlocked();
-      if (!done && end !== END_DEADLOCK) counts.cut++;
+      // all that could run goes round, and always will: an end like a deadlock
+      const livelock = this.#aimless && end === END_LIVELOCK;
+      if (!done && end !== END_DEADLOCK && !livelock) counts.cut++;
+      const known = breachSteps.filter((step) => step <= steps);
+      this.firsts = firstBreaches({ trace, choices: this.#choices, steps: this.#steps }, known);
     }
     this.#reversals.turnAll();
     for (const { node, sequence } of this.#reversals.outer.splice(0)) {
@@ -264,11 +254,13 @@ export class Search implements Strategy {
     this.#states.keep(node);
   }
 
-  /** Lets `actor` do its next step. */
-  #step(view: ScheduleView, actor: number): number {
-    const { step } = view;
+  #note(step: number, actor: number): void {
     if (step >= this.#choices.length) this.#choices = longer(new Uint8Array(step * 2 + 2), this.#choices);
     this.#choices[step] = actor;
+  }
+
+  /** Lets `actor` do its next step. */
+  #step(actor: number): number {
     this.#acting = actor;
     this.#effect = this.#standing.effect(actor);
     this.#before = this.#accesses.valueOf(this.#effect >>> 4);

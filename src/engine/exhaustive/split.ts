@@ -18,7 +18,7 @@ import type { Program } from '../program.js';
 import { type SearchCounts, addCounts, guaranteeOf, noCounts } from './counts.js';
 import { type ExhaustiveOptions, ExhaustiveRun } from './driver.js';
 import { type SavedNode, plain } from './nodes.js';
-import type { OuterBranch, SavedSearch } from './search.js';
+import type { OuterBranch, SavedSearch } from './saved.js';
 import { type Branch, type Move, initialOf, insert } from './wakeup-tree.js';
 
 /** A part of a search: plain data. */
@@ -69,7 +69,7 @@ export class PartRunner {
       const before = search.counts.executions;
       thread.run(search, 0);
       steps += thread.steps;
-      if (search.counts.executions > before) this.#options.onExecution?.(thread);
+      if (search.counts.executions > before) this.#options.onExecution?.(thread, search.firsts);
       if (search.counts.executions >= executionsMax || ((count & 15) === 0 && performance.now() > until)) break;
     }
     return {
@@ -193,7 +193,7 @@ export function splitExhaustive(program: Program, parts: number, options: PartOp
     const before = search.counts.executions;
     thread.run(search, 0);
     shared.steps += thread.steps;
-    if (search.counts.executions > before) options.onExecution?.(thread);
+    if (search.counts.executions > before) options.onExecution?.(thread, search.firsts);
     if (!search.over && search.nodes.openCount() + 1 >= parts) break;
   }
   addCounts(shared.counts, search.counts);

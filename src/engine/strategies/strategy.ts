@@ -35,8 +35,8 @@ export interface Strategy {
    * search knows what would come).
    */
   pick(view: ScheduleView): number;
-  /** The schedule that began last has ended after `steps` steps, as `end` (END_*). */
-  end(steps: number, end?: number): void;
+  /** The schedule that began last has ended after `steps` steps, as `end` (END_*); it went on past rules broken at `breachSteps`. */
+  end(steps: number, end?: number, breachSteps?: readonly number[]): void;
   /** Whether every schedule there is has been tried. */
   readonly exhausted: boolean;
   /** What `schedules` schedules without a find say about what was missed; empty when nothing can be said. */

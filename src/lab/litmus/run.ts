@@ -2,7 +2,7 @@
  * `pinfall litmus`: schedules of a litmus test, and what they say to its questions. Every outcome's first schedule is run again here to
  * evaluate the questions in its final state, so it does not matter which thread or strategy has found it.
  */
-import { OneThread } from '../../engine/one-thread.js';
+import { END_FINISHED, OneThread } from '../../engine/one-thread.js';
 import { parseSchedule } from '../../engine/schedule-file.js';
 import { ExactScript } from '../../engine/strategies/script.js';
 import { explore, type ExploreReport, type OutcomeRow } from '../explore.js';
@@ -212,16 +212,19 @@ class Judge {
 
   outcome({ state, count, verdict, first, schedule }: OutcomeRow, of: number): Judged {
     const { choices, variation } = parseSchedule(schedule);
+    const broken = /^violation (\S+).*, then /.exec(state);
+    this.#thread.goesOn = broken !== null;
     this.#script.load(choices, choices.length).begin();
     this.#thread.run(this.#script, variation);
     const { text, yes, values: parts } = this.#program.observation();
     const { questions } = this.#program.test;
-    const finished = text === state;
+    const finished = broken === null ? text === state : this.#thread.ended === END_FINISHED;
     const answers = yes.map((holds, index) => (finished || isSettled(questions[index], holds) ? holds : null));
     const held = answers.flatMap((holds, index) => (holds === true ? [index + 1] : []));
-    const asked = finished || state === 'violation forbidden' || state === 'violation always';
+    const clean = finished && broken === null;
+    const asked = clean || /^violation (forbidden|always)\b/.test(state);
     const interesting = held.some((number) => isWanted(questions[number - 1]));
-    const words: LitmusVerdict = finished ? (interesting ? 'interesting' : 'ok') : 'violation';
+    const words: LitmusVerdict = clean ? (interesting ? 'interesting' : 'ok') : 'violation';
     const shown: LitmusVerdict = verdict === 'cut' ? 'cut' : verdict === 'forbidden' && asked ? 'forbidden' : words;
     const share = of === 0 ? 0 : count / of;
     const values = finished ? Object.fromEntries(parts) : {};
