@@ -1,5 +1,5 @@
 /**
- * Ctrl-C and SIGTERM. The first asks the run to end with the report so far; a later one ends the process at once. A
+ * Ctrl-C, SIGTERM and SIGHUP (the terminal was closed). The first asks the run to end with the report so far; a later one ends the process at once. A
  * terminal's Ctrl-C reaches us twice through npm (from the terminal and from npm): within 300 ms it counts once.
  */
 const SAME_KEY_MS = 300;
@@ -19,4 +19,5 @@ export function onInterrupt(stop: () => void): void {
   };
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', interrupt);
+  process.on('SIGHUP', interrupt);
 }

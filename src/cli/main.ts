@@ -6,7 +6,8 @@
 import { Command, CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';
 import { InputError } from '../lab/input-error.js';
-import { EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_OK } from './output.js';
+import { checkDestinations } from './destinations.js';
+import { EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_OK, noteOutputFailure, someOutputFailed } from './output.js';
 
 const version = (): string => {
   const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
@@ -48,6 +49,7 @@ async function program(args: readonly string[]): Promise<Command> {
     const command = await (COMMANDS[name] as () => Promise<Command>)();
     root.addCommand(command.configureOutput({ writeErr: () => {} }).exitOverride(), { isDefault: name === DEFAULT });
   }
+  root.hook('preAction', (_root, action) => checkDestinations(action));
   return root.exitOverride();
 }
 
@@ -72,6 +74,7 @@ async function main(args: readonly string[]): Promise<number> {
     }
     const root = await program(args);
     await root.parseAsync(args as string[], { from: 'user' });
+    if (someOutputFailed()) return EXIT_INTERNAL;
     return typeof process.exitCode === 'number' ? process.exitCode : EXIT_OK;
   } catch (error) {
     if (error instanceof InputError) return refuse(error.message);
@@ -91,8 +94,14 @@ const looksLikeScenario = (word: string): boolean => /[-./\\]/.test(word);
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // `pinfall ... | head`: nobody reads on
   if (error.code === 'EPIPE') process.exit(EXIT_OK);
-  throw error;
+  noteOutputFailure('standard output', error);
+  process.exit(EXIT_INTERNAL);
 });
+// a terminal that has gone away: nobody is left to be told
+process.stderr.on('error', () => {});
 
+const code = await main(process.argv.slice(2));
+// a failure to write the last words is told a turn later
+await new Promise(setImmediate);
 // worker threads and timers of a run that has ended must not keep the process: everything is written by now
-process.exit(await main(process.argv.slice(2)));
+process.exit(code);

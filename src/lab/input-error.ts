@@ -23,3 +23,22 @@ export function fileProblem(error: unknown): string {
       return code || String(error);
   }
 }
+
+/** The same of a file that was to be written. */
+export function writeProblem(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  switch (code) {
+    case 'ENOENT':
+      return 'no such folder';
+    case 'EACCES':
+    case 'EPERM':
+      return 'not allowed to write it';
+    case 'EROFS':
+      return 'the file system is read-only';
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return 'no space left';
+    default:
+      return fileProblem(error);
+  }
+}

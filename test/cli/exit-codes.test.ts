@@ -1,9 +1,9 @@
 /** Exit codes, and what bad input gets: code 2, one line on standard error, nothing on standard output. */
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { pinfall } from './run.js';
+import { MAIN, pinfall, start } from './run.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'pinfall-cli-'));
 afterAll(() => rmSync(dir, { recursive: true }));
@@ -35,6 +35,10 @@ describe('bad input', () => {
     ['a time without a unit', ['explore', '--duration', '30'], /--duration/],
     ['schedules without end', ['explore', '--schedules', '1e99'], /--schedules/],
     ['an empty policy', ['compare', '--policies', 'a,,b'], /--policies/],
+    ['a report in no folder', ['stress', '--report', join(dir, 'no', 'r.json')], /--report .*no such folder/],
+    ['events in no folder', ['explore', '--events', join(dir, 'no', 'e.ndjson')], /--events .*no such folder/],
+    ['a schedule that is a folder', ['explore', '--schedule', dir], /--schedule .*a folder, not a file/],
+    ['a picture in no folder', ['replay', 'x', '--out', join(dir, 'no', 'x.svg')], /--out .*no such folder/],
     ['an event file of no known kind', ['stress', '--events', join(dir, 'e.xyz')], /\.ndjson/],
   ];
   it.each(cases)('%s', async (_name, args, message) => {
@@ -45,6 +49,37 @@ describe('bad input', () => {
     expect(err).toMatch(message);
     expect(err.trimEnd().split('\n')).toHaveLength(1);
     expect(readdirSync(dir)).toHaveLength(before);
+  });
+});
+
+describe('a full disk', () => {
+  it('3: the report is on standard output, and one line says what could not be written', async () => {
+    const full = await pinfall(
+      'explore',
+      'pin-vs-write-protect',
+      '--schedules',
+      '50',
+      '--json',
+      '--report',
+      '/dev/full',
+    );
+    expect(full.code).toBe(3);
+    expect(JSON.parse(full.out)).toMatchObject({ command: 'explore', ok: true });
+    expect(full.err).toBe('pinfall: /dev/full: cannot be written (no space left)\n');
+  });
+
+  it('3: events that did not fit do not cost the report', async () => {
+    const events = join(dir, 'full.ndjson');
+    symlinkSync('/dev/full', events);
+    const full = await pinfall('stress', 'two-processes', '--duration', '300ms', '--events', events, '--json');
+    expect(full.code).toBe(3);
+    expect(JSON.parse(full.out)).toMatchObject({ command: 'stress', end: { kind: 'finished' } });
+    expect(full.err).toMatch(/full\.ndjson: cannot be written \(no space left\)\n$/);
+  });
+
+  it('3: standard output itself', async () => {
+    const { code, err } = await start('sh', ['-c', `exec "${process.execPath}" "${MAIN}" list > /dev/full`]).done;
+    expect([code, err]).toEqual([3, 'pinfall: standard output: cannot be written (no space left)\n']);
   });
 });
 

@@ -11,7 +11,15 @@ import { STAT } from '../../machine/stats.js';
 import { EVENT_FILE_SUFFIXES, type EventFile, isEventFileName, openEventFile } from '../../trace/event-file.js';
 import { duration, freshSeed, policy, seed, userPath, wholeNumber } from '../options.js';
 import { type ServerFlags, announce, serverFlags, serverOptions, startDashboard } from './dashboard.js';
-import { EXIT_INTERNAL, EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport, writeWhole } from '../output.js';
+import {
+  EXIT_INTERNAL,
+  EXIT_OK,
+  EXIT_VIOLATION,
+  ProgressLine,
+  noteOutputFailure,
+  printReport,
+  writeWhole,
+} from '../output.js';
 import { onInterrupt } from '../interrupt.js';
 import { renderHandovers } from '../render/handover.js';
 import { renderStress } from '../render/stress.js';
@@ -116,7 +124,7 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
   const adjusted: Report = auto === null ? ended : { ...ended, auto: auto.steps };
   await page?.close();
   progress.clear();
-  events?.close();
+  if (events !== null) closeEvents(events);
   const report = interrupted ? adjusted : await explain(adjusted, simulation, flags, progress, () => interrupted);
   printReport(report, flags, (each) => [renderStress(each), renderHandovers(each)].filter(Boolean).join('\n\n'));
   if (report.end.kind !== 'finished' && report.end.kind !== 'interrupted') return EXIT_INTERNAL;
@@ -175,6 +183,15 @@ async function openEvents(path: string, simulation: Simulation): Promise<EventFi
   } catch (error) {
     await simulation.stop(true);
     throw new InputError(`--events ${path}: cannot be written (${fileProblem(error)})`);
+  }
+}
+
+/** A disk that was full is told, and the report follows. */
+function closeEvents(events: EventFile): void {
+  try {
+    events.close();
+  } catch (error) {
+    noteOutputFailure(events.path, error);
   }
 }
 

@@ -1,13 +1,13 @@
 /** `pinfall tune`: sweeps worker counts, placements and the engine's numbers, and recommends one setting. */
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { dirname, relative } from 'node:path';
+import { relative } from 'node:path';
 import { Command } from 'commander';
-import { InputError, fileProblem } from '../../lab/input-error.js';
+import { InputError } from '../../lab/input-error.js';
 import { METRICS, type Metric } from '../../lab/tune/measure.js';
 import { applyEngine, applyTarget } from '../../lab/tune/apply.js';
 import { tune } from '../../lab/tune/index.js';
 import { STAGES, type StageName } from '../../lab/tune/sweep.js';
 import type { TuneReport } from '../../lab/tune/report.js';
+import { checkWritable } from '../destinations.js';
 import { onInterrupt } from '../interrupt.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber } from '../options.js';
 import { EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport } from '../output.js';
@@ -83,8 +83,6 @@ async function run(scenario: string, flags: TuneFlags): Promise<number> {
   if (flags.chart !== undefined && !/\.(?:svg|png)$/.test(flags.chart)) {
     throw new InputError(`--chart: expected a file name that ends in .svg or .png, got '${flags.chart}'`);
   }
-  if (flags.chart !== undefined) checkWritable('--chart', userPath(flags.chart));
-  if (flags.report !== undefined) checkWritable('--report', flags.report);
   if (target !== null) checkWritable('--apply', target.to);
   const progress = new ProgressLine();
   const started = performance.now();
@@ -136,19 +134,4 @@ function apply(report: TuneReport, target: ReturnType<typeof applyTarget> | null
   applyEngine(target, recommended.engine);
   const how = target.copy ? 'a copy of the shipped scenario with' : 'now has';
   process.stderr.write(`pinfall: ${target.to}: ${how} engine: ${JSON.stringify(recommended.engine)}\n`);
-}
-
-function checkWritable(option: string, path: string): void {
-  try {
-    if (existsSync(path)) {
-      if (statSync(path).isDirectory()) throw new InputError(`${option} ${path}: a folder, not a file`);
-      accessSync(path, constants.W_OK);
-    }
-    const folder = dirname(path);
-    accessSync(folder, constants.W_OK);
-    if (!statSync(folder).isDirectory()) throw new InputError(`${option} ${path}: ${folder} is not a folder`);
-  } catch (error) {
-    if (error instanceof InputError) throw error;
-    throw new InputError(`${option} ${path}: cannot be written (${fileProblem(error)})`);
-  }
 }
