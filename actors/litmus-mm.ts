@@ -240,8 +240,10 @@ function* numaScan(ctx: Context, task: LitmusTask, args: Args): Coroutine {
 }
 
 function* ksmScan(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
-  yield* ksmDoScan(ctx, at(args, 0));
-  return at(args, 0);
+  // without a number: to the end of the pass, where ksm_do_scan() returns whatever number it was given
+  const pages = args.length > 0 ? at(args, 0) : 0x7fffffff;
+  yield* ksmDoScan(ctx, pages);
+  return args.length > 0 ? pages : 0;
 }
 
 function* hugeScan(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
@@ -351,9 +353,10 @@ export const LITMUS_MM: readonly LitmusOperation[] = [
   {
     name: 'ksm_scan',
     params: ['count'],
+    optional: 1,
     by: 'any',
     result: 'count',
-    summary: 'ksm_do_scan() of so many pages',
+    summary: 'ksm_do_scan() of so many pages, or to the end of the pass',
     run: ksmScan,
   },
   {

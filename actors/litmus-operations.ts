@@ -102,7 +102,7 @@ export interface LitmusOperation {
   readonly name: string;
   /** In the file's order. `foll` and `prot` take any number of words, at the end. */
   readonly params: readonly LitmusParam[];
-  /** The last so many of `params` may be absent: a process then is the actor's own. */
+  /** The last so many of `params` may be absent: a process then is the actor's own, a count as many as there are. */
   readonly optional?: number;
   /** Who may do it: a task of a process, a vCPU, anybody. */
   readonly by: 'task' | 'vcpu' | 'any';

@@ -5,10 +5,10 @@
  *   column               which column of the plan's litmus part
  */
 import type { Context, Coroutine } from '../src/machine/context.js';
-import { reads } from '../src/machine/effects.js';
-import { MM_FORKS, mmWord } from '../src/machine/layout.js';
-import { waitWhile } from '../src/machine/wait.js';
-import { readOnce } from '#words';
+import { reads, writes } from '../src/machine/effects.js';
+import { MM_FORKS, VCPU_CLOSED, mmWord, vcpuWord } from '../src/machine/layout.js';
+import { waitWhile, wake } from '../src/machine/wait.js';
+import { readOnce, writeOnce } from '#words';
 import { LITMUS_OPERATIONS, litmusOperation } from './litmus-operations.js';
 import { type LitmusTask, setRegister } from './litmus-task.js';
 
@@ -32,19 +32,42 @@ export function* litmus(ctx: Context, index: number, plan: LitmusColumns | undef
   }
   for (let i = 0; i < calls.length; i++) {
     const { op, args, result } = calls[i] as (typeof calls)[number];
+    if (op === DESTROY_VM) yield* untilVcpusClosed(ctx, plan, args[0] as number);
     const value = yield* litmusCall(ctx, task, op, args);
     setRegister(ctx, result, value);
   }
-  if (task.vm >= 0 && ctx.loadedVm >= 0) yield* ctx.kernel.vcpuPut(ctx, task.vm, task.vcpu);
+  if (task.vm < 0) return;
+  if (ctx.loadedVm >= 0) yield* ctx.kernel.vcpuPut(ctx, task.vm, task.vcpu);
+  if (plan.columns.some((other) => other.calls.some(({ op, args }) => op === DESTROY_VM && args[0] === task.vm))) {
+    const closed = vcpuWord(ctx.m, task.vm, task.vcpu, VCPU_CLOSED);
+    if (--ctx.quantum < 0) yield writes(closed);
+    writeOnce(ctx.words, closed, 1);
+    wake(ctx.m, closed);
+  }
 }
 
 const FORK = litmusOperation('fork');
+const DESTROY_VM = litmusOperation('destroy_vm');
 
 /** A task of a process that some column forks into begins when that fork has returned. */
 function* untilForked(ctx: Context, mm: number): Coroutine<void> {
   const forks = mmWord(ctx.m, mm, MM_FORKS);
   if (--ctx.quantum < 0) yield reads(forks);
   while (readOnce(ctx.words, forks) === 0) yield waitWhile(ctx, forks, 0);
+}
+
+/**
+ * kvm_put_kvm(): every vCPU's file descriptor holds a reference to its VM, so the last one goes when those who run vCPUs are done
+ * (virt/kvm/kvm_main.c kvm_vcpu_release, v6.18).
+ */
+function* untilVcpusClosed(ctx: Context, { columns }: LitmusColumns, vm: number): Coroutine<void> {
+  for (let i = 0; i < columns.length; i++) {
+    const { task } = columns[i] as (typeof columns)[number];
+    if (task.vm !== vm) continue;
+    const closed = vcpuWord(ctx.m, vm, task.vcpu, VCPU_CLOSED);
+    if (--ctx.quantum < 0) yield reads(closed);
+    while (readOnce(ctx.words, closed) === 0) yield waitWhile(ctx, closed, 0);
+  }
 }
 
 /** One operation. */

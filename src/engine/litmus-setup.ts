@@ -69,16 +69,17 @@ export function runLitmusSetup(m: Machine, plan: Plan, litmus: LitmusPlan): Setu
   m.words.fill(UNSET, HDR_REGISTERS, HDR_REGISTERS + LITMUS_REGISTERS);
   const probe = new PinNotes();
   const kernel = resolveKernel(plan.kernel);
-  const contextOf = (actor: number): Context => {
-    const ctx = new Context(m, kernel, probe, NO_EVENTS, actor, plan.actors[actor]?.node ?? 0, plan.seed);
+  const contextOf = (actor: number, node: number): Context => {
+    const ctx = new Context(m, kernel, probe, NO_EVENTS, actor, node, plan.seed);
     ctx.tick = 0;
     return ctx;
   };
-  const ctx = contextOf(0);
+  // on node 0, wherever the first column is: a test's pages lie there unless it says otherwise
+  const ctx = contextOf(0, 0);
   const servers = plan.actors.flatMap((spec, actor) => {
     const start = ACTOR_KINDS[spec.kind];
     if (spec.tier !== 'server' || start === undefined) return [];
-    const own = contextOf(actor);
+    const own = contextOf(actor, spec.node ?? 0);
     return [new Hand(own, start(own, spec, plan))];
   });
   for (const { task, call } of litmus.init) {

@@ -459,6 +459,8 @@ export const VCPU_LOADED = 4;
 export const VCPU_MMU_CACHE = 5;
 /** The actor that runs the vCPU, + 1; 0 = nobody. Its own. */
 export const VCPU_ENTERED = 6;
+/** 1: its file descriptor is closed, so it holds no reference to the VM any more (litmus tests that destroy VMs). Marked. */
+export const VCPU_CLOSED = 7;
 /** Replay of a recorded stream (actors/replay.ts): position of the next record, laps included; REPLAY_* state. Marked. */
 export const VCPU_REPLAY_POSITION = 8;
 export const VCPU_REPLAY_STATE = 9;

@@ -10,6 +10,8 @@ export interface KernelRules {
   readonly reclaimPinChecks: 0 | 1 | 2;
   /** 3.10.1 3b. */
   readonly gupHonorsNuma: 'v6.0' | 'v6.1' | 'v6.8';
+  /** mprotect makes exclusive private pages writable at once (MM_CP_TRY_CHANGE_WRITABLE): no (before v6.0), PTEs, PMDs too (v6.2). */
+  readonly mprotectWritable: 0 | 1 | 2;
   /** 3.14: one notifier pair per VMA, or two (through 6.13). */
   readonly splitNotifierPairs: 1 | 2;
   /** 3.11: v6.8+ splits unmap and move loops; v6.1 has one loop. */
@@ -32,6 +34,7 @@ export const RULES_V6_18: KernelRules = {
   numaBusy: 'v6.10',
   reclaimPinChecks: 2,
   gupHonorsNuma: 'v6.8',
+  mprotectWritable: 2,
   splitNotifierPairs: 1,
   migrateLoops: 'v6.8',
   ksmChecksumFirst: true,
@@ -47,7 +50,9 @@ const CHANGES: readonly (readonly [before: readonly [number, number], rules: Par
   [[5, 11], { reclaimPinChecks: 0 }],
   [[5, 17], { numaBusy: 'v5.16' }],
   [[5, 19], { wpReuse: 'v5.9' }],
+  [[6, 0], { mprotectWritable: 0 }],
   [[6, 1], { gupHonorsNuma: 'v6.0', reclaimPinChecks: 1 }],
+  [[6, 2], { mprotectWritable: 1 }],
   [[6, 3], { seqAfterUnlock: true }],
   [[6, 8], { migrateLoops: 'v6.1', gupHonorsNuma: 'v6.1' }],
   [[6, 9], { ksmChecksumFirst: false }],

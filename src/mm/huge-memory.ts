@@ -249,7 +249,8 @@ export function* changeHugePmd(
     const head = entryPfn(old);
     let entry = (old & ~(PTE_PRESENT | PTE_PROTNONE | PTE_WRITE)) | (numa ? PTE_PROTNONE : protBits(newFlags));
     // MM_CP_TRY_CHANGE_WRITABLE
-    if (!numa && (yield* canChangePmdWritable(ctx, newFlags, head, entry))) entry |= PTE_WRITE;
+    const tries = !numa && ctx.kernel.rules.mprotectWritable > 1;
+    if (tries && (yield* canChangePmdWritable(ctx, newFlags, head, entry))) entry |= PTE_WRITE;
     if (--ctx.quantum < 0) yield updates(pmdAt);
     const before = xchg(words, pmdAt, entry);
     ctx.probe.onEntry(ctx, mm, start, pmdAt, before, entry);

@@ -200,8 +200,9 @@ export function* changePte(
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, old, 0);
   // pte_modify(): a private mapping's protection has no write bit, a hint or PROT_NONE never has
   let entry = (old & ~(PTE_PRESENT | PTE_PROTNONE | PTE_WRITE)) | (numa ? PTE_PROTNONE : protBits(newFlags));
-  // MM_CP_TRY_CHANGE_WRITABLE
-  if (!numa && (yield* canChangeWritable(ctx, vma, entryPfn(entry), entry))) entry |= PTE_WRITE;
+  // MM_CP_TRY_CHANGE_WRITABLE; a shared mapping's protection itself has it
+  const tries = !numa && (ctx.kernel.rules.mprotectWritable > 0 || (vmaFlags(ctx, vma) & VM_SHARED) !== 0);
+  if (tries && (yield* canChangeWritable(ctx, vma, entryPfn(entry), entry))) entry |= PTE_WRITE;
   if (--ctx.quantum < 0) yield writes(pteAt);
   writeOnce(words, pteAt, entry);
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, 0, entry);

@@ -36,6 +36,8 @@ export interface HeaderModel {
 export const LITMUS_STEPS_MAX = 20_000;
 const DEFAULT_POLICY = 'classic';
 const DEFAULT_VERSION = 'v6.18';
+/** madvise, as distributions have it: mappings that say `hugepage` are huge, others are not. */
+const DEFAULT_THP_ENABLED = 1;
 
 /** What the command line says instead of the file. */
 export interface LitmusOverrides {
@@ -53,7 +55,7 @@ export function checkHeader(scope: Scope, { headers }: LitmusFile, overrides: Li
   for (const setting of settingsOf(headers, 'machine'))
     numberSetting(scope, setting, 'machine setting', MACHINE_SETTINGS, machine);
   const knobs = { ksm_smart_scan: 0, ksm_use_zero_pages: 0, max_ptes_none: 511 };
-  let thpEnabled: 0 | 1 | 2 = 0;
+  let thpEnabled: 0 | 1 | 2 = DEFAULT_THP_ENABLED;
   for (const setting of settingsOf(headers, 'knobs')) {
     if (setting.name.text !== 'thp_enabled') numberSetting(scope, setting, 'knob', KNOBS, knobs, ['thp_enabled']);
     else thpEnabled = thpSetting(scope, setting.value);

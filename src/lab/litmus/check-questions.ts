@@ -219,10 +219,18 @@ export class QuestionChecker {
         return page === null ? null : { kind: 'term', row, args: [page.mm, page.start], of: null };
       }
     }
+    if (value.kind === 'number') {
+      const known = value.value < scope.frames;
+      if (!known) scope.mistake(value.at, `frame: expected a number from 0 to ${scope.frames - 1}, got ${value.value}`);
+      return known ? { kind: 'constant', value: value.value } : null;
+    }
     const typed = value.kind === 'term' ? this.#term(value, true) : this.#value(value, during);
     if (typed === null) return null;
     if (typed.kind.frames) return typed.expression;
-    scope.mistake(value.at, `expected a page, or a result or term that is one, got ${shownToken(valueSource(value))}`);
+    scope.mistake(
+      value.at,
+      `expected a page, a frame's number, or a result or term that is one, got ${shownToken(valueSource(value))}`,
+    );
     return null;
   }
 

@@ -64,7 +64,8 @@ export function checkLitmus(file: LitmusFile, options: CompileOptions = {}): Com
   const header = checkHeader(scope, file, options);
   scope.nodes = header.machine.nodes >= 0 ? header.machine.nodes : nodesNamed(file);
   checkMemory(scope, file, header.machine.thp_order);
-  const frames = checkFrames(scope, file, framesOf(header, scope.nodes), header.machine.thp_order);
+  scope.frames = framesOf(header, scope.nodes);
+  const frames = checkFrames(scope, file, scope.frames, header.machine.thp_order);
   checkActors(scope, file);
   const calls = new CallChecker(scope);
   const init = [...checkInit(scope, file, calls), ...poison(scope, file)];

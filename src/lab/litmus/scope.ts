@@ -20,6 +20,8 @@ export class Scope {
   readonly columns: ColumnModel[] = [];
   readonly results: ResultModel[] = [];
   nodes = 1;
+  /** Page frames, of all nodes. */
+  frames = 1;
 
   mistake(at: Span, message: string): void {
     const { line, column, endLine, endColumn } = at;
