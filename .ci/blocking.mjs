@@ -1,6 +1,7 @@
 /**
  * Derives the blocking form of the kernel from its coroutine form, after `tsc`: dist/blocking/ holds the same modules with
- * every coroutine a plain function, and kernel.js, all of them in one file (calls across modules cost V8 a fifth).
+ * every coroutine a plain function, and kernel.js, all of them in one file with the oracles and the event writer that they call
+ * (calls across modules cost V8 a fifth). Its words are those of machine/words-wasm.ts.
  *
  *     if (--ctx.quantum < 0) yield acquires(ptl);          if (--ctx.quantum < 0) ctx.waiter.yielded(ctx, acquires(ptl));
  *     if (--ctx.quantum < 0) yield reads(word);      ->
@@ -25,9 +26,18 @@ import { fileURLToPath } from 'node:url';
 const dist = join(dirname(dirname(fileURLToPath(import.meta.url))), 'dist');
 const target = join(dist, 'blocking');
 const ROOTS = [
-  'src/machine', 'src/events', 'src/locks', 'src/hyp', 'src/mm', 'src/kvm', 'src/policies', 'src/zoo', 'actors',
-  'src/engine/kernel.js',
+  'src/machine', 'src/events', 'src/locks', 'src/hyp', 'src/mm', 'src/kvm', 'src/policies', 'src/zoo', 'src/oracle',
+  'actors', 'src/engine/kernel.js', 'src/engine/probes.js',
 ];
+
+/** What kernel.js has: a worker's kernel, actors, probe and event writer. */
+const ENTRY = `
+export { resolveKernel } from './src/engine/kernel.js';
+export { ACTOR_KINDS } from './actors/index.js';
+export { createProbe } from './src/engine/probes.js';
+export { RingWriter } from './src/events/ring.js';
+export { bindWords } from '#words';
+`;
 
 /** Effects whose points the blocking form drops. */
 const DROPPED = new Set(['reads', 'writes', 'updates', 'adds', 'releases', 'releasesRead']);
@@ -55,11 +65,12 @@ writeFileSync(stamp, '');
 /** kernel.js: what a worker imports (engine/threads.ts, BLOCKING_MODULES). */
 async function bundle() {
   const entry = join(target, 'entry.js');
-  writeFileSync(
-    entry,
-    "export { resolveKernel } from './src/engine/kernel.js';\nexport { ACTOR_KINDS } from './actors/index.js';\n",
-  );
-  const made = await rolldown({ input: entry, platform: 'node', cwd: dirname(dist) });
+  writeFileSync(entry, ENTRY);
+  const words = {
+    name: 'words',
+    resolveId: (id) => (id === '#words' ? join(target, 'src/machine/words-wasm.js') : null),
+  };
+  const made = await rolldown({ input: entry, platform: 'node', cwd: dirname(dist), plugins: [words] });
   await made.write({ file: join(target, 'kernel.js'), format: 'esm', sourcemap: true });
   await made.close();
 }
@@ -144,6 +155,10 @@ function pointAround(ancestors) {
 function derive({ text, ast }, idle) {
   const out = new MagicString(text);
   ancestor(ast, {
+    // what exhaustive search asks for (machine/beside.ts); it runs coroutines
+    ExpressionStatement({ start, end, expression }) {
+      if (expression.type === 'CallExpression' && expression.callee.name === 'touches') out.overwrite(start, end, ';');
+    },
     YieldExpression(node, _state, ancestors) {
       const { node: inside, parent } = enclosing(ancestors);
       const stays = idle.has(nameOf(inside, parent));

@@ -19,6 +19,7 @@ import {
   globalWord,
 } from '../machine/layout.js';
 import { ringDoorbell, wake } from '../machine/wait.js';
+import type { RingWriter } from '../events/ring.js';
 import type { CarriedState, Context, Coroutine, Kernel, Probe } from '../machine/context.js';
 import type { ActorSpec, Plan } from './plan.js';
 
@@ -48,6 +49,10 @@ export type RunViolation = object;
 
 export interface KernelModule {
   readonly resolveKernel: (id: string) => Kernel;
+  /** The blocking form alone: tells it its machine (machine/words-wasm.ts). */
+  readonly bindWords?: (m: Machine) => void;
+  /** In one file with the kernel that calls it. */
+  readonly RingWriter?: typeof RingWriter;
 }
 export interface ProbeModule {
   readonly createProbe: (
@@ -69,6 +74,8 @@ export type Form = 'blocking' | 'coroutines';
 export interface HostTask {
   readonly plan: Plan;
   readonly machine: SharedArrayBuffer;
+  /** What lends it, if that does. */
+  readonly memory: WebAssembly.Memory | null;
   readonly worker: number;
   /** How many workers there are. */
   readonly workers: number;

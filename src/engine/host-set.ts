@@ -224,6 +224,7 @@ export class HostSet implements HostView {
     const task = {
       plan: this.#plan,
       machine: this.#m.buffer,
+      memory: this.#m.memory,
       worker,
       workers: this.capacity,
       actors,

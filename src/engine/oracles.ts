@@ -1,61 +1,20 @@
 /**
- * The oracles of a run on real threads: the probe of each worker, what workers keep in shared memory, the audits while all
- * actors stand still, and the teardown at the end. What an oracle is told comes from the plan and its kernel's promises.
- * Workers load this file (threads.ts, DEFAULT_MODULES).
+ * The oracles of a run on real threads: what workers keep in shared memory, the audits while all actors stand still, and the teardown
+ * at the end. The probe of each worker is made by probes.ts.
  */
 import { VM_STATE_LIVE } from '../machine/abi.js';
 import { VM_STATE, vmWord } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { countDivergences } from '../kvm/divergence.js';
 import type { Machine } from '../machine/layout.js';
-import {
-  type OracleOptions,
-  type OracleProbe,
-  type Violation,
-  auditAll,
-  createProbe as createOracle,
-  ledgerBytes,
-  sharedPinBytes,
-} from '../oracle/index.js';
+import { type Violation, auditAll, createProbe as createOracle, ledgerBytes, sharedPinBytes } from '../oracle/index.js';
 import { settlePins } from '../oracle/settle.js';
 import { auditTornDown } from '../oracle/torn-down.js';
-import { claimsOf, pinKeepsPlace, resolveKernel } from './kernel.js';
+import { resolveKernel } from './kernel.js';
 import type { Plan } from './plan.js';
+import { levelOf, oracleOptions } from './probes.js';
 import { tearDown } from './teardown.js';
 import type { Audit } from './threads.js';
-
-/** A claim about everybody's pins can be judged only by who knows everybody's pins. */
-function levelOf(plan: Plan): OracleOptions['level'] {
-  const aboutAllPins = claimsOf(plan.kernel).pinnedKeepsStage2 === 'longterm';
-  return plan.oracles === 'local' && aboutAllPins ? 'all' : plan.oracles;
-}
-
-/** What the oracles of `plan` are told. */
-export function oracleOptions(
-  plan: Plan,
-  mode: 'threads' | 'one',
-  sharedPins: SharedArrayBuffer | null = null,
-): OracleOptions {
-  return {
-    level: levelOf(plan),
-    claims: claimsOf(plan.kernel),
-    mode,
-    actors: plan.actors.length,
-    keepsExclusiveBit: resolveKernel(plan.kernel).rules.wpReuse === 'v5.19',
-    pinKeepsPlace: pinKeepsPlace(plan.kernel),
-    sharedPins,
-    lockEvents: plan.lockEvents === true,
-  };
-}
-
-/** The probe of one worker. */
-export const createProbe = (
-  m: Machine,
-  plan: Plan,
-  mode: 'threads' | 'one',
-  ledger: SharedArrayBuffer | null,
-  sharedPins: SharedArrayBuffer | null = null,
-): OracleProbe => createOracle(m, oracleOptions(plan, mode, sharedPins), ledger);
 
 /** What a run on real threads is started with (ThreadOptions), so that its oracles work at the plan's level. */
 export interface RunOracles {

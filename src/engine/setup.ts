@@ -23,6 +23,7 @@ import {
   statsBase,
   vmWord,
 } from '../machine/layout.js';
+import { sharedMachine } from '../machine/memory.js';
 import { NO_EVENTS } from '../events/ring.js';
 import { assignEl2 } from '../kvm/call-hyp.js';
 import { kvmCreateVm, kvmSetMemslot, kvmSetPinRange } from '../kvm/vm.js';
@@ -35,16 +36,18 @@ import { NO_NOTES, type SetupNotes, runLitmusSetup } from './litmus-setup.js';
 import type { Plan } from './plan.js';
 
 /**
- * Lays out and prepares the machine of a plan.
+ * Lays out and prepares the machine of a plan that runs on worker threads.
  * @throws RangeError when the plan asks for what the kernel refuses (an overlap, too many VMAs, no memory left)
  */
 export function prepareMachine(plan: Plan): Machine {
-  return prepareWithNotes(plan).machine;
+  return prepareWithNotes(plan, sharedMachine(plan.machine)).machine;
 }
 
-/** As {@link prepareMachine}; with what a litmus test's set-up leaves to tell the oracles. */
-export function prepareWithNotes(plan: Plan): { readonly machine: Machine; readonly notes: SetupNotes } {
-  const m = new Machine(plan.machine);
+/** As {@link prepareMachine}, in memory for one thread; with what a litmus test's set-up leaves to tell the oracles. */
+export function prepareWithNotes(
+  plan: Plan,
+  m = new Machine(plan.machine),
+): { readonly machine: Machine; readonly notes: SetupNotes } {
   markFrames(m, plan);
   bootMachine(m);
   setKnobs(m, plan);

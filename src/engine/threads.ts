@@ -206,14 +206,14 @@ const url = (path: string): string => new URL(path, import.meta.url).href;
 /** Where a host finds the rooms, unless a caller says otherwise. */
 export const DEFAULT_MODULES: HostModules = {
   kernel: url('./kernel.js'),
-  probe: url('./oracles.js'),
+  probe: url('./probes.js'),
   actors: url('../../actors/index.js'),
 };
 
 /** The blocking form of the same rooms (.ci/blocking.mjs). */
 const BLOCKING_MODULES: HostModules = {
   kernel: url('../../blocking/kernel.js'),
-  probe: DEFAULT_MODULES.probe,
+  probe: url('../../blocking/kernel.js'),
   actors: url('../../blocking/kernel.js'),
 };
 

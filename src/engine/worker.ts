@@ -45,6 +45,8 @@ const clock = (): number => performance.now() * 1000;
 interface Rooms {
   readonly kernel: Kernel;
   readonly kinds: ActorsModule['ACTOR_KINDS'];
+  readonly bindWords: (m: Machine) => void;
+  readonly RingWriter: typeof RingWriter;
 }
 
 async function loadRooms(task: HostTask, form: Form): Promise<Rooms> {
@@ -53,7 +55,12 @@ async function loadRooms(task: HostTask, form: Form): Promise<Rooms> {
     import(modules.kernel) as Promise<KernelModule>,
     import(modules.actors) as Promise<ActorsModule>,
   ]);
-  return { kernel: kernels.resolveKernel(task.plan.kernel), kinds: actors.ACTOR_KINDS };
+  return {
+    kernel: kernels.resolveKernel(task.plan.kernel),
+    kinds: actors.ACTOR_KINDS,
+    bindWords: kernels.bindWords ?? (() => {}),
+    RingWriter: kernels.RingWriter ?? RingWriter,
+  };
 }
 
 class Host implements HostApi {
@@ -77,10 +84,10 @@ class Host implements HostApi {
 
   constructor(task: HostTask, rooms: Rooms, probes: ProbeModule) {
     this.#task = task;
-    this.#m = new Machine(task.plan.machine, task.machine);
-    this.#rooms.set(task.form, rooms);
+    this.#m = new Machine(task.plan.machine, task.machine, task.memory);
+    this.#settle(task.form, rooms);
     this.#probe = probes.createProbe(this.#m, task.plan, 'threads', task.ledgers, task.sharedPins);
-    this.#ring = new RingWriter(task.ring, task.lossy, task.recorder);
+    this.#ring = new rooms.RingWriter(task.ring, task.lossy, task.recorder);
     const lossless = this.#ring.active && !task.lossy && !task.recorder;
     const reserve = lossless
       ? Math.max(1, Math.min(EVENTS_PER_POINT * task.options.quantum, this.#ring.room() >> 1))
@@ -137,7 +144,7 @@ class Host implements HostApi {
     if (this.#rooms.has(form)) return;
     this.#loading++;
     try {
-      this.#rooms.set(form, await loadRooms(this.#task, form));
+      this.#settle(form, await loadRooms(this.#task, form));
     } finally {
       this.#loading--;
     }
@@ -208,6 +215,11 @@ class Host implements HostApi {
     }
     this.#ring.close();
     return { violations: this.#probe.violations, stats: this.stats() };
+  }
+
+  #settle(form: Form, rooms: Rooms): void {
+    rooms.bindWords(this.#m);
+    this.#rooms.set(form, rooms);
   }
 
   #slice(): number {

@@ -7,7 +7,7 @@
  * lock clears PENDING, and other waiting writers set it again at their next attempt.
  */
 import { type Context, LOCK_READ, LOCK_WRITE } from '../machine/context.js';
-import { cmpxchg, fetchAdd, fetchAnd, readOnce } from '#words';
+import { cmpxchg, fetchAdd, fetchAnd, rawCmpxchg, rawLoad, readOnce } from '#words';
 import { WAITERS, wake } from '../machine/wait.js';
 import { lamportAcquire, lamportRelease, mightSleep, popHeld, pushHeld } from './held.js';
 
@@ -37,9 +37,9 @@ function dropRead(ctx: Context, lock: number, lockClass: number, spins: boolean)
   popHeld(ctx, lock, spins);
   // several readers leave their times here at once: the word must never go back
   for (;;) {
-    const left = Atomics.load(ctx.words, lock + 1);
+    const left = rawLoad(ctx.words, lock + 1);
     if (((ctx.time - left) | 0) <= 0) break;
-    if (Atomics.compareExchange(ctx.words, lock + 1, left, ctx.time | 0) === left) break;
+    if (rawCmpxchg(ctx.words, lock + 1, left, ctx.time | 0) === left) break;
   }
   ctx.time += ctx.tick;
   if (fetchAdd(ctx.words, lock, -1) < 0) {

@@ -6,7 +6,7 @@
 import { type Context, type Coroutine, LOCK_READ } from '../machine/context.js';
 import { LOCAL, acquires, acquiresRead, reads, releases, releasesRead, updates, writes } from '../machine/effects.js';
 import { MM_LOCK_SEQ, MM_MMAP_LOCK, VMA_LOCK_SEQ, VMA_REFCNT, mmWord, vmaWord } from '../machine/layout.js';
-import { cmpxchg, fetchAdd, fetchAnd, get, peek, readOnce, writeOnce } from '#words';
+import { cmpxchg, fetchAdd, fetchAnd, get, peek, rawCmpxchg, readOnce, writeOnce } from '#words';
 import { WAITERS, contended, lockValue, wake } from '../machine/wait.js';
 import { LOCK_MMAP, LOCK_MMAP_NESTED, LOCK_VMA } from './classes.js';
 import { lamportAcquire, popHeld, pushHeld } from './held.js';
@@ -61,7 +61,7 @@ export function vmaEndRead(ctx: Context, vma: number): void {
   popHeld(ctx, refcnt, false);
   const words = ctx.words;
   for (let left = peek(words, refcnt + 1); ((ctx.time - left) | 0) > 0;) {
-    const found = Atomics.compareExchange(words, refcnt + 1, left, ctx.time | 0);
+    const found = rawCmpxchg(words, refcnt + 1, left, ctx.time | 0);
     if (found === left) break;
     left = found;
   }

@@ -37,7 +37,7 @@ import {
 } from './layout.js';
 import { STAT } from './stats.js';
 import { TLB_DIRTY, TLB_WRITABLE, enterAccess, leaveAccess, tlbInsert, tlbLookup, tlbTag } from './tlb.js';
-import { cmpxchg, fetchOr, peek, readOnce } from '#words';
+import { cmpxchg, fetchOr, peek, rawLoad, rawXchg, readOnce } from '#words';
 
 export const ACCESS_DONE = 0;
 /** Stage-1 or stage-2 translation fault. */
@@ -79,11 +79,11 @@ function touch(
 ): void {
   const at = pageWord(ctx.m, pfn, PAGE_CONTENT);
   if (write) {
-    ctx.accessValue = Atomics.exchange(ctx.words, at, value);
+    ctx.accessValue = rawXchg(ctx.words, at, value);
     touches(writes(at), ctx.accessValue);
     ctx.probe.onWrite(ctx, guest, space, page, pfn, value);
   } else {
-    ctx.accessValue = Atomics.load(ctx.words, at);
+    ctx.accessValue = rawLoad(ctx.words, at);
     touches(reads(at), ctx.accessValue);
     ctx.probe.onRead(ctx, guest, space, page, pfn, ctx.accessValue);
   }

@@ -480,6 +480,8 @@ const powerOfTwoAbove = (value: number): number => 2 ** Math.ceil(Math.log2(Math
 export class Machine {
   readonly config: MachineConfig;
   readonly buffer: SharedArrayBuffer;
+  /** What lends `buffer`, if that does (memory.ts). */
+  readonly memory: WebAssembly.Memory | null;
   readonly words: Int32Array;
 
   /** Pages in a huge page, its log2, and the mask of the page within it. */
@@ -557,8 +559,9 @@ export class Machine {
   /**
    * @param config sizes; refused with a RangeError when one is out of {@link MACHINE_LIMITS}.
    * @param buffer the memory of a machine that exists already (another worker's view of it).
+   * @param memory what lends it, if that does
    */
-  constructor(config: MachineConfig, buffer?: SharedArrayBuffer) {
+  constructor(config: MachineConfig, buffer?: SharedArrayBuffer, memory: WebAssembly.Memory | null = null) {
     for (const key of Object.keys(MACHINE_LIMITS) as (keyof typeof MACHINE_LIMITS)[]) {
       const [low, high] = MACHINE_LIMITS[key];
       const value = key === 'swapSlots' ? (config.swapSlots ?? 0) : config[key];
@@ -653,6 +656,7 @@ export class Machine {
     this.totalWords = next;
     if (this.totalWords >= 1 << 28) throw new RangeError(`machine: ${this.totalWords} words are more than 2^28`);
     this.buffer = buffer ?? new SharedArrayBuffer(this.totalWords * 4);
+    this.memory = memory;
     this.words = new Int32Array(this.buffer);
   }
 }

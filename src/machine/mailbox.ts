@@ -18,7 +18,7 @@ import {
   MAIL_VCPU,
   cpuWord,
 } from './layout.js';
-import { fetchAdd, get, readOnce, set, writeOnce } from '#words';
+import { fetchAdd, get, rawLoad, readOnce, set, writeOnce } from '#words';
 import { waitWhile, wake } from './wait.js';
 
 export const MAIL_EMPTY = 0;
@@ -85,7 +85,7 @@ export function reply(ctx: Context, cpu: number, result: number, result2: number
 }
 
 /** The bell of the server that is starting: a look before its first point, which nobody can have rung yet in one-thread runs. */
-export const bellAtStart = (ctx: Context): number => Atomics.load(ctx.words, cpuWord(ctx.m, ctx.actor, CPU_BELL));
+export const bellAtStart = (ctx: Context): number => rawLoad(ctx.words, cpuWord(ctx.m, ctx.actor, CPU_BELL));
 
 /** Whether the slot of `cpu` holds a request (a marked read), taking over the sender's time when it does. */
 export function posted(ctx: Context, cpu: number): boolean {

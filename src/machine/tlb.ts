@@ -13,6 +13,7 @@
 import type { Context } from './context.js';
 import { CPU_IN_USE, type Machine, cpuWord, tlbBase } from './layout.js';
 import { wake } from './wait.js';
+import { peek, rawCmpxchg, rawLoad, rawStore, rawXchg } from '#words';
 
 export const TLB_WRITABLE = 1;
 export const TLB_DIRTY = 2;
@@ -31,33 +32,34 @@ export const tlbSlot = (m: Machine, cpu: number, page: number): number => tlbBas
 export function enterAccess(ctx: Context): void {
   const sequence = (ctx.accessSequence + 1) & 0x3fffffff;
   ctx.accessSequence = sequence;
-  Atomics.store(ctx.words, ctx.cpuAt + CPU_IN_USE, sequence + 1);
+  rawStore(ctx.words, ctx.cpuAt + CPU_IN_USE, sequence + 1);
 }
 
 /** The access is over. */
 export function leaveAccess(ctx: Context): void {
   const at = ctx.cpuAt + CPU_IN_USE;
-  if (Atomics.exchange(ctx.words, at, 0) < 0) wake(ctx.m, at);
+  if (rawXchg(ctx.words, at, 0) < 0) wake(ctx.m, at);
 }
 
 /** Looks up `tag` in the CPU's own TLB. Inside a translated access only. Returns the value word + 1, or 0. */
 export function tlbLookup(ctx: Context, tag: number): number {
   const slot = tlbSlot(ctx.m, ctx.actor, tag >>> 8);
-  return Atomics.load(ctx.words, slot) === tag ? (ctx.words[slot + 1] as number) + 1 : 0;
+  return rawLoad(ctx.words, slot) === tag ? (ctx.words[slot + 1] as number) + 1 : 0;
 }
 
 /** Fills an entry of the CPU's own TLB. Inside a translated access only. */
 export function tlbInsert(ctx: Context, tag: number, pfn: number, flags: number): void {
   const slot = tlbSlot(ctx.m, ctx.actor, tag >>> 8);
-  Atomics.store(ctx.words, slot, 0);
+  // others only ever empty it
+  if (peek(ctx.words, slot) !== 0) rawStore(ctx.words, slot, 0);
   ctx.words[slot + 1] = (pfn << 2) | flags;
-  Atomics.store(ctx.words, slot, tag);
+  rawStore(ctx.words, slot, tag);
 }
 
 /** Removes the entry of one page from the TLB of `cpu`. Returns whether there was one. */
 export function tlbRemove(m: Machine, cpu: number, tag: number): boolean {
   const slot = tlbSlot(m, cpu, tag >>> 8);
-  return Atomics.load(m.words, slot) === tag && Atomics.compareExchange(m.words, slot, tag, 0) === tag;
+  return rawLoad(m.words, slot) === tag && rawCmpxchg(m.words, slot, tag, 0) === tag;
 }
 
 /** Removes all entries of [start, end) of a space from the TLB of `cpu`. */
@@ -76,9 +78,9 @@ export function tlbRemoveRange(
   const low = tlbTag(guest, space, 0) & 255;
   const base = tlbBase(m, cpu);
   for (let slot = base, last = base + 2 * m.tlbMask; slot <= last; slot += 2) {
-    const tag = Atomics.load(m.words, slot);
+    const tag = rawLoad(m.words, slot);
     if (tag !== 0 && (tag & 255) === low && tag >>> 8 >= start && tag >>> 8 < end) {
-      Atomics.compareExchange(m.words, slot, tag, 0);
+      rawCmpxchg(m.words, slot, tag, 0);
     }
   }
 }

@@ -13,6 +13,7 @@
 import { type Machine, WAIT_TABLE_WORDS, WORKER_DOORBELL, WORKERS_MAX, workerWord } from './layout.js';
 import type { Context } from './context.js';
 import { LOCAL, WAIT_LOCK, WAIT_WORD, IDLE_WORD } from './effects.js';
+import { rawLoad, rawXchg } from '#words';
 
 /** Set in a lock word while a sleeping worker is registered for it. */
 export const WAITERS = 1 << 31;
@@ -37,8 +38,8 @@ export function ringDoorbell(m: Machine, worker: number): void {
 /** After a change of `word`: wakes every worker registered for it. A word nobody waits for costs one load. */
 export function wake(m: Machine, word: number): void {
   const slot = slotOf(m, word);
-  if (Atomics.load(m.words, slot) === 0) return;
-  const sleepers = Atomics.exchange(m.words, slot, 0);
+  if (rawLoad(m.words, slot) === 0) return;
+  const sleepers = rawXchg(m.words, slot, 0);
   for (let bit = 0; bit < 32; bit++) {
     if ((sleepers & (1 << bit)) === 0) continue;
     for (let worker = bit; worker < WORKERS_MAX; worker += 32) ringDoorbell(m, worker);
@@ -50,7 +51,7 @@ export function wake(m: Machine, word: number): void {
  * If it is free by now, only a point to try again.
  */
 export function contended(ctx: Context, lock: number): number {
-  const value = lockValue(Atomics.load(ctx.words, lock));
+  const value = lockValue(rawLoad(ctx.words, lock));
   const free = ctx.freeValue;
   ctx.freeValue = 0;
   if (value === 0 || value === free) return LOCAL;
@@ -72,6 +73,6 @@ export function idleWhile(ctx: Context, word: number, value: number): number {
 
 /** Whether an actor that yielded a WAIT_* or IDLE_WORD on `word` with `value` may go on. */
 export function conditionChanged(words: Int32Array, kind: number, word: number, value: number): boolean {
-  const now = Atomics.load(words, word);
+  const now = rawLoad(words, word);
   return (kind === WAIT_LOCK ? lockValue(now) : now) !== value;
 }

@@ -4,7 +4,7 @@
  * which JavaScript promises to be sequentially consistent in race-free programs.
  *
  * The checking build replaces it by `words-checked.ts` (package.json, condition `pinfall-checked`), which holds
- * each access against the schedule point before it.
+ * each access against the schedule point before it. The blocking form has `words-wasm.ts` in its place.
  */
 
 /** The machine's words. Always the Int32Array over the machine's SharedArrayBuffer. */
@@ -61,4 +61,27 @@ export function set(words: Words, index: number, value: number): void {
  */
 export function peek(words: Words, index: number): number {
   return words[index] as number;
+}
+
+/*
+ * Accesses to words of the machine that are no step of the kernel's: what hardware does (TLBs), and the bookkeeping of locks and
+ * waits. The checking build does not look at them.
+ */
+
+export function rawLoad(words: Words, index: number): number {
+  return Atomics.load(words, index);
+}
+
+export function rawStore(words: Words, index: number, value: number): void {
+  Atomics.store(words, index, value);
+}
+
+/** Stores `next` if the word holds `expected`; returns what it held. */
+export function rawCmpxchg(words: Words, index: number, expected: number, next: number): number {
+  return Atomics.compareExchange(words, index, expected, next);
+}
+
+/** Stores `value`, returns what the word held. */
+export function rawXchg(words: Words, index: number, value: number): number {
+  return Atomics.exchange(words, index, value);
 }

@@ -5,7 +5,7 @@
 import { Piscina } from 'piscina';
 import { availableParallelism } from 'node:os';
 import type { Plan } from '../../../engine/plan.js';
-import { prepareMachine } from '../../../engine/setup.js';
+import { prepareWithNotes } from '../../../engine/setup.js';
 import { MACHINES_MAX } from './adapt.js';
 import { LitmusControl, PASSED, STOP } from './control.js';
 import type { LitmusTally, LitmusTask } from './worker.js';
@@ -58,7 +58,7 @@ const LOOK_MS = 20;
 export async function litmusThreads(options: ThreadsOptions): Promise<ThreadsResult> {
   // real CPUs have store buffers of their own
   const plan = { ...options.plan, actors: options.plan.actors.filter(({ kind }) => kind !== 'store-buffer') };
-  const machines = Array.from({ length: MACHINES_MAX }, () => prepareMachine(plan).buffer);
+  const machines = Array.from({ length: MACHINES_MAX }, () => prepareWithNotes(plan).machine.buffer);
   const workers = Math.min(options.workers ?? Math.max(2, availableParallelism()), plan.actors.length);
   const clients = plan.actors.filter(({ tier }) => tier !== 'server').length;
   const control = new SharedArrayBuffer(LitmusControl.bytes(machines.length));

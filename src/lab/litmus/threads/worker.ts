@@ -12,7 +12,7 @@ import { Machine } from '../../../machine/layout.js';
 import { NO_EVENTS } from '../../../events/ring.js';
 import { resolveKernel } from '../../../engine/kernel.js';
 import { MachineImage } from '../../../engine/machine-image.js';
-import { createProbe, oracleOptions } from '../../../engine/oracles.js';
+import { createProbe, oracleOptions } from '../../../engine/probes.js';
 import type { Plan } from '../../../engine/plan.js';
 import { litmusOperation } from '../../../../actors/litmus-operations.js';
 import { type OracleOptions, type Violation, auditAll, restartAudit } from '../../../oracle/index.js';
