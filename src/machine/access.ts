@@ -57,12 +57,23 @@ export function accessHit(
   write: boolean,
   value: number,
 ): boolean {
+  const hit = beginAccess(ctx, guest, space, page, write, value);
+  if (!hit) leaveAccess(ctx);
+  return hit;
+}
+
+/** As {@link accessHit}; on a miss the CPU stays inside the access, which goes on with the walk. */
+function beginAccess(
+  ctx: Context,
+  guest: boolean,
+  space: number,
+  page: number,
+  write: boolean,
+  value: number,
+): boolean {
   enterAccess(ctx);
   const hit = tlbLookup(ctx, tlbTag(guest, space, page)) - 1;
-  if (hit < 0 || (write && (hit & TLB_WRITABLE) === 0)) {
-    leaveAccess(ctx);
-    return false;
-  }
+  if (hit < 0 || (write && (hit & TLB_WRITABLE) === 0)) return false;
   touch(ctx, guest, space, page, hit >>> 2, write, value);
   leaveAccess(ctx);
   return true;
@@ -104,15 +115,16 @@ export function* hostAccess(
 ): Coroutine {
   const { m, words } = ctx;
   if (--ctx.quantum < 0) yield updates(ctx.cpuAt + CPU_IN_USE);
-  if (accessHit(ctx, false, mm, vpn, write, value)) return ACCESS_DONE;
+  if (beginAccess(ctx, false, mm, vpn, write, value)) return ACCESS_DONE;
   ctx.words[ctx.statsAt + STAT.tlb_misses] = (words[ctx.statsAt + STAT.tlb_misses] as number) + 1;
   const mask = mmWord(m, mm, MM_CPUMASK) + (ctx.actor >> 5);
   if ((peek(words, mask) & (1 << (ctx.actor & 31))) === 0) {
+    leaveAccess(ctx);
     if (--ctx.quantum < 0) yield updates(mask);
     fetchOr(words, mask, 1 << (ctx.actor & 31));
+    enterAccess(ctx);
   }
   const pmdAt = pmdWord(m, mm, vpn);
-  enterAccess(ctx);
   for (;;) {
     if (--ctx.quantum < 0) yield reads(pmdAt);
     let at = pmdAt;
@@ -172,15 +184,16 @@ export function* hostAccess(
 export function* guestAccess(ctx: Context, vm: number, gfn: number, write: boolean, value: number): Coroutine {
   const { m, words } = ctx;
   if (--ctx.quantum < 0) yield updates(ctx.cpuAt + CPU_IN_USE);
-  if (accessHit(ctx, true, vm, gfn, write, value)) return ACCESS_DONE;
+  if (beginAccess(ctx, true, vm, gfn, write, value)) return ACCESS_DONE;
   words[ctx.statsAt + STAT.tlb_misses] = (words[ctx.statsAt + STAT.tlb_misses] as number) + 1;
   const mask = vmWord(m, vm, VM_CPUMASK) + (ctx.actor >> 5);
   if ((peek(words, mask) & (1 << (ctx.actor & 31))) === 0) {
+    leaveAccess(ctx);
     if (--ctx.quantum < 0) yield updates(mask);
     fetchOr(words, mask, 1 << (ctx.actor & 31));
+    enterAccess(ctx);
   }
   const rootAt = s2RootWord(m, vm, gfn);
-  enterAccess(ctx);
   if (--ctx.quantum < 0) yield reads(rootAt);
   let entry = readOnce(words, rootAt);
   if (isS2Table(entry)) {
