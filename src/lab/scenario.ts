@@ -2,10 +2,11 @@
  * Scenario files: found by name (the shipped ones) or by path, read, checked against the schema, with the place of
  * every error in the file. What they say is in scenario-schema.ts; how one becomes a plan, in scenario-plan.ts.
  */
-import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Document, LineCounter, type ParsedNode, isMap, isNode, isScalar, parseDocument } from 'yaml';
+import { type Document, LineCounter, type ParsedNode, isMap, isNode, isScalar, parseDocument, visit } from 'yaml';
+import { readBounded } from './bounded-file.js';
 import { InputError, fileProblem } from './input-error.js';
 import { describeIssue, pathName } from './issue.js';
 import { SCENARIO, type ScenarioFile } from './scenario-schema.js';
@@ -67,10 +68,7 @@ export function loadScenario(nameOrPath: string, base: string = process.cwd()): 
 function readScenario(name: string, path: string, shown: string): Scenario {
   let text: string;
   try {
-    const { size } = statSync(path);
-    if (size > BYTES_MAX)
-      throw new InputError(`${shown}: ${size} bytes; expected a scenario file of at most ${BYTES_MAX}`);
-    text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
+    text = new TextDecoder('utf-8', { fatal: true }).decode(readBounded(path, shown, BYTES_MAX, 'a scenario file'));
   } catch (error) {
     if (error instanceof InputError) throw error;
     if (error instanceof TypeError)
@@ -86,6 +84,12 @@ function readScenario(name: string, path: string, shown: string): Scenario {
   const broken = document.errors[0];
   if (broken !== undefined)
     throw new InputError(`${place(broken.pos[0])}: ${broken.message.split('\n')[0] ?? 'not YAML'}`);
+  visit(document, {
+    Alias: (_key, alias) => {
+      if (alias.resolve(document) === undefined)
+        throw new InputError(`${place(alias.range?.[0] ?? 0)}: no anchor &${alias.source} before this alias`);
+    },
+  });
   let data: unknown;
   try {
     data = document.toJS();

@@ -115,6 +115,7 @@ describe('a scenario file', () => {
     ['an unfinished list', 'nodes: [1,\n', /:2:1: /],
     ['nothing', '', /:1:1: expected a map, got (nothing|null)$/],
     ['a key twice', `${GOOD}title: again\n`, /:12:1: Map keys must be unique$/],
+    ['an alias of nothing', GOOD.replace('nodes: 2', 'nodes: *two'), /:2:19: no anchor &two before this alias$/],
     ['an unknown key', GOOD.replace('nodes: 2', 'knodes: 2'), /:2:12: machine: unknown key "knodes"$/],
     [
       'a number out of range',
@@ -185,6 +186,7 @@ describe('a scenario file', () => {
     expect(refusal(() => loadScenario(write(Buffer.from([0xff, 0xfe, 0, 1, 0xc3]), 'r.bin')))).toMatch(
       /r\.bin: not a text file/,
     );
+    expect(refusal(() => loadScenario('/dev/zero'))).toMatch(/: too large; expected a scenario file/);
     expect(refusal(() => loadScenario('./missing.yaml'))).toBe('./missing.yaml: no such file');
     expect(refusal(() => loadScenario(temporaryFolder()))).toMatch(/: a folder, not a file$/);
     expect(refusal(() => loadScenario('nosuch'))).toMatch(

@@ -1,7 +1,7 @@
 /** `pinfall replay`: a recorded schedule again, step by step the same. */
 import { Command } from 'commander';
-import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { readBounded } from '../../lab/bounded-file.js';
 import { InputError, fileProblem } from '../../lab/input-error.js';
 import { readSchedule, replay } from '../../lab/replay.js';
 import { Stepper } from '../../lab/stepper.js';
@@ -81,12 +81,9 @@ async function walk(stepper: Stepper): Promise<void> {
 const FILE_BYTES_MAX = 64 << 20;
 
 function readText(file: string): string {
-  let bytes: Buffer;
   try {
-    bytes = readFileSync(userPath(file));
+    return readBounded(userPath(file), file, FILE_BYTES_MAX, 'a schedule file').toString('utf8');
   } catch (error) {
-    throw new InputError(`${file}: ${fileProblem(error)}`);
+    throw error instanceof InputError ? error : new InputError(`${file}: ${fileProblem(error)}`);
   }
-  if (bytes.length > FILE_BYTES_MAX) throw new InputError(`${file}: expected a schedule file of at most 64 MiB`);
-  return bytes.toString('utf8');
 }

@@ -83,6 +83,8 @@ async function run(scenario: string, flags: TuneFlags): Promise<number> {
   if (flags.chart !== undefined && !/\.(?:svg|png)$/.test(flags.chart)) {
     throw new InputError(`--chart: expected a file name that ends in .svg or .png, got '${flags.chart}'`);
   }
+  if (flags.chart !== undefined) checkWritable('--chart', flags.chart);
+  if (flags.report !== undefined) checkWritable('--report', flags.report);
   if (target !== null) checkWritable('--apply', target.to);
   const progress = new ProgressLine();
   const started = performance.now();

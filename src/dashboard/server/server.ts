@@ -11,13 +11,14 @@
  *     GET  /api/sweep               a finished sweep of `tune`, when the server was given one
  *     GET  /metrics                 for Prometheus
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import helmet from '@fastify/helmet';
 import fastifyStatic from '@fastify/static';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { readBounded } from '../../lab/bounded-file.js';
 import { InputError, fileProblem } from '../../lab/input-error.js';
 import type { HelloMessage } from '../protocol.js';
 import { parseCommand } from './commands.js';
@@ -237,13 +238,15 @@ const pathOf = (request: FastifyRequest): string => JSON.stringify((request.url.
 
 const wholeNumber = (text: string): number | null => (/^\d{1,9}$/.test(text) ? Number(text) : null);
 
+const SWEEP_BYTES_MAX = 64 << 20;
+
 /** Reads a finished sweep. @throws InputError */
 export function readSweep(path: string): string {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readBounded(path, `--sweep ${path}`, SWEEP_BYTES_MAX, 'the JSON report of a tune run').toString('utf8');
   } catch (error) {
-    throw new InputError(`--sweep ${path}: ${fileProblem(error)}`);
+    throw error instanceof InputError ? error : new InputError(`--sweep ${path}: ${fileProblem(error)}`);
   }
   try {
     const value: unknown = JSON.parse(text);

@@ -1,9 +1,10 @@
 /** Litmus files as what is explored: read from the disk or from text, compiled, as plain data for other threads. */
-import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { resolveKernel } from '../../engine/kernel.js';
 import { hashText } from '../../engine/schedule-file.js';
+import { readBounded } from '../bounded-file.js';
 import { InputError, fileProblem } from '../input-error.js';
 import type { Subject } from '../subject.js';
 import { type CompileOptions, type Compiled, type LitmusTest, compileLitmus } from './compile.js';
@@ -45,14 +46,7 @@ export class LitmusError extends InputError {
 export function readLitmus(path: string, base = process.cwd()): string {
   const full = resolve(base, path);
   try {
-    // a huge file is refused by its size, before it is read
-    const { size } = statSync(full);
-    if (size > 4 * LITMUS_CHARS_MAX) {
-      throw new InputError(
-        `${path}:1:1: expected a litmus file of at most ${LITMUS_CHARS_MAX} characters, got ${size} bytes`,
-      );
-    }
-    return readFileSync(full, 'utf8');
+    return readBounded(full, `${path}:1:1`, 4 * LITMUS_CHARS_MAX, 'a litmus file').toString('utf8');
   } catch (error) {
     if (error instanceof InputError) throw error;
     throw new InputError(`${path}: ${fileProblem(error)}`);

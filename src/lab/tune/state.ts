@@ -3,8 +3,9 @@
  * so one that was stopped goes on where it stood: what is on disk is not measured again.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
+import { readBounded } from '../bounded-file.js';
 import { InputError, fileProblem } from '../input-error.js';
 import type { Sample } from './statistics.js';
 
@@ -117,11 +118,14 @@ export class SweepState {
   }
 }
 
+const STATE_BYTES_MAX = 64 << 20;
+
 function readState(path: string): z.infer<typeof STATE> | null {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readBounded(path, path, STATE_BYTES_MAX, 'the state of a sweep').toString('utf8');
   } catch (error) {
+    if (error instanceof InputError) throw error;
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
     throw new InputError(`${path}: ${fileProblem(error)}`);
   }
