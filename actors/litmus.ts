@@ -7,8 +7,10 @@
 import type { Context, Coroutine } from '../src/machine/context.js';
 import { reads, writes } from '../src/machine/effects.js';
 import { MM_FORKS, VCPU_CLOSED, mmWord, vcpuWord } from '../src/machine/layout.js';
+import { isBuffered } from '../src/machine/store-buffer.js';
 import { waitWhile, wake } from '../src/machine/wait.js';
 import { readOnce, writeOnce } from '#words';
+import { blocksOf, runBlock } from './litmus-fused.js';
 import { LITMUS_OPERATIONS, litmusOperation } from './litmus-operations.js';
 import { type LitmusTask, setRegister } from './litmus-task.js';
 
@@ -30,8 +32,16 @@ export function* litmus(ctx: Context, index: number, plan: LitmusColumns | undef
   if (plan.columns.some((other) => other.calls.some(({ op, args }) => op === FORK && args[0] === task.mm))) {
     yield* untilForked(ctx, task.mm);
   }
+  const blocks = blocksOf(plan, PLAIN_WRITE, PLAIN_READ)[index];
   for (let i = 0; i < calls.length; i++) {
     const { op, args, result } = calls[i] as (typeof calls)[number];
+    const block = blocks?.[i];
+    if (block !== undefined && ctx.quantum > block.length && !isBuffered(ctx)) {
+      runBlock(ctx, block);
+      ctx.quantum -= block.length;
+      i += block.length - 1;
+      continue;
+    }
     if (op === DESTROY_VM) yield* untilVcpusClosed(ctx, plan, args[0] as number);
     const value = yield* litmusCall(ctx, task, op, args);
     setRegister(ctx, result, value);
@@ -46,6 +56,8 @@ export function* litmus(ctx: Context, index: number, plan: LitmusColumns | undef
   }
 }
 
+const PLAIN_WRITE = litmusOperation('plain_write');
+const PLAIN_READ = litmusOperation('plain_read');
 const FORK = litmusOperation('fork');
 const DESTROY_VM = litmusOperation('destroy_vm');
 

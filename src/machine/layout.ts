@@ -48,7 +48,13 @@ export const HDR_GENERATION = 64;
  * change them or are judged by them (machine/beside.ts), so that exhaustive search does not take their order for nothing.
  */
 export const HDR_GHOST_PINS = 80;
-/** Scratch words of litmus tests, and 1 while plain stores to them wait in modelled buffers (machine/store-buffer.ts). */
+/** How many actors of a litmus test have come to the first, second, ... place where they meet on real threads. */
+export const HDR_MEETINGS = 81;
+export const MEETINGS = 15;
+/**
+ * Scratch words of litmus tests, the even ones on this line and the odd ones on the next; and 1 while plain stores to them wait in
+ * modelled buffers (machine/store-buffer.ts).
+ */
 export const HDR_SCRATCH = 96;
 export const SCRATCH_WORDS = 8;
 export const HDR_STORE_BUFFER = 104;

@@ -8,10 +8,17 @@
 import { touches } from './beside.js';
 import type { Context } from './context.js';
 import { writes } from './effects.js';
-import { HDR_SCRATCH, HDR_STORE_BUFFER, HDR_STORE_BUFFERS, STORE_BUFFER_SLOTS, STORE_BUFFER_WORDS } from './layout.js';
+import {
+  HDR_SCRATCH,
+  HDR_STORE_BUFFER,
+  HDR_STORE_BUFFERS,
+  LINE,
+  STORE_BUFFER_SLOTS,
+  STORE_BUFFER_WORDS,
+} from './layout.js';
 import { wake } from './wait.js';
 
-export const scratchWord = (n: number): number => HDR_SCRATCH + n;
+export const scratchWord = (n: number): number => HDR_SCRATCH + (n & 1) * LINE + (n >> 1);
 /** How many stores `cpu` has put into its buffer, and how many have left it. */
 export const storedWord = (cpu: number): number => HDR_STORE_BUFFERS + cpu * STORE_BUFFER_WORDS;
 export const drainedWord = (cpu: number): number => storedWord(cpu) + 1;

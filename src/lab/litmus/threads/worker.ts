@@ -159,6 +159,7 @@ class LitmusWorker {
     if (this.#adapter !== null) this.#settle(this.#adapter);
     // everybody has taken its images of the machines as they were set up
     control.barrier();
+    this.#started = performance.now();
     for (let total = 0; ;) {
       const batch = words[BATCH] as number;
       for (let i = worker; i < batch; i += workers) {
