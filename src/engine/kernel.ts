@@ -16,22 +16,25 @@ import { splitHugePmd } from '../mm/huge-memory-split.js';
 import { doHugePmdWpPage } from '../mm/huge-memory-wp.js';
 import { changeHugePmd, doHugePmdAnonymousPage, pmdpInvalidate } from '../mm/huge-memory.js';
 import { tlbRemoveTableSyncOne } from '../mm/khugepaged.js';
-import { replacePage, writeProtectPage } from '../mm/ksm-merge.js';
+import { ksmMustFlush, ksmShare, replacePage, writeProtectPage } from '../mm/ksm-merge.js';
+import { folioWalk } from '../mm/ksm-scan.js';
 import { doAnonymousPage } from '../mm/memory-anon.js';
 import { copyPageRange, copyPresentPte, folioTryDupAnonRmap } from '../mm/memory-fork.js';
 import { doNumaPage, numaRebuildSingleMapping } from '../mm/memory-numa.js';
 import { doSwapPage } from '../mm/memory-swap.js';
 import { doWpPage, wpCanReuseAnonFolio } from '../mm/memory-wp.js';
 import { handleMmFault } from '../mm/memory.js';
-import { migrateFolioMove } from '../mm/migrate-move.js';
+import { flushTlbBatchedPending } from '../mm/migrate-flush.js';
+import { folioMigrateKsm, migrateFolioMove } from '../mm/migrate-move.js';
 import { tryToMigrateOne } from '../mm/migrate-ptes.js';
 import { migratePages } from '../mm/migrate.js';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from '../mm/mmu-notifier.js';
 import { changePteRange, changeProtection } from '../mm/mprotect.js';
-import { tryToUnmapOne } from '../mm/rmap-unmap.js';
+import { tryToUnmapOne, unmapLazyfreePte } from '../mm/rmap-unmap.js';
 import { splitHugePage } from '../mm/split-huge-page.js';
 import { swapcachePrepare } from '../mm/swapfile.js';
 import { removeMapping, shrinkFolioList } from '../mm/vmscan.js';
+import { mmTlbFlushNested } from '../mm/tlb-flush.js';
 import { zapPageRange } from '../mm/zap.js';
 import { policyById } from '../policies/index.js';
 import type { Claims, Policy } from '../policies/policy.js';
@@ -56,6 +59,9 @@ export const BASE_KERNEL: Kernel = {
   shrinkFolioList,
   tryToUnmapOne,
   removeMapping,
+  unmapLazyfreePte,
+  flushTlbBatchedPending,
+  mmTlbFlushNested,
   swapcachePrepare,
   dupMmap,
   copyPageRange,
@@ -80,6 +86,10 @@ export const BASE_KERNEL: Kernel = {
   migratePages,
   tryToMigrateOne,
   migrateFolioMove,
+  folioMigrateKsm,
+  folioWalk,
+  ksmMustFlush,
+  ksmShare,
   writeProtectPage,
   replacePage,
   collapseHugePage,

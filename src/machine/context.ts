@@ -67,6 +67,12 @@ export class Probe {
   onMap(_ctx: Context, _mm: number, _vpn: number, _pfn: number, _delta: number): void {}
   /** Somebody who holds no lock of it is about to read the entry of (mm, vpn) in `table`, found by `pmd` (I-UAFNODE). */
   onTableWalk(_ctx: Context, _mm: number, _vpn: number, _table: number): void {}
+  /** A NUMA hint fault at (mm, vpn) is being counted, under the lock of its entry (I-ACCT). */
+  onHintFault(_ctx: Context, _mm: number, _vpn: number): void {}
+  /** ksmd goes on behind (mm, vpn): it has found no page there (I-LIVE). */
+  onKsmPassed(_ctx: Context, _mm: number, _vpn: number): void {}
+  /** A node of KSM's stable tree is being freed (I-UAFNODE). */
+  onKsmNodeFreed(_ctx: Context, _node: number): void {}
   /** A PTE or PMD of `mm` covering `vpn` changed from `before` to `after` (words at `word`). */
   onEntry(_ctx: Context, _mm: number, _vpn: number, _word: number, _before: number, _after: number): void {}
   /** [start, end) of `mm` is going to be zapped: until `onZapEnd` its pages may hold zeroes or what they held. */
@@ -75,6 +81,10 @@ export class Probe {
   onZapEnd(_ctx: Context, _mm: number, _start: number, _end: number, _zapped: boolean): void {}
   /** A user mapping was discarded on purpose (zap, munmap): its content may now be lost (I-LOST exemption). */
   onZapped(_ctx: Context, _mm: number, _start: number, _end: number): void {}
+  /** Reclaim drops the lazily freed page `pfn` from (mm, vpn), its PTE cleared: who holds a pin must have been seen (Z22). */
+  onDiscarded(_ctx: Context, _mm: number, _vpn: number, _pfn: number): void {}
+  /** mprotect of [start, end) is about to let go of mmap_lock: its pages have these VM_* flags (I-TLB). */
+  onProtected(_ctx: Context, _mm: number, _start: number, _end: number, _flags: number): void {}
   /** Pages [start, end) of a shared memory object are being taken away, and are gone: zeros from then on. */
   onObjectZapBegin(_ctx: Context, _object: number, _start: number, _end: number): void {}
   onObjectZapEnd(_ctx: Context, _object: number, _start: number, _end: number): void {}

@@ -67,7 +67,20 @@ export interface Kernel {
   tryToUnmapOne(ctx: Context, folio: number, vma: number, vpn: number): Coroutine;
   /** __remove_mapping() of a locked folio in the swap cache: true, frozen and out of it. */
   removeMapping(ctx: Context, folio: number): Coroutine<boolean>;
-  /** 0: this task may read the slot in; above 0: so may it, with nothing to clear; -EEXIST, -ENOENT. */
+  /** A lazily freed page's PTE at `pteAt`, cleared just now: true, discarded; false, it is `pte` again. Under the PTL. */
+  unmapLazyfreePte(
+    ctx: Context,
+    mm: number,
+    vpn: number,
+    folio: number,
+    pteAt: number,
+    pte: number,
+  ): Coroutine<boolean>;
+  /** Flushes what batched unmaps of `mm` have cleared and not flushed yet. Under a PTL. */
+  flushTlbBatchedPending(ctx: Context, mm: number): Coroutine<void>;
+  /** mm_tlb_flush_nested(): another mmu_gather of `mm` is open beside the caller's. */
+  mmTlbFlushNested(ctx: Context, mm: number): Coroutine<boolean>;
+  /** Of a read past the swap cache. 0: this task may; above 0: so may it, with nothing to clear; -EEXIST, -ENOENT. */
   swapcachePrepare(ctx: Context, slot: number): Coroutine;
   /* mm/huge_memory.c */
   doHugePmdAnonymousPage(ctx: Context, mm: number, vma: number, vpn: number, flags: number): Coroutine;
@@ -119,7 +132,23 @@ export interface Kernel {
   /** `flags` are TTU_* of mm/migrate-ptes.ts. 1, or 0 to stop the walk. */
   tryToMigrateOne(ctx: Context, pfn: number, vma: number, vpn: number, flags: number): Coroutine;
   migrateFolioMove(ctx: Context, src: number, dst: number): Coroutine;
+  /** The stable node's keyhole turns from `src` to `dst`. */
+  folioMigrateKsm(ctx: Context, src: number, dst: number, node: number): Coroutine<void>;
   /* mm/ksm.c */
+  /** folio_walk_start() for an anonymous page: its pfn with a reference to its folio, or -1. Under mmap_lock. */
+  folioWalk(ctx: Context, mm: number, vpn: number): Coroutine;
+  /** Whether write_protect_page() must clear and flush `entry` before it trusts the page's count. Under the PTL. */
+  ksmMustFlush(ctx: Context, mm: number, entry: number, exclusive: boolean): Coroutine<boolean>;
+  /** The end of write_protect_page(), the PTE cleared: the bit is given up, `entry` stored. False: pinned. Under the PTL. */
+  ksmShare(
+    ctx: Context,
+    mm: number,
+    vpn: number,
+    pfn: number,
+    pteAt: number,
+    entry: number,
+    exclusive: boolean,
+  ): Coroutine<boolean>;
   writeProtectPage(ctx: Context, mm: number, vma: number, vpn: number, pfn: number): Coroutine;
   replacePage(ctx: Context, mm: number, vma: number, vpn: number, pfn: number, kpage: number, orig: number): Coroutine;
   /* mm/khugepaged.c */

@@ -4,16 +4,13 @@ import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, reads, releases, writes } from '../machine/effects.js';
 import { PTE_PRESENT, PTE_PROTNONE, PTE_WRITE, PTE_YOUNG, entryPfn } from '../machine/entries.js';
 import { pmdLockOf, pmdWord } from '../machine/layout.js';
-import { STAT, countStat } from '../machine/stats.js';
 import { contended } from '../machine/wait.js';
-import { emit } from '../events/emit.js';
-import { EVENT } from '../events/table.js';
 import { LOCK_PMD } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
 import { readOnce, writeOnce } from '#words';
 import { ZERO_PFN } from './folio.js';
 import { canChangePmdWritable, thpStart } from './huge-memory.js';
-import { migrateMisplacedFolio, migrateMisplacedFolioPrepare, numaMigrateCheck } from './memory-numa.js';
+import { migrateMisplacedFolio, migrateMisplacedFolioPrepare, numaMigrateCheck, taskNumaFault } from './memory-numa.js';
 import { vmaFlags } from './vma.js';
 
 /**
@@ -32,8 +29,7 @@ export function* doHugePmdNumaPage(ctx: Context, mm: number, vma: number, vpn: n
   if (--ctx.quantum < 0) yield reads(pmdAt);
   let same = readOnce(words, pmdAt) === orig;
   if (same) {
-    countStat(m, ctx.actor, STAT.numa_hint_faults, 1);
-    emit(ctx, EVENT.numa_hint_fault, mm, start, head, ctx.node);
+    taskNumaFault(ctx, mm, start, head);
     const node = head === ZERO_PFN ? NUMA_NO_NODE : yield* numaMigrateCheck(ctx, vma, head);
     if (node !== NUMA_NO_NODE && (yield* migrateMisplacedFolioPrepare(ctx, head, node))) {
       if (--ctx.quantum < 0) yield releases(lock);

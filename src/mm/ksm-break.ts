@@ -22,7 +22,6 @@ import { readOnce, set } from '#words';
 import { folioMapping, folioOf, mappingIsKsm } from './folio.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { findVma, vmaAnonVma, vmaFlags } from './vma.js';
-import { folioWalk } from './ksm-scan.js';
 
 /** find_mergeable_vma(): under mmap_lock. */
 export function findMergeableVma(ctx: Context, mm: number, vpn: number): number {
@@ -38,7 +37,7 @@ export function* getMergeablePage(ctx: Context, item: number): Coroutine {
   const vpn = item % ctx.m.mmPages;
   yield* mmapReadLock(ctx, mm);
   let pfn = -1;
-  if (findMergeableVma(ctx, mm, vpn) >= 0) pfn = yield* folioWalk(ctx, mm, vpn);
+  if (findMergeableVma(ctx, mm, vpn) >= 0) pfn = yield* ctx.kernel.folioWalk(ctx, mm, vpn);
   yield* mmapReadUnlock(ctx, mm);
   return pfn;
 }

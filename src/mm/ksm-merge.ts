@@ -85,11 +85,7 @@ export function* writeProtectPte(ctx: Context, mm: number, vpn: number, pfn: num
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, pfn));
   const flags = readOnce(words, flagsWord(ctx, pfn));
   const exclusive = (flags & PG_ANON_EXCLUSIVE) !== 0;
-  const pendingAt = mmWord(m, mm, MM_TLB_FLUSH_PENDING);
-  if (--ctx.quantum < 0) yield reads(pendingAt);
-  // mm_tlb_flush_pending(): another changer has cleaned or protected this PTE and not flushed yet (Z18)
-  const flushPending = readOnce(words, pendingAt) !== 0;
-  if ((entry & (PTE_WRITE | PTE_DIRTY)) !== 0 || exclusive || flushPending) {
+  if (yield* ctx.kernel.ksmMustFlush(ctx, mm, entry, exclusive)) {
     if (--ctx.quantum < 0) yield writes(pteAt);
     entry = xchg(words, pteAt, 0);
     ctx.probe.onEntry(ctx, mm, vpn, pteAt, entry, 0);
@@ -100,24 +96,53 @@ export function* writeProtectPte(ctx: Context, mm: number, vpn: number, pfn: num
     // maps + ksmd's own + swapcache: anything more is somebody who may write (O_DIRECT, a pin)
     if (folioRefs(ctx, pfn) !== maps + 1 + ((flags & PG_SWAPCACHE) !== 0 ? 1 : 0))
       return yield* restore(ctx, mm, vpn, pteAt, entry);
-    if (exclusive) {
-      // folio_try_share_anon_rmap_pte(): GUP-fast sees the cleared PTE, or we see its pin
-      if (--ctx.quantum < 0) yield reads(pinsWord(ctx, pfn));
-      if (folioMaybeDmaPinned(ctx, pfn)) return yield* restore(ctx, mm, vpn, pteAt, entry);
-      if (--ctx.quantum < 0) yield updates(flagsWord(ctx, pfn));
-      clearFlag(ctx, pfn, PG_ANON_EXCLUSIVE);
-    }
-    if ((entry & PTE_DIRTY) !== 0) {
-      if (--ctx.quantum < 0) yield updates(flagsWord(ctx, pfn));
-      setFlag(ctx, pfn, PG_DIRTY);
-    }
+    if (!(yield* ctx.kernel.ksmShare(ctx, mm, vpn, pfn, pteAt, entry, exclusive)))
+      return yield* restore(ctx, mm, vpn, pteAt, entry);
     entry &= ~(PTE_WRITE | PTE_DIRTY);
-    if (--ctx.quantum < 0) yield writes(pteAt);
-    writeOnce(words, pteAt, entry);
-    ctx.probe.onEntry(ctx, mm, vpn, pteAt, 0, entry);
   }
   ctx.ksmOrigEntry = entry;
   return 0;
+}
+
+/**
+ * What write_protect_page() asks before it takes a PTE for harmless: a writable or dirty one is used by CPUs, an exclusive one by
+ * pins; and with a flush pending in the mm another changer may have cleaned or protected it without having flushed yet (Z18).
+ */
+export function* ksmMustFlush(ctx: Context, mm: number, entry: number, exclusive: boolean): Coroutine<boolean> {
+  const pendingAt = mmWord(ctx.m, mm, MM_TLB_FLUSH_PENDING);
+  if (--ctx.quantum < 0) yield reads(pendingAt);
+  // mm_tlb_flush_pending()
+  return readOnce(ctx.words, pendingAt) !== 0 || (entry & (PTE_WRITE | PTE_DIRTY)) !== 0 || exclusive;
+}
+
+/**
+ * folio_try_share_anon_rmap_pte(), and the new PTE: `entry`, read-only and clean. GUP-fast sees the cleared PTE, or we see its pin; and
+ * it sees the bit gone if it sees the new PTE (Z06). The PTE is none and flushed.
+ */
+export function* ksmShare(
+  ctx: Context,
+  mm: number,
+  vpn: number,
+  pfn: number,
+  pteAt: number,
+  entry: number,
+  exclusive: boolean,
+): Coroutine<boolean> {
+  if (exclusive) {
+    if (--ctx.quantum < 0) yield reads(pinsWord(ctx, pfn));
+    if (folioMaybeDmaPinned(ctx, pfn)) return false;
+    if (--ctx.quantum < 0) yield updates(flagsWord(ctx, pfn));
+    clearFlag(ctx, pfn, PG_ANON_EXCLUSIVE);
+  }
+  if ((entry & PTE_DIRTY) !== 0) {
+    if (--ctx.quantum < 0) yield updates(flagsWord(ctx, pfn));
+    setFlag(ctx, pfn, PG_DIRTY);
+  }
+  const shared = entry & ~(PTE_WRITE | PTE_DIRTY);
+  if (--ctx.quantum < 0) yield writes(pteAt);
+  writeOnce(ctx.words, pteAt, shared);
+  ctx.probe.onEntry(ctx, mm, vpn, pteAt, 0, shared);
+  return true;
 }
 
 function* restore(ctx: Context, mm: number, vpn: number, pteAt: number, entry: number): Coroutine {

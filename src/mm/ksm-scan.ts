@@ -83,7 +83,7 @@ function* nextAnonPage(ctx: Context, mm: number, addressAt: number): Coroutine<b
         vpn = Math.min(end, (vpn | (m.thpPages - 1)) + 1);
         continue;
       }
-      const pfn = yield* folioWalk(ctx, mm, vpn);
+      const pfn = yield* ctx.kernel.folioWalk(ctx, mm, vpn);
       if (pfn > 0) {
         const item = ksmItem(m, mm, vpn);
         ctx.ksmPfn = pfn;
@@ -92,6 +92,8 @@ function* nextAnonPage(ctx: Context, mm: number, addressAt: number): Coroutine<b
         countStat(m, ctx.actor, STAT.ksm_pages_scanned, 1);
         if (!(yield* shouldSkipRmapItem(ctx, item, pfn))) return true;
         yield* folioPut(ctx, folioOf(ctx, pfn), REF_TEMP);
+      } else {
+        ctx.probe.onKsmPassed(ctx, mm, vpn);
       }
       vpn++;
     }

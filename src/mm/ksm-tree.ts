@@ -113,6 +113,7 @@ export function* ksmGetFolio(ctx: Context, node: number, flags: number): Corouti
 /** remove_node_from_stable_tree(): its items are none again, and the node is free. */
 export function removeNodeFromStableTree(ctx: Context, node: number): void {
   const { m, words } = ctx;
+  ctx.probe.onKsmNodeFreed(ctx, node);
   let item = get(words, ksmNodeWord(m, node, KSM_NODE_HLIST));
   if (item !== 0) bump(ctx, KSM_PAGES_SHARED, -1);
   let first = true;

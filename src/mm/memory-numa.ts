@@ -63,8 +63,7 @@ export function* doNumaPage(
   if (readOnce(words, pteAt) === orig) {
     const pfn = entryPfn(orig);
     const head = isSpecial(orig) ? ZERO_PFN : folioOf(ctx, pfn);
-    countStat(m, ctx.actor, STAT.numa_hint_faults, 1);
-    emit(ctx, EVENT.numa_hint_fault, mm, vpn, pfn, ctx.node);
+    taskNumaFault(ctx, mm, vpn, pfn);
     const node = head === ZERO_PFN ? NUMA_NO_NODE : yield* numaMigrateCheck(ctx, vma, head);
     if (node !== NUMA_NO_NODE && (yield* migrateMisplacedFolioPrepare(ctx, head, node))) {
       if (--ctx.quantum < 0) yield releases(ptl);
@@ -84,6 +83,13 @@ export function* doNumaPage(
   if (--ctx.quantum < 0) yield releases(ptl);
   spinUnlock(ctx, ptl, LOCK_PTL);
   return 0;
+}
+
+/** task_numa_fault(): the fault counts for where the task's memory is. Under the lock of the entry. */
+export function taskNumaFault(ctx: Context, mm: number, vpn: number, pfn: number): void {
+  countStat(ctx.m, ctx.actor, STAT.numa_hint_faults, 1);
+  emit(ctx, EVENT.numa_hint_fault, mm, vpn, pfn, ctx.node);
+  ctx.probe.onHintFault(ctx, mm, vpn);
 }
 
 /**

@@ -152,7 +152,7 @@ function* moveToNewFolio(ctx: Context, src: number, dst: number): Coroutine {
   if (--ctx.quantum < 0) yield writes(newMappingAt);
   writeOnce(words, newMappingAt, mapping);
   yield* folioMigrateFlags(ctx, src, dst);
-  if (mappingIsKsm(mapping)) yield* folioMigrateKsm(ctx, src, dst, mappingId(mapping));
+  if (mappingIsKsm(mapping)) yield* ctx.kernel.folioMigrateKsm(ctx, src, dst, mappingId(mapping));
   return 0;
 }
 

@@ -54,7 +54,6 @@ import {
 import { isCowMapping } from './gup-checks.js';
 import { protBits } from './huge-memory.js';
 import { canChangeWritable } from './memory-numa.js';
-import { flushTlbBatchedPending } from './migrate-flush.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { vmaFlags } from './vma.js';
 
@@ -77,7 +76,7 @@ export function* changePteRange(
   const table = yield* pteOffsetMapLock(ctx, mm, start);
   if (table < 0) return -EAGAIN;
   const local = numa ? yield* localNode(ctx, mm, vma) : NUMA_NO_NODE;
-  yield* flushTlbBatchedPending(ctx, mm);
+  yield* ctx.kernel.flushTlbBatchedPending(ctx, mm);
   let pages = 0;
   for (let vpn = start; vpn < end; vpn++) {
     const pteAt = pteWord(m, table, vpn);

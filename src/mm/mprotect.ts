@@ -88,10 +88,9 @@ export function* changeProtectionRange(
     if (--ctx.quantum < 0) yield LOCAL;
   }
   if (announced >= 0) yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, announced, end);
-  // tlb_finish_mmu(); mm_tlb_flush_nested(): another changer may have changed entries of ours that it has not flushed
-  // (Z18)
-  if (--ctx.quantum < 0) yield reads(pendingAt);
-  if (pages > 0 || readOnce(words, pendingAt) > 1) yield* flushTlbRange(ctx, false, mm, start, end);
+  // tlb_finish_mmu(): another changer may have changed entries of ours that it has not flushed (Z18)
+  const nested = yield* ctx.kernel.mmTlbFlushNested(ctx, mm);
+  if (pages > 0 || nested) yield* flushTlbRange(ctx, false, mm, start, end);
   if (--ctx.quantum < 0) yield updates(pendingAt);
   fetchAdd(words, pendingAt, -1);
   return pages;
@@ -149,7 +148,10 @@ export function* mprotect(ctx: Context, mm: number, start: number, end: number, 
     vpn = next;
   }
   ctx.mechanism = outer;
-  if (result === 0) emit(ctx, EVENT.mprotect, mm, start, end, access);
+  if (result === 0) {
+    emit(ctx, EVENT.mprotect, mm, start, end, access);
+    ctx.probe.onProtected(ctx, mm, start, end, access);
+  }
   yield* mmapWriteUnlock(ctx, mm);
   return result;
 }

@@ -171,7 +171,7 @@ function* unmapPte(ctx: Context, mm: number, vpn: number, folio: number, pteAt: 
     setFlag(ctx, folio, PG_DIRTY);
   }
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, folio));
-  if (!testFlag(ctx, folio, PG_SWAPBACKED)) return yield* discardPte(ctx, mm, vpn, folio, pteAt, pte);
+  if (!testFlag(ctx, folio, PG_SWAPBACKED)) return yield* ctx.kernel.unmapLazyfreePte(ctx, mm, vpn, folio, pteAt, pte);
   const slot = folioSwap(ctx, folio);
   yield* swapDuplicate(ctx, slot);
   let type = SWP_SWAP;
@@ -199,7 +199,8 @@ function* unmapPte(ctx: Context, mm: number, vpn: number, folio: number, pteAt: 
   return true;
 }
 
-function* restorePte(ctx: Context, mm: number, vpn: number, pteAt: number, pte: number): Coroutine<boolean> {
+/** The PTE is what it was. */
+export function* restorePte(ctx: Context, mm: number, vpn: number, pteAt: number, pte: number): Coroutine<boolean> {
   if (--ctx.quantum < 0) yield writes(pteAt);
   writeOnce(ctx.words, pteAt, pte);
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, 0, pte);
@@ -211,7 +212,7 @@ function* restorePte(ctx: Context, mm: number, vpn: number, pteAt: number, pte: 
  * The PTE comes first, then the count, then the dirty bit: GUP-fast sees the PTE gone, or this sees its reference, and who
  * dirties through a reference does so before he drops it.
  */
-function* discardPte(
+export function* unmapLazyfreePte(
   ctx: Context,
   mm: number,
   vpn: number,
@@ -230,10 +231,15 @@ function* discardPte(
     return yield* restorePte(ctx, mm, vpn, pteAt, pte);
   }
   if (refs !== 1 + mapped) return yield* restorePte(ctx, mm, vpn, pteAt, pte);
-  ctx.probe.onZapped(ctx, mm, vpn, vpn + 1);
+  yield* discardPte(ctx, mm, vpn, folio);
+  return true;
+}
+
+/** Nothing is left in place of a lazily freed page's PTE. */
+export function* discardPte(ctx: Context, mm: number, vpn: number, folio: number): Coroutine<void> {
+  ctx.probe.onDiscarded(ctx, mm, vpn, folio);
   yield* folioChangeRmapPte(ctx, folio, folio, mm, vpn, -1);
   // the isolation holds one more
   if (--ctx.quantum < 0) yield updates(refsWord(ctx, folio));
   refSubAndTest(ctx, folio, 1, REF_MAP);
-  return true;
 }

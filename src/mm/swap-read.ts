@@ -10,7 +10,7 @@ import { readOnce } from '#words';
 import { folioPut } from './folio.js';
 import { allocPages } from './page-alloc.js';
 import { addToSwapCache, swapFolioWord, swapReadFolio } from './swap-state.js';
-import { swapMap, wakeSwapReaders } from './swapfile.js';
+import { swapMap, swapcachePrepare, wakeSwapReaders } from './swapfile.js';
 import { folioAddLru } from './swap.js';
 
 /** Somebody else is reading the slot in, or nothing refers to it any more: the fault is tried again. */
@@ -35,7 +35,7 @@ export function* waitForSwapReader(ctx: Context, slot: number): Coroutine<void> 
 export function* readSwapCacheAsync(ctx: Context, slot: number, gfp: number): Coroutine {
   const folio = yield* allocPages(ctx, 0, ctx.node, gfp);
   if (folio < 0) return -1;
-  const prepared = yield* ctx.kernel.swapcachePrepare(ctx, slot);
+  const prepared = yield* swapcachePrepare(ctx, slot);
   if (prepared < 0) {
     yield* folioPut(ctx, folio, REF_ALLOC);
     if (prepared === -EEXIST) yield* waitForSwapReader(ctx, slot);

@@ -31,7 +31,6 @@ import { spinLock, spinUnlock } from '../locks/exclusive.js';
 import { fetchAdd, get, peek, readOnce, xchg } from '#words';
 import { ZERO_PFN, folioOf, refSubAndTest, refsWord } from './folio.js';
 import { ksmMightUnmapZeroPage } from './memory-wp.js';
-import { flushTlbBatchedPending } from './migrate-flush.js';
 import { freeFolio, freePcpPage } from './page-alloc.js';
 import { pgtableWithdraw, pteFree } from './pgtable.js';
 import { folioChangeRmapPmd, folioChangeRmapPte } from './rmap.js';
@@ -65,8 +64,7 @@ export const tlbFlushMmu = (ctx: Context, mm: number): Coroutine<void> => flushA
 function* flushAndFree(ctx: Context, mm: number, finish: boolean): Coroutine<void> {
   const pending = tlbFlushPendingWord(ctx, mm);
   if (finish) {
-    if (--ctx.quantum < 0) yield reads(pending);
-    if (readOnce(ctx.words, pending) > 1) {
+    if (yield* ctx.kernel.mmTlbFlushNested(ctx, mm)) {
       ctx.gatherFrom = ctx.gatherStart;
       ctx.gatherTo = ctx.gatherEnd;
     }
@@ -125,7 +123,7 @@ export function* zapPageRange(ctx: Context, mm: number, vma: number, start: numb
       if (--ctx.quantum < 0) yield reads(pmdAt);
       if (readOnce(ctx.words, pmdAt) === pmd) {
         // what a batched unmap has cleared here may not be flushed yet (Z19)
-        if (flushIsBatched(ctx, mm)) yield* flushTlbBatchedPending(ctx, mm);
+        if (flushIsBatched(ctx, mm)) yield* ctx.kernel.flushTlbBatchedPending(ctx, mm);
         for (; vpn < next && ctx.gatherCount < GATHER_FOLIOS; vpn++) {
           const pteAt = pteWord(ctx.m, entryPfn(pmd), vpn);
           if (--ctx.quantum < 0) yield updates(pteAt);

@@ -14,6 +14,7 @@ import { OwnershipWatch } from './ownership.js';
 import { pinnedReplaced } from './pin.js';
 import { PinPlaces } from './pin-places.js';
 import { RefLedger } from './ref.js';
+import { Scanners } from './scanners.js';
 import { Shadow } from './shadow.js';
 import { StaleWatch } from './stale.js';
 import { TlbWatch } from './tlb.js';
@@ -22,6 +23,7 @@ export class ExactProbe extends LedgerProbe {
   readonly #refs: RefLedger;
   readonly #cow: CowWatch;
   readonly #shadow: Shadow;
+  readonly #scanners: Scanners;
   readonly #stale: StaleWatch | null;
   readonly #tlbs: TlbWatch;
   readonly #ownership: OwnershipWatch | null;
@@ -33,6 +35,7 @@ export class ExactProbe extends LedgerProbe {
     const { claims, actors } = options;
     this.#refs = new RefLedger(m, this.log);
     this.#cow = new CowWatch(m, this.log);
+    this.#scanners = new Scanners(m, this.log);
     this.#shadow = new Shadow(m, this.log, claims.stage2FollowsHost, this.#cow);
     this.#stale = claims.stage2FollowsHost ? new StaleWatch(m, this.log) : null;
     this.#tlbs = new TlbWatch(m, this.log, actors, claims.el2);
@@ -46,6 +49,7 @@ export class ExactProbe extends LedgerProbe {
     super.reset();
     this.#refs.reset();
     this.#cow.reset();
+    this.#scanners.reset();
     this.#shadow.reset();
     this.#stale?.reset();
     this.#tlbs.reset();
@@ -86,6 +90,7 @@ export class ExactProbe extends LedgerProbe {
   override onEntry(ctx: Context, mm: number, vpn: number, word: number, before: number, after: number): void {
     super.onEntry(ctx, mm, vpn, word, before, after);
     this.#tlbs.changed(ctx, mm, vpn, before, after);
+    this.#scanners.changed(mm, vpn);
     this.#stale?.hostChanged(mm, vpn, word);
     if (this.#places === null) return;
     this.#places.changed(mm, vpn, before);
@@ -136,6 +141,16 @@ export class ExactProbe extends LedgerProbe {
     this.#shadow.zapped(mm, start, end);
   }
 
+  override onDiscarded(ctx: Context, mm: number, vpn: number, pfn: number): void {
+    super.onDiscarded(ctx, mm, vpn, pfn);
+    this.#places?.discarded(mm, vpn, pfn);
+    this.#shadow.zapped(mm, vpn, vpn + 1);
+  }
+
+  override onProtected(ctx: Context, mm: number, start: number, end: number, flags: number): void {
+    this.#tlbs.isProtected(ctx, mm, start, end, flags);
+  }
+
   override onZapBegin(_ctx: Context, mm: number, start: number, end: number): void {
     this.#shadow.zapBegins(mm, start, end);
   }
@@ -181,6 +196,18 @@ export class ExactProbe extends LedgerProbe {
 
   override onOwnership(_ctx: Context, pfn: number): void {
     this.#ownership?.changed(pfn);
+  }
+
+  override onHintFault(ctx: Context, mm: number, vpn: number): void {
+    this.#scanners.hintFault(ctx, mm, vpn);
+  }
+
+  override onKsmPassed(ctx: Context, mm: number, vpn: number): void {
+    this.#scanners.passed(ctx, mm, vpn);
+  }
+
+  override onKsmNodeFreed(ctx: Context, node: number): void {
+    this.#scanners.nodeFreed(ctx, node);
   }
 
   override onMemcache(ctx: Context, pfn: number, from: number, to: number): void {

@@ -6,7 +6,7 @@ import { ANY, BASE, EMPTIED, Ledger, ZAPPED } from './ledger.js';
 import { LocalProbe } from './local-probe.js';
 import { userPageOf } from './lost.js';
 import type { OracleOptions } from './options.js';
-import { pinnedFreed } from './pin.js';
+import { pinnedDiscarded, pinnedFreed } from './pin.js';
 import { entryAt, pfnOfEntry } from './view.js';
 
 export class LedgerProbe extends LocalProbe {
@@ -80,6 +80,12 @@ export class LedgerProbe extends LocalProbe {
       ledger.mark(first + vpn, ZAPPED);
       ledger.forgetPin(first + vpn);
     }
+  }
+
+  override onDiscarded(ctx: Context, mm: number, vpn: number, pfn: number): void {
+    const userPage = mm * this.m.mmPages + vpn;
+    this.ledger.mark(userPage, ZAPPED);
+    pinnedDiscarded(ctx, this.log, this.#pins, mm, vpn, pfn);
   }
 
   override onZapEnd(_ctx: Context, mm: number, start: number, end: number, zapped: boolean): void {

@@ -7,7 +7,7 @@ import type { Context } from '../machine/context.js';
 import { entryPfn, isHuge, isPresent } from '../machine/entries.js';
 import type { Machine } from '../machine/layout.js';
 import type { Ledger } from './ledger.js';
-import { pinnedReplaced } from './pin.js';
+import { pinnedReplaced, reportDiscarded } from './pin.js';
 import { entryAt } from './view.js';
 import type { ViolationLog } from './violation.js';
 
@@ -17,20 +17,25 @@ export class PinPlaces {
   readonly #before: Int32Array;
   /** By frame: its process let go of it since it was allocated. */
   readonly #zapped: Uint8Array;
+  /** By frame: the user page + 1 that reclaim has discarded it from since it was allocated. */
+  readonly #discarded: Int32Array;
 
   constructor(m: Machine) {
     this.#m = m;
     this.#before = new Int32Array(m.mms * m.mmPages);
     this.#zapped = new Uint8Array(m.frames);
+    this.#discarded = new Int32Array(m.frames);
   }
 
   reset(): void {
     this.#before.fill(0);
     this.#zapped.fill(0);
+    this.#discarded.fill(0);
   }
 
   allocated(head: number, order: number): void {
     this.#zapped.fill(0, head, head + (1 << order));
+    this.#discarded.fill(0, head, head + (1 << order));
   }
 
   /** The entry at (mm, vpn), a PTE or a huge PMD, was `before`. */
@@ -48,12 +53,19 @@ export class PinPlaces {
     }
   }
 
+  /** Reclaim drops the lazily freed page `pfn` from (mm, vpn). */
+  discarded(mm: number, vpn: number, pfn: number): void {
+    this.#discarded[pfn] = mm * this.#m.mmPages + vpn + 1;
+  }
+
   isZapped(pfn: number): boolean {
     return this.#zapped[pfn] === 1;
   }
 
   /** (mm, vpn) -> pfn is pinned from here on: whatever is mapped there now must be that page. */
   pinned(ctx: Context, log: ViolationLog, ledger: Ledger, mm: number, vpn: number, pfn: number): void {
+    // the pin had been there before it was discarded: otherwise the call had found no entry
+    if (this.#discarded[pfn] === mm * this.#m.mmPages + vpn + 1) reportDiscarded(ctx, log, mm, vpn, pfn);
     ledger.pin(pfn, mm * this.#m.mmPages + vpn);
     const entry = entryAt(this.#m, mm, vpn);
     if (isPresent(entry)) pinnedReplaced(ctx, log, ledger, mm, vpn, entry, 1);

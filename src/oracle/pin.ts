@@ -28,6 +28,22 @@ export function pinnedFreed(
   }
 }
 
+/** Reclaim takes a lazily freed page away from (mm, vpn), which is nobody's zap: what is pinned has a use (Z22). */
+export function pinnedDiscarded(
+  ctx: Context,
+  log: ViolationLog,
+  pins: (pfn: number) => number,
+  mm: number,
+  vpn: number,
+  pfn: number,
+): void {
+  if (pins(pfn) > 0) reportDiscarded(ctx, log, mm, vpn, pfn);
+}
+
+export function reportDiscarded(ctx: Context, log: ViolationLog, mm: number, vpn: number, pfn: number): void {
+  log.report(ctx, ID, 'pinned page was discarded', { mm, vpn, pfn });
+}
+
 /** The pages of the entry `after` at (mm, vpn), just stored, are not those that the ledger holds pinned there. One thread only. */
 export function pinnedReplaced(
   ctx: Context,

@@ -81,7 +81,12 @@ export class Shadow {
 
   read(ctx: Context, guest: boolean, space: number, at: number, pfn: number, content: number): void {
     const userPage = this.#pageOf(guest, space, at, pfn);
-    if (userPage < 0 || this.#isZapped(userPage, false) || this.#isChanging(userPage)) return;
+    if (userPage < 0) return;
+    if (this.#isZapped(userPage, false)) {
+      this.#readInZap(ctx, guest, space, at, pfn, content, userPage);
+      return;
+    }
+    if (this.#isChanging(userPage)) return;
     // a guest that has gone its own way reads its own page
     if (guest && !this.#followed && !this.#maps(userPage, pfn)) return;
     if (this.#state[userPage] === UNKNOWN) {
@@ -100,6 +105,21 @@ export class Shadow {
       received: contentText(content),
     });
     this.#content[userPage] = content;
+  }
+
+  /** A zap of the page has returned and another is under way: until somebody writes it, it is empty (99baac21e458, Z18). */
+  #readInZap(
+    ctx: Context,
+    guest: boolean,
+    space: number,
+    at: number,
+    pfn: number,
+    content: number,
+    userPage: number,
+  ): void {
+    if (this.#emptied[userPage] === 0 || content === 0 || (guest && !this.#followed)) return;
+    const subject = guest ? { vm: space, gfn: at, pfn } : { mm: space, vpn: at, pfn };
+    this.#log.report(ctx, LOST_ID, KEPT, { ...subject, expected: contentText(0), received: contentText(content) });
   }
 
   /** A device wrote through its pin: seen by the process only while it still maps the page. */
@@ -122,7 +142,11 @@ export class Shadow {
 
   zapBegins(mm: number, start: number, end: number): void {
     for (let page = mm * this.#m.mmPages + start, last = mm * this.#m.mmPages + end; page < last; page++) {
-      if (this.#zaps[page] === 0) this.#writtenInZap[page] = 0;
+      // what was empty before need not be so for this one: its own pages may be in other TLBs
+      if (this.#zaps[page] === 0) {
+        this.#writtenInZap[page] = 0;
+        this.#emptied[page] = 0;
+      }
       this.#zaps[page] = (this.#zaps[page] as number) + 1;
     }
   }
@@ -133,7 +157,10 @@ export class Shadow {
       const left = (this.#zaps[page] as number) - 1;
       this.#zaps[page] = left;
       if (!done) this.#writtenInZap[page] = 1;
-      if (left > 0) continue;
+      if (left > 0) {
+        this.#emptied[page] = this.#writtenInZap[page] === 0 ? 1 : 0;
+        continue;
+      }
       const known = this.#writtenInZap[page] === 0;
       this.#state[page] = known ? KNOWN : UNKNOWN;
       this.#content[page] = 0;

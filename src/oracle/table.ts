@@ -73,9 +73,9 @@ export const INVARIANTS: readonly InvariantRow[] = [
   ),
   row(
     'I-UAFNODE',
-    'a page table is not walked after it was freed or put to another use',
-    'at each lockless read of an entry',
-    'local',
+    'a page table is not walked after it was freed or put to another use, a KSM node not freed while its page lives',
+    'at each lockless read of an entry; at the step that frees',
+    'local, ghost',
   ),
   row(
     'I-RO',
@@ -127,14 +127,14 @@ export const INVARIANTS: readonly InvariantRow[] = [
   ),
   row(
     'I-ACCT',
-    'locked_vm is the number of pages kept pinned for the process',
-    'no fault or teardown in flight',
-    'audit',
+    'locked_vm is the number of pages kept pinned for the process, and hint faults are counted of hints',
+    'no fault or teardown in flight; at each count',
+    'audit, ghost',
   ),
   row(
     'I-LIVE',
-    'no actor repeats fault and retry for ever',
-    'no invalidation is open and nobody else holds a lock',
-    'local',
+    'no actor repeats fault and retry for ever, and no scanner passes over the same page',
+    'no invalidation is open and nobody else holds a lock; after three scans',
+    'local, ghost',
   ),
 ];

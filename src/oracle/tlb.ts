@@ -2,10 +2,12 @@
  * I-TLB: no TLB holds an entry stronger than the tables allow, once the operations that changed them have returned. At rest all
  * have, so each entry is held against the tables as they are; missing or weaker entries are always fine.
  *
- * On one thread two moments are judged besides: a notifier's start has returned, for the guest's entries in its range (unless
- * somebody else holds mmu_lock: what he is about to flush is his); and an operation has ended, for the user pages whose
- * entries it has weakened (unless another actor has weakened the same one since).
+ * On one thread three moments are judged besides: a notifier's start has returned, for the guest's entries in its range (unless
+ * somebody else holds mmu_lock: what he is about to flush is his); an operation has ended, for the user pages whose entries it
+ * has weakened (unless another actor has weakened the same one since); and mprotect is done, for the pages of its range, whoever
+ * has weakened their entries: it promises that nobody can use them otherwise any more (Z19).
  */
+import { VM_EXEC, VM_READ, VM_WRITE } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
 import { PTE_WRITE, S2_WRITE, PKVM_NOPAGE, entryPfn, isHardwareValid, isHuge, isTable } from '../machine/entries.js';
 import { type Machine, PAGE_HYP, VM_MMU_LOCK, tlbBase, vmWord } from '../machine/layout.js';
@@ -123,6 +125,23 @@ export class TlbWatch {
       for (let i = 0; i < count; i++) if (this.#weakened[other * WEAKENED_MAX + i] === tag) return true;
     }
     return false;
+  }
+
+  /** mprotect() of [start, end) to VM_* `flags`, still under mmap_lock, has flushed what it must: nothing allows more. */
+  isProtected(ctx: Context, mm: number, start: number, end: number, flags: number): void {
+    const m = this.#m;
+    if ((flags & VM_WRITE) !== 0) return;
+    const none = (flags & (VM_READ | VM_EXEC)) === 0;
+    for (let cpu = 0; cpu < this.#actors; cpu++) {
+      for (let vpn = start; vpn < end; vpn++) {
+        const tag = tlbTag(false, mm, vpn);
+        const slot = tlbSlot(m, cpu, vpn);
+        if (peek(m.words, slot) !== tag) continue;
+        const value = peek(m.words, slot + 1);
+        if (!none && (value & TLB_WRITABLE) === 0) continue;
+        this.#log.report(ctx, ID, 'TLB entry outlived mprotect', subjectOf(cpu, tag, value));
+      }
+    }
   }
 
   /** invalidate_range_start() of [start, end) of `mm` has returned. */
