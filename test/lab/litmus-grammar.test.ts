@@ -283,7 +283,32 @@ describe('mistakes of syntax', () => {
       'litmus x "s\n',
       [`1:10 expected a closing '"' for the one that opens here, got the end of the file`],
     ],
-    ['a letter that no name has', 'litmus x "s"\n\u00e9;', ["2:1 expected a name, a number or a sign, got '?'"]],
+    ['a letter that no name has', 'litmus x "s"\n\u00e9;', ["2:1 expected a name, a number or a sign, got '\u00e9'"]],
+    [
+      'a sign that a terminal would act on',
+      'litmus x "s"\n\u001b;',
+      ["2:1 expected a name, a number or a sign, got '?'"],
+    ],
+    [
+      'a sign of mathematics',
+      `${HEAD}cpu0@A;\np = pin(a);\nexists (p == 1 \u2227 p == 2)`,
+      ["10:16 expected '/\\' or 'and', got '\u2227'"],
+    ],
+    [
+      'parentheses without end',
+      `${HEAD}cpu0@A;\np = pin(a);\nexists ${'('.repeat(50_000)}p == 1`,
+      [`10:108 expected at most 100 '(' and '~' inside one another`],
+    ],
+    [
+      'a question of another kind',
+      'litmus x "s"\ncpu0@A;\nread(a);\neventually (r == 1)',
+      ["4:1 expected an operation, or exists, forbidden, sometimes or always, got 'eventually'"],
+    ],
+    [
+      'a name without end',
+      `litmus ${'x'.repeat(5000)} "s"`,
+      [`1:8 expected a name of at most 100 characters, got '${'x'.repeat(29)}...'`],
+    ],
     ['a version without v', 'litmus x "s"\nkernel 5.17\n', ["2:8 expected a kernel version such as 'v5.17', got '5'"]],
     [
       'a kind of mapping',

@@ -14,7 +14,7 @@ const asks = (...conditions: string[]): string =>
 describe('mistakes in the header', () => {
   const cases: readonly Case[] = [
     ['a policy', header('policy clasic'), ["2:8 no policy 'clasic'; did you mean 'classic'?"]],
-    ['a bug', header('bug Z99'), [expect.stringMatching(/^2:5 no bug 'Z99'; expected Z01, /)]],
+    ['a bug', header('bug unheard'), [expect.stringMatching(/^2:5 no bug 'unheard'; expected Z01, /)]],
     [
       'a bug and a policy',
       header('bug Z04\npolicy classic'),

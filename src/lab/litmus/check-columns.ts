@@ -1,7 +1,7 @@
 /** The columns of a litmus file and its set-up: the actors, and their operations in order. */
 import { MACHINE_LIMITS } from '../../machine/config.js';
 import type { LitmusPlan } from '../../engine/plan.js';
-import type { ActorDecl, LitmusFile, Who, Word } from './ast.js';
+import type { ActorDecl, LitmusFile, Who } from './ast.js';
 import type { CallChecker } from './check-calls.js';
 import { inLimits } from './check-memory.js';
 import type { ActorModel, VmModel } from './model.js';
@@ -110,8 +110,10 @@ export function checkRows(scope: Scope, file: LitmusFile, calls: CallChecker): v
       const at = file.actors[index]?.at;
       if (at !== undefined) scope.mistake(at, `'${column.name}' has no operation`);
     }
+    const named = operations.flatMap(({ result: word }, i) => (word === null ? [] : [{ i, word }]));
     operations.forEach(({ call, result }, i) => {
-      const later = operations.slice(i).flatMap((each): readonly Word[] => (each.result === null ? [] : [each.result]));
+      while (named[0] !== undefined && named[0].i < i) named.shift();
+      const later = named.map(({ word }) => word);
       const made = calls.call(call, result, column, index, later);
       if (made !== null) column.calls.push(made);
     });

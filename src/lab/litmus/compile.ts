@@ -12,7 +12,7 @@ import { type FramesModel, checkFrames, checkMemory } from './check-memory.js';
 import { QuestionChecker } from './check-questions.js';
 import type { Observable, Predicate, Question } from './conditions.js';
 import type { Expectation } from './model.js';
-import { type Mistake, parseCondition, parseLitmus, sorted } from './parse.js';
+import { MISTAKES_MAX, type Mistake, parseCondition, parseLitmus, sorted } from './parse.js';
 import { Scope } from './scope.js';
 import type { LitmusFile as Source } from './ast.js';
 
@@ -73,7 +73,7 @@ export function checkLitmus(file: LitmusFile, options: CompileOptions = {}): Com
   const failAllocation = checkInjects(scope, header);
   const asked = new QuestionChecker(scope, calls);
   const questions = file.questions.map((question) => asked.question(question));
-  if (scope.mistakes.length > 0) return { test: null, mistakes: sorted(scope.mistakes) };
+  if (scope.mistakes.length > 0) return { test: null, mistakes: sorted(scope.mistakes).slice(0, MISTAKES_MAX) };
   const columns = scope.columns.map(({ task, calls: done }) => ({ task, calls: done }));
   const litmus: LitmusPlan = { init, columns, registers: calls.registers, failAllocation };
   const plan = planOf(file, scope, header, frames, litmus, options.seed ?? 1);

@@ -3,7 +3,7 @@ import { EOF, type IParserErrorMessageProvider, type IToken, type TokenType, tok
 
 /** How a token is shown in a message: short, and nothing that a terminal would act on. */
 export function shownToken(image: string): string {
-  const plain = image.replace(/[^ -~]/g, '?');
+  const plain = image.replace(/[\p{C}\p{Z}]/gu, (sign) => (sign === ' ' ? sign : '?'));
   return `'${plain.length > 32 ? `${plain.slice(0, 29)}...` : plain}'`;
 }
 
@@ -20,10 +20,13 @@ const oneOf = (types: readonly TokenType[]): string => listed([...new Set(types.
 export const AT_END = 'a question or the end of the file';
 
 /** Signs of other languages, and what they are here. */
-const FOREIGN: Readonly<Record<string, string>> = {
+export const FOREIGN: Readonly<Record<string, string>> = {
   '&&': "'/\\' or 'and'",
   '||': "'\\/' or 'or'",
   '!': "'~' or 'not'",
+  '∧': "'/\\' or 'and'",
+  '∨': "'\\/' or 'or'",
+  '¬': "'~' or 'not'",
 };
 
 export const MESSAGES: IParserErrorMessageProvider = {

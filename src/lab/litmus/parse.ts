@@ -1,9 +1,10 @@
 /** Reads the text of a litmus file: its parts, or what is wrong with it, each mistake with its place and what was expected there. */
 import { EOF, type ILexingError, type IRecognitionException, type IToken } from 'chevrotain';
+import { litmusOperation } from '../../../actors/litmus-operations.js';
 import type { Condition, LitmusFile, Span } from './ast.js';
 import { LitmusParser } from './grammar.js';
-import { AT_END, shownToken } from './grammar-messages.js';
-import { LITMUS_LEXER } from './tokens.js';
+import { AT_END, FOREIGN, listed, shownToken } from './grammar-messages.js';
+import { Close, LITMUS_LEXER, Name, Not, Open } from './tokens.js';
 import { nearest } from './nearest.js';
 import { QUESTION_WORDS, conditionOf, fileOf, spanOfToken } from './tree.js';
 
@@ -21,7 +22,11 @@ export interface Parsed {
 /** Characters of a file at most: ten thousand times a usual one would be no litmus test. */
 export const LITMUS_CHARS_MAX = 1 << 20;
 /** Mistakes of one file that are told. */
-const MISTAKES_MAX = 20;
+export const MISTAKES_MAX = 20;
+/** Characters of a name. */
+const NAME_MAX = 100;
+/** Parentheses and `~` inside one another: a parser that calls itself for each needs stack for it. */
+const DEPTH_MAX = 100;
 
 let parser: LitmusParser | undefined;
 
@@ -33,6 +38,8 @@ export function parseLitmus(text: string): Parsed {
     return { file: null, mistakes: [{ line: 1, column: 1, endLine: 1, endColumn: 1, message: unfit }] };
   parser ??= new LitmusParser();
   const { tokens, errors } = LITMUS_LEXER.tokenize(source.replace(/\r\n?/g, '\n'));
+  const deep = beyondLimits(tokens);
+  if (deep !== null) return { file: null, mistakes: [deep] };
   parser.input = tokens;
   const tree = parser.file();
   const unread = errors.map(lexingMistake);
@@ -51,10 +58,35 @@ export function parseCondition(text: string): {
 } {
   parser ??= new LitmusParser();
   const { tokens, errors } = LITMUS_LEXER.tokenize(text);
+  const deep = beyondLimits(tokens);
+  if (deep !== null) return { condition: null, mistakes: [deep] };
   parser.input = tokens;
   const tree = parser.condition();
   const mistakes = [...errors.map(lexingMistake), ...firstOfEachPlace(parser.errors, tokens)];
   return mistakes.length > 0 ? { condition: null, mistakes } : { condition: conditionOf(tree), mistakes };
+}
+
+/** The first name that is too long, or sign that is nested too deeply, as a mistake. */
+function beyondLimits(tokens: readonly IToken[]): Mistake | null {
+  let depth = 0;
+  let nots = 0;
+  for (const token of tokens) {
+    if (token.tokenType === Name && token.image.length > NAME_MAX) {
+      const { image } = token;
+      return {
+        ...spanOfToken(token),
+        message: `expected a name of at most ${NAME_MAX} characters, got ${shownToken(image)}`,
+      };
+    }
+    if (token.tokenType === Open) depth++;
+    else if (token.tokenType === Close) depth--;
+    nots = token.tokenType === Not ? nots + 1 : token.tokenType === Open ? nots : 0;
+    if (depth + nots > DEPTH_MAX) {
+      const message = `expected at most ${DEPTH_MAX} '(' and '~' inside one another`;
+      return { ...spanOfToken(token), message };
+    }
+  }
+  return null;
 }
 
 /** What no litmus file can be, or null. */
@@ -74,7 +106,7 @@ function lexingMistake({ line, column, message, length }: ILexingError): Mistake
   const image = /->(.*)<-/s.exec(message)?.[1] ?? '';
   return image === '"'
     ? { ...at, message: "expected a closing '\"' for the one that opens here, got the end of the file" }
-    : { ...at, message: `expected a name, a number or a sign, got ${shownToken(image)}` };
+    : { ...at, message: `expected ${FOREIGN[image] ?? 'a name, a number or a sign'}, got ${shownToken(image)}` };
 }
 
 /** The place behind the last token. */
@@ -91,11 +123,19 @@ function partOf({ context }: IRecognitionException): 'row' | 'question' | 'frame
   return context.ruleStack.includes('row') || context.ruleStack.includes('initStep') ? 'row' : 'frame';
 }
 
-/** The word that opens the row of a mistake, where it looks like a question's; else null. */
-function misspeltQuestion(tokens: readonly IToken[], offset: number): IToken | null {
+/** What is wrong with the word that opens the row of a mistake, where it is no operation's but may be meant for a question's. */
+function misspeltQuestion(tokens: readonly IToken[], offset: number): Mistake | null {
   const before = tokens.filter(({ startOffset }) => startOffset <= offset);
   const first = before[before.findLastIndex(({ image, startOffset }) => image === ';' && startOffset < offset) + 1];
-  return first !== undefined && nearest(first.image, QUESTION_WORDS) !== null ? first : null;
+  if (first === undefined) return null;
+  const { image } = first;
+  if (nearest(image, QUESTION_WORDS) !== null) {
+    return { ...spanOfToken(first), message: `expected ${AT_END}, got ${shownToken(image)}` };
+  }
+  const called = tokens[tokens.indexOf(first) + 1]?.tokenType === Open;
+  if (!called || litmusOperation(image) >= 0) return null;
+  const message = `expected an operation, or ${listed(QUESTION_WORDS)}, got ${shownToken(image)}`;
+  return { ...spanOfToken(first), message };
 }
 
 /**
@@ -116,8 +156,7 @@ function firstOfEachPlace(errors: readonly IRecognitionException[], tokens: read
     const part = partOf(error);
     const misspelt = part === 'row' ? misspeltQuestion(tokens, offset) : null;
     if (misspelt !== null) {
-      const { image } = misspelt;
-      told.push({ ...spanOfToken(misspelt), message: `expected ${AT_END}, got ${shownToken(image)}` });
+      told.push(misspelt);
       break;
     }
     if (offset > skippedTo && at.line > lastLine && (!lost || part === 'question')) {
