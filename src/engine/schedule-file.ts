@@ -43,16 +43,23 @@ export interface Schedule {
   readonly choices: Uint8Array;
   /** The text of the litmus file. */
   readonly litmus?: string | undefined;
+  /** Of a file that was read: the lines before that text. */
+  readonly litmusAfter?: number | undefined;
 }
 
 /** A schedule file that cannot be read: where, and what was expected. */
 export class ScheduleSyntaxError extends Error {
   override readonly name = 'ScheduleSyntaxError';
   readonly line: number;
+  readonly column: number;
+  /** Without its place. */
+  readonly what: string;
 
-  constructor(line: number, message: string) {
-    super(`line ${line}: ${message}`);
+  constructor(line: number, what: string, column = 1) {
+    super(`line ${line}: ${what}`);
     this.line = line;
+    this.column = column;
+    this.what = what;
   }
 }
 
@@ -210,6 +217,7 @@ export function parseSchedule(text: string): Schedule {
         throw new ScheduleSyntaxError(
           i + 1,
           `expected an actor from 0 to ${actors.length - 1} or actor*steps, got ${shown(word)}`,
+          (lines[i] as string).indexOf(word) + 1,
         );
       }
       const count = Number(match[2] ?? 1);
@@ -220,6 +228,6 @@ export function parseSchedule(text: string): Schedule {
     }
   }
   if (at < steps) throw new ScheduleSyntaxError(lines.length, `expected ${steps} steps, got ${at}`);
-  const litmus = litmusAt < 0 ? {} : { litmus: lines.slice(litmusAt + 1).join('\n') };
+  const litmus = litmusAt < 0 ? {} : { litmus: lines.slice(litmusAt + 1).join('\n'), litmusAfter: litmusAt + 1 };
   return { scenario, policy, seed, variation, strategy, hash, stepsMax, end, actors, choices, ...litmus };
 }

@@ -60,13 +60,14 @@ export interface Replay {
 /**
  * Reads a schedule file's text.
  * @param path for messages
- * @throws InputError with the file, the line and what was expected
+ * @throws InputError with the file, line and column, and what was expected
  */
 export function readSchedule(text: string, path: string): Schedule {
   try {
     return parseSchedule(text);
   } catch (error) {
-    if (error instanceof ScheduleSyntaxError) throw new InputError(`${path}: ${error.message}`);
+    if (error instanceof ScheduleSyntaxError)
+      throw new InputError(`${path}:${error.line}:${error.column}: ${error.what}`);
     throw error;
   }
 }

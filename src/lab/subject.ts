@@ -43,6 +43,8 @@ export interface SubjectOptions {
   readonly base?: string | undefined;
   /** The text of the litmus file that `scenario` names, where it is known already. */
   readonly litmus?: string | undefined;
+  /** Where that text stands in another file: for messages. */
+  readonly within?: LitmusSource['within'];
 }
 
 /** A small scenario that every policy can run. */
@@ -111,10 +113,11 @@ export function subjectOf({
   seed,
   base = process.cwd(),
   litmus,
+  within,
 }: SubjectOptions): Subject {
   if (litmus !== undefined || isLitmus(scenario)) {
     const text = litmus ?? readLitmus(scenario, base);
-    return litmusSubject({ path: scenario, text, options: { seed, kernel: policy } });
+    return litmusSubject({ path: scenario, text, options: { seed, kernel: policy }, within });
   }
   if (policy !== undefined && !POLICIES.some(({ id }) => id === policy)) {
     throw new InputError(`no policy ${policy}; expected one of ${POLICIES.map(({ id }) => id).join(', ')}`);

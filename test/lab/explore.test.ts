@@ -482,8 +482,11 @@ describe('replay', () => {
 
   test('refuses a file that is none, and one of another program', async () => {
     expect(() => readSchedule('\u0000\u0001', 'r.bin')).toThrow(
-      new InputError("r.bin: line 1: expected 'pinfall.schedule/1', got '??'"),
+      new InputError("r.bin:1:1: expected 'pinfall.schedule/1', got '??'"),
     );
+    expect(() =>
+      subjectOf({ scenario: 'x.litmus', seed: 1, litmus: 'litmus x', within: { path: 'f.schedule', lines: 12 } }),
+    ).toThrow(/^f\.schedule:13:9: expected a sentence in quotation marks/);
     const schedule = readSchedule(await recorded(), 'f.schedule');
     const other = programSubject('other', 'classic', 1, () =>
       small('other', {

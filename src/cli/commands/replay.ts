@@ -39,6 +39,7 @@ async function run(file: string, flags: ReplayFlags): Promise<number> {
     seed: schedule.seed,
     base: userPath('.'),
     litmus: schedule.litmus,
+    within: { path: file, lines: schedule.litmusAfter ?? 0 },
   });
   if (flags.step === true) {
     await walk(new Stepper(schedule, subject));

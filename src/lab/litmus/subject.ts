@@ -22,6 +22,8 @@ export interface LitmusSource {
   readonly path: string;
   readonly text: string;
   readonly options: CompileOptions;
+  /** The text is part of a schedule file, behind so many lines of it: mistakes are told by their places there. */
+  readonly within?: { readonly path: string; readonly lines: number } | undefined;
 }
 
 /** `file:3:12: expected ';', got '|'`. */
@@ -79,11 +81,17 @@ function isKernel(id: string): boolean {
  * The test of a litmus file.
  * @throws LitmusError with all its mistakes
  */
-export function litmusTest({ path, text, options }: LitmusSource): LitmusTest {
+export function litmusTest({ path, text, options, within }: LitmusSource): LitmusTest {
   const wanted = options.kernel ?? options.bug ?? options.policy;
   if (wanted !== undefined && !isKernel(wanted)) throw new InputError(`no policy or bug '${wanted}'`);
   const { test, mistakes } = checkedLitmus(text, options);
-  if (test === null) throw new LitmusError(path, mistakes);
+  if (test === null) {
+    const { path: file, lines } = within ?? { path, lines: 0 };
+    throw new LitmusError(
+      file,
+      mistakes.map((each) => ({ ...each, line: each.line + lines, endLine: each.endLine + lines })),
+    );
+  }
   return test;
 }
 
