@@ -111,8 +111,9 @@ export class OneThread {
     this.error = undefined;
     this.errorActor = -1;
     this.livelock = [];
-    this.#broken.length = 0;
-    this.breachSteps.length = 0;
+    // a length is set in the runtime, which a small model's schedule would feel
+    if (this.#broken.length > 0) this.#broken.length = 0;
+    if (this.breachSteps.length > 0) this.breachSteps.length = 0;
     view.step = 0;
     view.last = -1;
     program.reset(variation);
@@ -183,9 +184,9 @@ export class OneThread {
     this.#finishing = 0;
     this.#live = actors;
     this.#waiting = 0;
-    this.#waitWord.fill(RUNNABLE);
     for (let tier = 0; tier < TIERS; tier++) left[tier] = 0;
     for (let actor = 0; actor < actors; actor++) {
+      this.#waitWord[actor] = RUNNABLE;
       const tier = this.#tier[actor] as number;
       left[tier] = (left[tier] as number) + 1;
     }
