@@ -9,6 +9,7 @@ import {
   PG_SWAPCACHE,
   PG_UPTODATE,
   VM_FAULT_ERROR,
+  VM_NOHUGEPAGE,
   VM_WRITE,
 } from '../machine/abi.js';
 import { glance } from '../machine/beside.js';
@@ -130,6 +131,8 @@ function* revalidate(ctx: Context, mm: number, vpn: number): Coroutine {
   if (vmaStart(ctx, vma) > vpn || vmaEnd(ctx, vma) < vpn + ctx.m.thpPages || vmaAnonVma(ctx, vma) === 0) {
     return SCAN_VMA_CHECK;
   }
+  // thp_vma_allowable_order(): MADV_NOHUGEPAGE may have come between
+  if ((vmaFlags(ctx, vma) & VM_NOHUGEPAGE) !== 0) return SCAN_VMA_CHECK;
   const pmdAt = pmdWord(ctx.m, mm, vpn);
   if (--ctx.quantum < 0) yield reads(pmdAt);
   return isTable(readOnce(ctx.words, pmdAt)) ? SCAN_SUCCEED : SCAN_PMD_NULL;

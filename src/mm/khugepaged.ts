@@ -254,12 +254,14 @@ function nextCandidate(ctx: Context, mm: number, vpn: number): number {
 
 /**
  * madvise(MADV_COLLAPSE) of one THP-aligned range.
- * @returns 0, -EINVAL (no such VMA), -EAGAIN (a page is pinned or locked), -ENOMEM
+ * @returns 0, -EINVAL (no such VMA, or one with VM_NOHUGEPAGE, which alone of all settings counts here), -EAGAIN (a page is pinned
+ *   or locked), -ENOMEM
  */
 export function* madviseCollapse(ctx: Context, mm: number, vpn: number): Coroutine {
   yield* mmapReadLock(ctx, mm);
   const vma = findVma(ctx, mm, vpn);
-  if (vma < 0 || (vpn & (ctx.m.thpPages - 1)) !== 0 || vpn + ctx.m.thpPages > vmaEnd(ctx, vma)) {
+  const aligned = (vpn & (ctx.m.thpPages - 1)) === 0;
+  if (vma < 0 || !aligned || vpn + ctx.m.thpPages > vmaEnd(ctx, vma) || (vmaFlags(ctx, vma) & VM_NOHUGEPAGE) !== 0) {
     yield* mmapReadUnlock(ctx, mm);
     return -EINVAL;
   }
