@@ -17,7 +17,8 @@ import { doHugePmdWpPage } from '../mm/huge-memory-wp.js';
 import { changeHugePmd, doHugePmdAnonymousPage, pmdpInvalidate } from '../mm/huge-memory.js';
 import { tlbRemoveTableSyncOne } from '../mm/khugepaged.js';
 import { ksmMustFlush, ksmShare, replacePage, writeProtectPage } from '../mm/ksm-merge.js';
-import { folioWalk } from '../mm/ksm-scan.js';
+import { folioWalk, ksmTestExit } from '../mm/ksm-scan.js';
+import { ksmExit } from '../mm/ksm.js';
 import { doAnonymousPage } from '../mm/memory-anon.js';
 import { copyPageRange, copyPresentPte, folioTryDupAnonRmap } from '../mm/memory-fork.js';
 import { doNumaPage, numaRebuildSingleMapping } from '../mm/memory-numa.js';
@@ -88,6 +89,8 @@ export const BASE_KERNEL: Kernel = {
   migrateFolioMove,
   folioMigrateKsm,
   folioWalk,
+  ksmTestExit,
+  ksmExit,
   ksmMustFlush,
   ksmShare,
   writeProtectPage,

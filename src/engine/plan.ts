@@ -53,6 +53,8 @@ export interface KnobSpec {
   readonly ksmUseZeroPages: boolean;
   readonly thpEnabled: 0 | 1 | 2;
   readonly maxPtesNone: number;
+  /** Reads of huge pages map the huge zero page (transparent_hugepage/use_zero_page). Default: no. */
+  readonly thpUseZeroPage?: boolean;
 }
 
 /** One operation of a litmus test: a row of LITMUS_OPERATIONS (actors/litmus-operations.ts) with its arguments as numbers. */

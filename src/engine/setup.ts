@@ -15,6 +15,7 @@ import {
   PAGE_FLAGS,
   STATS_WORDS,
   THP_ENABLED,
+  THP_USE_ZERO_PAGE,
   VM_MM,
   VM_PROTECTED,
   globalWord,
@@ -117,10 +118,11 @@ function markFrames(m: Machine, plan: Plan): void {
 }
 
 function setKnobs(m: Machine, plan: Plan): void {
-  const { ksmSmartScan, ksmUseZeroPages, thpEnabled, maxPtesNone } = plan.knobs;
+  const { ksmSmartScan, ksmUseZeroPages, thpEnabled, maxPtesNone, thpUseZeroPage } = plan.knobs;
   m.words[globalWord(m, KSM_SMART_SCAN)] = ksmSmartScan ? 1 : 0;
   m.words[globalWord(m, KSM_USE_ZERO_PAGES)] = ksmUseZeroPages ? 1 : 0;
   m.words[globalWord(m, THP_ENABLED)] = thpEnabled;
+  m.words[globalWord(m, THP_USE_ZERO_PAGE)] = thpUseZeroPage === true ? 1 : 0;
   m.words[globalWord(m, KHUGEPAGED_MAX_PTES_NONE)] = Math.min(maxPtesNone, m.thpPages - 1);
   plan.memlockPages.forEach((pages, mm) => (m.words[mmWord(m, mm, MM_MEMLOCK_LIMIT)] = pages));
 }

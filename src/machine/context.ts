@@ -71,6 +71,8 @@ export class Probe {
   onHintFault(_ctx: Context, _mm: number, _vpn: number): void {}
   /** ksmd goes on behind (mm, vpn): it has found no page there (I-LIVE). */
   onKsmPassed(_ctx: Context, _mm: number, _vpn: number): void {}
+  /** ksmd is about to walk the VMAs of `mm`, under mmap_lock (I-UAFNODE). */
+  onKsmVmaWalk(_ctx: Context, _mm: number): void {}
   /** A node of KSM's stable tree is being freed (I-UAFNODE). */
   onKsmNodeFreed(_ctx: Context, _node: number): void {}
   /** A PTE or PMD of `mm` covering `vpn` changed from `before` to `after` (words at `word`). */

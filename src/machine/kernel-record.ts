@@ -137,6 +137,10 @@ export interface Kernel {
   /* mm/ksm.c */
   /** folio_walk_start() for an anonymous page: its pfn with a reference to its folio, or -1. Under mmap_lock. */
   folioWalk(ctx: Context, mm: number, vpn: number): Coroutine;
+  /** ksm_test_exit(): `mm` is dying, so its VMAs may be gone. mmap_lock is held. */
+  ksmTestExit(ctx: Context, mm: number): boolean;
+  /** __ksm_exit(): a dying mm leaves ksmd, which may be in the middle of it. */
+  ksmExit(ctx: Context, mm: number): Coroutine<void>;
   /** Whether write_protect_page() must clear and flush `entry` before it trusts the page's count. Under the PTL. */
   ksmMustFlush(ctx: Context, mm: number, entry: number, exclusive: boolean): Coroutine<boolean>;
   /** The end of write_protect_page(), the PTE cleared: the bit is given up, `entry` stored. False: pinned. Under the PTL. */

@@ -5,7 +5,6 @@ import { updates, writes } from '../machine/effects.js';
 import { MMF_EXITED, MMF_EXITING, MM_FLAGS, MM_KHUGEPAGED_SLOT, MM_USERS, mmWord } from '../machine/layout.js';
 import { mmapReadLock, mmapReadUnlock, mmapWriteLock, mmapWriteUnlock } from '../locks/vma-lock.js';
 import { fetchOr, readOnce, writeOnce } from '#words';
-import { ksmExit } from './ksm.js';
 import { mmuNotifierRelease } from './mmu-notifier.js';
 import { freeVmas, unmapVmas } from './munmap.js';
 import { tlbFinishMmu, tlbFlushPendingWord, tlbGatherMmu } from './zap.js';
@@ -25,7 +24,7 @@ export function* exitMmap(ctx: Context, mm: number): Coroutine<void> {
   fetchOr(words, flags, MMF_EXITING);
 
   ctx.mechanism = MECH_TEARDOWN;
-  yield* ksmExit(ctx, mm);
+  yield* ctx.kernel.ksmExit(ctx, mm);
   yield* khugepagedExit(ctx, mm);
   ctx.mechanism = MECH_RELEASE;
   yield* mmuNotifierRelease(ctx, mm);

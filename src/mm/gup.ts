@@ -47,7 +47,14 @@ import { findVma, vmaFlags } from './vma.js';
  * faultin_page().
  * @returns 0: look it up again; -EBUSY or -EAGAIN: the handler has released mmap_lock; -ENOMEM, -EHWPOISON, -EFAULT
  */
-function* faultinPage(ctx: Context, mm: number, vma: number, vpn: number, flags: number, unshare: boolean): Coroutine {
+export function* faultinPage(
+  ctx: Context,
+  mm: number,
+  vma: number,
+  vpn: number,
+  flags: number,
+  unshare: boolean,
+): Coroutine {
   const result = yield* ctx.kernel.handleMmFault(
     ctx,
     mm,
@@ -146,6 +153,7 @@ export function pinned(ctx: Context, mm: number, vpn: number, pfn: number, flags
   ctx.gupWritable = (flags & FOLL_WRITE) !== 0;
   countStat(ctx.m, ctx.actor, STAT.pins, 1);
   if (!isZeroPfn(pfn)) ctx.probe.onPinned(ctx, mm, vpn, pfn);
+  else if ((flags & FOLL_WRITE) !== 0) ctx.probe.onWarn(ctx, 'I-RO', 'zero page pinned for writing', pfn);
 }
 
 /**

@@ -56,8 +56,7 @@ export function* scanGetNextRmapItem(ctx: Context): Coroutine<boolean> {
     if (glance(words, mmWord(m, mm, MM_KSM_SLOT)) !== 0) {
       yield* mmapReadLock(ctx, mm);
       // ksm_test_exit() comes after the lock and before the first VMA is looked at (Z31)
-      const exiting = (glance(words, mmWord(m, mm, MM_FLAGS)) & MMF_EXITING) !== 0;
-      const found = exiting ? false : yield* nextAnonPage(ctx, mm, addressAt);
+      const found = ctx.kernel.ksmTestExit(ctx, mm) ? false : yield* nextAnonPage(ctx, mm, addressAt);
       yield* mmapReadUnlock(ctx, mm);
       if (found) return false;
     }
@@ -66,9 +65,14 @@ export function* scanGetNextRmapItem(ctx: Context): Coroutine<boolean> {
   }
 }
 
+/** ksm_test_exit(): `mm` is dying, its VMAs are going or gone. mmap_lock is held. */
+export const ksmTestExit = (ctx: Context, mm: number): boolean =>
+  (glance(ctx.words, mmWord(ctx.m, mm, MM_FLAGS)) & MMF_EXITING) !== 0;
+
 function* nextAnonPage(ctx: Context, mm: number, addressAt: number): Coroutine<boolean> {
   const { m, words } = ctx;
   for (;;) {
+    ctx.probe.onKsmVmaWalk(ctx, mm);
     const vma = findVmaFrom(ctx, mm, get(words, addressAt));
     if (vma < 0) return false;
     if ((vmaFlags(ctx, vma) & VM_MERGEABLE) === 0) {

@@ -107,9 +107,23 @@ export function* tryToMigrateOne(ctx: Context, head: number, vma: number, vpn: n
     yield* splitHugePmdAddress(ctx, mm, vma, thpStart(ctx, vpn));
   }
   yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, vpn, end, MMU_NOTIFY_CLEAR, true);
+  const result = yield* unmapMapping(ctx, mm, vma, head, vpn, end, flags);
+  yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, vpn, end);
+  return result;
+}
+
+/** What try_to_migrate_one() does between its notifier calls. Returns as that. */
+export function* unmapMapping(
+  ctx: Context,
+  mm: number,
+  vma: number,
+  head: number,
+  vpn: number,
+  end: number,
+  flags: number,
+): Coroutine {
   let result = RESTART;
   while (result === RESTART) result = yield* unmapFolio(ctx, mm, vma, head, vpn, end, flags);
-  yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, vpn, end);
   return result;
 }
 

@@ -206,6 +206,10 @@ export class ExactProbe extends LedgerProbe {
     this.#scanners.passed(ctx, mm, vpn);
   }
 
+  override onKsmVmaWalk(ctx: Context, mm: number): void {
+    this.#scanners.vmasWalked(ctx, mm);
+  }
+
   override onKsmNodeFreed(ctx: Context, node: number): void {
     this.#scanners.nodeFreed(ctx, node);
   }

@@ -1,12 +1,13 @@
 /**
  * What scanners must not do, on one thread: ksmd frees a node of the stable tree whose page is alive (I-UAFNODE: the next rmap walk of
- * that page follows its mapping to the node, Z50); ksmd passes over a page that is mapped, scan after scan (I-LIVE, Z32); a hint
+ * that page follows its mapping to the node, Z50), or walks the VMAs of a process that is no more (Z31); ksmd passes over a page that is mapped, scan after scan (I-LIVE, Z32); a hint
  * fault is counted for an entry that is no hint (I-ACCT, Z53).
  */
 import { MAPPING_KSM } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
 import { isProtnone } from '../machine/entries.js';
-import { type Machine, PAGE_MAPPING, PAGE_REFS } from '../machine/layout.js';
+import { MMF_EXITED, MM_FLAGS, type Machine, PAGE_MAPPING, PAGE_REFS, mmWord } from '../machine/layout.js';
+import { peek } from '#words';
 import { entryAt, page } from './view.js';
 import type { ViolationLog } from './violation.js';
 
@@ -42,6 +43,12 @@ export class Scanners {
     this.#passed[at] = passes;
     if (passes !== PASSES_MAX) return;
     this.#log.report(ctx, 'I-LIVE', 'ksmd passes over mapped page', { mm, vpn, received: `${passes} scans` });
+  }
+
+  /** ksmd walks the VMAs of `mm`: exit_mmap() has not destroyed them (Z31). Under mmap_lock. */
+  vmasWalked(ctx: Context, mm: number): void {
+    if ((peek(ctx.words, mmWord(this.#m, mm, MM_FLAGS)) & MMF_EXITED) === 0) return;
+    this.#log.report(ctx, 'I-UAFNODE', "dead process's VMAs are walked", { mm });
   }
 
   /** The node is stale: no page in use points to it. */

@@ -8,10 +8,13 @@ import { z04 } from './z04-gup-fast-vs-collapse.js';
 import { z06 } from './z06-exclusive-after-pte.js';
 import { z07 } from './z07-swap-out-then-cow.js';
 import { z08 } from './z08-numa-hint-then-cow.js';
+import { z09 } from './z09-force-drops-write.js';
+import { z10 } from './z10-huge-zero-dirty.js';
 import { z12 } from './z12-reuse-by-mapcount.js';
 import { z13 } from './z13-gup-fast-vs-fork.js';
 import { z14 } from './z14-fork-shares-pinned.js';
 import { z15 } from './z15-dontneed-vs-numa.js';
+import { z16 } from './z16-copy-then-notify.js';
 import { z18 } from './z18-flush-pending.js';
 import { z18Nested } from './z18-nested-zaps.js';
 import { z19 } from './z19-batched-unmap.js';
@@ -20,6 +23,7 @@ import { z22 } from './z22-discard-pinned.js';
 import { z25 } from './z25-no-refcount.js';
 import { z26 } from './z26-memslot-swap.js';
 import { z30 } from './z30-eio-leak.js';
+import { z31 } from './z31-dying-mm.js';
 import { z32 } from './z32-ksm-skips-hints.js';
 import { z37 } from './z37-not-memory.js';
 import { z41 } from './z41-wrong-mm.js';
@@ -42,10 +46,13 @@ export const BUGS: readonly Bug[] = [
   z06,
   z07,
   z08,
+  z09,
+  z10,
   z12,
   z13,
   z14,
   z15,
+  z16,
   z18,
   z18Nested,
   z19,
@@ -54,6 +61,7 @@ export const BUGS: readonly Bug[] = [
   z25,
   z26,
   z30,
+  z31,
   z32,
   z37,
   z41,

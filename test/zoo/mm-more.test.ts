@@ -1,5 +1,5 @@
 /**
- * KSM, deferred flushes, swap and hints: each planted bug is found by its own litmus file within a few schedules, and no execution at
+ * Forced writes, KSM, deferred flushes, swap and hints: each planted bug is found by its own litmus file within a few schedules, and no execution at
  * all of the kernel that it is planted in breaks anything. Where that is too many to look at, none of a sample does.
  */
 import { readFileSync } from 'node:fs';
@@ -14,11 +14,15 @@ const FILES = fileURLToPath(new URL('../../src/zoo/litmus/', import.meta.url));
 /** A strategy that finds it, within how many schedules; executions of the proof without the bug, at most (0: a sample). */
 describe.each([
   ['Z06', 'pct', 1000, 2000],
+  ['Z09', 'random', 50, 50],
+  ['Z10', 'random', 50, 2000],
+  ['Z16', 'random', 5, 0],
   ['Z18', 'surw', 500, 0],
   ['Z18-nested', 'random', 200, 500],
   ['Z19', 'surw', 200, 5000],
   ['Z21', 'surw', 400, 0],
   ['Z22', 'random', 50, 500],
+  ['Z31', 'surw', 200, 50],
   ['Z32', 'random', 50, 3000],
   ['Z50', 'surw', 500, 500],
   ['Z53', 'random', 50, 50],

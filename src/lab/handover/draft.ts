@@ -96,11 +96,12 @@ class Draft {
   }
 
   #knobs(): string {
-    const { ksmSmartScan, ksmUseZeroPages, thpEnabled } = this.#story.plan.knobs;
+    const { ksmSmartScan, ksmUseZeroPages, thpEnabled, thpUseZeroPage } = this.#story.plan.knobs;
     // pages that are no huge ones would become such, two of them being all there is
     const enabled = this.#story.huge ? (['never', 'madvise', 'always'] as const)[thpEnabled] : 'never';
     const ksm = `ksm_smart_scan ${Number(ksmSmartScan)}, ksm_use_zero_pages ${Number(ksmUseZeroPages)}`;
-    return `knobs ${ksm}, thp_enabled ${enabled}`;
+    const zero = thpUseZeroPage === true ? ', thp_use_zero_page 1' : '';
+    return `knobs ${ksm}, thp_enabled ${enabled}${zero}`;
   }
 
   #flags(page: number): string {

@@ -19,7 +19,12 @@ const MACHINE_SETTINGS = {
   lru_batch: MACHINE_LIMITS.lruBatch,
   store_buffer: [0, 1],
 } as const;
-const KNOBS = { ksm_smart_scan: [0, 1], ksm_use_zero_pages: [0, 1], max_ptes_none: [0, 511] } as const;
+const KNOBS = {
+  ksm_smart_scan: [0, 1],
+  ksm_use_zero_pages: [0, 1],
+  max_ptes_none: [0, 511],
+  thp_use_zero_page: [0, 1],
+} as const;
 export const THP_ENABLED = ['never', 'madvise', 'always'] as const;
 
 export interface HeaderModel {
@@ -54,7 +59,7 @@ export function checkHeader(scope: Scope, { headers }: LitmusFile, overrides: Li
   const machine = { nodes: -1, frames: 24, thp_order: 1, el2: 1, swap: 4, lru_batch: 0, store_buffer: 0 };
   for (const setting of settingsOf(headers, 'machine'))
     numberSetting(scope, setting, 'machine setting', MACHINE_SETTINGS, machine);
-  const knobs = { ksm_smart_scan: 0, ksm_use_zero_pages: 0, max_ptes_none: 511 };
+  const knobs = { ksm_smart_scan: 0, ksm_use_zero_pages: 0, max_ptes_none: 511, thp_use_zero_page: 0 };
   let thpEnabled: 0 | 1 | 2 = DEFAULT_THP_ENABLED;
   for (const setting of settingsOf(headers, 'knobs')) {
     if (setting.name.text !== 'thp_enabled') numberSetting(scope, setting, 'knob', KNOBS, knobs, ['thp_enabled']);

@@ -253,6 +253,7 @@ function planOf(
       ksmUseZeroPages: knobs.ksm_use_zero_pages !== 0,
       thpEnabled,
       maxPtesNone: knobs.max_ptes_none,
+      ...(knobs.thp_use_zero_page === 0 ? {} : { thpUseZeroPage: true }),
     },
     poisonedFrames: [],
     unpinnableFrames: frames.unpinnable,
