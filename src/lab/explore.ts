@@ -274,10 +274,19 @@ function withoutText({
 
 /** Every execution that differs from the others, or until the first find. */
 async function exhaust(options: ExploreOptions): Promise<Exploration> {
-  const { subject, keepGoing, stop, seconds = Infinity } = options;
+  const { subject, keepGoing, stop, workers, onProgress, seconds = Infinity } = options;
   const stepsMax = checked('--steps', options.stepsMax ?? EXPLORE_DEFAULTS.stepsMax, 1, STEPS_LIMIT);
   const schedules = checked('--schedules', options.schedules, 1, Number.MAX_SAFE_INTEGER);
-  return await prove({ subject, seconds, stepsMax, schedules, stopAtFind: keepGoing !== true, stop });
+  return await prove({
+    subject,
+    seconds,
+    stepsMax,
+    schedules,
+    stopAtFind: keepGoing !== true,
+    stop,
+    workers,
+    onProgress,
+  });
 }
 
 /** Explores. Gives way to the event loop some times a second, so that signals and timers are seen. */

@@ -2,17 +2,16 @@
  * Every execution of a program that differs from the others (engine/exhaustive), in the form of a campaign's report: the same outcomes, finds and schedules,
  * whoever has looked for them.
  */
-import type { Verdict } from '../engine/campaign/range.js';
-import { FINDS_MAX, isBroken } from '../engine/campaign/runner.js';
+import { FINDS_MAX } from '../engine/campaign/runner.js';
 import { shrinkLivelock } from '../engine/campaign/shrink.js';
-import type { FirstBreach } from '../engine/exhaustive/breaches.js';
-import { type ExhaustiveResult, searchExhaustively } from '../engine/exhaustive/driver.js';
+import { type ExhaustiveResult, ExhaustiveRun, goOn } from '../engine/exhaustive/driver.js';
 import { minimise } from '../engine/minimise.js';
-import { END_DRAINED, END_NAMES, END_STEP_LIMIT, END_VIOLATION, OneThread } from '../engine/one-thread.js';
+import { OneThread } from '../engine/one-thread.js';
 import { formatSchedule } from '../engine/schedule-file.js';
-import { classify } from './classify.js';
 import { clashIfAny, clashMarks } from './clash.js';
-import type { ExploreReport, OutcomeRow } from './explore-report.js';
+import type { ExploreProgress, ExploreReport, OutcomeRow } from './explore-report.js';
+import { type Find, Found, type Seen } from './prove-found.js';
+import { searchInParts } from './prove-parts.js';
 import { REPORT_SCHEMA, type ReportViolation } from './report.js';
 import { tell, violationRow } from './witness.js';
 import type { Subject } from './subject.js';
@@ -29,7 +28,19 @@ export interface ProveOptions {
   /** Executions at most. */
   readonly schedules?: number | undefined;
   readonly stop?: (() => boolean) | undefined;
+  /** Threads; 1 = this one. */
+  readonly workers?: number | undefined;
+  /** Seconds on this thread before it is given to others. */
+  readonly aloneSeconds?: number | undefined;
+  readonly onProgress?: ((progress: ExploreProgress) => void) | undefined;
 }
+
+/**
+ * Seconds that a search has before it is given to several threads, whose engines need as long until they are at full speed; and between
+ * two tellings of how far it is.
+ */
+const ALONE_SECONDS = 2;
+const TELL_SECONDS = 0.2;
 
 /** A search's report, and whether it went to its end: else there is more to be tried. */
 export interface Proof {
@@ -39,67 +50,46 @@ export interface Proof {
   readonly complete: boolean;
 }
 
-/** A schedule that is told. */
-interface Example {
-  /** How it ends, and what number it has. */
-  readonly end: string;
-  readonly first: number;
-  readonly choices: Uint8Array;
-}
-
-interface Seen extends Example {
-  readonly state: string;
-  readonly verdict: Verdict;
-  count: number;
-}
-
-/** The first schedule that breaks a rule; what the rule is called. */
-interface Find extends Example {
-  readonly invariant: string;
-}
-
-/** What executions have come to. */
-class Found {
-  readonly rows = new Map<string, Seen>();
-  /** By kind. */
-  readonly finds = new Map<string, Find>();
-  executions = 0;
-  violations = 0;
-
-  /** An execution; `firsts` are the rules that it breaks on its way before others. */
-  add(thread: OneThread, firsts: readonly FirstBreach[]): void {
-    const number = this.executions++;
-    const isFind = isBroken(thread.end);
-    const state = stateOf(thread, firsts);
-    const row = this.rows.get(state);
-    if (row === undefined) this.rows.set(state, seenOf(thread, state, number, isFind));
-    else row.count++;
-    if (!isFind) return;
-    this.violations++;
-    if (firsts.length === 0) this.#find(thread, 0, number, thread.choices.slice(0, thread.steps));
-    for (const { index, choices } of firsts) this.#find(thread, index, number, choices);
-  }
-
-  #find(thread: OneThread, index: number, first: number, choices: Uint8Array): void {
-    const { invariant, kind } = classify(thread, index);
-    if (this.finds.has(kind)) return;
-    const breach = thread.breaches[index];
-    const end = breach === undefined ? thread.endText : `${END_NAMES[END_VIOLATION]} ${breach.invariant}`;
-    this.finds.set(kind, { invariant, end, first, choices });
-  }
-}
-
 /** Searches until the end, or the budget's. */
-export async function prove({ subject, seconds, schedules, stepsMax, stopAtFind, stop }: ProveOptions): Promise<Proof> {
+export async function prove(options: ProveOptions): Promise<Proof> {
+  const { subject, seconds, schedules, stepsMax, stopAtFind, stop, onProgress } = options;
+  const { description } = subject;
+  const workers = description === null ? 1 : (options.workers ?? 1);
   const started = performance.now();
   const elapsed = (): number => (performance.now() - started) / 1000;
   const found = new Found();
-  const result = await searchExhaustively(subject.create(), {
+  const run = new ExhaustiveRun(subject.create(), {
     stepsMax,
     ...(schedules !== undefined && { executionsMax: schedules }),
-    stop: () => elapsed() >= seconds || (stopAtFind === true && found.violations > 0) || stop?.() === true,
     onExecution: (thread, firsts) => found.add(thread, firsts),
   });
+  let told = 0;
+  const progress = (steps: number, left: () => number): void => {
+    if (onProgress === undefined || elapsed() < told) return;
+    told = elapsed() + TELL_SECONDS;
+    onProgress(progressOf(found, steps, elapsed(), left(), seconds));
+  };
+  const mustStop = (): boolean =>
+    elapsed() >= seconds || (stopAtFind === true && found.violations > 0) || stop?.() === true;
+  // most searches are over before a pool of threads has begun
+  const isLong = (): boolean => workers > 1 && elapsed() > (options.aloneSeconds ?? ALONE_SECONDS);
+  const alone = await goOn(run, () => {
+    progress(run.steps, () => run.search.estimate);
+    return mustStop() || isLong();
+  });
+  const result =
+    alone ??
+    (mustStop() || description === null
+      ? run.result('interrupted')
+      : await searchInParts(run, {
+          subject: description,
+          workers,
+          stepsMax,
+          schedules: schedules ?? Infinity,
+          found,
+          stop: mustStop,
+          onProgress: (shared, steps) => progress(steps, () => shared.estimate),
+        }));
   const teller = new Teller(subject, stepsMax);
   const rows = [...found.rows.values()].toSorted((a, b) => b.count - a.count || (a.state < b.state ? -1 : 1));
   const finds = [...found.finds.values()].slice(0, FINDS_MAX);
@@ -113,7 +103,7 @@ export async function prove({ subject, seconds, schedules, stepsMax, stopAtFind,
     scenario: subject.scenario,
     policy: subject.policy,
     seed: subject.seed,
-    workers: 1,
+    workers,
     strategy: EXHAUSTIVE,
     depth: null,
     schedules: executions,
@@ -139,22 +129,20 @@ export async function prove({ subject, seconds, schedules, stepsMax, stopAtFind,
   return { report, events: teller.events ?? teller.usual(rows[0]), complete };
 }
 
+function progressOf(found: Found, steps: number, elapsed: number, left: number, seconds: number): ExploreProgress {
+  const { executions, violations, newPerThousand } = found;
+  const leftSchedules = Math.round(Math.min(left, MOST));
+  const rate = Math.max(1, executions) / Math.max(elapsed, 1e-3);
+  const leftSeconds = Math.max(0, Math.min(leftSchedules / rate, seconds - elapsed));
+  const counts = { schedules: executions, schedulesMax: executions + leftSchedules, steps, violations };
+  return { ...counts, elapsedSeconds: elapsed, leftSchedules, leftSeconds, newPerThousand, pairsBoth: 0, pairsOne: 0 };
+}
+
+const MOST = 1e15;
+
 function endOf(end: string, late: boolean, found: boolean): string {
   if (end !== 'interrupted') return end;
   return found ? 'violation' : late ? 'duration' : end;
-}
-
-function seenOf(thread: OneThread, state: string, first: number, isFind: boolean): Seen {
-  const cut = thread.end === END_STEP_LIMIT || thread.end === END_DRAINED;
-  const verdict = isFind ? 'forbidden' : cut ? 'cut' : 'allowed';
-  return { state, verdict, end: thread.outcome, first, choices: thread.choices.slice(0, thread.steps), count: 1 };
-}
-
-/** The outcome, with all rules that a schedule of this execution may break first. */
-function stateOf(thread: OneThread, firsts: readonly FirstBreach[]): string {
-  if (firsts.length < 2) return thread.outcome;
-  const broken = new Set(firsts.map(({ index }) => thread.breaches[index]?.invariant ?? ''));
-  return `${END_NAMES[END_VIOLATION]} ${[...broken].toSorted().join(' + ')}${thread.afterwards}`;
 }
 
 function guarantee({ executions, exhaustive, strayed, stray, cut, end }: ExhaustiveResult): string {

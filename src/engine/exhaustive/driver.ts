@@ -85,10 +85,15 @@ export function searchWhole(program: Program, options: ExhaustiveOptions = {}): 
 /** Searches, and gives way to the event loop some times a second. */
 export async function searchExhaustively(program: Program, options: ExhaustiveOptions = {}): Promise<ExhaustiveResult> {
   const run = new ExhaustiveRun(program, options);
+  return (await goOn(run, options.stop)) ?? run.result('interrupted');
+}
+
+/** Goes on with a search to its end; null = it has been stopped before. */
+export async function goOn(run: ExhaustiveRun, stop?: () => boolean): Promise<ExhaustiveResult | null> {
   for (;;) {
     const end = run.slice(performance.now() + SLICE_MS);
     if (end !== '') return run.result(end);
     await new Promise((resolve) => void setImmediate(resolve));
-    if (options.stop?.() === true) return run.result('interrupted');
+    if (stop?.() === true) return null;
   }
 }

@@ -109,6 +109,11 @@ export class Search implements Strategy {
     return this.#over;
   }
 
+  /** Steps that led to `node` in the execution that ran last. */
+  stepOf(node: number): number {
+    return this.#steps[node] as number;
+  }
+
   /** What is to be tried at nodes that somebody else keeps: since the last call. */
   takeOuter(): OuterBranch[] {
     return this.#outer.splice(0, this.#outer.length);

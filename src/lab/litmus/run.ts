@@ -92,12 +92,12 @@ export interface LitmusReport {
 
 /** Runs the test. */
 export async function runLitmus(options: LitmusOptions): Promise<LitmusReport> {
-  const { subject, strategy, schedules, seconds = LITMUS_DEFAULTS.seconds, stop } = options;
+  const { subject, strategy, schedules, seconds = LITMUS_DEFAULTS.seconds, stop, workers, onProgress } = options;
   if (strategy !== undefined && strategy !== EXHAUSTIVE) return litmusReport(subject, await campaign(options, seconds));
   if (strategy === undefined && !canProve(subject)) return litmusReport(subject, await campaign(options, seconds));
   const only = strategy === EXHAUSTIVE;
   const budget = only ? seconds : seconds * PROOF_SHARE;
-  const { report, complete } = await proveLitmus({ subject, seconds: budget, schedules, stop });
+  const { report, complete } = await proveLitmus({ subject, seconds: budget, schedules, stop, workers, onProgress });
   if (only || complete || stop?.() === true) return litmusReport(subject, report);
   const more = await campaign(options, Math.max(seconds - report.elapsed_s, 0.1));
   return litmusReport(subject, together(report, more));
