@@ -17,6 +17,7 @@ import type { Machine } from '../machine/layout.js';
 import { ringCounters } from '../events/ring.js';
 import type { EventBatch } from '../trace/batch.js';
 import { type EventCounters, EventSource } from '../trace/source.js';
+import { DrainedStates } from './handover/drained.js';
 import { EvidenceLog } from './handover/evidence.js';
 import { Live } from './live/live.js';
 import type {
@@ -53,6 +54,11 @@ export interface RunOptions extends ThreadOptions {
    * `nearMisses$`. It costs what a subscriber of `merged$` costs; with `events: 'recorder'` or `'off'` there is nothing to watch.
    */
   readonly watch?: boolean;
+  /**
+   * Whether the machine is copied at each drain, so that a violation can be told from there (`evidence`). Default: where there are
+   * audits and events. It costs the machine's memory twice, and at each drain the time to copy it.
+   */
+  readonly handOver?: boolean;
 }
 
 /** What to simulate, and how. Everything has a default. */
@@ -94,8 +100,8 @@ export class Simulation {
   readonly nearMisses$: Observable<NearMiss>;
   /** Resolves when the run is over, also by itself: a worker died, a hang. `stop` gives the report. */
   readonly ended: Promise<void>;
-  /** The first violation of each invariant with its log: what `handOver` takes. */
-  readonly evidence = new EvidenceLog();
+  /** The first violation of each invariant with its log and the state before it: what `handOver` takes. */
+  readonly evidence: EvidenceLog;
   readonly #run: ThreadRun;
   readonly #source: EventSource;
   readonly #live: Live;
@@ -108,8 +114,9 @@ export class Simulation {
   #auditTimer: NodeJS.Timeout | undefined;
   #report: Promise<Report> | undefined;
 
-  private constructor(run: ThreadRun, options: RunOptions) {
+  private constructor(run: ThreadRun, options: RunOptions, drained: DrainedStates | null) {
     this.#run = run;
+    this.evidence = new EvidenceLog(drained);
     this.plan = run.plan;
     this.actorNames = namesOf(run.plan);
     this.#command = options.command ?? 'simulation';
@@ -151,7 +158,15 @@ export class Simulation {
       events,
       ...(events === 'recorder' && { ringRecords: options.ringRecords ?? RECORDER_RECORDS }),
     };
-    return new Simulation(await startThreads(plan, machine, resolved), resolved);
+    const { audit } = resolved;
+    if (audit === undefined || events === 'off' || options.handOver === false) {
+      return new Simulation(await startThreads(plan, machine, resolved), resolved, null);
+    }
+    // a violation may come: what it is told from begins with the machine at rest
+    const drained = new DrainedStates(machine);
+    drained.take([]);
+    const run: ThreadRun = await startThreads(plan, machine, { ...resolved, audit: drained.after(audit, () => run.rings) });
+    return new Simulation(run, resolved, drained);
   }
 
   get machine(): Machine {
@@ -345,7 +360,7 @@ export class Simulation {
     const { thpOrder } = this.plan.machine;
     const reported = reportViolation(found, this.#run.rings, RECORDER_RECORDS, this.actorNames, thpOrder);
     this.#kept.push(reported);
-    this.evidence.note(reported, this.#run.rings, RECORDER_RECORDS);
+    this.evidence.note(reported, this.#run.rings, RECORDER_RECORDS, this.#report !== undefined);
     this.#violations.next(reported);
   }
 

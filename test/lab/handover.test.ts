@@ -1,14 +1,26 @@
 import { describe, expect, it } from 'vitest';
 import { EventLog } from '#src/events/record.js';
 import { EVENT, type EventName } from '#src/events/table.js';
-import { FAULT_FLAG_WRITE, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, MECH_NUMA_SCAN, VM_READ } from '#src/machine/abi.js';
+import {
+  FAULT_FLAG_WRITE,
+  FOLL_LONGTERM,
+  FOLL_PIN,
+  FOLL_WRITE,
+  MECH_NUMA_SCAN,
+  VM_MERGEABLE,
+  VM_READ,
+} from '#src/machine/abi.js';
 import type { Plan } from '#src/engine/plan.js';
+import { prepareMachine } from '#src/engine/setup.js';
 import { type Handover, handOver, handOverLitmus } from '#src/lab/handover/handover.js';
 import { explainReport, handoverFiles, handoversOf } from '#src/lab/handover/explain.js';
+import { type Base, DrainedStates, machineOver } from '#src/lab/handover/drained.js';
+import { isEarlier } from '#src/lab/handover/families.js';
+import { equalPages, frameAt, pageOfFrameAt, planAt, stateOf } from '#src/lab/handover/rest.js';
 import { deedsOf } from '#src/lab/handover/operations.js';
 import { reduceOperations } from '#src/lab/handover/reduce.js';
 import { statesAt } from '#src/lab/handover/state.js';
-import { type Story, tellStory } from '#src/lab/handover/story.js';
+import { type Story, type StoryPage, tellStory } from '#src/lab/handover/story.js';
 import { variantsOf } from '#src/lab/handover/variants.js';
 import { compileLitmus } from '#src/lab/litmus/compile.js';
 import { litmusSubject } from '#src/lab/litmus/subject.js';
@@ -122,6 +134,85 @@ describe('events become operations', () => {
   });
 });
 
+/** A machine that a litmus test's set-up has brought into this state, as a base. */
+function baseOf(init: string): { plan: Plan; base: Base } {
+  const text = `litmus rest "For its set-up."
+machine nodes 2, thp_order 1, swap 4
+process A {
+  a: anon 1 read write mergeable
+  b: anon 1 read write mergeable
+  c: anon 1 read write
+}
+vm G of A { slot 0: gfn 0 pages 1 at a }
+init { ${init} }
+cpu0@A node 0 | cpu1@A node 1 ;
+read(a) | read(c) ;
+`;
+  const { test, mistakes } = compileLitmus(text);
+  expect(mistakes).toEqual([]);
+  const { plan } = test as NonNullable<typeof test>;
+  const machine = prepareMachine(plan);
+  return { plan, base: { drain: 3, words: Int32Array.from(machine.words), since: new Int32Array(0), complete: true } };
+}
+
+describe('the machine at the last drain', () => {
+  const plan = planOf('check-then-notify');
+
+  it('says how pages stand', () => {
+    const { plan: small, base } = baseOf(
+      'A: write(a, 5); A: write(b, 5); A: read(c); G: guest_read(0); p = A: pin(a, WRITE, LONGTERM); kswapd: swap_out(b);',
+    );
+    const [a, b, c] = small.mappings.map(({ mm, start }) => ({ mm, vpn: start })) as [StoryPage, StoryPage, StoryPage];
+    const m = machineOver(small.machine, base.words);
+    expect(stateOf(m, small, a)).toMatchObject({ mapped: true, guest: true, pins: 1, zero: false, swapped: false });
+    expect(stateOf(m, small, b)).toMatchObject({ mapped: false, swapped: true, guest: false, pins: 0 });
+    expect(stateOf(m, small, c)).toMatchObject({ mapped: true, zero: true });
+    expect(stateOf(m, small, a).content).toBe(stateOf(m, small, b).content);
+    expect(equalPages(m, small, a, VM_MERGEABLE, 2)).toEqual([b]);
+    expect(pageOfFrameAt(m, small, frameAt(m, a))).toEqual(a);
+    expect(planAt(m, small).vms[0]?.slots).toMatchObject([{ baseGfn: 0, pages: 1, vpn: a.vpn }]);
+    expect(planAt(m, small).knobs).toMatchObject({ ksmSmartScan: false, thpEnabled: 1, maxPtesNone: 1 });
+  });
+
+  it('is what a test begins with, changed by what the log says since', () => {
+    const machine = prepareMachine(plan);
+    const base: Base = { drain: 1, words: Int32Array.from(machine.words), since: D1, complete: true };
+    const told = tellStory(plan, D1, VIOLATION, { base });
+    if ('reason' in told) throw new Error(told.reason);
+    // nothing was mapped at the start, and the log maps it
+    expect(statesAt(told.story, 8)[0]).toMatchObject({ mapped: false, guest: false });
+    expect(statesAt(told.story, 15)[0]).toMatchObject({ mapped: true, guest: true });
+    // with gaps what comes first in the log counts, too
+    const gaps = tellStory(plan, D1, VIOLATION, { base: { ...base, complete: false } });
+    expect('story' in gaps && gaps.story.rest?.complete).toBe(false);
+  });
+
+  it('is copied at each drain in order, and kept for a violation', () => {
+    const machine = prepareMachine(plan);
+    const states = new DrainedStates(machine);
+    states.take([]);
+    const first = states.base([], 100);
+    expect(first).toMatchObject({ drain: 0, complete: true });
+    machine.words[0] = 17;
+    const audit = states.after(
+      () => (machine.words[0] === 17 ? [] : [{ invariant: 'I-REF' }]),
+      () => [],
+    );
+    audit(machine, plan, 'drain', []);
+    expect(states.base([], 100)?.words[0]).toBe(17);
+    expect(first?.words[0]).not.toBe(17);
+    machine.words[0] = 18;
+    audit(machine, plan, 'drain', []);
+    expect(states.base([], 100)?.words[0]).toBe(17);
+    expect(states.count).toBe(2);
+  });
+
+  it('rules that one mistake breaks one after the other', () => {
+    expect(isEarlier('I-FREE', 'I-STALE')).toBe(true);
+    expect(isEarlier('I-PINNED-S2', 'I-LOCKORD')).toBe(false);
+  });
+});
+
 describe('a violation of real threads', () => {
   it('that a kernel without the race cannot show is not found, with a reason', async () => {
     const handover = await handOver({ plan: planOf('classic'), records: D1, violation: VIOLATION, seconds: 0.3 });
@@ -146,7 +237,7 @@ describe('a violation of real threads', () => {
     const plan = planOf('check-then-notify');
     const violation = { ...VIOLATION, what: 'pinned page unmapped at stage 2' };
     const run = { violations: [violation, { ...violation }], violation_count: 2 } as unknown as Report;
-    const explained = await explainReport(run, plan, [{ violation, records: D1 }], { seconds: 8 });
+    const explained = await explainReport(run, plan, [{ violation, records: D1 }], { seconds: 16 });
     const { handover } = handoversOf(explained)[0] as { readonly handover: Handover };
     expect(handover).toMatchObject({ found: true, reason: '' });
     expect(handover.litmus).toContain('numa_scan()');
@@ -202,7 +293,7 @@ describe('operations are left out', () => {
 
   it('of a litmus test that breaks on real threads', async () => {
     const subject = litmusSubject({ path: 'bad.litmus', text: BAD, options: {} });
-    const handover = await handOverLitmus(subject, { invariant: 'I-PINNED-S2' }, { seconds: 6 });
+    const handover = await handOverLitmus(subject, { invariant: 'I-PINNED-S2' }, { seconds: 16 });
     expect(handover.found).toBe(true);
     expect(handover.litmus).not.toContain('vmm@A');
   });

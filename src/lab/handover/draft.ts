@@ -17,7 +17,7 @@ import { bugById } from '../../zoo/index.js';
 import { parseLitmus } from '../litmus/parse.js';
 import { printLitmus } from '../litmus/print.js';
 import { type Deed, PIN_UNSEEN_FLAGS } from './operations.js';
-import { type PageState, statesAt } from './state.js';
+import { type PageState, UNKNOWN, statesAt } from './state.js';
 import { type Story, mappingOf } from './story.js';
 
 /** Which deeds come into a draft, and how they are told. */
@@ -104,9 +104,13 @@ class Draft {
     return `knobs ${ksm}, thp_enabled ${enabled}${zero}`;
   }
 
-  #flags(page: number): string {
+  #vmFlags(page: number): number {
     const where = this.#story.pages[page];
-    const flags = (where === undefined ? undefined : mappingOf(this.#story.plan, where))?.flags ?? VM_READ | VM_WRITE;
+    return (where === undefined ? undefined : mappingOf(this.#story.plan, where))?.flags ?? VM_READ | VM_WRITE;
+  }
+
+  #flags(page: number): string {
+    const flags = this.#vmFlags(page);
     return MAPPING_FLAGS.flatMap(([bit, word]) => ((flags & bit) === 0 ? [] : [word])).join(' ');
   }
 
@@ -145,10 +149,6 @@ class Draft {
     return this.#story.huge && pages.length > 1 ? 'a' : this.#page(pages[0] ?? 0);
   }
 
-  #mergeable(): number {
-    return this.#story.pages.filter((_, i) => this.#flags(i).includes('mergeable')).length;
-  }
-
   #scansKsm(): boolean {
     return [...this.#options.columns.values()].some((deeds) => deeds.some(({ op }) => op === 'ksm_scan'));
   }
@@ -160,27 +160,48 @@ class Draft {
     const states = plain ? pages.map(() => PLAIN) : statesAt(this.#story, from);
     const ksm = this.#scansKsm();
     const merged = states.some((state) => state.merged);
-    const lines = states.flatMap(({ mapped }, i) => {
-      const content = ksm || merged ? 1 : i + 1;
-      const { mm } = pages[i] as (typeof pages)[number];
-      return mapped ? [`  ${this.#processName(mm)}: write(${this.#page(i)}, ${content});`] : [];
+    const who = (i: number): string => this.#processName((pages[i] as (typeof pages)[number]).mm);
+    const lines = states.flatMap((state, i) => {
+      if (!state.mapped && !state.swapped && !state.guest) return [];
+      if (state.zero) return [`  ${who(i)}: read(${this.#page(i)});`];
+      return [`  ${who(i)}: write(${this.#page(i)}, ${ksm || merged ? this.#content(states, i) : i + 1});`];
+    });
+    states.forEach(({ node, mapped, zero }, i) => {
+      if (node > 0 && mapped && !zero && plan.machine.nodes > 1 && (i === 0 || !this.#story.huge)) {
+        lines.push(`  ${who(i)}: migrate(${this.#page(i)}, ${node});`);
+      }
     });
     // a page that changes from round to round is not merged: the round before has seen it too
     const rounds = merged ? 3 : ksm ? 1 : 0;
-    for (let i = 0; i < rounds; i++) lines.push(`  ksmd: ksm_scan(${Math.max(1, this.#mergeable())});`);
+    for (let i = 0; i < rounds; i++) lines.push('  ksmd: ksm_scan();');
     if (states.some((state) => state.protnone)) lines.push(`  ${this.#processName(this.#mms[0] ?? 0)}: numa_scan();`);
-    states.forEach(({ guest, merged: shared }, i) => {
+    states.forEach(({ guest, guestReadOnly, merged: shared }, i) => {
       const vm = this.#vms.find((each) => plan.vms[each]?.mm === pages[i]?.mm);
       if (!guest || vm === undefined) return;
-      lines.push(`  ${this.#vmName(vm)}: ${shared ? `guest_read(${i})` : `guest_write(${i}, ${ksm ? 1 : i + 1})`};`);
+      const reads = shared || guestReadOnly;
+      const value = ksm || merged ? this.#content(states, i) : i + 1;
+      lines.push(`  ${this.#vmName(vm)}: ${reads ? `guest_read(${i})` : `guest_write(${i}, ${value})`};`);
     });
-    return [...lines, ...this.#heldPins()];
+    lines.push(...this.#heldPins(states));
+    states.forEach(({ swapped, mapped, guest, flags }, i) => {
+      if (swapped) lines.push(`  kswapd: swap_out(${this.#page(i)});`);
+      else if (guest && !mapped) lines.push(`  ${who(i)}: madvise(${this.#page(i)}, DONTNEED);`);
+      const differs = flags >= 0 && ((flags ^ this.#vmFlags(i)) & PROTECTION) !== 0;
+      if (differs) lines.push(`  ${who(i)}: mprotect(${this.#page(i)}, ${protection(flags)});`);
+    });
+    return lines;
+  }
+
+  /** What is written to a page that ksmd looks at: equal where the pages were equal, or nothing is known of them. */
+  #content(states: readonly PageState[], i: number): number {
+    const content = states[i]?.content ?? -1;
+    return content < 0 || this.#scansKsm() ? 1 : 1 + states.findIndex((state) => state.content === content);
   }
 
   /** Pins that were taken before the columns begin and are released in them, or were held all the time: the last one of each actor. */
-  #heldPins(): string[] {
+  #heldPins(states: readonly PageState[]): string[] {
     const { columns, earlier } = this.#options;
-    return this.#actors.flatMap((actor) => {
+    const lines = this.#actors.flatMap((actor) => {
       const deeds = columns.get(actor) ?? [];
       const taken = new Set(deeds.flatMap(({ op, pin }) => (op === 'pin_fast' ? [pin] : [])));
       const released = deeds.filter(({ op, pin }) => op === 'unpin' && !taken.has(pin));
@@ -197,6 +218,12 @@ class Draft {
         return `  ${name} = ${this.#processName(mm)}: pin(${page});`;
       });
     });
+    // held since before the last drain, by whomever
+    if (lines.length === 0 && (states[0]?.pins ?? 0) > 0 && this.#story.rest?.complete === true) {
+      const { mm } = this.#story.pages[0] ?? { mm: 0 };
+      lines.push(`  held = ${this.#processName(mm)}: pin(${this.#page(0)}${pinFlags(DEFAULT_PIN)});`);
+    }
+    return lines;
   }
 
   #pinName({ actor, pin }: Deed): string {
@@ -254,7 +281,7 @@ class Draft {
       case 'numa_scan':
         return 'numa_scan()';
       case 'ksm_scan':
-        return `ksm_scan(${Math.max(1, this.#mergeable())})`;
+        return 'ksm_scan()';
       case 'khugepaged_scan':
         return `khugepaged_scan(${this.#story.huge ? 1 : this.#story.pages.length})`;
       default:
@@ -269,7 +296,8 @@ class Draft {
   }
 }
 
-const PLAIN: PageState = { mapped: true, guest: true, huge: false, protnone: false, merged: false };
+const PLAIN: PageState = { ...UNKNOWN, guest: true };
+const PROTECTION = VM_READ | VM_WRITE | VM_EXEC;
 
 /** Actors without a process. */
 const KERNEL_THREADS: ReadonlySet<string> = new Set(['ksmd', 'khugepaged', 'kswapd']);

@@ -29,12 +29,14 @@ export async function explainReport<R extends Report>(
 ): Promise<R> {
   const end = performance.now() + seconds * 1000;
   const found = new Map<object, Handover>();
-  for (const [i, { violation, records }] of evidence.entries()) {
+  for (const [i, { violation, records, base, ending }] of evidence.entries()) {
     if (stop?.() === true) break;
     const left = (end - performance.now()) / 1000;
     const handover = await handOver({
       plan,
       records,
+      base,
+      ending,
       violation: violation as unknown as Suspicion,
       seconds: Math.max(0, left / (evidence.length - i)),
       seed,

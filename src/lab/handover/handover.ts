@@ -8,9 +8,11 @@ import type { Plan } from '../../engine/plan.js';
 import type { Clash } from '../clash.js';
 import type { LitmusSubject } from '../litmus/subject.js';
 import { ACTORS_MAX, handoverName } from './draft.js';
+import type { Base } from './drained.js';
+import { isEarlier } from './families.js';
 import { type Deed, deedsOf } from './operations.js';
 import { type Found, Searcher, type Solved } from './search.js';
-import { type Story, type Suspicion, tellStory } from './story.js';
+import { type Story, type StoryRest, type Suspicion, tellStory } from './story.js';
 import { variantsOf } from './variants.js';
 
 export type { Suspicion } from './story.js';
@@ -21,6 +23,10 @@ export interface HandoverOptions {
   /** The log around the violation, in merged order. */
   readonly records: Int32Array;
   readonly violation: Suspicion;
+  /** The machine at the last drain before it, and the log since then. */
+  readonly base?: Base | null | undefined;
+  /** Found while the run was torn down. */
+  readonly ending?: boolean | undefined;
   /** For all of it, making it small included. */
   readonly seconds?: number | undefined;
   readonly seed?: number | undefined;
@@ -30,7 +36,10 @@ export interface HandoverOptions {
 
 /** What came of it; `handover` of a violation in reports. */
 export interface Handover {
+  /** The same rule is broken by `schedule`. */
   readonly found: boolean;
+  /** `schedule` breaks a rule that the same mistake breaks earlier (families.ts): on one thread a schedule ends there. */
+  readonly family: boolean;
   /** Why not, where it was not found; empty otherwise. */
   readonly reason: string;
   /**
@@ -61,6 +70,7 @@ const MS = 1000;
 
 const NOTHING: Handover = {
   found: false,
+  family: false,
   reason: '',
   invariant: '',
   schedules: 0,
@@ -106,8 +116,8 @@ export async function handOverLitmus(
 const elapsed = (started: number): number => (performance.now() - started) / MS;
 
 async function fromLog(options: HandoverOptions, started: number): Promise<Handover> {
-  const { plan, records, violation } = options;
-  const told = tellStory(plan, records, violation);
+  const { plan, records, violation, base, ending } = options;
+  const told = tellStory(plan, records, violation, { base, ending });
   if ('reason' in told) return { ...NOTHING, reason: told.reason, elapsed_s: elapsed(started) };
   const { story } = told;
   const deeds = deedsOf(story);
@@ -152,6 +162,7 @@ async function search(
     };
   }
   const broken = same === null ? (searcher.related?.invariant ?? invariant) : invariant;
+  const family = same === null && isEarlier(invariant, broken);
   const reducer = new Searcher({
     ...common,
     invariant: broken,
@@ -161,7 +172,8 @@ async function search(
   return {
     ...shared,
     found: same !== null,
-    reason: same !== null ? '' : `not as ${invariant}; on one thread the same operations break ${broken}`,
+    family,
+    reason: same !== null ? '' : relatedText(invariant, broken, family),
     invariant: broken,
     schedules: searcher.schedules + reducer.schedules,
     elapsed_s: elapsed(started),
@@ -175,11 +187,23 @@ async function search(
   };
 }
 
+const relatedText = (invariant: string, broken: string, family: boolean): string =>
+  family
+    ? `seen earlier on one thread: as ${broken}, which the same mistake breaks before ${invariant}`
+    : `not as ${invariant}; on one thread the same operations break ${broken}`;
+
+/** Which drain, and how much of what came after it is known. */
+function restText({ drain, facts, complete }: StoryRest): string {
+  const where = drain === 0 ? 'the start of the run' : `drain ${drain}`;
+  if (complete) return `read from memory at ${where}; ${facts.length} events of these pages since then`;
+  return `read from memory at ${where}; the log since then has gaps`;
+}
+
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 /** What of the run is not in the test. */
 function cutOf(story: Story, deeds: readonly Deed[], events: number, solved: Solved | null): string[] {
-  const { plan, pages, huge, facts } = story;
+  const { plan, pages, huge, facts, rest } = story;
   const { machine, actors, mappings, vms } = plan;
   const hosts = actors.filter(({ tier }) => tier !== 'server');
   const seen = new Set(deeds.map(({ actor }) => actor));
@@ -192,6 +216,7 @@ function cutOf(story: Story, deeds: readonly Deed[], events: number, solved: Sol
     `pages: ${pages.length} of ${sum(mappings.map(({ pages: all }) => all))} (${guest} of guests); ${names.join(', ')}`,
     `VMAs: ${mappings.length} of the scenario; the test has one for each process or page`,
     `frames: ${machine.nodes * machine.framesPerNode}; the test has 24 on each node`,
+    rest === null ? 'state before it: from the log and the scenario' : `state before it: ${restText(rest)}`,
     `events: ${facts.length} of the last ${events} name these pages, ${deeds.length} operations`,
   ];
   if (huge && machine.thpOrder !== 1) cut.push(`huge pages: ${1 << machine.thpOrder} pages each; in the test 2`);

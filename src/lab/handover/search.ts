@@ -7,6 +7,7 @@ import { type Clash, clashIfAny, clashMarks } from '../clash.js';
 import { explore } from '../explore.js';
 import { type LitmusSubject, litmusSubject } from '../litmus/subject.js';
 import { tell } from '../witness.js';
+import { isEarlier } from './families.js';
 import { type Reduced, reduceOperations } from './reduce.js';
 import type { Variant } from './variants.js';
 
@@ -44,6 +45,8 @@ export interface Solved extends Reduced {
 const FIRST_ROUND = 500;
 const ROUND_FACTOR = 8;
 const EXHAUSTIVE = 'exhaustive';
+/** Of the time left, for the rule itself once one was broken that the same mistake breaks earlier. */
+const FAMILY_SHARE = 0.2;
 /** While operations are left out, a test gets so many times the schedules that the first find took. */
 const REDUCE_FACTOR = 6;
 const REDUCE_SCHEDULES = [300, 6000] as const;
@@ -55,13 +58,15 @@ export class Searcher {
   /** The first schedule that broke another rule: on one thread the same mistake may be seen at an earlier step. */
   related: (Found & { readonly invariant: string }) | null = null;
   readonly #options: SearchOptions;
+  #deadline: number;
 
   constructor(options: SearchOptions) {
     this.#options = options;
+    this.#deadline = options.deadline;
   }
 
   get spent(): boolean {
-    return performance.now() >= this.#options.deadline || this.#options.stop();
+    return performance.now() >= this.#deadline || this.#options.stop();
   }
 
   /** Tests by rounds: all of them a little, then all of them more, until one breaks the rule. Those proved clean leave. */
@@ -72,13 +77,25 @@ export class Searcher {
       for (const variant of open) {
         if (this.spent) return null;
         const { schedule, clean, schedules, other } = await this.#explore(variant.text, most, round, still.length + 1);
-        if (other !== null) this.related ??= { variant: variant.name, text: variant.text, within: schedules, ...other };
+        if (other !== null) this.#remember({ variant: variant.name, text: variant.text, within: schedules, ...other });
         if (schedule !== null) return { variant: variant.name, text: variant.text, schedule, within: schedules };
         if (!clean) still.push(variant);
       }
       open = still;
     }
     return null;
+  }
+
+  /** One of the family is as good as found: what is left of the time is not spent on the rule itself. */
+  #remember(found: Found & { readonly invariant: string }): void {
+    const { invariant } = this.#options;
+    const better = this.related === null || !isEarlier(invariant, this.related.invariant);
+    if (!better || (this.related !== null && !isEarlier(invariant, found.invariant))) return;
+    this.related = found;
+    if (isEarlier(invariant, found.invariant)) {
+      const now = performance.now();
+      this.#deadline = Math.min(this.#deadline, now + (this.#deadline - now) * FAMILY_SHARE);
+    }
   }
 
   /** The test and its schedule made small. */
@@ -111,7 +128,7 @@ export class Searcher {
     readonly schedules: number;
     readonly other: { readonly invariant: string; readonly schedule: string } | null;
   }> {
-    const { invariant, deadline, stop, onProgress, seed } = this.#options;
+    const { invariant, stop, onProgress, seed } = this.#options;
     let subject;
     try {
       const { path, kernel } = this.#options;
@@ -126,7 +143,7 @@ export class Searcher {
       subject,
       strategy,
       schedules,
-      seconds: Math.max(0.01, (deadline - performance.now()) / 1000),
+      seconds: Math.max(0.01, (this.#deadline - performance.now()) / 1000),
       stepsMax: subject.test.stepsMax,
       until: invariant,
       lookOn: 0,

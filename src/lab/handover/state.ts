@@ -1,5 +1,6 @@
 /**
- * How the pages of a story stood at some time: what the events before it say, and where they say nothing what the first event after it
+ * How the pages of a story stood at some time. Where the machine was copied at the last drain (rest.ts) and the log holds everything since
+ * then, that is known; else it is what the events before that time say, and where they say nothing what the first event after it
  * takes for granted (what is unmapped there was mapped before).
  */
 import type { PinfallEvent } from '../../trace/event.js';
@@ -7,50 +8,74 @@ import type { Story } from './story.js';
 
 export interface PageState {
   readonly mapped: boolean;
-  /** At stage 2. */
+  /** At stage 2, and only to be read there. */
   readonly guest: boolean;
+  readonly guestReadOnly: boolean;
   readonly huge: boolean;
   readonly protnone: boolean;
   readonly merged: boolean;
+  /** The zero page, huge or not. */
+  readonly zero: boolean;
+  readonly swapped: boolean;
+  readonly node: number;
+  /** Pages of the same number hold the same; 0 = zeroes, -1 = unknown. */
+  readonly content: number;
+  /** FOLL_PIN holders that are not KVM. */
+  readonly pins: number;
+  /** VM_* of the VMA; -1 = those of the scenario. */
+  readonly flags: number;
 }
 
 type Aspect = keyof PageState;
-type Change = Partial<Record<Aspect, boolean>>;
+type Change = Partial<PageState>;
 
 /** What an event makes of the pages that it names. */
 function changeOf(event: PinfallEvent): Change {
   switch (event.type) {
     case 'anon_map':
-      return { mapped: true, huge: event.order > 0, merged: false, protnone: false };
+      return {
+        mapped: true,
+        huge: event.order > 0,
+        zero: event.pfn === 0,
+        merged: false,
+        protnone: false,
+        content: -1,
+      };
     case 'file_map':
-    case 'swap_in':
       return { mapped: true };
+    case 'swap_in':
+      return { mapped: true, swapped: false };
     case 'zap':
+      return { ...GONE, swapped: false };
     case 'swap_out':
-      return { mapped: false, huge: false, merged: false, guest: false, protnone: false };
+      return { ...GONE, swapped: true };
     case 'wp_copy':
     case 'ksm_break':
-      return { mapped: true, merged: false };
+      return { mapped: true, merged: false, zero: false, content: -1 };
     case 'ksm_merge':
       return { mapped: true, merged: true, guest: false };
     case 'stage2_map':
-      return { mapped: true, guest: true, protnone: false };
+      return { mapped: true, guest: true, guestReadOnly: !event.writable, protnone: false };
     case 'stage2_unmap':
       return { guest: false };
     case 'split_huge_pmd':
       return { huge: false };
     case 'collapse':
-      return event.pfn > 0 ? { huge: true, mapped: true, guest: false } : {};
+      return event.pfn > 0 ? { huge: true, mapped: true, guest: false, zero: false, content: -1 } : {};
     case 'numa_protect':
       return { protnone: true, mapped: true };
     case 'numa_hint_fault':
       return { protnone: false, mapped: true };
     case 'page_pin':
       return { mapped: true, protnone: false };
+    case 'mprotect':
+      return { flags: event.flags };
     default:
       return {};
   }
 }
+
+const GONE: Change = { mapped: false, huge: false, merged: false, guest: false, protnone: false, zero: false };
 
 /** What an event needs to have been so before it. */
 function neededBy(event: PinfallEvent): Change {
@@ -67,30 +92,46 @@ function neededBy(event: PinfallEvent): Change {
       return { protnone: true };
     case 'ksm_break':
       return { merged: true };
+    case 'swap_in':
+      return { swapped: true };
     default:
       return {};
   }
 }
 
-const UNKNOWN: PageState = { mapped: true, guest: false, huge: false, protnone: false, merged: false };
+export const UNKNOWN: PageState = {
+  mapped: true,
+  guest: false,
+  guestReadOnly: false,
+  huge: false,
+  protnone: false,
+  merged: false,
+  zero: false,
+  swapped: false,
+  node: 0,
+  content: -1,
+  pins: 0,
+  flags: -1,
+};
 
 /** The state of each page just before `time`. */
-export function statesAt({ facts, pages }: Story, time: number): PageState[] {
+export function statesAt({ facts, pages, rest }: Story, time: number): PageState[] {
   return pages.map((_, page) => {
-    const known: Record<string, boolean> = {};
-    const needed: Record<string, boolean> = {};
-    for (const { event, pages: named } of facts) {
+    const at = rest?.states[page];
+    const exact = rest !== null && rest.complete && time >= rest.time;
+    const known: Record<string, unknown> = {};
+    const needed: Record<string, unknown> = {};
+    for (const { event, pages: named } of exact ? rest.facts : facts) {
       if (!named.includes(page)) continue;
       if (event.time < time) Object.assign(known, changeOf(event));
       else {
         // the first word of the log on each aspect
-        const words = { ...changeOf(event), ...neededBy(event) };
-        for (const [aspect, value] of Object.entries(words)) {
-          const before = aspect in neededBy(event) ? value : UNKNOWN[aspect as Aspect];
-          needed[aspect] ??= before;
+        const need = neededBy(event);
+        for (const [aspect, value] of Object.entries({ ...changeOf(event), ...need })) {
+          needed[aspect] ??= aspect in need ? value : UNKNOWN[aspect as Aspect];
         }
       }
     }
-    return { ...UNKNOWN, ...needed, ...known };
+    return exact ? { ...UNKNOWN, ...at, ...known } : { ...UNKNOWN, ...at, ...needed, ...known };
   });
 }

@@ -5,8 +5,12 @@
 import { RECORD_WORDS } from '../../events/record.js';
 import type { Plan } from '../../engine/plan.js';
 import { VM_MERGEABLE } from '../../machine/abi.js';
+import type { Machine } from '../../machine/layout.js';
 import { type PinfallEvent, decodeEvent } from '../../trace/event.js';
 import { lastFocusOf } from '../../trace/focus.js';
+import { type Base, machineOver } from './drained.js';
+import { equalPages, frameAt, hugeAt, pageOfFrameAt, planAt, stateOf } from './rest.js';
+import type { PageState } from './state.js';
 
 /** What a violation tells of itself; a violation of the oracles fits, and so does a report's. */
 export interface Suspicion {
@@ -45,6 +49,20 @@ export interface Story {
   readonly facts: readonly Fact[];
   /** Time of the violation. */
   readonly until: number;
+  /** The pages as they stood at the last drain, and what has happened to them since; null: no copy of that is there. */
+  readonly rest: StoryRest | null;
+  /** Found while VMs and processes were torn down, or after that. */
+  readonly ending: boolean;
+}
+
+export interface StoryRest {
+  readonly drain: number;
+  readonly states: readonly PageState[];
+  /** When it begins: the first time after the drain. */
+  readonly time: number;
+  /** Since then; all of it where `complete`. */
+  readonly facts: readonly Fact[];
+  readonly complete: boolean;
 }
 
 /** Either a story, or why there is none. */
@@ -53,30 +71,60 @@ export type Told = { readonly story: Story } | { readonly reason: string };
 /** Of KSM: the page in question and one that is equal to it. */
 const PAGES_MAX = 2;
 
-/** Tells the story of `suspicion` from records in merged order. Never throws: a log that says too little gives a reason. */
-export function tellStory(plan: Plan, records: Int32Array, suspicion: Suspicion): Told {
+/** What is known beside the log. */
+export interface StoryOptions {
+  readonly base?: Base | null | undefined;
+  readonly ending?: boolean | undefined;
+}
+
+function decodeAll(records: Int32Array): PinfallEvent[] {
   const events: PinfallEvent[] = [];
   for (let i = 0; i < Math.floor(records.length / RECORD_WORDS); i++) {
     const event = decodeEvent(records, i);
     if (event !== undefined) events.push(event);
   }
+  return events;
+}
+
+/** Tells the story of `suspicion` from records in merged order. Never throws: a log that says too little gives a reason. */
+export function tellStory(
+  ofScenario: Plan,
+  records: Int32Array,
+  suspicion: Suspicion,
+  { base = null, ending = false }: StoryOptions = {},
+): Told {
+  const copy = base === null || base === undefined ? null : machineOver(ofScenario.machine, base.words);
+  const plan = copy === null ? ofScenario : planAt(copy, ofScenario);
+  const events = decodeAll(records);
   if (events.length === 0) return { reason: 'the log holds no events' };
   const at = suspicion.time ?? 0;
   const until = at > 0 ? at : (events.at(-1) as PinfallEvent).time;
   const before = events.filter(({ time }) => time <= until);
-  const centre = centreOf(plan, records, before, suspicion);
+  const centre = centreOf(plan, records, before, suspicion, copy);
   if (centre === null) return { reason: 'neither the violation nor the log names a page' };
   const mapping = mappingOf(plan, centre);
   if (mapping === undefined) return { reason: `page 0x${centre.vpn.toString(16)} is in no mapping of the scenario` };
-  const huge = isHuge(plan, before, centre);
+  const huge = isHuge(plan, before, centre) || (copy !== null && hugeAt(copy, centre));
   const size = 1 << plan.machine.thpOrder;
-  const base = centre.vpn & -size;
+  const first = centre.vpn & -size;
   const pages = huge
-    ? [centre, { mm: centre.mm, vpn: centre.vpn === base ? base + (size >> 1) : base }]
-    : [centre, ...twinsOf(plan, before, centre, isKsmd(plan, suspicion))].slice(0, PAGES_MAX);
-  const facts = new FactFinder(plan, pages, huge).facts(events);
+    ? [centre, { mm: centre.mm, vpn: centre.vpn === first ? first + (size >> 1) : first }]
+    : [centre, ...twinsOf(plan, before, centre, isKsmd(plan, suspicion), copy)].slice(0, PAGES_MAX);
+  const facts = new FactFinder(plan, pages, huge, copy).facts(events);
   if (!facts.some(({ event }) => event.time <= until)) return { reason: 'no event of the log names the page' };
-  return { story: { plan, suspicion, pages, huge, facts, until } };
+  const rest = base === null || copy === null ? null : restOf(plan, copy, base, pages, huge);
+  return { story: { plan, suspicion, pages, huge, facts, until, rest, ending } };
+}
+
+function restOf(plan: Plan, copy: Machine, base: Base, pages: readonly StoryPage[], huge: boolean): StoryRest {
+  const since = decodeAll(base.since);
+  return {
+    drain: base.drain,
+    states: pages.map((page) => stateOf(copy, plan, page)),
+    time: since[0]?.time ?? 0,
+    facts: new FactFinder(plan, pages, huge, copy).facts(since),
+    complete: base.complete,
+  };
 }
 
 /** Whether ksmd was found breaking the rule: it does little to a page that is like no other. */
@@ -107,6 +155,7 @@ function centreOf(
   records: Int32Array,
   before: readonly PinfallEvent[],
   { mm, vpn, vm, gfn, pfn, actor }: Suspicion,
+  copy: Machine | null,
 ): StoryPage | null {
   if (vpn !== undefined) return { mm: mm ?? 0, vpn };
   if (gfn !== undefined && gfn >= 0) {
@@ -114,7 +163,7 @@ function centreOf(
     if (page !== null) return page;
   }
   if (pfn !== undefined) {
-    const page = pageOfFrame(plan, before, pfn);
+    const page = pageOfFrame(plan, before, pfn) ?? (copy === null ? null : pageOfFrameAt(copy, plan, pfn));
     if (page !== null) return page;
   }
   if (actor === undefined || actor < 0) return null;
@@ -156,7 +205,13 @@ function isHuge(plan: Plan, before: readonly PinfallEvent[], { mm, vpn }: StoryP
 }
 
 /** Pages that ksmd found equal to the page, or merged, the last ones. */
-function twinsOf(plan: Plan, before: readonly PinfallEvent[], centre: StoryPage, byKsmd: boolean): StoryPage[] {
+function twinsOf(
+  plan: Plan,
+  before: readonly PinfallEvent[],
+  centre: StoryPage,
+  byKsmd: boolean,
+  copy: Machine | null,
+): StoryPage[] {
   const mapping = mappingOf(plan, centre);
   if (mapping === undefined || (mapping.flags & VM_MERGEABLE) === 0) return [];
   const isCentre = ({ mm, vpn }: StoryPage): boolean => mm === centre.mm && vpn === centre.vpn;
@@ -171,6 +226,7 @@ function twinsOf(plan: Plan, before: readonly PinfallEvent[], centre: StoryPage,
     const { mm, vpn } = event as StoryPage & PinfallEvent;
     if (!isCentre({ mm, vpn }) && found.size < PAGES_MAX - 1) found.set(`${mm}:${vpn}`, { mm, vpn });
   }
+  if (found.size === 0 && copy !== null) return equalPages(copy, plan, centre, VM_MERGEABLE, PAGES_MAX - 1);
   return [...found.values()];
 }
 
@@ -184,10 +240,16 @@ class FactFinder {
   /** The page by frame. */
   readonly #frames = new Map<number, number>();
 
-  constructor(plan: Plan, pages: readonly StoryPage[], huge: boolean) {
+  /** @param copy of the machine before the events: which frame each page had */
+  constructor(plan: Plan, pages: readonly StoryPage[], huge: boolean, copy: Machine | null) {
     this.#plan = plan;
     this.#pages = pages;
     this.#size = huge ? 1 << plan.machine.thpOrder : 1;
+    if (copy === null) return;
+    pages.forEach((page, i) => {
+      const pfn = frameAt(copy, page);
+      if (pfn > 0) this.#frames.set(pfn, i);
+    });
   }
 
   facts(events: readonly PinfallEvent[]): Fact[] {
