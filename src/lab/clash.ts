@@ -45,12 +45,47 @@ const kernelName = (fn: string): string => fn.replace(/[A-Z]/g, (letter) => `_${
 /** The two steps for the diagram, in the kernel's own names. */
 export function clashMarks(clash: Clash | null, actors: readonly string[]): DiagramMark[] {
   if (clash === null) return [];
-  return clash.steps.map(({ actor, step, does, calls }, i) => ({
+  return clash.steps.map((step, i) => markOf(step, actors, `step ${i + 1} of the clash`));
+}
+
+const ACCESSES: Readonly<Record<string, string>> = { hostAccess: 'user access', guestAccess: 'guest access' };
+
+/** A step as two lines of a diagram: who calls, and below what is done there. */
+function markOf({ actor, step, does, calls }: ClashStep, actors: readonly string[], note: string): DiagramMark {
+  const caller = calls.at(-2);
+  const own = calls.at(-1) ?? '';
+  // what no function of the kernel does: the MMU
+  const access = ACCESSES[own];
+  return {
     time: step,
     actor: actors.indexOf(actor),
-    text: `${kernelName(calls.at(-1) ?? '')}(): ${does}`,
-    note: `step ${i + 1} of the clash`,
-  }));
+    inside: access !== undefined || caller === undefined ? '' : `${kernelName(caller)}()`,
+    text: `${access ?? `${kernelName(own)}()`}: ${inDiagram(does)}`,
+    note,
+  };
+}
+
+/** `acquire PTL of table 0` as commit messages say it: `lock PTL`; entries as events name them: `PTE(0x1)`. */
+const inDiagram = (does: string): string =>
+  does
+    .replace(/^acquire /, 'lock ')
+    .replace(/^release /, 'unlock ')
+    .replace(/^(lock|unlock) PTL of table \d+$/, '$1 PTL')
+    .replace(/\b(PTE|PMD) of mm0 vpn (0x[0-9a-f]+)$/, '$1($2)');
+
+/**
+ * The step in which a rule was found broken, for the diagram: the last one of `choices`, of which no event tells.
+ * @param thread runs the schedule again: what it holds of its last run stays the same
+ */
+export function lastMark(thread: OneThread, variation: number, choices: Uint8Array): DiagramMark[] {
+  try {
+    const trace = traceSteps(thread, variation, choices);
+    const last = trace.actors.length - 1;
+    const [step] = describeSteps(thread, variation, choices, trace, [last, last]);
+    return step.at === '' ? [] : [markOf(step, thread.program.actors, '')];
+  } catch {
+    return [];
+  }
 }
 
 const TRIES = 120;

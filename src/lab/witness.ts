@@ -2,7 +2,7 @@
  * One schedule, told: run again by its choices, with its events, as a diagram and as event lines. For programs that write
  * events (the simulated kernel) these are their events, for others their steps.
  */
-import { EventLog, recordTime } from '../events/record.js';
+import { EventLog, recordActor, recordTime } from '../events/record.js';
 import { END_DEADLOCK, END_EXCEPTION, END_MISMATCH, type OneThread } from '../engine/one-thread.js';
 import type { Breach, Program } from '../engine/program.js';
 import { effectText } from '../engine/recheck.js';
@@ -13,6 +13,7 @@ import { type Diagram, type DiagramMark, chooseRows } from '../trace/diagram.js'
 import { formatDiagram } from '../trace/diagram-text.js';
 import type { Projection } from '../trace/projection.js';
 import { formatNdjson } from '../trace/ndjson.js';
+import { lastMark } from './clash.js';
 import { InputError } from './input-error.js';
 import { StepText } from './step-diagram.js';
 
@@ -71,14 +72,37 @@ export function tell(
     return { ...common, diagram: formatDiagram(draw()), draw, events: text.ndjson() };
   }
   const violation = breach === null ? undefined : { ...breach, actor: byWhom(breach), time: breach.time || undefined };
+  const all = [...marks, ...(continued === null ? untold(thread, variation, done, breach, log, marks) : [])];
   const draw = (actor?: number): Diagram =>
-    chooseRows(log.view(), program.actors, { violation, marks, projection: projectionOf(actor) });
+    chooseRows(log.view(), program.actors, { violation, marks: all, projection: projectionOf(actor) });
   return {
     ...common,
     diagram: formatDiagram(draw()),
     draw,
     events: formatNdjson(log.records, log.count, program.actors),
   };
+}
+
+/** The step in which the rule was broken, where neither an event nor a mark tells of it. */
+function untold(
+  thread: OneThread,
+  variation: number,
+  done: Uint8Array,
+  breach: Breach | null,
+  log: EventLog,
+  marks: readonly DiagramMark[],
+): DiagramMark[] {
+  const { actor = -1, time } = breach ?? {};
+  if (actor < 0 || time !== done.length || done.at(-1) !== actor) return [];
+  const told = marks.some((mark) => mark.time === time) || eventsAt(log, actor, time);
+  return told ? [] : lastMark(thread, variation, done);
+}
+
+function eventsAt({ records, count }: EventLog, actor: number, time: number): boolean {
+  for (let i = count - 1; i >= 0 && recordTime(records, i) >= time; i--) {
+    if (recordActor(records, i) === actor) return true;
+  }
+  return false;
 }
 
 /**

@@ -76,6 +76,8 @@ export interface DiagramViolation extends DiagramFocus {
 export interface DiagramMark {
   readonly time: number;
   readonly actor: number;
+  /** A line above it, of the function that it is done in; empty or absent: none. */
+  readonly inside?: string | undefined;
   readonly text: string;
   readonly note: string;
 }
@@ -274,11 +276,14 @@ export function chooseRows(records: Int32Array, actorNames: readonly string[], o
     .filter(({ actor }) => projection === undefined || actor === projection.actor)
     .toSorted((x, y) => x.time - y.time);
   let marked = 0;
-  // a mark stands as deep as its actor is then; at the same time, behind the event
-  const marksBefore = (before: number): void => {
-    for (let mark = marks[marked]; mark !== undefined && mark.time < before; mark = marks[++marked]) {
-      const { time, actor, text, note } = mark;
-      all.push({ index: -1, time, actor, lines: [{ indent: indenter.depth(actor), text, note }] });
+  // a mark stands as deep as its actor is then, and before events of its time: they tell what came of the step
+  const marksTo = (until: number): void => {
+    for (let mark = marks[marked]; mark !== undefined && mark.time <= until; mark = marks[++marked]) {
+      const { time, actor, inside = '', text, note } = mark;
+      const indent = indenter.depth(actor);
+      const step = { indent: inside === '' ? indent : indent + 1, text, note };
+      const lines = inside === '' ? [step] : [{ indent, text: inside, note: '' }, step];
+      all.push({ index: -1, time, actor, lines });
     }
   };
   for (let index = 0; index < end; index++) {
@@ -286,11 +291,11 @@ export function chooseRows(records: Int32Array, actorNames: readonly string[], o
     if (projection === undefined ? !relevance.matters(records, index) : !own || !isShown(recordType(records, index)))
       continue;
     if (succeeds.after(records, index)) continue;
-    marksBefore(recordTime(records, index));
+    marksTo(recordTime(records, index));
     const lines = indenter.lines(records, index);
     all.push({ index, time: recordTime(records, index), actor: recordActor(records, index), lines });
   }
-  marksBefore(Infinity);
+  marksTo(Infinity);
   const folded = foldRepeats(projection === undefined ? all : withOthers(all, projection, actorNames));
   const markers = marks.map(({ actor }) => actor);
   const named = [violation?.actor ?? -1, ...markers, ...(violation?.actors ?? [])];

@@ -1,4 +1,5 @@
 /** The clash of failing schedules: which two steps, where in the code, and which order avoids it. */
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { OneThread } from '#src/engine/one-thread.js';
 import { parseSchedule } from '#src/engine/schedule-file.js';
@@ -6,7 +7,12 @@ import { HappensBefore, traceSteps } from '#src/engine/races.js';
 import { GuidedScript } from '#src/engine/strategies/script.js';
 import { findClash } from '#src/lab/clash.js';
 import { explore } from '#src/lab/explore.js';
+import { proveLitmus } from '#src/lab/litmus/prove.js';
+import { litmusReport } from '#src/lab/litmus/run.js';
+import { litmusSubject, readLitmus } from '#src/lab/litmus/subject.js';
 import { subjectOf } from '#src/lab/subject.js';
+
+const Z15 = fileURLToPath(new URL('../../src/zoo/litmus/z15-dontneed-vs-numa.litmus', import.meta.url));
 
 async function failing(scenario: string, policy: string, invariant: string) {
   const subject = subjectOf({ scenario, policy, seed: 1 });
@@ -26,6 +32,30 @@ describe('a clash', () => {
     ]);
     expect(clash?.steps[0].at).toMatch(/^ksmd \(src\/engine\/programs\/pin-vs-write-protect\.ts:\d+\)$/);
     expect(clash?.avoided).toContain('ends well');
+  });
+
+  it('is drawn in its callers, in words of commit messages, before the events of its steps', async () => {
+    // ced108037c2a: change_huge_pmd() clears the PMD for a moment, zap_pmd_range() sees none and skips it
+    const subject = litmusSubject({ path: Z15, text: readLitmus(Z15), options: { seed: 1 } });
+    const { report } = await proveLitmus({ subject, seconds: 60 });
+    const violation = litmusReport(subject, report).violations.find(({ invariant }) => invariant === 'I-LOST');
+    const lines = String(violation?.['diagram'])
+      .split('\n')
+      .map((line) => line.trim());
+    const order = [
+      'change_huge_pmd()',
+      'pmdp_huge_get_and_clear(): update PMD(0x0)',
+      '<-- step 1 of the clash',
+      'madvise_dontneed()',
+      'zap_page_range(): read PMD(0x0)',
+      '<-- step 2 of the clash',
+      'zap_page_range(0x0-0x2): 0 pages',
+      'PMD(0x0): pfn 0x2 -> PROT_NONE',
+      // the step that showed it: of an access no event tells
+      'user access: read content of pfn 0x2',
+    ];
+    expect(lines.filter((line) => order.includes(line))).toEqual(order);
+    expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(100);
   });
 
   it('of kernel code: the simulated functions, their source lines and the locks held', async () => {

@@ -146,7 +146,7 @@ describe('a litmus test on one thread', () => {
     const script = new GuidedScript().load(new Uint8Array(0), 0);
     script.begin();
     expect(thread.run(script, 0)).toBe(END_VIOLATION);
-    expect(thread.breaches).toMatchObject([{ invariant: 'forbidden', what: 'forbidden during (content(a) == 2)' }]);
+    expect(thread.breaches).toMatchObject([{ invariant: 'forbidden', what: 'during (content(a) == 2) holds' }]);
     const steps = thread.steps;
     const whole = new OneThread(new LitmusProgram(testOf(WRITERS(''))), 1000);
     expect(whole.run(script, 0)).toBe(END_FINISHED);

@@ -19,8 +19,10 @@ export const OUTCOME = 'outcome';
 /** What breaks when the condition of `question` comes to `holding`, or null. */
 function broken({ word, text, during }: Question, holding: boolean): Breach | null {
   const answer = during ? {} : ({ answer: true } as const);
-  if (word === 'forbidden' && holding) return { invariant: 'forbidden', what: text, ...answer };
-  return word === 'always' && !holding ? { invariant: 'always', what: text, ...answer } : null;
+  // the keyword is the rule's name already
+  const asked = text.slice(word.length + 1);
+  if (word === 'forbidden' && holding) return { invariant: 'forbidden', what: `${asked} holds`, ...answer };
+  return word === 'always' && !holding ? { invariant: 'always', what: `${asked} does not hold`, ...answer } : null;
 }
 
 /**
