@@ -111,9 +111,8 @@ export class OneThread {
     this.error = undefined;
     this.errorActor = -1;
     this.livelock = [];
-    // a length is set in the runtime, which a small model's schedule would feel
-    if (this.#broken.length > 0) this.#broken.length = 0;
-    if (this.breachSteps.length > 0) this.breachSteps.length = 0;
+    // (V8 sets a length in its runtime)
+    if (this.#broken.length > 0) this.#broken.length = this.breachSteps.length = 0;
     view.step = 0;
     view.last = -1;
     program.reset(variation);

@@ -30,7 +30,7 @@
  * is at least the floor before.
  */
 import type { EventWriter } from '../machine/context.js';
-import { RECORD_WORDS, TWO_32, putRecord, recordSequence } from './record.js';
+import { RECORD_WORDS, TWO_32, recordSequence } from './record.js';
 
 const CAPACITY = 0;
 const MODE = 1;
@@ -127,6 +127,7 @@ export class RingWriter implements EventWriter {
   readonly #words: Int32Array;
   readonly #records: Int32Array;
   readonly #capacity: number;
+  readonly #mask: number;
   readonly #mode: number;
 
   /** @param recorder nobody will drain: newest replace oldest (`lossy` is then without meaning) */
@@ -134,6 +135,7 @@ export class RingWriter implements EventWriter {
     this.#words = new Int32Array(buffer, 0, HEADER_WORDS);
     this.#records = recordsOf(buffer);
     this.#capacity = this.#words[CAPACITY] as number;
+    this.#mask = this.#capacity - 1;
     this.#mode = recorder ? RING_RECORDER : lossy ? RING_LOSSY : RING_LOSSLESS;
     this.#words[MODE] = this.#mode;
     this.#settled = loadWide(this.#words, WRITTEN);
@@ -145,9 +147,21 @@ export class RingWriter implements EventWriter {
   write(type: number, actor: number, time: number, a: number, b: number, c: number, d: number): void {
     if (this.#left === 0 && !this.#refill()) return;
     this.#left--;
-    putRecord(this.#records, this.#next, type, actor, time, a, b, c, d, this.#sequence);
-    this.#sequence = (this.#sequence + 1) | 0;
-    this.#next = (this.#next + 1) & (this.#capacity - 1);
+    // putRecord, in place: a call with ten arguments would cost as much again
+    const next = this.#next;
+    const records = this.#records;
+    const sequence = this.#sequence;
+    const at = next * RECORD_WORDS;
+    records[at] = time | 0;
+    records[at + 1] = time < TWO_32 ? 0 : Math.floor(time / TWO_32);
+    records[at + 2] = type | (actor << 8);
+    records[at + 3] = a;
+    records[at + 4] = b;
+    records[at + 5] = c;
+    records[at + 6] = d;
+    records[at + 7] = sequence;
+    this.#sequence = (sequence + 1) | 0;
+    this.#next = (next + 1) & this.#mask;
   }
 
   /** Whether events go anywhere. */
