@@ -3,13 +3,16 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parseSchedule } from '#src/engine/schedule-file.js';
 import type { ExploreProgress } from '#src/lab/explore.js';
+import { explainLitmus } from '#src/lab/litmus/explain.js';
 import { proveLitmus } from '#src/lab/litmus/prove.js';
 import { runLitmus } from '#src/lab/litmus/run.js';
 import { type LitmusSubject, litmusSubject, readLitmus } from '#src/lab/litmus/subject.js';
 import { replay } from '#src/lab/replay.js';
 
+const TESTS = new URL('../../src/lab/litmus/tests/', import.meta.url);
+
 function shipped(name: string): LitmusSubject {
-  const path = fileURLToPath(new URL(`../../src/lab/litmus/tests/${name}.litmus`, import.meta.url));
+  const path = fileURLToPath(new URL(`${name}.litmus`, TESTS));
   return litmusSubject({ path, text: readLitmus(path), options: { seed: 1 } });
 }
 
@@ -42,6 +45,10 @@ describe('past a broken rule', () => {
     });
     const again = replay(parseSchedule(broken?.schedule ?? ''), subject, 'x.schedule').report;
     expect(again).toMatchObject({ reproduced: true, outcomes: [{ state: broken?.state }] });
+    const path = fileURLToPath(new URL('bad_thread_3_range_misses_notify.litmus', TESTS));
+    const source = { path, text: readLitmus(path), options: { seed: 1 } };
+    const explained = await explainLitmus({ source, outcome: broken?.state ?? '', schedules: 300 });
+    expect(explained.report).toMatchObject({ found: true, outcome: 'violation I-STALE' });
     // what is reported of the rule ends where it breaks
     const [violation] = report.violations;
     const short = replay(parseSchedule(violation?.schedule ?? ''), subject, 'x.schedule').report;

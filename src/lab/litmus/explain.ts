@@ -116,7 +116,7 @@ export async function explainLitmus(options: ExplainOptions): Promise<Explanatio
 
 /** The invariant or end that `outcome` is the name of, or null. */
 function ruleNamed(outcome: string): string | null {
-  const name = outcome.replace(/^violation (\S+).*$/, '$1');
+  const name = outcome.replace(/^violation ([^\s,]+).*$/, '$1');
   if (name === 'livelock') return 'I-LIVE';
   const rules = ['deadlock', 'exception', ...INVARIANTS.map(({ id }) => id)];
   if (rules.includes(name)) return name;
