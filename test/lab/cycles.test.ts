@@ -109,5 +109,5 @@ it(
     // oxlint-disable-next-line no-console -- the soak's result
     if (CYCLES > 100) console.log({ cycles: CYCLES, grown: after.memory - before.memory, ...open });
   },
-  20_000 + CYCLES * 500,
+  120_000 + CYCLES * 1000,
 );
