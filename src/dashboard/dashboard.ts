@@ -13,10 +13,11 @@ import { listScenarios } from '../lab/scenario.js';
 import { MECHANISMS } from '../machine/abi.js';
 import { LATENCIES, STATS } from '../machine/stats.js';
 import { POLICIES } from '../policies/index.js';
-import { DEFAULT_HOST, DEFAULT_PORT } from './defaults.js';
+import { DEFAULT_HOST, DEFAULT_PORT, EXPLAIN_SECONDS } from './defaults.js';
 import type { HelloMessage } from './protocol.js';
 import { TOKEN_SHAPE } from './server/guard.js';
 import { Hub, type HubCounters, type HubOptions } from './server/hub.js';
+import { BackgroundExplorer } from '../lab/handover/background.js';
 import { MECHANISM_METRICS, PrometheusMetrics } from './server/prometheus.js';
 import { Schedules } from './server/schedules.js';
 import { type Serving, isLoopback, readSweep, serve } from './server/server.js';
@@ -34,6 +35,8 @@ export interface DashboardOptions {
   readonly owner?: 'dashboard' | 'stress';
   readonly choice: RunChoice;
   readonly start: (choice: RunChoice) => Promise<Watched>;
+  /** Seconds that the explorer looks for each violation's schedule in the background; 0 = it does not. Default: 60. */
+  readonly explainSeconds?: number;
   /** The folder where the explorer leaves its schedules. */
   readonly schedules?: string | undefined;
   /** A finished sweep of `tune`, as a JSON file. */
@@ -54,8 +57,16 @@ export class Dashboard {
   readonly session: Session;
   readonly #serving: Serving;
   readonly #hub: Hub;
+  readonly #explorer: BackgroundExplorer | null;
 
-  private constructor(serving: Serving, session: Session, hub: Hub, exposed: boolean) {
+  private constructor(
+    serving: Serving,
+    session: Session,
+    hub: Hub,
+    exposed: boolean,
+    explorer: BackgroundExplorer | null,
+  ) {
+    this.#explorer = explorer;
     this.#serving = serving;
     this.url = serving.url;
     this.port = serving.port;
@@ -78,6 +89,8 @@ export class Dashboard {
     const hub = new Hub(options.hub);
     const prometheus = new PrometheusMetrics();
     const schedules = new Schedules(options.schedules ?? null);
+    const seconds = options.explainSeconds ?? EXPLAIN_SECONDS;
+    const explorer = seconds > 0 ? new BackgroundExplorer(seconds) : null;
     const owner = options.owner ?? 'dashboard';
     const scenarios = listScenarios();
     // a scenario file of the command line may be run again from the page; no other file can be
@@ -86,6 +99,7 @@ export class Dashboard {
       hub,
       prometheus,
       schedules,
+      explorer,
       owner,
       choice: options.choice,
       start: options.start,
@@ -114,7 +128,7 @@ export class Dashboard {
     });
     const port = options.port ?? DEFAULT_PORT;
     const serving = await serve({ host, port, token, session, hub, prometheus, schedules, hello, sweep });
-    return new Dashboard(serving, session, hub, exposed);
+    return new Dashboard(serving, session, hub, exposed, explorer);
   }
 
   /** What became of the stream's messages. */
@@ -124,6 +138,7 @@ export class Dashboard {
 
   /** Ends the run and the server; resolves with the last run's report, null when there was none. */
   async close(interrupted = true): Promise<Report | null> {
+    await this.#explorer?.close();
     const report = await this.session.close(interrupted);
     await this.#serving.close();
     return report;

@@ -5,7 +5,7 @@
 import type { ActorNow, KnobInfo, PageEvent, PageInfo, Placement } from '../lab/live/types.js';
 
 /** Names of the events that carry messages. */
-export type MessageName = 'hello' | 'state' | 'metrics' | 'actors' | 'memory' | 'race' | 'tick' | 'gap';
+export type MessageName = 'hello' | 'state' | 'metrics' | 'actors' | 'memory' | 'race' | 'schedule' | 'tick' | 'gap';
 
 /** The life of a run, as the page shows it. */
 export type RunStatus = 'starting' | 'running' | 'paused' | 'stepping' | 'stopping' | 'ended';
@@ -136,6 +136,17 @@ export interface RaceMessage {
   readonly diagram: string;
   /** Where its schedule can be had; empty when the explorer has none. */
   readonly schedule: string;
+}
+
+/** What the explorer makes of the first violation of an invariant, in the background. */
+export interface ScheduleMessage {
+  readonly run: number;
+  readonly invariant: string;
+  readonly status: 'searching' | 'found' | 'not found';
+  /** Where it can be had; empty unless found. */
+  readonly schedule: string;
+  /** One line: which rule the schedule breaks, or why there is none. */
+  readonly note: string;
 }
 
 export interface TickMessage {

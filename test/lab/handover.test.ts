@@ -191,7 +191,7 @@ describe('the machine at the last drain', () => {
     const machine = prepareMachine(plan);
     const states = new DrainedStates(machine);
     states.take([]);
-    const first = states.base([], 100);
+    const first = states.base([]);
     expect(first).toMatchObject({ drain: 0, complete: true });
     machine.words[0] = 17;
     const audit = states.after(
@@ -199,11 +199,11 @@ describe('the machine at the last drain', () => {
       () => [],
     );
     audit(machine, plan, 'drain', []);
-    expect(states.base([], 100)?.words[0]).toBe(17);
+    expect(states.base([])?.words[0]).toBe(17);
     expect(first?.words[0]).not.toBe(17);
     machine.words[0] = 18;
     audit(machine, plan, 'drain', []);
-    expect(states.base([], 100)?.words[0]).toBe(17);
+    expect(states.base([])?.words[0]).toBe(17);
     expect(states.count).toBe(2);
   });
 

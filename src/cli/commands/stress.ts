@@ -204,6 +204,7 @@ async function openDashboard(scenario: string, flags: StressFlags, simulation: S
       choice: { scenario },
       start: () => Promise.reject(new InputError('a stress run is started by its command')),
       schedules: userPath('.'),
+      ...(flags.explain === false && { explainSeconds: 0 }),
     });
     page.session.watch(simulation);
     announce(page);

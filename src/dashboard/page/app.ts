@@ -7,6 +7,7 @@ import type {
   MemoryMessage,
   MetricsMessage,
   RaceMessage,
+  ScheduleMessage,
   StateMessage,
 } from '../protocol.js';
 import { byId } from './dom.js';
@@ -18,6 +19,7 @@ interface Topics {
   actors: ActorsMessage;
   memory: MemoryMessage;
   race: RaceMessage;
+  schedule: ScheduleMessage;
   /** Messages are missing. */
   gap: number;
   /** Another run has begun. */

@@ -58,6 +58,7 @@ const stream = new Stream({
   actors: (message) => app.emit('actors', message),
   memory: (message) => app.emit('memory', message),
   race: (message) => app.emit('race', message),
+  schedule: (message) => app.emit('schedule', message),
   gap(missed) {
     bar.gap(missed);
     app.emit('gap', missed);

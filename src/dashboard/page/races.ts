@@ -1,5 +1,5 @@
 /** Races: violations and near-misses as diagrams, newest first, filtered by kind and mechanism. */
-import type { RaceKind, RaceMessage } from '../protocol.js';
+import type { RaceKind, RaceMessage, ScheduleMessage } from '../protocol.js';
 import { type App, oncePerFrame } from './app.js';
 import { byId, h, heading, setText } from './dom.js';
 import { clock, whole } from './format.js';
@@ -24,6 +24,8 @@ export class RacesPanel {
   readonly #kinds = new Set<RaceKind>(KINDS.map(([kind]) => kind));
   readonly #counts = h('span', { class: 'muted num', id: 'race-counts' });
   readonly #showSoon = oncePerFrame(() => this.#showNewest());
+  /** What the explorer has made of a run's first violation of each invariant: the newest word. */
+  readonly #schedules = new Map<string, ScheduleMessage>();
   #races: RaceMessage[] = [];
   #waiting: RaceMessage[] = [];
 
@@ -65,6 +67,7 @@ export class RacesPanel {
       this.#mechanism.append(...mechanisms.map((name) => h('option', { value: name }, name)));
     });
     app.on('race', (race) => this.#take(race));
+    app.on('schedule', (message) => this.#schedule(message));
     app.on('metrics', ({ nearMisses, violations }) => {
       const sum = Object.values(nearMisses).reduce((all, count) => all + count, 0);
       setText(
@@ -151,22 +154,37 @@ export class RacesPanel {
       this.#follow.checked = false;
     });
     const links = h('div', { class: 'race-links' }, copy);
-    if (race.schedule !== '') {
-      links.append(h('a', { href: race.schedule.replace(/^\//, ''), download: true }, 'schedule for pinfall replay'));
-    } else if (race.kind === 'violation') {
-      links.append(
-        h(
-          'span',
-          { class: 'muted' },
-          `no schedule yet: pinfall explore --policy ${this.#app.state?.policy ?? ''} --until ${race.title}`,
-        ),
-      );
-    }
+    links.append(...this.#links(race));
     return h(
       'li',
       { id: `race-${race.id}`, 'data-kind': race.kind, 'data-mechanisms': race.mechanisms.join(' ') },
       h('details', {}, summary, h('pre', { tabindex: '0' }, ...marked(race.diagram)), links),
     );
+  }
+
+  /** A violation's way to its schedule, or what is known of one. */
+  #links(race: RaceMessage): HTMLElement[] {
+    if (race.kind !== 'violation') return [];
+    const found = this.#schedules.get(`${race.run} ${race.title}`);
+    const href = race.schedule === '' ? (found?.schedule ?? '') : race.schedule;
+    if (href !== '') {
+      const link = h('a', { href: href.replace(/^\//, ''), download: true }, 'schedule for pinfall replay');
+      return race.schedule === '' && found !== undefined ? [link, muted(found.note)] : [link];
+    }
+    if (found?.status === 'searching') return [muted(`no schedule yet: ${found.note}`)];
+    const byHand = `pinfall explore --policy ${this.#app.state?.policy ?? ''} --until ${race.title}`;
+    return [muted(found === undefined ? `no schedule yet: ${byHand}` : `no schedule (${found.note}): ${byHand}`)];
+  }
+
+  /** All violations of that invariant, those that stand there and those to come, get its schedule. */
+  #schedule(message: ScheduleMessage): void {
+    this.#schedules.set(`${message.run} ${message.invariant}`, message);
+    for (const race of this.#races) {
+      if (race.kind !== 'violation' || race.run !== message.run || race.title !== message.invariant) continue;
+      const links = document.querySelector(`#race-${race.id} .race-links`);
+      while (links !== null && links.children.length > 1) links.lastElementChild?.remove();
+      links?.append(...this.#links(race));
+    }
   }
 
   #fits(race: RaceMessage): boolean {
@@ -199,6 +217,8 @@ export class RacesPanel {
     this.#showNewest();
   }
 }
+
+const muted = (text: string): HTMLElement => h('span', { class: 'muted' }, text);
 
 /** A diagram's text, with what it points at and its verdict in bold. */
 function marked(diagram: string): (string | HTMLElement)[] {

@@ -9,6 +9,7 @@ import type {
   MemoryMessage,
   MetricsMessage,
   RaceMessage,
+  ScheduleMessage,
   StateMessage,
   TickMessage,
 } from '../protocol.js';
@@ -22,6 +23,7 @@ export interface StreamHandlers {
   actors(message: ActorsMessage): void;
   memory(message: MemoryMessage): void;
   race(message: RaceMessage): void;
+  schedule(message: ScheduleMessage): void;
   /** @param missed -1 = unknown */
   gap(missed: number): void;
   connection(state: Connection, sinceMs: number): void;
@@ -50,7 +52,7 @@ export class Stream {
   }
 
   #connect(): void {
-    const { hello, state, metrics, actors, memory, race, gap } = this.#handlers;
+    const { hello, state, metrics, actors, memory, race, schedule, gap } = this.#handlers;
     const last = this.#life === '' ? '' : `?last=${this.#life}-${this.#last}`;
     const source = new EventSource(`api/events${last}`);
     this.#source = source;
@@ -64,6 +66,7 @@ export class Stream {
     this.#on<ActorsMessage>('actors', actors);
     this.#on<MemoryMessage>('memory', memory);
     this.#on<RaceMessage>('race', race);
+    this.#on<ScheduleMessage>('schedule', schedule);
     this.#on<GapMessage>('gap', ({ missed }) => {
       // the next number is not the one after the last
       this.#last = 0;

@@ -4,11 +4,20 @@
  */
 import type { Subscription } from 'rxjs';
 import type { NearMiss } from '../../lab/live/types.js';
+import type { BackgroundExplorer } from '../../lab/handover/background.js';
 import type { Report, ReportViolation } from '../../lab/report.js';
 import { MECHANISMS } from '../../machine/abi.js';
 import { LATENCIES, STATS } from '../../machine/stats.js';
 import { MECHANISM_FUNCTIONS } from '../../trace/text.js';
-import type { ActorsMessage, EventTotals, MemoryMessage, MetricsMessage, RaceKind, RaceMessage } from '../protocol.js';
+import type {
+  ActorsMessage,
+  EventTotals,
+  MemoryMessage,
+  MetricsMessage,
+  RaceKind,
+  RaceMessage,
+  ScheduleMessage,
+} from '../protocol.js';
 import { Frames, countStates } from './frames.js';
 import type { Hub } from './hub.js';
 import { MECHANISM_METRICS, type PrometheusMetrics } from './prometheus.js';
@@ -20,6 +29,8 @@ export interface FeedOptions {
   readonly hub: Hub;
   readonly prometheus: PrometheusMetrics;
   readonly schedules: Schedules;
+  /** Where violations are handed to; null: nowhere. */
+  readonly explorer: Pick<BackgroundExplorer, 'explain'> | null;
   /** Milliseconds between two looks. */
   readonly actorsMs: number;
   readonly memoryMs: number;
@@ -53,6 +64,8 @@ export class RunFeed {
   #actorsTimer: NodeJS.Timeout | undefined;
   #memoryTimer: NodeJS.Timeout | undefined;
   #running = true;
+  /** Invariants whose first violation was handed over. */
+  readonly #handed = new Set<string>();
 
   constructor(simulation: Watched, run: number, options: FeedOptions) {
     this.#simulation = simulation;
@@ -182,7 +195,28 @@ export class RunFeed {
     this.#violations = report.violation_count;
   }
 
+  /** The first violation of each invariant goes to the explorer, unless a schedule is known that breaks the same rule. */
+  #handOver({ invariant }: ReportViolation, known: boolean): void {
+    const { explorer, schedules } = this.#options;
+    const { plan } = this.#simulation;
+    const evidence = this.#simulation.evidence?.of(invariant);
+    if (known || explorer === null || evidence === undefined || this.#handed.has(invariant)) return;
+    this.#handed.add(invariant);
+    const say = (status: ScheduleMessage['status'], schedule: string, note: string): void => {
+      const message: ScheduleMessage = { run: this.#run, invariant, status, schedule, note };
+      this.#options.hub.publish('schedule', message);
+    };
+    say('searching', '', 'the explorer looks for it on one thread');
+    void explorer.explain(plan, evidence).then((handover) => {
+      if (handover === null) return say('not found', '', 'the search was ended');
+      const { found, family, schedule, reason, what } = handover;
+      if (!found && !family) return say('not found', '', reason);
+      return say('found', schedules.add(invariant, plan.kernel, schedule), found ? what : reason);
+    });
+  }
+
   #violation(violation: ReportViolation): void {
+    const schedule = this.#options.schedules.linkFor(violation.invariant, this.#simulation.plan.kernel);
     this.#options.prometheus.violation(violation.invariant);
     const diagram = violation.diagram ?? '';
     this.#race({
@@ -193,8 +227,9 @@ export class RunFeed {
       mechanisms: mechanismsIn(diagram),
       count: 0,
       diagram,
-      schedule: this.#options.schedules.linkFor(violation.invariant, this.#simulation.plan.kernel),
+      schedule,
     });
+    this.#handOver(violation, schedule !== '');
   }
 
   #nearMiss(miss: NearMiss): void {

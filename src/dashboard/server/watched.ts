@@ -13,6 +13,7 @@ import type {
   RunState,
   StepInfo,
 } from '../../lab/live/types.js';
+import type { EvidenceLog } from '../../lab/handover/evidence.js';
 import type { Simulation } from '../../lab/simulation.js';
 import type { RingNow } from '../protocol.js';
 
@@ -35,6 +36,8 @@ type Base = Pick<
 /** Live methods; a run without one of them has its panel say so. */
 interface Live {
   readonly state: RunState;
+  /** What the explorer is given of a violation. */
+  readonly evidence: Pick<EvidenceLog, 'of'>;
   readonly nearMisses$: Observable<NearMiss>;
   placement(): Placement;
   moveActor(name: string, worker: number): Promise<MoveResult>;

@@ -27,6 +27,10 @@ export interface Base {
   readonly complete: boolean;
 }
 
+/** Events since then that are kept of each ring, at most. */
+const SINCE_MAX = 1 << 15;
+/** A ring may hold so many records that its writer has not counted yet. */
+const UNPUBLISHED_MAX = 32;
 /** States that violations keep; what comes later is told from the log alone. */
 const KEPT_MAX = 4;
 
@@ -72,7 +76,7 @@ export class DrainedStates {
   }
 
   /** The last state and the log since then, for a violation that keeps them. Null: there are enough of them. */
-  base(rings: readonly SharedArrayBuffer[], most: number): Base | null {
+  base(rings: readonly SharedArrayBuffer[]): Base | null {
     const last = this.#last;
     if (last === null) return null;
     if (!this.#kept.has(last.words) && this.#kept.size >= KEPT_MAX) return null;
@@ -81,7 +85,7 @@ export class DrainedStates {
     const parts = rings.map((ring, i) => {
       const { written, dropped } = ringCounters(ring);
       const fresh = written - (last.written[i] ?? 0);
-      const records = lastRecords(ring, most);
+      const records = lastRecords(ring, Math.min(SINCE_MAX, Math.max(0, fresh) + UNPUBLISHED_MAX));
       const got = records.length / RECORD_WORDS;
       // records that are not published yet come on top: never less than what was written
       if (got < fresh || dropped > 0) complete = false;

@@ -35,7 +35,7 @@ export class EvidenceLog {
   note(violation: ReportViolation, rings: readonly SharedArrayBuffer[], most: number, ending = false): void {
     if (this.#first.has(violation.invariant)) return;
     const records = mergeRecords(rings.map((ring) => lastRecords(ring, most)));
-    const base = this.#drained?.base(rings, most) ?? null;
+    const base = this.#drained?.base(rings) ?? null;
     this.#first.set(violation.invariant, { violation, records, base, ending });
   }
 }

@@ -1,0 +1,72 @@
+/** A violation of a real run links to the schedule that the explorer finds for it in the background. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { Dashboard } from '#src/dashboard/dashboard.js';
+import { Schedules } from '#src/dashboard/server/schedules.js';
+import { readSchedule, replay } from '#src/lab/replay.js';
+import { Simulation } from '#src/lab/simulation.js';
+import { subjectOf } from '#src/lab/subject.js';
+import { StreamClient, until } from './serve.js';
+
+/** pin-race without an end and without pauses. */
+const SCENARIO = `title: pins and a NUMA scan, without an end
+machine: { nodes: 2, frames_per_node: 16, thp_order: 1, tlb_entries: 4, pcp_batch: 1, lru_batch: 0, vmas_per_process: 8 }
+processes: [{ mappings: [{ start: 0, pages: 2 }] }]
+guests: [{ process: 0, vcpus: 1, slots: [{ pages: 2 }] }]
+knobs: { thp_enabled: never }
+actors:
+  - { kind: vcpu, guest: 0, node: 0, pages: 2, workload: sequential, write_percent: 100, pause_us: 0 }
+  - { kind: dma, node: 0, pages: 2, batch_pages: 1, hold_batches: 1, long_every: 0, write_percent: 0, pause_us: 0 }
+  - { kind: numa-balancer, node: 1, period_us: 20 }
+`;
+
+it('of check-then-notify, which replays', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'pinfall-links-'));
+  const scenario = join(folder, 'pins.yaml');
+  writeFileSync(scenario, SCENARIO);
+  const dashboard = await Dashboard.start({
+    port: 0,
+    choice: { scenario, policy: 'check-then-notify' },
+    start: (choice) =>
+      Simulation.start({ scenario: choice.scenario, policy: 'check-then-notify', events: 'lossy', metricsMs: 200 }),
+    explainSeconds: 40,
+  });
+  const base = `http://127.0.0.1:${dashboard.port}`;
+  const client = new StreamClient(base);
+  let link = '';
+  // what a violation's log says differs from run to run, and the search may come to nothing
+  for (let run = 0; run < 4 && link === ''; run++) {
+    if (run === 0) await dashboard.session.begin();
+    else await dashboard.session.command({ type: 'restart', scenario });
+    const said = (): Record<string, unknown>[] =>
+      client.of('schedule').flatMap(({ data }) => (data['run'] === run + 1 ? [data] : []));
+    await until('the explorer to be asked', () => said().length > 0, 30_000);
+    expect(said()[0]).toMatchObject({ invariant: 'I-PINNED-S2', status: 'searching', schedule: '' });
+    // who looks has low priority, and this run spins: ended, it leaves it the processors
+    await dashboard.session.command({ type: 'stop' });
+    await until('its answer', () => said().length > 1, 90_000);
+    link = String(said()[1]?.['schedule']);
+  }
+  const schedule = readSchedule(await (await fetch(`${base}${link}`)).text(), 'linked.schedule');
+  const { policy, seed, litmus } = schedule;
+  expect(policy).toBe('check-then-notify');
+  const subject = subjectOf({ scenario: schedule.scenario, policy, seed, litmus });
+  const { report } = replay(schedule, subject, 'linked.schedule');
+  expect(report.violations[0]?.invariant).toBe('I-PINNED-S2');
+  client.close();
+  await dashboard.close();
+  rmSync(folder, { recursive: true });
+}, 180_000);
+
+it('is kept by rule and policy, the first one', () => {
+  const schedules = new Schedules(null);
+  expect(schedules.linkFor('I-PIN', 'Z08')).toBe('');
+  const link = schedules.add('I-PIN', 'Z08', 'first');
+  expect(schedules.add('I-PIN', 'Z08', 'second')).toBe(link);
+  expect(schedules.linkFor('I-PIN', 'Z08')).toBe(link);
+  expect(schedules.linkFor('I-PIN', 'classic')).toBe('');
+  expect(schedules.read(decodeURIComponent(link.split('/').at(-1) ?? ''))).toBe('first');
+  expect(schedules.read('other')).toBeUndefined();
+});
