@@ -3,6 +3,7 @@ import { PG_HAS_HWPOISONED, PG_HWPOISON } from '../src/machine/abi.js';
 import { type Context, type Coroutine, REF_TEMP } from '../src/machine/context.js';
 import { updates } from '../src/machine/effects.js';
 import { flagsWord, folioOf, folioPut, folioTestLarge, setFlag } from '../src/mm/folio.js';
+import { memoryFailure } from '../src/mm/memory-failure.js';
 import { getMappedPage } from './litmus-mm.js';
 import type { LitmusOperation } from './litmus-operations.js';
 import type { LitmusTask } from './litmus-task.js';
@@ -22,6 +23,20 @@ function* poison(ctx: Context, _task: LitmusTask, args: readonly number[]): Coro
   return 0;
 }
 
+/** MADV_HWPOISON of one page (mm/madvise.c madvise_inject_error, v6.18): the whole of memory_failure(). */
+function* failMemory(ctx: Context, _task: LitmusTask, args: readonly number[]): Coroutine {
+  const pfn = yield* getMappedPage(ctx, args[0] as number, args[1] as number);
+  return pfn < 0 ? pfn : yield* memoryFailure(ctx, pfn);
+}
+
 export const LITMUS_FRAMES: readonly LitmusOperation[] = [
   { name: 'poison', params: ['page'], by: 'any', result: 'errno', summary: 'the page is marked broken', run: poison },
+  {
+    name: 'memory_failure',
+    params: ['page'],
+    by: 'any',
+    result: 'errno',
+    summary: 'memory_failure() of the page: who maps it is unmapped',
+    run: failMemory,
+  },
 ];

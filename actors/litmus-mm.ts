@@ -32,6 +32,7 @@ import { NUMA_SCAN_PAGES, taskNumaWork } from '../src/mm/mempolicy.js';
 import { mmapRegion } from '../src/mm/mmap.js';
 import { mprotect } from '../src/mm/mprotect.js';
 import { munmap } from '../src/mm/munmap.js';
+import { oomReapTaskMm } from '../src/mm/oom-kill.js';
 import { pteOffsetMapLock } from '../src/mm/pgtable.js';
 import { folioIsolateLru, lruAddDrainAll } from '../src/mm/swap.js';
 import { findVma } from '../src/mm/vma.js';
@@ -251,6 +252,10 @@ function* hugeScan(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   return at(args, 0);
 }
 
+function* oomReap(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  return yield* oomReapTaskMm(ctx, at(args, 0));
+}
+
 /** MADV_PAGEOUT of one page (mm/madvise.c madvise_cold_or_pageout_pte_range, v6.18), as kswapd would come to it. */
 function* swapOut(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   yield* lruAddDrainAll(ctx);
@@ -340,6 +345,14 @@ export const LITMUS_MM: readonly LitmusOperation[] = [
     result: 'count',
     summary: 'reclaim of one page to swap: how many were reclaimed',
     run: swapOut,
+  },
+  {
+    name: 'oom_reap',
+    params: ['process'],
+    by: 'any',
+    result: 'errno',
+    summary: 'oom_reap_task_mm() of the process, once',
+    run: oomReap,
   },
   {
     name: 'numa_scan',

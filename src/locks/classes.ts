@@ -44,6 +44,7 @@ export const LOCK_CLASSES: readonly LockClassInfo[] = [
   host('i_mmap_rwsem', true, 70),
   host('i_pages lock', false, 192),
   host('swap cache lock', false, 190),
+  host('mf_mutex', true, 15),
 ];
 
 export const LOCK_KSM_THREAD_MUTEX = 1;
@@ -76,5 +77,6 @@ export const LOCK_PTL_NESTED = 26;
 export const LOCK_I_MMAP = 27;
 export const LOCK_I_PAGES = 28;
 export const LOCK_SWAP_CACHE = 29;
+export const LOCK_MF_MUTEX = 30;
 
 export const lockClass = (id: number): LockClassInfo => LOCK_CLASSES[id] ?? (LOCK_CLASSES[0] as LockClassInfo);

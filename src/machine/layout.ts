@@ -91,6 +91,8 @@ export const GLOBAL_S2_POOL_LOCK = 10;
 export const GLOBAL_LRU_DRAIN_MUTEX = 11;
 /** i_pages of the swap cache: who changes which folio stands for a slot. */
 export const GLOBAL_SWAP_CACHE_LOCK = 12;
+/** memory_failure(): one page at a time. */
+export const GLOBAL_MF_MUTEX = 13;
 const GLOBAL_LOCKS = 16;
 /** Further global words, a line each after the locks. */
 export const GLOBAL_DATA_WORDS = 256;

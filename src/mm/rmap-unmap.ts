@@ -5,13 +5,14 @@
  * As in migration the notifier comes before the look at the pins. Secondary MMUs are not asked whether they have used the page:
  * no subscriber here has aging callbacks.
  */
-import { MMU_NOTIFY_CLEAR, PG_DIRTY, PG_SWAPBACKED, VM_LOCKED } from '../machine/abi.js';
+import { MMU_NOTIFY_CLEAR, PG_DIRTY, PG_HWPOISON, PG_SWAPBACKED, PG_SWAPCACHE, VM_LOCKED } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_MAP } from '../machine/context.js';
 import { reads, releases, updates, writes } from '../machine/effects.js';
 import {
   PTE_DIRTY,
   PTE_SOFT_DIRTY,
   PTE_YOUNG,
+  SWP_HWPOISON,
   SWP_SWAP,
   SWP_SWAP_EXCLUSIVE,
   entryPfn,
@@ -151,7 +152,12 @@ export function* tryToUnmapOne(ctx: Context, folio: number, vma: number, vpn: nu
   yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, vpn, vpn + 1, MMU_NOTIFY_CLEAR, true);
   const table = yield* mappedIn(ctx, mm, vpn, folio);
   if (table >= 0) {
-    const locked = (vmaFlags(ctx, vma) & VM_LOCKED) !== 0;
+    let locked = (vmaFlags(ctx, vma) & VM_LOCKED) !== 0;
+    if (locked) {
+      // TTU_IGNORE_MLOCK
+      if (--ctx.quantum < 0) yield reads(flagsWord(ctx, folio));
+      locked = !isPoisoned(ctx, folio);
+    }
     if (locked || !(yield* unmapPte(ctx, mm, vpn, folio, pteWord(ctx.m, table, vpn)))) result = 0;
     yield* unlockPtl(ctx, table);
   }
@@ -172,6 +178,7 @@ function* unmapPte(ctx: Context, mm: number, vpn: number, folio: number, pteAt: 
   }
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, folio));
   if (!testFlag(ctx, folio, PG_SWAPBACKED)) return yield* ctx.kernel.unmapLazyfreePte(ctx, mm, vpn, folio, pteAt, pte);
+  if (isPoisoned(ctx, folio)) return yield* poisonPte(ctx, mm, vpn, folio, pteAt);
   const slot = folioSwap(ctx, folio);
   yield* swapDuplicate(ctx, slot);
   let type = SWP_SWAP;
@@ -200,6 +207,24 @@ function* unmapPte(ctx: Context, mm: number, vpn: number, folio: number, pteAt: 
 }
 
 /** The PTE is what it was. */
+/** TTU_HWPOISON is for folios outside of the swap cache (unmap_poisoned_folio). */
+const isPoisoned = (ctx: Context, folio: number): boolean =>
+  testFlag(ctx, folio, PG_HWPOISON) && !testFlag(ctx, folio, PG_SWAPCACHE);
+
+/** The PTE of a broken page, cleared: whoever touches it is told. This comes before the look at the pins. */
+function* poisonPte(ctx: Context, mm: number, vpn: number, folio: number, pteAt: number): Coroutine<boolean> {
+  const entry = mkSwapEntry(SWP_HWPOISON, folio, 0);
+  ctx.probe.onZapped(ctx, mm, vpn, vpn + 1);
+  if (--ctx.quantum < 0) yield writes(pteAt);
+  writeOnce(ctx.words, pteAt, entry);
+  ctx.probe.onEntry(ctx, mm, vpn, pteAt, 0, entry);
+  yield* folioChangeRmapPte(ctx, folio, folio, mm, vpn, -1);
+  // memory_failure() holds one: never the last
+  if (--ctx.quantum < 0) yield updates(refsWord(ctx, folio));
+  refSubAndTest(ctx, folio, 1, REF_MAP);
+  return true;
+}
+
 export function* restorePte(ctx: Context, mm: number, vpn: number, pteAt: number, pte: number): Coroutine<boolean> {
   if (--ctx.quantum < 0) yield writes(pteAt);
   writeOnce(ctx.words, pteAt, pte);
