@@ -177,8 +177,8 @@ function* unmapPte(ctx: Context, mm: number, vpn: number, folio: number, pteAt: 
     setFlag(ctx, folio, PG_DIRTY);
   }
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, folio));
-  if (!testFlag(ctx, folio, PG_SWAPBACKED)) return yield* ctx.kernel.unmapLazyfreePte(ctx, mm, vpn, folio, pteAt, pte);
   if (isPoisoned(ctx, folio)) return yield* poisonPte(ctx, mm, vpn, folio, pteAt);
+  if (!testFlag(ctx, folio, PG_SWAPBACKED)) return yield* ctx.kernel.unmapLazyfreePte(ctx, mm, vpn, folio, pteAt, pte);
   const slot = folioSwap(ctx, folio);
   yield* swapDuplicate(ctx, slot);
   let type = SWP_SWAP;
@@ -206,7 +206,6 @@ function* unmapPte(ctx: Context, mm: number, vpn: number, folio: number, pteAt: 
   return true;
 }
 
-/** The PTE is what it was. */
 /** TTU_HWPOISON is for folios outside of the swap cache (unmap_poisoned_folio). */
 const isPoisoned = (ctx: Context, folio: number): boolean =>
   testFlag(ctx, folio, PG_HWPOISON) && !testFlag(ctx, folio, PG_SWAPCACHE);
@@ -225,6 +224,7 @@ function* poisonPte(ctx: Context, mm: number, vpn: number, folio: number, pteAt:
   return true;
 }
 
+/** The PTE is what it was. */
 export function* restorePte(ctx: Context, mm: number, vpn: number, pteAt: number, pte: number): Coroutine<boolean> {
   if (--ctx.quantum < 0) yield writes(pteAt);
   writeOnce(ctx.words, pteAt, pte);
