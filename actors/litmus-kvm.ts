@@ -1,14 +1,17 @@
 /** Litmus operations on guests: what a vCPU and the VMM do. */
+import { KVM_MEM_LOG_DIRTY_PAGES } from '../src/machine/abi.js';
 import type { Context, Coroutine } from '../src/machine/context.js';
 import { VM_MM, VM_PROTECTED, vmWord } from '../src/machine/layout.js';
 import { vcpuRelinquish, vcpuShare, vcpuUnshare } from '../src/kvm/guest-calls.js';
 import {
   hostDonate,
-  hostDonateFrameToHyp,
+  hostDonateFramesToHyp,
+  hostForgeMemcache,
   hostReclaim,
   hostShareWithHyp,
   hostUnshareFromHyp,
 } from '../src/kvm/host-calls.js';
+import { accessRemoteVm } from '../src/kvm/kernel-access.js';
 import { vcpuAccess } from '../src/kvm/vcpu.js';
 import { kvmCreateVm, kvmSetMemslot } from '../src/kvm/vm.js';
 import { peek } from '#words';
@@ -45,6 +48,12 @@ function* setMemslot(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   return yield* kvmSetMemslot(ctx, at(args, 0), at(args, 1), at(args, 2), at(args, 3), at(args, 4), at(args, 5));
 }
 
+/** A flag of a slot that stays where it is: dirty logging begins. */
+function* logMemslot(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  const [vm, id, gfn, pages, vpn, flags] = args as [number, number, number, number, number, number];
+  return yield* kvmSetMemslot(ctx, vm, id, gfn, pages, vpn, flags | KVM_MEM_LOG_DIRTY_PAGES);
+}
+
 function* deleteMemslot(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   return yield* kvmSetMemslot(ctx, at(args, 0), at(args, 1), 0, 0, 0, 0);
 }
@@ -63,7 +72,16 @@ const shareHyp = (ctx: Context, _task: LitmusTask, args: Args): Coroutine =>
   hostShareWithHyp(ctx, at(args, 0), at(args, 1));
 const unshareHyp = (ctx: Context, _task: LitmusTask, args: Args): Coroutine =>
   hostUnshareFromHyp(ctx, at(args, 0), at(args, 1));
-const donateHyp = (ctx: Context, _task: LitmusTask, args: Args): Coroutine => hostDonateFrameToHyp(ctx, at(args, 0));
+const donateHyp = (ctx: Context, _task: LitmusTask, args: Args): Coroutine =>
+  hostDonateFramesToHyp(ctx, at(args, 0), args[1] ?? 1);
+const forgeMemcache = (ctx: Context, _task: LitmusTask, args: Args): Coroutine =>
+  hostForgeMemcache(ctx, at(args, 0), at(args, 1));
+
+/** /proc/PID/mem, a debugger, a core dump: the kernel looks at the page, not the process. */
+function* memRead(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  const result = yield* accessRemoteVm(ctx, at(args, 0), at(args, 1));
+  return result === 0 ? ctx.accessValue : result;
+}
 
 export const LITMUS_KVM: readonly LitmusOperation[] = [
   { name: 'guest_read', params: ['gfn'], by: 'vcpu', result: 'value', summary: 'a load of the guest', run: guestRead },
@@ -91,6 +109,14 @@ export const LITMUS_KVM: readonly LitmusOperation[] = [
     result: 'errno',
     summary: 'KVM_SET_USER_MEMORY_REGION of a declared slot',
     run: setMemslot,
+  },
+  {
+    name: 'log_memslot',
+    params: ['slot'],
+    by: 'task',
+    result: 'errno',
+    summary: 'the same with KVM_MEM_LOG_DIRTY_PAGES: dirty logging begins',
+    run: logMemslot,
   },
   {
     name: 'delete_memslot',
@@ -158,10 +184,27 @@ export const LITMUS_KVM: readonly LitmusOperation[] = [
   },
   {
     name: 'donate_hyp',
-    params: ['value'],
+    params: ['value', 'value'],
+    optional: 1,
     by: 'any',
     result: 'errno',
-    summary: '__pkvm_host_donate_hyp of a frame, by its number',
+    summary: '__pkvm_host_donate_hyp of a frame, by its number, or of so many from there on',
     run: donateHyp,
+  },
+  {
+    name: 'forge_memcache',
+    params: ['vm', 'value'],
+    by: 'any',
+    result: 'errno',
+    summary: "the head of the host's memcache of vCPU 0 names this frame, and then again what it did",
+    run: forgeMemcache,
+  },
+  {
+    name: 'mem_read',
+    params: ['page'],
+    by: 'any',
+    result: 'value',
+    summary: 'the kernel reads the page (/proc/PID/mem, ptrace, a core dump); -EFAULT: it may not',
+    run: memRead,
   },
 ];

@@ -25,7 +25,7 @@ import { guestLeaf, guestPageState, unmapGuest } from './stage2.js';
 import { giveToHost, poisonPage } from './teardown.js';
 
 /** What of MEM_SHARE, MEM_UNSHARE and MEM_RELINQUISH is asked: `wanted` is the state that the page has to be in. */
-function checkGuest(ctx: Context, vm: number, gfn: number, wanted: number): number {
+export function checkGuest(ctx: Context, vm: number, gfn: number, wanted: number): number {
   if (gfn < 0 || gfn >= ctx.m.vmPages) return -EPERM;
   const leaf = guestLeaf(ctx, vm, gfn);
   // leaves to the host as a data abort: the page is mapped, and the guest asks again
@@ -34,7 +34,7 @@ function checkGuest(ctx: Context, vm: number, gfn: number, wanted: number): numb
 }
 
 /** The guest's leaf at `gfn` gets another state: software bits only, which no TLB holds. */
-function* setGuestState(ctx: Context, vm: number, gfn: number, state: number): Coroutine<void> {
+export function* setGuestState(ctx: Context, vm: number, gfn: number, state: number): Coroutine<void> {
   const at = s2PteWord(ctx.m, entryPfn(get(ctx.words, s2RootWord(ctx.m, vm, gfn))), gfn);
   if (--ctx.quantum < 0) yield writes(at);
   writeOnce(ctx.words, at, (get(ctx.words, at) & ~(3 << S2_STATE_SHIFT)) | (state << S2_STATE_SHIFT));

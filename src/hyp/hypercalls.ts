@@ -8,9 +8,8 @@ import { VM_PROTECTED, vmWord } from '../machine/layout.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { get } from '#words';
-import { guestShareHost, guestUnshareHost } from './guest-calls.js';
-import { hostShareHyp, hostUnshareHyp } from './mem-protect.js';
-import { hostRelaxPermsGuest, hostWrprotectGuest } from './share-guest.js';
+import { hostUnshareHyp } from './mem-protect.js';
+import { hostRelaxPermsGuest } from './share-guest.js';
 import { finalizeTeardown, startTeardown } from './teardown.js';
 import { initVm, isLoaded, loadVcpu, putVcpu, vmOfHandle } from './vm.js';
 
@@ -35,6 +34,7 @@ export const HYP_SHARE_GUEST = 16;
 export const HYP_UNSHARE_GUEST = 17;
 export const HYP_WRPROTECT_GUEST = 18;
 export const HYP_RELAX_PERMS_GUEST = 19;
+export const HYP_TLB_FLUSH_VMID = 20;
 export const HYPERCALLS = [
   'none',
   '__pkvm_init_vm',
@@ -56,6 +56,7 @@ export const HYPERCALLS = [
   '__pkvm_host_unshare_guest',
   '__pkvm_host_wrprotect_guest',
   '__pkvm_host_relax_perms_guest',
+  '__pkvm_tlb_flush_vmid',
 ] as const;
 
 /**
@@ -94,7 +95,7 @@ function* dispatch(
     case HYP_HOST_MEM_ABORT:
       return yield* ctx.kernel.handleHostMemAbort(ctx, a);
     case HYP_SHARE_HYP:
-      return yield* hostShareHyp(ctx, a);
+      return yield* ctx.kernel.hostShareHyp(ctx, a);
     case HYP_UNSHARE_HYP:
       return yield* hostUnshareHyp(ctx, a);
     case HYP_DONATE_HYP:
@@ -102,9 +103,9 @@ function* dispatch(
     case HYP_RELAX_PERMS_GUEST:
       return loaded < 0 ? -EINVAL : yield* hostRelaxPermsGuest(ctx, loaded >> 8, a);
     case HYP_GUEST_SHARE:
-      return loaded < 0 ? -EINVAL : yield* guestShareHost(ctx, loaded >> 8, a);
+      return loaded < 0 ? -EINVAL : yield* ctx.kernel.guestShareHost(ctx, loaded >> 8, a);
     case HYP_GUEST_UNSHARE:
-      return loaded < 0 ? -EINVAL : yield* guestUnshareHost(ctx, loaded >> 8, a);
+      return loaded < 0 ? -EINVAL : yield* ctx.kernel.guestUnshareHost(ctx, loaded >> 8, a);
     case HYP_GUEST_RELINQUISH:
       return loaded < 0 ? -EINVAL : yield* ctx.kernel.guestRelinquish(ctx, loaded >> 8, a);
   }
@@ -128,7 +129,10 @@ function* dispatch(
     case HYP_UNSHARE_GUEST:
       return yield* ctx.kernel.hostUnshareGuest(ctx, vm, b);
     case HYP_WRPROTECT_GUEST:
-      return yield* hostWrprotectGuest(ctx, vm, b);
+      return yield* ctx.kernel.hostWrprotectGuest(ctx, vm, b);
+    case HYP_TLB_FLUSH_VMID:
+      yield* ctx.kernel.tlbFlushGuest(ctx, vm, 0, ctx.m.vmPages);
+      return 0;
     case HYP_FINALIZE_TEARDOWN:
       return yield* finalizeTeardown(ctx, vm);
     default:

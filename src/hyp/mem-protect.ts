@@ -105,11 +105,11 @@ export function* doDonateGuest(ctx: Context, vm: number, vcpu: number, pfn: numb
  */
 export function checkHostGivesGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): number {
   const result = ctx.kernel.checkHostOwned(ctx, pfn);
-  return result === 0 ? checkGuestTakes(ctx, vm, vcpu, gfn) : result;
+  return result === 0 ? ctx.kernel.checkGuestTakes(ctx, vm, vcpu, gfn) : result;
 }
 
-/** The guest's half of it. */
-function checkGuestTakes(ctx: Context, vm: number, vcpu: number, gfn: number): number {
+/** The guest's half of it: 0, -EPERM or -ENOMEM. hyp_vm.lock held. */
+export function checkGuestTakes(ctx: Context, vm: number, vcpu: number, gfn: number): number {
   if (gfn < 0 || gfn >= ctx.m.vmPages) return -EPERM;
   if (checkGuestNoPage(ctx, vm, gfn) !== 0) return -EPERM;
   // enough capacity before engaging: a do phase must not run out of table pages (7.1; Z35)
@@ -156,8 +156,8 @@ export function* hostShareGuest(
 ): Coroutine {
   yield* lockHost(ctx);
   yield* lockGuest(ctx, vm);
-  let result = checkHostShares(ctx, pfn);
-  if (result === 0) result = checkGuestTakes(ctx, vm, vcpu, gfn);
+  let result = ctx.kernel.checkHostShares(ctx, pfn);
+  if (result === 0) result = ctx.kernel.checkGuestTakes(ctx, vm, vcpu, gfn);
   if (result === 0) {
     // only software bits change, which no TLB holds
     if (shareCount(ctx, pfn) === 0) yield* hostMapShared(ctx, pfn, PKVM_PAGE_SHARED_OWNED);

@@ -74,7 +74,8 @@ export function* hostRelaxPermsGuest(ctx: Context, vm: number, gfn: number): Cor
   return result;
 }
 
-function* setWritable(ctx: Context, vm: number, gfn: number, writable: boolean): Coroutine<void> {
+/** Makes the leaf at `gfn` writable or read-only; what the TLBs hold is up to the caller. Both locks held. */
+export function* setWritable(ctx: Context, vm: number, gfn: number, writable: boolean): Coroutine<void> {
   const at = s2PteWord(ctx.m, entryPfn(get(ctx.words, s2RootWord(ctx.m, vm, gfn))), gfn);
   if (--ctx.quantum < 0) yield writes(at);
   const leaf = get(ctx.words, at);

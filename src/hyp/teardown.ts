@@ -86,27 +86,38 @@ export function* giveToHost(ctx: Context, pfn: number, gfn: number, wipeDemanded
   emit(ctx, EVENT.ownership, pfn, hostState(ctx, pfn), hypState(ctx, pfn), gfn);
 }
 
+/** Whether the VM is being torn down: pages are reclaimed from dying guests only. vm_table_lock held. */
+export const isDying = (ctx: Context, vm: number): boolean =>
+  get(ctx.words, vmWord(ctx.m, vm, VM_HYP_STATE)) === HYP_VM_DYING;
+
+/** The check phase of a reclaim: 0, -EINVAL (nothing is mapped at `gfn`) or -EPERM (another page is, or the host's side disagrees). */
+export function checkReclaim(ctx: Context, vm: number, pfn: number, gfn: number): number {
+  const leaf = guestLeaf(ctx, vm, gfn);
+  if (!isS2Leaf(leaf)) return -EINVAL;
+  const owned = guestPageState(leaf) === PKVM_PAGE_OWNED;
+  return entryPfn(leaf) === pfn && (!owned || hostState(ctx, pfn) === PKVM_NOPAGE) ? 0 : -EPERM;
+}
+
+/** Its do phase: unmapped with its TLB entries, wiped if it was the guest's own, then the host's. Both locks held. */
+export function* doReclaim(ctx: Context, vm: number, pfn: number, gfn: number): Coroutine<void> {
+  const owned = guestPageState(guestLeaf(ctx, vm, gfn)) === PKVM_PAGE_OWNED;
+  yield* unmapGuest(ctx, vm, gfn);
+  if (owned) yield* poisonPage(ctx, pfn);
+  yield* giveToHost(ctx, pfn, gfn, owned);
+}
+
 /**
- * __pkvm_reclaim_dying_guest_page(): unmapped with its TLB entries, wiped if it was the guest's own, then the host's.
+ * __pkvm_reclaim_dying_guest_page().
  * @returns 0, -EINVAL (not dying, or nothing mapped at `gfn`), -EPERM (another page is, or the host's side disagrees)
  */
 export function* reclaimDyingGuestPage(ctx: Context, vm: number, pfn: number, gfn: number): Coroutine {
   yield* lockVmTable(ctx);
   let result = -EINVAL;
-  if (get(ctx.words, vmWord(ctx.m, vm, VM_HYP_STATE)) === HYP_VM_DYING && gfn >= 0 && gfn < ctx.m.vmPages) {
+  if (ctx.kernel.isDying(ctx, vm) && gfn >= 0 && gfn < ctx.m.vmPages) {
     yield* lockHost(ctx);
     yield* lockGuest(ctx, vm);
-    const leaf = guestLeaf(ctx, vm, gfn);
-    const owned = guestPageState(leaf) === PKVM_PAGE_OWNED;
-    if (isS2Leaf(leaf)) {
-      const agreed = entryPfn(leaf) === pfn && (!owned || hostState(ctx, pfn) === PKVM_NOPAGE);
-      result = agreed ? 0 : -EPERM;
-    }
-    if (result === 0) {
-      yield* unmapGuest(ctx, vm, gfn);
-      if (owned) yield* poisonPage(ctx, pfn);
-      yield* giveToHost(ctx, pfn, gfn, owned);
-    }
+    result = ctx.kernel.checkReclaim(ctx, vm, pfn, gfn);
+    if (result === 0) yield* ctx.kernel.doReclaim(ctx, vm, pfn, gfn);
     yield* unlockGuest(ctx, vm);
     yield* unlockHost(ctx);
   }

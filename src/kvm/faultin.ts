@@ -102,11 +102,14 @@ export function* putPage(ctx: Context, pfn: number): Coroutine<void> {
   if (!isZeroPfn(pfn)) yield* folioPut(ctx, folioOf(ctx, pfn), REF_TEMP);
 }
 
-/** kvm_release_faultin_page(), under mmu_lock: accessed, dirty if it was mapped writable, then the reference goes. */
-export function* releaseFaultinPage(ctx: Context, pfn: number, unused: boolean, dirty: boolean): Coroutine<void> {
+/**
+ * kvm_release_faultin_page(), under mmu_lock: accessed, dirty if it was mapped writable, then the reference goes, whatever the
+ * `result` of the mapping was (Z52).
+ */
+export function* releaseFaultinPage(ctx: Context, pfn: number, result: number, dirty: boolean): Coroutine<void> {
   if (isZeroPfn(pfn)) return;
   const head = folioOf(ctx, pfn);
-  if (!unused) {
+  if (result === 0) {
     const flags = PG_REFERENCED | (dirty ? PG_DIRTY : 0);
     const at = flagsWord(ctx, head);
     if (--ctx.quantum < 0) yield updates(at);

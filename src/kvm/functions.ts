@@ -1,21 +1,26 @@
 /** KVM's and EL2's part of the base kernel record. */
 import type { Kernel } from '../machine/context.js';
-import { guestRelinquish } from '../hyp/guest-calls.js';
+import { guestRelinquish, guestShareHost, guestUnshareHost } from '../hyp/guest-calls.js';
 import {
+  checkGuestTakes,
   checkHostOwned,
+  checkHostShares,
   handleHostMemAbort,
   hostDonateGuest,
   hostDonateHyp,
   hostShareGuest,
+  hostShareHyp,
 } from '../hyp/mem-protect.js';
 import { pkvmRefillMemcache } from '../hyp/memcache.js';
-import { hostUnshareGuest } from '../hyp/share-guest.js';
+import { hostUnshareGuest, hostWrprotectGuest } from '../hyp/share-guest.js';
 import { tlbFlushGuest, tlbFlushHost } from '../hyp/tlb.js';
-import { hostReclaimPage } from '../hyp/teardown.js';
-import { hvaToPfnRemapped } from './faultin.js';
+import { checkReclaim, doReclaim, hostReclaimPage, isDying } from '../hyp/teardown.js';
+import { hvaToPfnRemapped, releaseFaultinPage } from './faultin.js';
+import { pkvmKernelAbort } from './kernel-access.js';
 import { faultLockAndCheck, kvmUnmapGfnRange, mmuInvalidateRetry, userMemAbort } from './mmu.js';
-import { pkvmRefusePage } from './pkvm.js';
-import { pkvmReclaimPinnedPage } from './pkvm-vm.js';
+import { kvmMmuInvalidateBegin, kvmMmuInvalidateEnd } from './notifier.js';
+import { pkvmRefusePage, pkvmUncharge } from './pkvm.js';
+import { pkvmCreateHypVm, pkvmReclaimPinnedPage } from './pkvm-vm.js';
 import { stage2Map, stage2RelaxPerms, stage2Unmap, stage2Wrprotect } from './stage2.js';
 import { vcpuLoad, vcpuPut } from './vcpu.js';
 import { kvmDestroyVm, kvmSwapActiveMemslots } from './vm.js';
@@ -27,6 +32,9 @@ export type KvmFunctions = Pick<
   | 'hvaToPfnRemapped'
   | 'faultLockAndCheck'
   | 'mmuInvalidateRetry'
+  | 'kvmMmuInvalidateBegin'
+  | 'kvmMmuInvalidateEnd'
+  | 'releaseFaultinPage'
   | 'stage2Fault'
   | 'stage2Map'
   | 'stage2RelaxPerms'
@@ -37,16 +45,28 @@ export type KvmFunctions = Pick<
   | 'vcpuLoad'
   | 'vcpuPut'
   | 'kvmDestroyVm'
+  | 'pkvmCreateHypVm'
   | 'pkvmRefusePage'
+  | 'pkvmUncharge'
+  | 'pkvmKernelAbort'
   | 'pkvmReclaimPinnedPage'
   | 'checkHostOwned'
+  | 'checkHostShares'
+  | 'checkGuestTakes'
   | 'hostDonateGuest'
   | 'hostShareGuest'
   | 'hostUnshareGuest'
+  | 'hostWrprotectGuest'
   | 'hostReclaimPage'
+  | 'isDying'
+  | 'checkReclaim'
+  | 'doReclaim'
   | 'hostDonateHyp'
+  | 'hostShareHyp'
   | 'pkvmRefillMemcache'
   | 'handleHostMemAbort'
+  | 'guestShareHost'
+  | 'guestUnshareHost'
   | 'guestRelinquish'
   | 'tlbFlushGuest'
   | 'tlbFlushHost'
@@ -58,6 +78,9 @@ export const KVM_FUNCTIONS: KvmFunctions = {
   hvaToPfnRemapped,
   faultLockAndCheck,
   mmuInvalidateRetry,
+  kvmMmuInvalidateBegin,
+  kvmMmuInvalidateEnd,
+  releaseFaultinPage,
   stage2Fault: userMemAbort,
   stage2Map,
   stage2RelaxPerms,
@@ -68,16 +91,28 @@ export const KVM_FUNCTIONS: KvmFunctions = {
   vcpuLoad,
   vcpuPut,
   kvmDestroyVm,
+  pkvmCreateHypVm,
   pkvmRefusePage,
+  pkvmUncharge,
+  pkvmKernelAbort,
   pkvmReclaimPinnedPage,
   checkHostOwned,
+  checkHostShares,
+  checkGuestTakes,
   hostDonateGuest,
   hostShareGuest,
   hostUnshareGuest,
+  hostWrprotectGuest,
   hostReclaimPage,
+  isDying,
+  checkReclaim,
+  doReclaim,
   hostDonateHyp,
+  hostShareHyp,
   pkvmRefillMemcache,
   handleHostMemAbort,
+  guestShareHost,
+  guestUnshareHost,
   guestRelinquish,
   tlbFlushGuest,
   tlbFlushHost,

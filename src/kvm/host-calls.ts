@@ -3,11 +3,11 @@
  * what it knows. Tests of EL2, other parties that pages are shared with (FF-A's place is taken by EL2 itself), and a host
  * that misbehaves.
  */
-import { EFAULT, EPERM } from '../machine/abi.js';
+import { EAGAIN, EFAULT, EPERM } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { reads } from '../machine/effects.js';
+import { reads, updates } from '../machine/effects.js';
 import { entryPfn, isHuge, isPresent, isTable } from '../machine/entries.js';
-import { VM_HANDLE, pmdWord, pteWord, vmWord } from '../machine/layout.js';
+import { VCPU_HOST_MC_HEAD, VM_HANDLE, pmdWord, pteWord, vcpuWord, vmWord } from '../machine/layout.js';
 import {
   HYP_DONATE_GUEST,
   HYP_DONATE_HYP,
@@ -15,8 +15,9 @@ import {
   HYP_SHARE_HYP,
   HYP_UNSHARE_HYP,
 } from '../hyp/hypercalls.js';
-import { get, readOnce } from '#words';
+import { cmpxchg, get, readOnce } from '#words';
 import { kvmCallHyp } from './call-hyp.js';
+import { mmuLock, mmuUnlock } from './mmu.js';
 
 /** The frame that `mm` maps at `vpn` now, or -1: two lockless loads. What it is worth is the caller's business. */
 export function* lookUpFrame(ctx: Context, mm: number, vpn: number): Coroutine {
@@ -66,5 +67,25 @@ export function* hostUnshareFromHyp(ctx: Context, mm: number, vpn: number): Coro
   return pfn < 0 ? -EFAULT : yield* hostCall(ctx, HYP_UNSHARE_HYP, pfn, 0, 0);
 }
 
-/** __pkvm_host_donate_hyp() of frame `pfn`, whatever that is: 0, -EINVAL or -EPERM. */
-export const hostDonateFrameToHyp = (ctx: Context, pfn: number): Coroutine => hostCall(ctx, HYP_DONATE_HYP, pfn, 1, 0);
+/** __pkvm_host_donate_hyp() of `pages` frames from `pfn` on, whatever they are: 0, -EINVAL or -EPERM. */
+export const hostDonateFramesToHyp = (ctx: Context, pfn: number, pages: number): Coroutine =>
+  hostCall(ctx, HYP_DONATE_HYP, pfn, pages, 0);
+
+/**
+ * A host that misbehaves: the head of its memcache of the VM's first vCPU names another frame for a moment. It is put right under
+ * mmu_lock, when no fault of a guest that follows notifiers has EL2 at work on the list.
+ * @returns 0; -EAGAIN (the list is empty, or somebody else has just changed it)
+ */
+export function* hostForgeMemcache(ctx: Context, vm: number, pfn: number): Coroutine {
+  const head = vcpuWord(ctx.m, vm, 0, VCPU_HOST_MC_HEAD);
+  if (--ctx.quantum < 0) yield reads(head);
+  const before = readOnce(ctx.words, head);
+  if (before === 0) return -EAGAIN;
+  if (--ctx.quantum < 0) yield updates(head);
+  if (cmpxchg(ctx.words, head, before, pfn) !== before) return -EAGAIN;
+  yield* mmuLock(ctx, vm);
+  if (--ctx.quantum < 0) yield updates(head);
+  cmpxchg(ctx.words, head, pfn, before);
+  yield* mmuUnlock(ctx, vm);
+  return 0;
+}

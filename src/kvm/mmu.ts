@@ -31,7 +31,6 @@ import {
   MAPPING_NONE,
   PFN_WITHOUT_REF,
   hvaToPfn,
-  releaseFaultinPage,
   userMappingSize,
 } from './faultin.js';
 import {
@@ -127,7 +126,7 @@ export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
       vmaBlock,
     );
   }
-  if (got !== PFN_WITHOUT_REF) yield* releaseFaultinPage(ctx, pfn, result !== 0, writable);
+  if (got !== PFN_WITHOUT_REF) yield* ctx.kernel.releaseFaultinPage(ctx, pfn, result, writable);
   if (--ctx.quantum < 0) yield ctx.kernel.rules.protectedKvm ? releases(lock) : releasesRead(lock);
   kvmFaultUnlock(ctx, lock);
   if (writable && logging && result === 0) yield* markPageDirty(ctx, vm, gfn);

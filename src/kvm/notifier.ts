@@ -70,7 +70,7 @@ export function* kvmMmuNotifierInvalidateRangeStart(
       locked = true;
       if (--ctx.quantum < 0) yield acquires(mmuLock);
       while (!writeLock(ctx, mmuLock, LOCK_MMU)) yield contended(ctx, mmuLock);
-      kvmMmuInvalidateBegin(ctx, vm);
+      ctx.kernel.kvmMmuInvalidateBegin(ctx, vm);
     }
     kvmMmuInvalidateRangeAdd(ctx, vm, first + offset, last + offset);
     yield* ctx.kernel.kvmUnmapGfnRange(ctx, vm, first + offset, last + offset, blockable);
@@ -103,7 +103,7 @@ export function* kvmMmuNotifierInvalidateRangeEnd(
     if (--ctx.quantum < 0) yield acquires(mmuLock);
     while (!writeLock(ctx, mmuLock, LOCK_MMU)) yield contended(ctx, mmuLock);
     if (--ctx.quantum < 0) yield writes(vmWord(m, vm, VM_INVALIDATE_SEQ));
-    kvmMmuInvalidateEnd(ctx, vm);
+    ctx.kernel.kvmMmuInvalidateEnd(ctx, vm);
     if (--ctx.quantum < 0) yield releases(mmuLock);
     writeUnlock(ctx, mmuLock, LOCK_MMU);
   }

@@ -56,7 +56,7 @@ export function* pkvmMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
   if (charged !== 0) return charged;
 
   const result = yield* pinAndMap(ctx, vm, mm, gfn, gfnToVpn(ctx, slot, gfn));
-  if (result !== 0) yield* accountLockedVm(ctx, mm, 1, false);
+  if (result !== 0) yield* ctx.kernel.pkvmUncharge(ctx, mm);
   if (result === -EHWPOISON) {
     ctx.sigbus = true;
     countStat(ctx.m, ctx.actor, STAT.sigbus, 1);
@@ -102,6 +102,11 @@ export function* pinAndMap(ctx: Context, vm: number, mm: number, gfn: number, vp
 export function* pkvmRefusePage(ctx: Context, pfn: number): Coroutine {
   yield* ctx.kernel.unpinUserPage(ctx, pfn, false);
   return -EIO;
+}
+
+/** dec_account: the charge of a fault that has failed. */
+export function* pkvmUncharge(ctx: Context, mm: number): Coroutine<void> {
+  yield* accountLockedVm(ctx, mm, 1, false);
 }
 
 /** kzalloc(struct kvm_pinned_page): the slot in the machine is there; only the allocation can fail. */

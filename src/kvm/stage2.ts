@@ -253,6 +253,13 @@ function countUnmap(ctx: Context, pinned: boolean): void {
 
 /** kvm_pgtable_stage2_wrprotect() of [start, end), blocks whole, for dirty logging. mmu_lock held for writing. */
 export function* stage2Wrprotect(ctx: Context, vm: number, start: number, end: number): Coroutine<void> {
+  const { m } = ctx;
+  yield* wrprotectLeaves(ctx, vm, start, end);
+  yield* ctx.kernel.tlbFlushGuest(ctx, vm, start & ~(m.thpPages - 1), (end + m.thpPages - 1) & ~(m.thpPages - 1));
+}
+
+/** Its walk; the TLBs still hold what the entries allowed. */
+export function* wrprotectLeaves(ctx: Context, vm: number, start: number, end: number): Coroutine<void> {
   const { m, words } = ctx;
   for (let gfn = start; gfn < end;) {
     const first = gfn & ~(m.thpPages - 1);
@@ -268,7 +275,6 @@ export function* stage2Wrprotect(ctx: Context, vm: number, start: number, end: n
     }
     gfn = first + m.thpPages;
   }
-  yield* ctx.kernel.tlbFlushGuest(ctx, vm, start & ~(m.thpPages - 1), (end + m.thpPages - 1) & ~(m.thpPages - 1));
 }
 
 function* wrprotectLeaf(ctx: Context, vm: number, at: number, gfn: number, pages: number): Coroutine<void> {

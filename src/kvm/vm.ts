@@ -63,7 +63,7 @@ import {
   slotVpn,
 } from './memslots.js';
 import { mmuLock, mmuUnlock } from './mmu.js';
-import { pkvmCreateHypVm, pkvmDestroyHypVm } from './pkvm-vm.js';
+import { pkvmDestroyHypVm } from './pkvm-vm.js';
 import { freeMmuCache } from './s2-tables.js';
 
 /**
@@ -88,7 +88,7 @@ export function* kvmCreateVm(ctx: Context, vm: number, mm: number, isProtected: 
   set(words, setAt(m, vm, 0), 0);
   set(words, setAt(m, vm, 1), 0);
   if (el2) {
-    const result = yield* pkvmCreateHypVm(ctx, vm);
+    const result = yield* ctx.kernel.pkvmCreateHypVm(ctx, vm);
     if (result !== 0) return result;
   }
   yield* mmapWriteLock(ctx, mm);

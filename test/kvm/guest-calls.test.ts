@@ -13,7 +13,7 @@ import { guestLeaf, guestPageState } from '#src/hyp/stage2.js';
 import { hostState, hypState } from '#src/hyp/page-state.js';
 import { hostPfn } from '#src/kvm/divergence.js';
 import { vcpuRelinquish, vcpuShare, vcpuUnshare } from '#src/kvm/guest-calls.js';
-import { hostDonate, hostDonateFrameToHyp, hostShareWithHyp, hostUnshareFromHyp } from '#src/kvm/host-calls.js';
+import { hostDonate, hostDonateFramesToHyp, hostShareWithHyp, hostUnshareFromHyp } from '#src/kvm/host-calls.js';
 import { runToEnd } from '../helpers/drive.js';
 import { Guest } from './guest.js';
 
@@ -122,8 +122,8 @@ describe('a host by hand', () => {
     const guest = guestOf();
     const ctx = guest.ctx(7);
     guest.m.words[pageWord(guest.m, 40, PAGE_FLAGS)] = PG_NO_MAP;
-    expect(runToEnd(hostDonateFrameToHyp(ctx, 40), ctx)).toBe(-EPERM);
-    expect(runToEnd(hostDonateFrameToHyp(ctx, guest.m.frames), ctx)).toBe(-EINVAL);
-    expect(runToEnd(hostDonateFrameToHyp(ctx, 41), ctx)).toBe(0);
+    expect(runToEnd(hostDonateFramesToHyp(ctx, 40, 1), ctx)).toBe(-EPERM);
+    expect(runToEnd(hostDonateFramesToHyp(ctx, guest.m.frames, 1), ctx)).toBe(-EINVAL);
+    expect(runToEnd(hostDonateFramesToHyp(ctx, 41, 1), ctx)).toBe(0);
   });
 });
