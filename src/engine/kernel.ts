@@ -4,6 +4,7 @@ import { type Kernel, RULES_V6_18, type SubscriberOps } from '../machine/context
 import { rulesOfVersion } from '../machine/rules.js';
 import { KVM_FUNCTIONS } from '../kvm/functions.js';
 import { KVM_SUBSCRIBER } from '../kvm/notifier.js';
+import { anonVmaLockWrite, anonVmaUnlockWrite } from '../mm/anon-vma.js';
 import { collapseHugePage } from '../mm/collapse.js';
 import { DRIVER_SUBSCRIBER } from '../mm/driver-subscriber.js';
 import { dupMmap } from '../mm/fork.js';
@@ -96,6 +97,8 @@ export const BASE_KERNEL: Kernel = {
   writeProtectPage,
   replacePage,
   collapseHugePage,
+  collapseRmapLock: anonVmaLockWrite,
+  collapseRmapUnlock: anonVmaUnlockWrite,
   tlbRemoveTableSyncOne,
   zapPageRange,
   ...KVM_FUNCTIONS,

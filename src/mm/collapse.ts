@@ -53,7 +53,6 @@ import { folioLockWord, folioTrylock, folioUnlock, spinLock, spinUnlock } from '
 import { holds } from '../locks/held.js';
 import { mmapReadLock, mmapReadUnlock, mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from '../locks/vma-lock.js';
 import { get, readOnce, set, writeOnce, xchg } from '#words';
-import { anonVmaLockWrite, anonVmaUnlockWrite } from './anon-vma.js';
 import {
   flagsWord,
   folioMaps,
@@ -200,7 +199,7 @@ function* collapseLocked(ctx: Context, mm: number, vpn: number, head: number): C
   }
   const table = entryPfn(oldPmd);
   const anonVma = vmaAnonVma(ctx, vma);
-  yield* anonVmaLockWrite(ctx, anonVma);
+  yield* ctx.kernel.collapseRmapLock(ctx, anonVma);
 
   yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, vpn, vpn + pages, MMU_NOTIFY_CLEAR, true);
   const pmdLockWord = yield* pmdLock(ctx, mm, vpn);
@@ -230,13 +229,13 @@ function* collapseLocked(ctx: Context, mm: number, vpn: number, head: number): C
     ctx.probe.onEntry(ctx, mm, vpn, pmdAt, 0, oldPmd);
     if (--ctx.quantum < 0) yield releases(again);
     spinUnlock(ctx, again, LOCK_PMD);
-    yield* anonVmaUnlockWrite(ctx, anonVma);
+    yield* ctx.kernel.collapseRmapUnlock(ctx, anonVma);
     countMechanism(m, ctx.actor, MECH_KHUGEPAGED, MC_BACKED_OUT, 1);
     yield* mmapWriteUnlock(ctx, mm);
     return status;
   }
   // every page is isolated and locked, so no rmap walk can start on one: the anon_vma may go
-  yield* anonVmaUnlockWrite(ctx, anonVma);
+  yield* ctx.kernel.collapseRmapUnlock(ctx, anonVma);
   yield* copyAndFree(ctx, mm, table, vpn, head);
 
   const flagsAt = pageWord(m, head, PAGE_FLAGS);

@@ -192,6 +192,7 @@ function* unmapPtes(
       const peekAt = pteWord(m, hint, page);
       if ((flags & TTU_SYNC) === 0) {
         if (--ctx.quantum < 0) yield reads(peekAt);
+        ctx.probe.onTableWalk(ctx, mm, page, hint);
         if (!isPresent(readOnce(words, peekAt))) continue;
       }
       table = yield* pteOffsetMapLock(ctx, mm, page);

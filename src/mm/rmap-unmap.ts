@@ -111,6 +111,7 @@ function* mappedIn(ctx: Context, mm: number, vpn: number, folio: number): Corout
   // map_pte(): no lock is taken for an entry that is not present
   const hintAt = pteWord(m, entryPfn(pmd), vpn);
   if (--ctx.quantum < 0) yield reads(hintAt);
+  ctx.probe.onTableWalk(ctx, mm, vpn, entryPfn(pmd));
   if (!isPresent(readOnce(words, hintAt))) return -1;
   const table = yield* pteOffsetMapLock(ctx, mm, vpn);
   if (table < 0) return -1;

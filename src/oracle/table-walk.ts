@@ -1,7 +1,7 @@
 /**
- * I-UAFNODE for page tables: who walks without a lock (GUP-fast, interrupts off) reads only from a table that is in use where its
- * PMD pointed. One that has been freed, taken into use elsewhere, deposited under a huge PMD, or that a collapse regards as its
- * own is none: whoever did that had to wait for such walkers first (LK10).
+ * I-UAFNODE for page tables: who walks without the PTL (GUP-fast, interrupts off; rmap walks, under the anon_vma's lock: Z05) reads only
+ * from a table that is in use where its PMD pointed. One that has been freed, taken into use elsewhere, deposited under a huge PMD, or that a collapse regards as its
+ * own is none: whoever did that had to wait for such walkers first, or keep them out (LK10).
  */
 import type { Context } from '../machine/context.js';
 import {

@@ -1,5 +1,5 @@
 /**
- * Forced writes, KSM, deferred flushes, swap and hints: each planted bug is found by its own litmus file within a few schedules, and no execution at
+ * Forced writes, collapse, KSM, deferred flushes, swap and hints: each planted bug is found by its own litmus file within a few schedules, and no execution at
  * all of the kernel that it is planted in breaks anything. Where that is too many to look at, none of a sample does.
  */
 import { readFileSync } from 'node:fs';
@@ -13,6 +13,7 @@ const FILES = fileURLToPath(new URL('../../src/zoo/litmus/', import.meta.url));
 
 /** A strategy that finds it, within how many schedules; executions of the proof without the bug, at most (0: a sample). */
 describe.each([
+  ['Z05', 'pct', 200, 50],
   ['Z06', 'pct', 1000, 2000],
   ['Z09', 'random', 50, 50],
   ['Z10', 'random', 50, 2000],
