@@ -413,7 +413,7 @@ describe('two workers', () => {
     expect(one.report.violation_count).toBeGreaterThan(0);
     const two = await explore({ ...options, workers: 2 });
     expect(withoutTime({ ...two.report, workers: 1 })).toEqual(withoutTime(one.report));
-  }, 30_000);
+  });
 
   test('notice a program that its choices do not decide', async () => {
     const url = new URL('../engine/modules/fickle.mjs', import.meta.url).href;
