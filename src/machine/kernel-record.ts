@@ -170,6 +170,11 @@ export interface Kernel {
   /** Takes mmu_lock for a fault and asks mmuInvalidateRetry under it. True: to be tried again. It is held either way. */
   faultLockAndCheck(ctx: Context, vm: number, seq: number): Coroutine<boolean>;
   mmuInvalidateRetry(ctx: Context, vm: number, seq: number): boolean;
+  /** A notifier's start: faults retry from here on; its end: they see another sequence. mmu_lock held for writing. */
+  kvmMmuInvalidateBegin(ctx: Context, vm: number): void;
+  kvmMmuInvalidateEnd(ctx: Context, vm: number): void;
+  /** Gives the reference of a fault back, whose mapping ended with `result`. mmu_lock held. */
+  releaseFaultinPage(ctx: Context, pfn: number, result: number, dirty: boolean): Coroutine<void>;
   /** The VM's stage-2 fault handler: userMemAbort or pkvmMemAbort. */
   stage2Fault(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine;
   /** kvm_pgtable_stage2_map() of one page, or of the block around it; 0, -EAGAIN or -ENOMEM. mmu_lock held. */
@@ -196,21 +201,39 @@ export interface Kernel {
   vcpuLoad(ctx: Context, vm: number, vcpu: number): Coroutine;
   vcpuPut(ctx: Context, vm: number, vcpu: number): Coroutine;
   kvmDestroyVm(ctx: Context, vm: number): Coroutine<void>;
+  /** The VM gets its handle, and EL2 knows it. 0 or -errno. */
+  pkvmCreateHypVm(ctx: Context, vm: number): Coroutine;
   /** A page that pkvm_mem_abort has pinned and may not map: the exit with -EIO. */
   pkvmRefusePage(ctx: Context, pfn: number): Coroutine;
+  /** Takes the charge of a fault back that has failed since. */
+  pkvmUncharge(ctx: Context, mm: number): Coroutine<void>;
+  /** An access of the kernel's own to a page that EL2 keeps from it: -EFAULT, or an oops. */
+  pkvmKernelAbort(ctx: Context, pfn: number): number;
   /** One pinned page of a VM that ends: given back by EL2, uncharged, unpinned. */
   pkvmReclaimPinnedPage(ctx: Context, vm: number, gfn: number): Coroutine<void>;
   /* EL2: called by the EL2 actor with the request's arguments */
   /** Memory that the host alone owns? 0 or -EPERM. host_mmu.lock held. */
   checkHostOwned(ctx: Context, pfn: number): number;
+  /** A page that the host may share with a guest? 0, -EPERM or -EBUSY. host_mmu.lock held. */
+  checkHostShares(ctx: Context, pfn: number): number;
+  /** Is `gfn` free, and is there memory for its table? 0, -EPERM or -ENOMEM. hyp_vm.lock held. */
+  checkGuestTakes(ctx: Context, vm: number, vcpu: number, gfn: number): number;
   hostDonateGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): Coroutine;
   hostShareGuest(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number, writable?: boolean): Coroutine;
   hostUnshareGuest(ctx: Context, vm: number, gfn: number): Coroutine;
+  hostWrprotectGuest(ctx: Context, vm: number, gfn: number): Coroutine;
   hostReclaimPage(ctx: Context, vm: number, pfn: number, gfn: number): Coroutine;
+  /** __pkvm_reclaim_dying_guest_page(): its three parts, for the locks see hyp/teardown.ts. */
+  isDying(ctx: Context, vm: number): boolean;
+  checkReclaim(ctx: Context, vm: number, pfn: number, gfn: number): number;
+  doReclaim(ctx: Context, vm: number, pfn: number, gfn: number): Coroutine<void>;
   hostDonateHyp(ctx: Context, pfn: number, pages: number): Coroutine;
+  hostShareHyp(ctx: Context, pfn: number): Coroutine;
   pkvmRefillMemcache(ctx: Context, vm: number, vcpu: number): Coroutine;
   handleHostMemAbort(ctx: Context, pfn: number): Coroutine;
-  /** MEM_RELINQUISH of the guest `vm`: 0, -EFAULT or -EPERM. */
+  /** MEM_SHARE, MEM_UNSHARE, MEM_RELINQUISH of the guest `vm`: 0, -EFAULT or -EPERM. */
+  guestShareHost(ctx: Context, vm: number, gfn: number): Coroutine;
+  guestUnshareHost(ctx: Context, vm: number, gfn: number): Coroutine;
   guestRelinquish(ctx: Context, vm: number, gfn: number): Coroutine;
   /** TLBI by IPA or by host page, with the DSB: returns when no CPU can use an old translation. */
   tlbFlushGuest(ctx: Context, vm: number, start: number, end: number): Coroutine<void>;
