@@ -48,6 +48,7 @@ export function* allocS2Table(ctx: Context): Coroutine {
   spinUnlock(ctx, lock, LOCK_POOL);
   if (table < 0) return -1;
   set(words, s2TableWord(m, table, TABLE_REFS), 1);
+  ctx.probe.onStage2Table(ctx, table, true);
   return table;
 }
 
@@ -62,6 +63,7 @@ export function* freeS2Tables(ctx: Context, first: number): Coroutine<void> {
   for (let table = first - 1; table >= 0;) {
     const link = s2TableWord(m, table, TABLE_POOL_NEXT);
     const next = get(words, link) - 1;
+    ctx.probe.onStage2Table(ctx, table, false);
     set(words, link, get(words, head));
     set(words, head, table + 1);
     set(words, globalWord(m, S2_POOL_FREE), get(words, globalWord(m, S2_POOL_FREE)) + 1);

@@ -114,6 +114,7 @@ function* mapLeaf(
     fetchAdd(ctx.words, refs, 1);
   }
   if (--ctx.quantum < 0) yield writes(at);
+  if (table >= 0) ctx.probe.onStage2Leaf(ctx, table, vm, gfn);
   writeOnce(ctx.words, at, leaf);
   countStat(ctx.m, ctx.actor, STAT.stage2_maps, 1);
   ctx.probe.onStage2Map(ctx, vm, gfn, entryPfn(leaf), pages, (leaf & S2_WRITE) !== 0);

@@ -127,6 +127,10 @@ export class Probe {
   onTlbFlushed(_ctx: Context, _guest: boolean, _space: number, _start: number, _end: number): void {}
   /** EL2 changed the ownership triple of `pfn`; `host` became the owner with `wipe` demanded or not (I-OWN, I-WIPE). */
   onOwnership(_ctx: Context, _pfn: number): void {}
+  /** Stage-2 table `table` left the pool (`inUse`), or is about to go back to it. */
+  onStage2Table(_ctx: Context, _table: number, _inUse: boolean): void {}
+  /** A fault is about to store a leaf in stage-2 table `table`. */
+  onStage2Leaf(_ctx: Context, _table: number, _vm: number, _gfn: number): void {}
   onHostOwner(_ctx: Context, _pfn: number, _wipeDemanded: boolean): void {}
   /** A page moved between memcaches, pool and tables: `place` is MC_PLACE_* of hyp/memcache.ts (I-HYPMC). */
   onMemcache(_ctx: Context, _pfn: number, _from: number, _to: number): void {}

@@ -17,6 +17,7 @@ import { RefLedger } from './ref.js';
 import { Scanners } from './scanners.js';
 import { Shadow } from './shadow.js';
 import { StaleWatch } from './stale.js';
+import { Stage2Tables } from './stage2-tables.js';
 import { TlbWatch } from './tlb.js';
 
 export class ExactProbe extends LedgerProbe {
@@ -28,6 +29,7 @@ export class ExactProbe extends LedgerProbe {
   readonly #tlbs: TlbWatch;
   readonly #ownership: OwnershipWatch | null;
   readonly #memcaches: MemcacheLedger;
+  readonly #stage2Tables: Stage2Tables;
   readonly #places: PinPlaces | null;
 
   constructor(m: Machine, options: OracleOptions, buffer: ArrayBufferLike | null) {
@@ -41,6 +43,7 @@ export class ExactProbe extends LedgerProbe {
     this.#tlbs = new TlbWatch(m, this.log, actors, claims.el2);
     this.#ownership = claims.el2 ? new OwnershipWatch(m, this.log) : null;
     this.#memcaches = new MemcacheLedger(m, this.log);
+    this.#stage2Tables = new Stage2Tables(m, this.log);
     this.#places = (options.pinKeepsPlace ?? options.keepsExclusiveBit) === false ? null : new PinPlaces(m);
     this.#shadow.reset();
   }
@@ -55,6 +58,7 @@ export class ExactProbe extends LedgerProbe {
     this.#tlbs.reset();
     this.#ownership?.reset();
     this.#memcaches.reset();
+    this.#stage2Tables.reset();
     this.#places?.reset();
   }
 
@@ -196,6 +200,14 @@ export class ExactProbe extends LedgerProbe {
 
   override onOwnership(_ctx: Context, pfn: number): void {
     this.#ownership?.changed(pfn);
+  }
+
+  override onStage2Table(_ctx: Context, table: number, inUse: boolean): void {
+    this.#stage2Tables.changed(table, inUse);
+  }
+
+  override onStage2Leaf(ctx: Context, table: number, vm: number, gfn: number): void {
+    this.#stage2Tables.stores(ctx, table, vm, gfn);
   }
 
   override onHintFault(ctx: Context, mm: number, vpn: number): void {

@@ -26,6 +26,7 @@ import { z22 } from './z22-discard-pinned.js';
 import { z25 } from './z25-no-refcount.js';
 import { z26 } from './z26-memslot-swap.js';
 import { z28 } from './z28-running-phys.js';
+import { z29 } from './z29-stale-descent.js';
 import { z30Charge } from './z30-charge.js';
 import { z30 } from './z30-eio-leak.js';
 import { z31 } from './z31-dying-mm.js';
@@ -91,6 +92,7 @@ export const BUGS: readonly Bug[] = [
   z25,
   z26,
   z28,
+  z29,
   z30,
   z30Charge,
   z31,

@@ -14,6 +14,7 @@ describe.each([
   ['Z01-no-begin', 1500, 400, true],
   ['Z01-no-seq', 300, 1500, true],
   ['Z28', 2000, 1500, false],
+  ['Z29', 1, 1, true],
   ['Z30-charge', 1, 1, true],
   ['Z34', 60, 60, true],
   ['Z35', 20, 20, true],
