@@ -39,6 +39,7 @@ const KIND_FLAGS = { anon: VM_MAYWRITE, shared: VM_SHARED | VM_MAYWRITE, pfnmap:
 const SLOT_FLAGS: Readonly<Record<string, number>> = {
   'read-only': KVM_MEM_READONLY,
   'log-dirty-pages': KVM_MEM_LOG_DIRTY_PAGES,
+  pinned: 0,
   unset: 0,
 };
 /** Pages of one mapping. */
@@ -181,7 +182,9 @@ function slotOf(scope: Scope, decl: SlotDecl, process: ProcessModel, before: rea
   const gfn = inLimits(scope, 'gfn', decl.gfn, 0, PAGES_MAX);
   const pages = inLimits(scope, 'pages', decl.pages, 1, PAGES_MAX);
   const flags = flagBits(scope, decl.flags, 'slot flag', SLOT_FLAGS);
-  const unset = decl.flags.some(({ text }) => text === 'unset');
+  const [pinned = false, unset = false] = ['pinned', 'unset'].map((flag) =>
+    decl.flags.some(({ text }) => text === flag),
+  );
   const by = { name: 'the VM', kind: 'task', process, vm: null, task: { mm: process.mm, vm: -1, vcpu: -1 } } as const;
   const page = scope.page(decl.page, by);
   if (page === null) return null;
@@ -193,7 +196,7 @@ function slotOf(scope: Scope, decl: SlotDecl, process: ProcessModel, before: rea
   }
   const over = before.find((slot) => !unset && !slot.unset && gfn < slot.gfn + slot.pages && slot.gfn < gfn + pages);
   if (over !== undefined) scope.mistake(decl.gfn.at, `gfn ${gfn} to ${gfn + pages - 1} overlap slot ${over.id}`);
-  return { id, gfn, pages, vpn: page.start, flags, unset };
+  return { id, gfn, pages, vpn: page.start, flags, pinned, unset };
 }
 
 export interface FramesModel {

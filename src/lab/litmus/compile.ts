@@ -11,7 +11,7 @@ import { type HeaderModel, type LitmusOverrides, checkHeader } from './check-hea
 import { type FramesModel, checkFrames, checkMemory } from './check-memory.js';
 import { QuestionChecker } from './check-questions.js';
 import type { Observable, Predicate, Question } from './conditions.js';
-import type { Expectation } from './model.js';
+import type { Expectation, VmModel } from './model.js';
 import { MISTAKES_MAX, type Mistake, parseCondition, parseLitmus, sorted } from './parse.js';
 import { Scope } from './scope.js';
 import type { LitmusFile as Source } from './ast.js';
@@ -245,6 +245,7 @@ function planOf(
       slots: vm.slots
         .filter(({ unset }) => !unset)
         .map(({ id, gfn, pages, vpn, flags }) => ({ id, baseGfn: gfn, pages, vpn, flags })),
+      ...pinRange(vm),
     })),
     memlockPages: processes.length === 0 ? [-1] : processes.map(({ memlock }) => memlock),
     driverSubscriber: false,
@@ -262,6 +263,14 @@ function planOf(
     recording: null,
     litmus,
   };
+}
+
+/** The guest pages that policy pinned-notifiers keeps pinned: from the first page of a slot that says so to the last. */
+function pinRange({ slots }: VmModel): { readonly pinRange?: readonly [number, number] } {
+  const pinned = slots.filter((slot) => slot.pinned && !slot.unset);
+  if (pinned.length === 0) return {};
+  const first = Math.min(...pinned.map(({ gfn }) => gfn));
+  return { pinRange: [first, Math.max(...pinned.map(({ gfn, pages }) => gfn + pages)) - first] };
 }
 
 /** Why there can be no such machine, or null. */

@@ -38,6 +38,8 @@ export interface SlotModel {
   /** KVM_MEM_*. */
   readonly flags: number;
   readonly unset: boolean;
+  /** Policy pinned-notifiers keeps its pages pinned. */
+  readonly pinned: boolean;
 }
 
 export interface VmModel {
