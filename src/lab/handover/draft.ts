@@ -18,7 +18,7 @@ import { parseLitmus } from '../litmus/parse.js';
 import { printLitmus } from '../litmus/print.js';
 import { type Deed, PIN_UNSEEN_FLAGS } from './operations.js';
 import { type PageState, UNKNOWN, statesAt } from './state.js';
-import { type Story, mappingOf } from './story.js';
+import { type Story, type StoryPage, mappingOf } from './story.js';
 
 /** Which deeds come into a draft, and how they are told. */
 export interface DraftOptions {
@@ -30,6 +30,8 @@ export interface DraftOptions {
   readonly from: number;
   /** Set-up as simple as can be, whatever the log says: pages are mapped, also in the guest. */
   readonly plain: boolean;
+  /** Beside the columns somebody ends the VM, and another process takes memory. */
+  readonly ending?: boolean;
 }
 
 export const ACTORS_MAX = 4;
@@ -38,6 +40,8 @@ const NAMES = ['a', 'b', 'c'] as const;
 const VMS = 'GHIJKLMN';
 const PROCESSES = 'ABCDEFQR';
 const HUGE_ORDER = 1;
+/** A schedule of so few operations that takes longer goes round. */
+const STEPS_MAX = 3000;
 const DEFAULT_PIN = FOLL_WRITE | FOLL_LONGTERM;
 
 /** The text of the draft, as `print` writes it; null when nothing can be made of it. */
@@ -63,7 +67,7 @@ class Draft {
     this.#story = story;
     this.#options = options;
     this.#mms = [...new Set(story.pages.map(({ mm }) => mm))];
-    this.#vms = story.plan.vms.flatMap(({ mm }, vm) => (this.#mms.includes(mm) ? [vm] : []));
+    this.#vms = story.plan.vms.flatMap((_, vm) => (story.pages.some((page) => this.#shows(vm, page)) ? [vm] : []));
     this.#actors = [...options.columns.keys()].filter((actor) => this.#fits(actor)).slice(0, ACTORS_MAX);
   }
 
@@ -79,7 +83,9 @@ class Draft {
       `machine nodes ${plan.machine.nodes}, thp_order ${HUGE_ORDER}`,
       this.#knobs(),
       `expect ${expected}`,
+      `steps ${STEPS_MAX}`,
       ...this.#mms.map((mm) => this.#process(mm)),
+      ...(this.#options.ending === true ? ['process Z {', '  z: anon 1 read write', '}'] : []),
       ...this.#vms.map((vm) => this.#vm(vm)),
       ...(init.length === 0 ? [] : ['init {', ...init, '}']),
       ...this.#columns(),
@@ -93,6 +99,12 @@ class Draft {
     if (kind === 'el2' || kind === 'driver') return false;
     if (kind === 'vcpu') return this.#vms.includes(params['vm'] ?? 0);
     return KERNEL_THREADS.has(kind) || this.#mms.includes(params['mm'] ?? 0);
+  }
+
+  /** Whether a memslot of the VM shows the page. */
+  #shows(vm: number, { mm, vpn }: StoryPage): boolean {
+    const spec = this.#story.plan.vms[vm];
+    return spec?.mm === mm && spec.slots.some((slot) => vpn >= slot.vpn && vpn < slot.vpn + slot.pages);
   }
 
   #knobs(): string {
@@ -131,7 +143,7 @@ class Draft {
     const { mm, protected: isProtected, vcpus } = plan.vms[vm] as (typeof plan.vms)[number];
     const slots = huge
       ? [`  slot 0: gfn 0 pages ${pages.length} at a`]
-      : pages.flatMap((page, i) => (page.mm === mm ? [`  slot ${i}: gfn ${i} pages 1 at ${NAMES[i]}`] : []));
+      : pages.flatMap((page, i) => (this.#shows(vm, page) ? [`  slot ${i}: gfn ${i} pages 1 at ${NAMES[i]}`] : []));
     const used = this.#actors.flatMap((actor) => {
       const { kind, params } = plan.actors[actor] as (typeof plan.actors)[number];
       return kind === 'vcpu' && (params['vm'] ?? 0) === vm ? [1 + (params['vcpu'] ?? 0)] : [];
@@ -175,8 +187,9 @@ class Draft {
     const rounds = merged ? 3 : ksm ? 1 : 0;
     for (let i = 0; i < rounds; i++) lines.push('  ksmd: ksm_scan();');
     if (states.some((state) => state.protnone)) lines.push(`  ${this.#processName(this.#mms[0] ?? 0)}: numa_scan();`);
-    states.forEach(({ guest, guestReadOnly, merged: shared }, i) => {
-      const vm = this.#vms.find((each) => plan.vms[each]?.mm === pages[i]?.mm);
+    states.forEach(({ guest: known, guestReadOnly, merged: shared }, i) => {
+      const guest = known || this.#options.ending === true;
+      const vm = this.#vms.find((each) => this.#shows(each, pages[i] as StoryPage));
       if (!guest || vm === undefined) return;
       const reads = shared || guestReadOnly;
       const value = ksm || merged ? this.#content(states, i) : i + 1;
@@ -185,7 +198,8 @@ class Draft {
     lines.push(...this.#heldPins(states));
     states.forEach(({ swapped, mapped, guest, flags }, i) => {
       if (swapped) lines.push(`  kswapd: swap_out(${this.#page(i)});`);
-      else if (guest && !mapped) lines.push(`  ${who(i)}: madvise(${this.#page(i)}, DONTNEED);`);
+      else if ((guest || this.#options.ending === true) && !mapped)
+        lines.push(`  ${who(i)}: madvise(${this.#page(i)}, DONTNEED);`);
       const differs = flags >= 0 && ((flags ^ this.#vmFlags(i)) & PROTECTION) !== 0;
       if (differs) lines.push(`  ${who(i)}: mprotect(${this.#page(i)}, ${protection(flags)});`);
     });
@@ -237,12 +251,23 @@ class Draft {
 
   #columns(): string[] {
     const { plan } = this.#story;
+    const kinds = new Map<string, number>();
     const columns = this.#actors.map((actor) => {
-      const { name, kind, node, params } = plan.actors[actor] as (typeof plan.actors)[number];
+      const { name: own, kind, node, params } = plan.actors[actor] as (typeof plan.actors)[number];
+      // kernel threads have the names of their kind, whatever the scenario calls them
+      const alike = (kinds.get(kind) ?? 0) + 1;
+      kinds.set(kind, alike);
+      const name = KERNEL_THREADS.has(kind) ? `${kind}${alike > 1 ? alike : ''}` : own;
       const of = this.#taskOf(kind, params);
       const cells = (this.#options.columns.get(actor) ?? []).map((deed) => this.#call(deed));
       return [`${name}${of === '' ? '' : `@${of}`}${plan.machine.nodes > 1 ? ` node ${node}` : ''}`, ...cells];
     });
+    const [vm] = this.#vms;
+    if (this.#options.ending === true && vm !== undefined) {
+      columns.splice(0, columns.length);
+      columns.push([`closer@${this.#processName(this.#mms[0] ?? 0)}`, `destroy_vm(${this.#vmName(vm)})`]);
+      columns.push(['other@Z', `write(z, ${this.#values++})`]);
+    }
     const height = Math.max(...columns.map((column) => column.length));
     return Array.from({ length: height }, (_, row) => `${columns.map((cells) => cells[row] ?? '').join(' | ')} ;`);
   }

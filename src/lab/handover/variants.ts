@@ -19,13 +19,21 @@ interface Recipe {
   /** Not only the page in question, but those that ksmd compared it with. */
   readonly twins?: boolean;
   readonly plain?: boolean;
+  /** Of the daemons only this one, counted from the one that was active last. */
+  readonly daemon?: number;
+  /** The VM of the page ends, and somebody else wants memory: only of what was found while a run was torn down. */
+  readonly ending?: boolean;
   readonly change?: (columns: Map<number, Deed[]>, story: Story, deeds: readonly Deed[]) => void;
 }
 
 /** Small tests are searched a hundred times faster than large ones: they come first. */
 const RECIPES: readonly Recipe[] = [
   { name: 'one operation of three actors', reach: 1, most: 1, actors: 3 },
+  { name: 'the end of the VM', reach: 1, most: 1, actors: 1, ending: true },
   { name: 'one operation of three actors, plain set-up', reach: 1, most: 1, actors: 3, plain: true },
+  { name: 'clients and the last daemon', reach: 1, most: 2, daemon: 0 },
+  { name: 'clients and the daemon before', reach: 1, most: 2, daemon: 1 },
+  { name: 'clients and a third daemon', reach: 1, most: 2, daemon: 2 },
   { name: 'one operation each', reach: 1, most: 1 },
   { name: 'the last operations', reach: 1, most: 2 },
   { name: 'the last operations, equal pages', reach: 1, most: 1, actors: 3, twins: true },
@@ -44,6 +52,7 @@ export function variantsOf(story: Story): Variant[] {
   const lone = together ? whole : aboutFirst(story);
   const texts = new Set<string>();
   return RECIPES.flatMap((recipe) => {
+    if (recipe.ending === true && !story.ending) return [];
     const { story: told, deeds } = recipe.twins === true ? whole : lone;
     const options = choose(told, deeds, recipe);
     const text = options.columns.size === 0 ? null : draftText(told, options);
@@ -64,7 +73,21 @@ function aboutFirst(story: Story): { readonly story: Story; readonly deeds: read
 function weight({ suspicion, plan }: Story, actor: number, deeds: readonly Deed[]): number {
   if (actor === suspicion.actor) return 3;
   if (suspicion.invariant.includes('PIN') && deeds.some(({ op }) => op === 'pin_fast')) return 2;
-  return plan.actors[actor]?.kind === 'vcpu' ? 1 : 0;
+  const kind = plan.actors[actor]?.kind ?? '';
+  // what is lost, leaked or pinned shows to those who access it
+  return kind === 'vcpu' || (kind === 'vmm' && !suspicion.invariant.includes('S2')) ? 1 : 0;
+}
+
+type Column = readonly [actor: number, deeds: Deed[]];
+
+/** Actors without daemons but one; none where there are not so many daemons. */
+function ofDaemon({ plan, suspicion }: Story, columns: readonly Column[], which?: number): readonly Column[] {
+  if (which === undefined) return columns;
+  const isDaemon = ([actor]: Column): boolean => plan.actors[actor]?.tier === 'daemon' && actor !== suspicion.actor;
+  const daemon = columns.filter(isDaemon)[which];
+  if (daemon === undefined) return [];
+  const clients = columns.filter((column) => !isDaemon(column)).slice(0, ACTORS_MAX - 1);
+  return [...clients, daemon];
 }
 
 function choose(story: Story, deeds: readonly Deed[], recipe: Recipe): DraftOptions {
@@ -81,7 +104,7 @@ function choose(story: Story, deeds: readonly Deed[], recipe: Recipe): DraftOpti
       weight(story, y, ofY) - weight(story, x, ofX) || (ofY.at(-1)?.end ?? 0) - (ofX.at(-1)?.end ?? 0) || x - y,
   );
   const columns = new Map<number, Deed[]>();
-  for (const [who, column] of recent.slice(0, actors)) {
+  for (const [who, column] of ofDaemon(story, recent, recipe.daemon).slice(0, actors)) {
     const meanwhile = column.filter(({ end }) => end >= from);
     const kept = (meanwhile.length > 0 ? meanwhile : column.slice(-1)).slice(-most);
     columns.set(who, who === actor ? kept.slice(-reach) : most === 1 ? notOnlyUnpin(kept, column) : kept);
@@ -91,7 +114,8 @@ function choose(story: Story, deeds: readonly Deed[], recipe: Recipe): DraftOpti
     return first !== undefined && deed.end < first.start;
   });
   change?.(columns, story, deeds);
-  return { columns, earlier, from: Math.min(from, story.until), plain: recipe.plain === true };
+  const ending = recipe.ending === true;
+  return { columns, earlier, from: Math.min(from, story.until), plain: recipe.plain === true, ending };
 }
 
 /** A pin's end alone says little: what was pinned before and after it is what others meet. */
