@@ -44,7 +44,7 @@ export interface VmSpec {
   /** Only declared: an operation of a litmus test creates it, and sets its slots. */
   readonly unborn?: boolean;
   /** Guest pages that policy pinned-notifiers keeps pinned: first gfn and how many (a profiling buffer). */
-  readonly pinRange?: readonly [number, number];
+  readonly pinRange?: readonly [number, number] | undefined;
 }
 
 /** Knobs set before the run: GLOBAL data words (layout.ts KSM_*, KHUGEPAGED_*, THP_*) by name. */

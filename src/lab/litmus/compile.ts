@@ -245,7 +245,7 @@ function planOf(
       slots: vm.slots
         .filter(({ unset }) => !unset)
         .map(({ id, gfn, pages, vpn, flags }) => ({ id, baseGfn: gfn, pages, vpn, flags })),
-      ...pinRange(vm),
+      pinRange: pinRange(vm),
     })),
     memlockPages: processes.length === 0 ? [-1] : processes.map(({ memlock }) => memlock),
     driverSubscriber: false,
@@ -266,11 +266,11 @@ function planOf(
 }
 
 /** The guest pages that policy pinned-notifiers keeps pinned: from the first page of a slot that says so to the last. */
-function pinRange({ slots }: VmModel): { readonly pinRange?: readonly [number, number] } {
+function pinRange({ slots }: VmModel): readonly [number, number] | undefined {
   const pinned = slots.filter((slot) => slot.pinned && !slot.unset);
-  if (pinned.length === 0) return {};
+  if (pinned.length === 0) return undefined;
   const first = Math.min(...pinned.map(({ gfn }) => gfn));
-  return { pinRange: [first, Math.max(...pinned.map(({ gfn, pages }) => gfn + pages)) - first] };
+  return [first, Math.max(...pinned.map(({ gfn, pages }) => gfn + pages)) - first];
 }
 
 /** Why there can be no such machine, or null. */
