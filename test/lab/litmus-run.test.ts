@@ -11,7 +11,7 @@ import { GuidedScript } from '#src/engine/strategies/script.js';
 import { PINS, source, testOf } from './litmus-texts.js';
 
 const run = (text: string, schedules = 400, strategy = 'random'): Promise<LitmusReport> =>
-  runLitmus({ subject: litmusSubject(source(text)), schedules, strategy });
+  runLitmus({ subject: litmusSubject(source(text)), schedules, strategy, seconds: 100 });
 const states = ({ outcomes }: LitmusReport): string[] => outcomes.map(({ state }) => state).toSorted();
 const answers = ({ questions }: LitmusReport): string[] => questions.map(({ answer }) => answer);
 
@@ -111,6 +111,7 @@ describe('a litmus test on one thread', () => {
       schedules: 300,
       strategy: 'portfolio',
       workers: 2,
+      seconds: 100,
     });
     expect(bare(two)).toEqual(one);
   });
