@@ -90,7 +90,8 @@ export async function measureHandovers(options: HandoverBenchOptions): Promise<H
     for (const [where, race] of ways) {
       const shown: (readonly Shown[])[] = [];
       for (let seed = 1; seed <= options.runs && !options.stop(); seed++) shown.push(await race(seed));
-      if (shown.length === 0) return rows;
+      // what an interrupt has cut short says nothing
+      if (options.stop()) return rows;
       const row = rowOf(kernel, where, shown);
       rows.push(row);
       options.onRow(row);
