@@ -26,13 +26,7 @@ import { downRead, readLock, readUnlock, upRead, writeLock, writeUnlock } from '
 import { mmapLockWord } from '../locks/vma-lock.js';
 import { findVma, vmaEnd, vmaFlags, vmaStart } from '../mm/vma.js';
 import { fetchOr, get, readOnce } from '#words';
-import {
-  MAPPING_HUGE,
-  MAPPING_NONE,
-  PFN_WITHOUT_REF,
-  hvaToPfn,
-  userMappingSize,
-} from './faultin.js';
+import { MAPPING_HUGE, MAPPING_NONE, PFN_WITHOUT_REF, hvaToPfn, userMappingSize } from './faultin.js';
 import {
   activeSet,
   activeSetWord,

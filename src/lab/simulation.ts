@@ -10,7 +10,7 @@
  * Whoever subscribes right after `start` sees the run from its first event.
  */
 import { Observable, ReplaySubject, Subject, interval, map, share, takeUntil } from 'rxjs';
-import { type ThreadOptions, type ThreadRun, startThreads } from '../engine/threads.js';
+import { type ThreadRun, startThreads } from '../engine/threads.js';
 import { runOracles } from '../engine/oracles.js';
 import type { Plan } from '../engine/plan.js';
 import type { Machine } from '../machine/layout.js';
@@ -36,30 +36,13 @@ import type {
 } from './live/types.js';
 import { Meter, type MeterReading, type Metrics } from './metrics.js';
 import { type EndRow, type Report, type ReportViolation, buildReport } from './report.js';
+import type { RunOptions } from './run-options.js';
 import { engineOptions } from './scenario-engine.js';
 import { type PlanOptions, machineOf, makePlan } from './scenario-plan.js';
 import { loadScenario } from './scenario.js';
 import { endRow, reportViolation } from './violations.js';
 
-/** How a plan is run. */
-export interface RunOptions extends ThreadOptions {
-  /** The report's `command`. */
-  readonly command?: string;
-  /** Milliseconds between two values of `metrics$`. */
-  readonly metricsMs?: number;
-  /** Seconds between two rendezvous of all actors at which the whole machine is audited; 0 = only at the end. */
-  readonly auditSeconds?: number;
-  /**
-   * Watches all events from the first on, so that `races()` and `pageHistory` know of them before anybody subscribes to
-   * `nearMisses$`. It costs what a subscriber of `merged$` costs; with `events: 'recorder'` or `'off'` there is nothing to watch.
-   */
-  readonly watch?: boolean;
-  /**
-   * Whether the machine is copied at each drain, so that a violation can be told from there (`evidence`). Default: where there are
-   * audits and events. It costs the machine's memory twice, and at each drain the time to copy it.
-   */
-  readonly handOver?: boolean;
-}
+export type { RunOptions } from './run-options.js';
 
 /** What to simulate, and how. Everything has a default. */
 export interface SimulationOptions extends RunOptions, Omit<PlanOptions, 'seed'> {
@@ -165,7 +148,10 @@ export class Simulation {
     // a violation may come: what it is told from begins with the machine at rest
     const drained = new DrainedStates(machine);
     drained.take([]);
-    const run: ThreadRun = await startThreads(plan, machine, { ...resolved, audit: drained.after(audit, () => run.rings) });
+    const run: ThreadRun = await startThreads(plan, machine, {
+      ...resolved,
+      audit: drained.after(audit, () => run.rings),
+    });
     return new Simulation(run, resolved, drained);
   }
 

@@ -87,10 +87,8 @@ export function litmusTest({ path, text, options, within }: LitmusSource): Litmu
   const { test, mistakes } = checkedLitmus(text, options);
   if (test === null) {
     const { path: file, lines } = within ?? { path, lines: 0 };
-    throw new LitmusError(
-      file,
-      mistakes.map((each) => ({ ...each, line: each.line + lines, endLine: each.endLine + lines })),
-    );
+    const inFile = (each: Mistake): Mistake => ({ ...each, line: each.line + lines, endLine: each.endLine + lines });
+    throw new LitmusError(file, mistakes.map(inFile));
   }
   return test;
 }
