@@ -102,6 +102,8 @@ export interface DiagramOptions {
 
 const COLUMNS_MAX = 4;
 const ROWS_MAX = 32;
+/** Of who broke the rule, where others fill the rest. */
+const OWN_STEPS = 3;
 
 const FAULTS: ReadonlySet<number> = new Set([EVENT.fault, EVENT.stage2_fault]);
 /** What a fault does, told by events of its own. */
@@ -223,6 +225,17 @@ function chooseActors(steps: readonly Step[], first: readonly number[], columns:
   return chosen;
 }
 
+/**
+ * The last `max` steps. What `actor`, who broke the rule, did last stays although others have done so much since: it may be in the
+ * middle of a long range.
+ */
+function lastOf(steps: readonly Step[], max: number, actor: number): readonly Step[] {
+  const last = steps.slice(-max);
+  if (last.some((step) => step.actor === actor)) return last;
+  const own = steps.filter((step) => step.actor === actor).slice(-OWN_STEPS);
+  return [...own, ...last.slice(own.length)];
+}
+
 /** Concurrent steps, of different actors at one time, share a row. */
 function toRows(steps: readonly Step[]): DiagramRow[] {
   const rows: { time: number; cells: DiagramCell[] }[] = [];
@@ -303,7 +316,7 @@ export function chooseRows(records: Int32Array, actorNames: readonly string[], o
   const columns = Math.min(COLUMNS_MAX, Math.max(1, options.columns ?? COLUMNS_MAX));
   const chosen = chooseActors(folded, [...new Set(involved)], columns);
   const shown = folded.filter((step) => chosen.has(step.actor));
-  const steps = shown.slice(-(options.maxRows ?? ROWS_MAX));
+  const steps = lastOf(shown, options.maxRows ?? ROWS_MAX, violation?.actor ?? -1);
 
   const shownActors = [...new Set(steps.map((step) => step.actor))].toSorted((x, y) => x - y);
   const left = new Set(folded.filter((step) => !chosen.has(step.actor)).map((step) => step.actor));

@@ -160,6 +160,19 @@ describe('the race diagram', () => {
     expect(times({ pfn: 0x43 }, 0)).toEqual([1, 5]);
   });
 
+  it('keeps what the one did who broke the rule, however much others have done since', () => {
+    const events: [number, number, number, ...number[]][] = [
+      [1, 0, EVENT.notifier_start, 0, 0x10, 0x20, MECH_NUMA_SCAN],
+    ];
+    for (let time = 2; time < 40; time++) events.push([time, 1, EVENT.page_pin, 0, 0x12, time, PIN]);
+    const violation = { invariant: 'I-LOCKORD', what: 'order', actor: 0, time: 40, mm: 0, vpn: 0x12 };
+    const { rows, earlier } = chooseRows(story(...events), ['numa-balancer', 'vcpu0'], { violation, maxRows: 8 });
+    expect(rows).toHaveLength(8);
+    expect(rows[0]?.cells.map(({ actor }) => actor)).toEqual([0]);
+    expect(rows.slice(1).every(({ cells }) => cells[0]?.actor === 1)).toBe(true);
+    expect(earlier).toBe(39 - 8);
+  });
+
   it('keeps the last steps, folds repeats and says what it left out', () => {
     const events: [number, number, number, ...number[]][] = [];
     for (let i = 0; i < 50; i++) events.push([i, 0, EVENT.stage2_retry, 0, 7, 3, 1]);

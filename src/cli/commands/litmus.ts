@@ -13,6 +13,7 @@ import {
   mistakeLine,
   readLitmus,
 } from '../../lab/litmus/subject.js';
+import { HANDOVER_SECONDS } from '../../lab/handover/defaults.js';
 import { handOverLitmus } from '../../lab/handover/handover.js';
 import { runLitmusThreads } from '../../lab/litmus/threads/report.js';
 import { InputError } from '../../lab/input-error.js';
@@ -42,8 +43,7 @@ interface LitmusFlags {
 }
 
 const strategies = [...new Set([EXHAUSTIVE, ...STRATEGIES.map(({ name }) => name)])];
-/** At most so long for the search of what real threads have shown, and for leaving out operations. */
-const HANDOVER_SECONDS = 20;
+/** At most so long for leaving out operations of what real threads have shown. */
 const REDUCE_SECONDS = 3;
 const bugs = BUGS.map(({ id }) => id);
 

@@ -4,24 +4,14 @@ import { type AutoSubject, AutoWorkers } from '../../lab/auto-workers.js';
 import { InputError, fileProblem } from '../../lab/input-error.js';
 import { type Report, sumStat } from '../../lab/report.js';
 import type { Dashboard } from '../../dashboard/dashboard.js';
-import { explainReport, handoverFiles } from '../../lab/handover/explain.js';
-import { HANDOVER_SECONDS } from '../../lab/handover/handover.js';
+import { HANDOVER_SECONDS } from '../../lab/handover/defaults.js';
 import { Simulation } from '../../lab/simulation.js';
 import { STAT } from '../../machine/stats.js';
 import { EVENT_FILE_SUFFIXES, type EventFile, isEventFileName, openEventFile } from '../../trace/event-file.js';
 import { duration, freshSeed, policy, seed, userPath, wholeNumber } from '../options.js';
 import { type ServerFlags, announce, serverFlags, serverOptions, startDashboard } from './dashboard.js';
-import {
-  EXIT_INTERNAL,
-  EXIT_OK,
-  EXIT_VIOLATION,
-  ProgressLine,
-  noteOutputFailure,
-  printReport,
-  writeWhole,
-} from '../output.js';
+import { EXIT_INTERNAL, EXIT_OK, EXIT_VIOLATION, ProgressLine, noteOutputFailure, printReport } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
-import { renderHandovers } from '../render/handover.js';
 import { renderStress } from '../render/stress.js';
 import { number } from '../render/table.js';
 
@@ -125,8 +115,15 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
   await page?.close();
   progress.clear();
   if (events !== null) closeEvents(events);
-  const report = interrupted ? adjusted : await explain(adjusted, simulation, flags, progress, () => interrupted);
-  printReport(report, flags, (each) => [renderStress(each), renderHandovers(each)].filter(Boolean).join('\n\n'));
+  let report = adjusted;
+  let explanation = '';
+  if (!interrupted && flags.explain !== false && adjusted.violation_count > 0) {
+    // it brings the litmus language, whose parser takes as long to load as all the rest
+    const { explain, renderHandovers } = await import('../hand-over.js');
+    report = await explain(adjusted, simulation, flags, progress, () => interrupted);
+    explanation = renderHandovers(report);
+  }
+  printReport(report, flags, (each) => [renderStress(each), explanation].filter(Boolean).join('\n\n'));
   if (report.end.kind !== 'finished' && report.end.kind !== 'interrupted') return EXIT_INTERNAL;
   return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
 }
@@ -155,25 +152,6 @@ function adjustWorkers(simulation: Simulation, progress: ProgressLine): AutoWork
       process.stderr.write(`auto: ${at_s.toFixed(1)} s  ${where}  ${number(rate)} accesses/s  ${reason}\n`);
     },
   });
-}
-
-/** Violations handed to the explorer; what it finds is written beside the report, except with --json: it stands there. */
-async function explain(
-  report: Report,
-  { plan, evidence }: Simulation,
-  flags: StressFlags,
-  progress: ProgressLine,
-  stop: () => boolean,
-): Promise<Report> {
-  if (flags.explain === false || report.violation_count === 0) return report;
-  const explained = await explainReport(report, plan, evidence.all, {
-    seconds: typeof flags.explain === 'number' ? flags.explain : HANDOVER_SECONDS,
-    stop,
-    onProgress: (text) => progress.show(`on one thread: ${text}`),
-  });
-  progress.clear();
-  if (flags.json !== true) for (const { name, text } of handoverFiles(explained)) writeWhole(userPath(name), text);
-  return explained;
 }
 
 /** Created once the scenario is known to be good; a file that cannot be written ends the run at once. */

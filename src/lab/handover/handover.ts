@@ -7,6 +7,7 @@ import { RECORD_WORDS } from '../../events/record.js';
 import type { Plan } from '../../engine/plan.js';
 import type { Clash } from '../clash.js';
 import type { LitmusSubject } from '../litmus/subject.js';
+import { HANDOVER_SECONDS } from './defaults.js';
 import { ACTORS_MAX, handoverName } from './draft.js';
 import type { Base } from './drained.js';
 import { isEarlier } from './families.js';
@@ -63,7 +64,6 @@ export interface Handover {
   readonly cut: readonly string[];
 }
 
-export const HANDOVER_SECONDS = 20;
 /** Of the time, for making the test small; the search has the rest. */
 const REDUCE_SHARE = 0.25;
 const MS = 1000;
