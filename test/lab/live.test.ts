@@ -134,6 +134,9 @@ describe('pause and step', () => {
     expect(simulation.state).toBe('paused');
     await simulation.resume();
     expect((await simulation.stop()).violations).toEqual([]);
+    const late = await simulation.moveActor('vmm', 0).catch((error: unknown) => error);
+    expect(late).toEqual(new Error('the run has ended'));
+    expect(late).not.toBeInstanceOf(InputError);
   });
 });
 

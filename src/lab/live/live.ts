@@ -187,12 +187,12 @@ export class Live {
     };
   }
 
-  /** What the engine refuses is the caller's mistake. */
+  /** What the engine refuses is the caller's mistake, except that the run has ended meanwhile. */
   async #refusing<T>(act: () => Promise<T>): Promise<T> {
     try {
       return await act();
     } catch (error) {
-      if (error instanceof RangeError || this.#over) throw new InputError((error as Error).message);
+      if (error instanceof RangeError) throw new InputError(error.message);
       throw error;
     }
   }
