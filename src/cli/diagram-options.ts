@@ -1,8 +1,9 @@
-/** `--format`, `--actor` and `--out`: how the commands that draw one schedule print its diagram. */
+/** `--width`: how wide diagrams are; `--format`, `--actor` and `--out`: how the commands that draw one schedule print its diagram. */
 import type { Command } from 'commander';
 import type { Diagram } from '../trace/diagram.js';
 import { DIAGRAM_FORMATS, type DiagramFormat, printDiagram } from '../trace/diagram-format.js';
-import { oneOf, userPath } from './options.js';
+import { DIAGRAM_WIDTH, WIDTH_MAX, WIDTH_MIN, setDiagramWidth } from '../trace/diagram-width.js';
+import { oneOf, userPath, wholeNumber } from './options.js';
 import { type OutputOptions, printReport, writeWhole } from './output.js';
 
 export interface DiagramFlags extends OutputOptions {
@@ -11,9 +12,24 @@ export interface DiagramFlags extends OutputOptions {
   readonly out?: string;
 }
 
+/** Adds `--width` to a command that draws. */
+export const withWidth = (command: Command): Command =>
+  command.option(
+    '--width <columns>',
+    `of diagrams (default: the terminal's, ${DIAGRAM_WIDTH} without one); 72 suits a mail`,
+    wholeNumber('--width', WIDTH_MIN, WIDTH_MAX),
+  );
+
+/** Diagrams are as wide as was asked for; else, for a reader at a terminal, as that is. A report's are the same everywhere. */
+export function applyWidth(command: Command): void {
+  const { width, json } = command.opts<{ width?: number; json?: boolean }>();
+  const terminal = json === true || !process.stdout.isTTY ? undefined : process.stdout.columns;
+  setDiagramWidth(width ?? terminal ?? DIAGRAM_WIDTH);
+}
+
 /** Adds the options to a command. */
 export const withDiagramOptions = (command: Command): Command =>
-  command
+  withWidth(command)
     .option(
       '--format <form>',
       `the diagram as ${DIAGRAM_FORMATS.join(', ')} (default text)`,

@@ -7,6 +7,7 @@ import { Command, CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';
 import { InputError } from '../lab/input-error.js';
 import { checkDestinations } from './destinations.js';
+import { applyWidth } from './diagram-options.js';
 import { EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_OK, noteOutputFailure, someOutputFailed } from './output.js';
 
 const version = (): string => {
@@ -49,7 +50,10 @@ async function program(args: readonly string[]): Promise<Command> {
     const command = await (COMMANDS[name] as () => Promise<Command>)();
     root.addCommand(command.configureOutput({ writeErr: () => {} }).exitOverride(), { isDefault: name === DEFAULT });
   }
-  root.hook('preAction', (_root, action) => checkDestinations(action));
+  root.hook('preAction', (_root, action) => {
+    checkDestinations(action);
+    applyWidth(action);
+  });
   return root.exitOverride();
 }
 

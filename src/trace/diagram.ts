@@ -52,6 +52,8 @@ export interface Diagram {
   readonly earlier: number;
   /** Actors left out, since there is no room for their columns. */
   readonly otherActors: readonly string[];
+  /** What a reader must know of what is not in it: a sentence each. */
+  readonly remarks?: readonly string[] | undefined;
   /** The last line: what went wrong. Empty when nothing did. */
   readonly verdict: string;
 }
@@ -330,7 +332,7 @@ export function chooseRows(records: Int32Array, actorNames: readonly string[], o
 }
 
 /**
- * The race diagram of some records, ready to paste: at most 100 columns, no trailing spaces, ends with a newline.
+ * The race diagram of some records, ready to paste: no wider than `options.width`, no trailing spaces, ends with a newline.
  * Prints what there is: records that are cut off, unknown or none at all are no error.
  * @param records records in merged order (events/record.ts)
  */

@@ -5,6 +5,7 @@ import { INVARIANTS } from '../../oracle/index.js';
 import { subjectOf } from '../../lab/subject.js';
 import { STRATEGIES } from '../../engine/strategies/index.js';
 import { EXHAUSTIVE } from '../../lab/prove.js';
+import { withWidth } from '../diagram-options.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber, workers } from '../options.js';
 import { EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport, writeWhole } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
@@ -31,7 +32,7 @@ interface ExploreFlags {
 const strategies = [...STRATEGIES.map(({ name }) => name), EXHAUSTIVE];
 
 export function exploreCommand(): Command {
-  return new Command('explore')
+  return withWidth(new Command('explore'))
     .description('try schedules, and give the one that breaks a rule')
     .argument('[scenario]', 'a scenario, a scenario file or a program (see list)', 'pin-race')
     .option('--policy <id>', 'what pins and notifiers mean (see list)', policy)

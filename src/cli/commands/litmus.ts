@@ -20,6 +20,7 @@ import { InputError } from '../../lab/input-error.js';
 import { STRATEGIES } from '../../engine/strategies/index.js';
 import { BUGS } from '../../zoo/index.js';
 import { onInterrupt } from '../interrupt.js';
+import { withWidth } from '../diagram-options.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber, workers } from '../options.js';
 import { EXIT_BAD_INPUT, EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport, writeWhole } from '../output.js';
 import { type Reduced, renderLitmusThreads, renderReduced } from '../render/litmus-threads.js';
@@ -48,7 +49,7 @@ const REDUCE_SECONDS = 3;
 const bugs = BUGS.map(({ id }) => id);
 
 export function litmusCommand(): Command {
-  return new Command('litmus')
+  return withWidth(new Command('litmus'))
     .description('every outcome of a litmus file, and what it answers')
     .argument('<files...>', 'a litmus file, or the name of a shipped one; with --check any number')
     .option('--check', 'only read the files: one line for each mistake')

@@ -8,6 +8,7 @@ import { HANDOVER_SECONDS } from '../../lab/handover/defaults.js';
 import { Simulation } from '../../lab/simulation.js';
 import { STAT } from '../../machine/stats.js';
 import { EVENT_FILE_SUFFIXES, type EventFile, isEventFileName, openEventFile } from '../../trace/event-file.js';
+import { withWidth } from '../diagram-options.js';
 import { duration, freshSeed, policy, seed, userPath, wholeNumber } from '../options.js';
 import { type ServerFlags, announce, serverFlags, serverOptions, startDashboard } from './dashboard.js';
 import { EXIT_INTERNAL, EXIT_OK, EXIT_VIOLATION, ProgressLine, noteOutputFailure, printReport } from '../output.js';
@@ -34,7 +35,7 @@ export interface StressFlags extends ServerFlags {
 }
 
 export function stressCommand(): Command {
-  const command = new Command('stress')
+  const command = withWidth(new Command('stress'))
     .description('race a guest on real threads, check it, and say who unmapped what')
     .argument('[scenario]', 'a shipped scenario (see list) or a scenario file', 'redis-guest')
     .option('--policy <id>', 'what pins and notifiers mean (see list)', policy)

@@ -4,6 +4,7 @@ import { STRATEGIES } from '../../engine/strategies/index.js';
 import { InputError } from '../../lab/input-error.js';
 import { ZOO_DEFAULTS, listZoo, runZoo, zooBugs } from '../../lab/zoo.js';
 import { onInterrupt } from '../interrupt.js';
+import { withWidth } from '../diagram-options.js';
 import { duration, seed, wholeNumber } from '../options.js';
 import { EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport } from '../output.js';
 import { renderZooList, renderZooRun } from '../render/zoo.js';
@@ -39,7 +40,7 @@ export function zooCommand(): Command {
       printReport({ schema: 'pinfall.zoo/1', bugs }, flags, () => renderZooList(bugs));
       process.exitCode = EXIT_OK;
     });
-  const run = new Command('run')
+  const run = withWidth(new Command('run'))
     .description('looks for bugs with every strategy, and proves their files clean without them')
     .argument('[ids...]', 'such as Z04; none: all')
     .option('--strategies <names>', 'comma-separated; none: all', strategies)
