@@ -21,10 +21,12 @@ import {
   MM_FLAGS,
   MM_LOCKED_VM,
   MM_LOCK_SEQ,
+  MM_CPUMASK,
   MM_MMAP_LOCK,
   MM_NUMA_SCAN_SEQ,
   MM_PINNED_VM,
   MM_SRCU,
+  MM_TLB_FLUSH_BATCHED,
   MM_TLB_FLUSH_PENDING,
   MM_USERS,
   MM_VMA_COUNT,
@@ -54,13 +56,19 @@ import {
   TABLE_MM,
   TABLE_PMD,
   TABLE_PTL,
+  VCPU_CLOSED,
+  VCPU_HOST_MC_COUNT,
+  VCPU_HOST_MC_HEAD,
   VCPU_WORDS,
   VMA_LOCK_SEQ,
   VMA_REFCNT,
   VMA_WORDS,
+  VM_CPUMASK,
+  VM_HANDLE,
   VM_HYP_LOCK,
   VM_INVALIDATE_IN_PROGRESS,
   VM_INVALIDATE_SEQ,
+  VM_MEMSLOTS,
   VM_MMU_LOCK,
   VM_MN_ACTIVE_INVALIDATE_COUNT,
   VM_MN_INVALIDATE_LOCK,
@@ -112,6 +120,8 @@ const MM_NAMES: Readonly<Record<number, string>> = {
   [MM_PINNED_VM]: 'pinned_vm',
   [MM_FLAGS]: 'flags',
   [MM_TLB_FLUSH_PENDING]: 'tlb_flush_pending',
+  [MM_TLB_FLUSH_BATCHED]: 'tlb_flush_batched',
+  [MM_CPUMASK]: 'cpumask',
   [MM_NUMA_SCAN_SEQ]: 'numa_scan_seq',
   [MM_VMA_COUNT]: 'map_count',
   [MM_VMA_SEQ]: 'VMA list sequence',
@@ -130,7 +140,16 @@ const VM_NAMES: Readonly<Record<number, string>> = {
   [VM_SRCU + 1]: 'SRCU readers 0',
   [VM_SRCU + 2]: 'SRCU readers 1',
   [VM_STATE]: 'state',
+  [VM_HANDLE]: 'handle',
+  [VM_CPUMASK]: 'cpumask',
+  [VM_MEMSLOTS]: 'active memslots',
   [VM_HYP_LOCK]: 'hyp_vm.lock',
+};
+/** Of a vCPU; of the memcache, the host's. */
+const VCPU_NAMES: Readonly<Record<number, string>> = {
+  [VCPU_HOST_MC_HEAD]: 'memcache head',
+  [VCPU_HOST_MC_COUNT]: 'memcache count',
+  [VCPU_CLOSED]: 'closed',
 };
 const SWAP_NAMES = ['swap_map', 'swap cache', 'content', 'swapcache_wq'];
 const CPU_NAMES: Readonly<Record<number, string>> = {
@@ -231,8 +250,11 @@ function describeVm(m: Machine, vm: number, offset: number): string {
   if (root >= 0 && root < m.vmBlocks) return `stage-2 root entry of vm${vm} gfn ${hex(root << m.thpOrder)}`;
   if (offset >= m.vmMapped) return `mapping of vm${vm} gfn ${hex(offset - m.vmMapped)} at EL2`;
   if (offset >= m.vmPinned) return `pinned page of vm${vm} gfn ${hex(offset - m.vmPinned)}`;
-  if (offset >= VM_VCPUS)
-    return `word ${(offset - VM_VCPUS) % VCPU_WORDS} of vm${vm} vcpu${Math.trunc((offset - VM_VCPUS) / VCPU_WORDS)}`;
+  if (offset >= VM_VCPUS) {
+    const [vcpu, word] = [Math.trunc((offset - VM_VCPUS) / VCPU_WORDS), (offset - VM_VCPUS) % VCPU_WORDS];
+    const name = VCPU_NAMES[word];
+    return name === undefined ? `word ${word} of vm${vm} vcpu${vcpu}` : `vm${vm} vcpu${vcpu} ${name}`;
+  }
   const name = VM_NAMES[offset];
   return name === undefined ? `word ${offset} of vm${vm}` : `vm${vm} ${name}`;
 }
