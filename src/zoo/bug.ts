@@ -1,5 +1,6 @@
 /** What a planted bug is: a historical mistake (kernel-model 6) as a small record of replaced kernel functions. */
 import type { Kernel } from '../machine/context.js';
+import type { BugClash } from './bug-clash.js';
 
 export interface Bug {
   /** Z04; siblings of one entry have a suffix: Z01-no-retry. Also the id of its kernel. */
@@ -22,4 +23,6 @@ export interface Bug {
   readonly expect: readonly string[];
   /** Its litmus file, beside the bug's own: small enough to search. Without the bug it is proved clean. */
   readonly litmus: string;
+  /** Its two steps, as the commit message or the story tells them: what a clash that is found is held against. */
+  readonly clash: BugClash;
 }

@@ -14,6 +14,7 @@ import { contended } from '../machine/wait.js';
 import { kvmFaultLock } from '../kvm/mmu.js';
 import { peek, readOnce } from '#words';
 import type { Bug } from './bug.js';
+import { changes, locks, looksAt } from './bug-clash.js';
 
 /** kvm_fault_lock() and the check, in the wrong order. */
 function* checkThenLock(ctx: Context, vm: number, seq: number): Coroutine<boolean> {
@@ -42,4 +43,12 @@ export const z01EarlyCheck: Bug = {
   replace: { faultLockAndCheck: checkThenLock },
   expect: ['I-STALE', 'I-FREE', 'I-PERM'],
   litmus: 'z01-early-check.litmus',
+  clash: {
+    steps: [
+      looksAt(['mmu_invalidate_seq', 'mmu_lock'], 'userMemAbort'),
+      changes('mmu_invalidate_seq', 'kvmMmuNotifierInvalidateRangeEnd'),
+    ],
+    or: [looksAt('mmu_lock', 'userMemAbort'), locks('mmu_lock', 'kvmMmuNotifierInvalidateRangeStart')],
+    follows: 'story',
+  },
 };

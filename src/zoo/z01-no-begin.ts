@@ -11,6 +11,7 @@ import type { Context } from '../machine/context.js';
 import { VM_INVALIDATE_SEQ, vmWord } from '../machine/layout.js';
 import { get, writeOnce } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** kvm_mmu_invalidate_end() where no count has been raised. */
 function onlySequence(ctx: Context, vm: number): void {
@@ -30,4 +31,12 @@ export const z01NoBegin: Bug = {
   replace: { kvmMmuInvalidateBegin: () => {}, kvmMmuInvalidateEnd: onlySequence },
   expect: ['I-STALE', 'I-FREE'],
   litmus: 'z01-no-begin.litmus',
+  clash: {
+    steps: [looksAt('PTE', 'hvaToPfn'), changes('PTE', 'zapPageRange')],
+    or: [
+      looksAt('mmu_invalidate_seq', 'userMemAbort'),
+      changes('mmu_invalidate_seq', 'kvmMmuNotifierInvalidateRangeEnd'),
+    ],
+    follows: 'story',
+  },
 };

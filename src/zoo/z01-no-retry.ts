@@ -9,6 +9,7 @@
  * KVM holds no reference after the fault, so from here on only a notifier could take A away, and the one there was has been.
  */
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** mmu_invalidate_retry(), deleted. */
 const neverRetry = (): boolean => false;
@@ -25,4 +26,8 @@ export const z01NoRetry: Bug = {
   replace: { mmuInvalidateRetry: neverRetry },
   expect: ['I-STALE', 'I-FREE', 'I-PERM'],
   litmus: 'z01-no-retry.litmus',
+  clash: {
+    steps: [looksAt('PTE', 'hvaToPfn'), changes('PTE', 'zapPageRange')],
+    follows: 'story',
+  },
 };

@@ -13,6 +13,7 @@ import { VM_INVALIDATE_SEQ, vmWord } from '../machine/layout.js';
 import { kvmMmuInvalidateEnd } from '../kvm/notifier.js';
 import { get, set } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** kvm_mmu_invalidate_end() that lowers the count only; the sequence is put back under the same mmu_lock. */
 function onlyCount(ctx: Context, vm: number): void {
@@ -34,4 +35,8 @@ export const z01NoSeq: Bug = {
   replace: { kvmMmuInvalidateEnd: onlyCount },
   expect: ['I-STALE', 'I-FREE', 'I-PERM'],
   litmus: 'z01-no-seq.litmus',
+  clash: {
+    steps: [looksAt('PTE', 'hvaToPfn'), changes('PTE', 'zapPageRange')],
+    follows: 'story',
+  },
 };

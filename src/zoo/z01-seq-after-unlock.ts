@@ -14,6 +14,7 @@
  */
 import { RULES_V6_18 } from '../machine/context.js';
 import type { Bug } from './bug.js';
+import { changes, locks, looksAt } from './bug-clash.js';
 
 export const z01: Bug = {
   id: 'Z01',
@@ -28,4 +29,12 @@ export const z01: Bug = {
   replace: { rules: { ...RULES_V6_18, seqAfterUnlock: true } },
   expect: ['I-STALE'],
   litmus: 'z01-seq-after-unlock.litmus',
+  clash: {
+    steps: [
+      looksAt('mmu_invalidate_seq', 'userMemAbort'),
+      changes('mmu_invalidate_seq', 'kvmMmuNotifierInvalidateRangeEnd'),
+    ],
+    or: [locks('mmap_lock', 'userMemAbort'), locks('mmap_lock', 'munmap')],
+    follows: '13ec9308a857',
+  },
 };

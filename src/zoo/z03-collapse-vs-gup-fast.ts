@@ -12,6 +12,7 @@ import { MECH_KHUGEPAGED } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { tlbRemoveTableSyncOne } from '../mm/khugepaged.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** tlb_remove_table_sync_one() of munmap only: collapse (mm/khugepaged.c, v6.0) has no such call. */
 export function* syncOfMunmapOnly(ctx: Context): Coroutine<void> {
@@ -30,4 +31,8 @@ export const z03: Bug = {
   replace: { tlbRemoveTableSyncOne: syncOfMunmapOnly },
   expect: ['I-UAFNODE'],
   litmus: 'z03-collapse-vs-gup-fast.litmus',
+  clash: {
+    steps: [looksAt('PMD', 'gupFast'), changes('PMD', 'collapseHugePage')],
+    follows: '2ba99c5e0881',
+  },
 };

@@ -11,6 +11,7 @@ import type { Context, Coroutine } from '../machine/context.js';
 import { reads } from '../machine/effects.js';
 import { readOnce } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 import { syncOfMunmapOnly } from './z03-collapse-vs-gup-fast.js';
 
 /** gup_pte_range() through v6.0: for a PTE, nobody asks whether its table still belongs there. */
@@ -38,4 +39,9 @@ export const z04: Bug = {
   // the walk of the detached table may be seen first
   expect: ['I-PIN', 'I-LOST', 'I-UAFNODE'],
   litmus: 'z04-gup-fast-vs-collapse.litmus',
+  clash: {
+    steps: [looksAt('PMD', 'gupFast'), changes('PMD', 'collapseHugePage')],
+    or: [looksAt('refs', 'collapseHugePage'), changes('refs', 'gupFast')],
+    follows: '70cbc3cc78a9',
+  },
 };

@@ -10,6 +10,7 @@
  */
 import type { Coroutine } from '../machine/context.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** retract_page_tables() (mm/khugepaged.c, v6.0) under mmap_lock and i_mmap_rwsem alone. */
 export function* anonVmaLeftOpen(): Coroutine<void> {}
@@ -26,4 +27,8 @@ export const z05: Bug = {
   replace: { collapseRmapLock: anonVmaLeftOpen, collapseRmapUnlock: anonVmaLeftOpen },
   expect: ['I-UAFNODE'],
   litmus: 'z05-rmap-unlocked.litmus',
+  clash: {
+    steps: [looksAt('PMD', 'tryToUnmapOne'), changes('PMD', 'collapseHugePage')],
+    follows: '8d3c106e19e8',
+  },
 };

@@ -18,6 +18,7 @@ import { PTE_DIRTY, PTE_WRITE } from '../machine/entries.js';
 import { clearFlag, flagsWord, folioMaybeDmaPinned, pinsWord, setFlag } from '../mm/folio.js';
 import { writeOnce } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** page_try_share_anon_rmap() and set_pte_at() of write_protect_page() (mm/ksm.c, v6.0), as another CPU could see them. */
 export function* shareAfterStore(
@@ -60,4 +61,9 @@ export const z06: Bug = {
   replace: { ksmShare: shareAfterStore },
   expect: ['I-PIN'],
   litmus: 'z06-exclusive-after-pte.litmus',
+  clash: {
+    steps: [looksAt('flags', 'gupMustUnshare'), changes('flags', 'writeProtectPte')],
+    or: [looksAt('refs', 'writeProtectPte'), changes('refs', 'gupFast')],
+    follows: '088b8aa537c2',
+  },
 };

@@ -12,6 +12,7 @@
  */
 import { RULES_V6_18 } from '../machine/context.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 export const z07: Bug = {
   id: 'Z07',
@@ -26,4 +27,8 @@ export const z07: Bug = {
   replace: { rules: { ...RULES_V6_18, wpReuse: 'v5.9', reclaimPinChecks: 1 } },
   expect: ['I-PIN'],
   litmus: 'z07-swap-out-then-cow.litmus',
+  clash: {
+    steps: [looksAt('refs', 'shrinkFolio'), changes('refs', 'pinUserPages')],
+    follows: '6c287605fd56',
+  },
 };

@@ -13,6 +13,7 @@ import { PTE_PRESENT, PTE_PROTNONE, PTE_WRITE, PTE_YOUNG } from '../machine/entr
 import { pteWord } from '../machine/layout.js';
 import { writeOnce, xchg } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** do_numa_page()'s way back, its write bit lost on the way. */
 function* numaRebuildSingleMapping(
@@ -44,4 +45,9 @@ export const z08: Bug = {
   replace: { rules: { ...RULES_V6_18, wpReuse: 'v5.9', numaBusy: 'v5.16' }, numaRebuildSingleMapping },
   expect: ['I-PIN'],
   litmus: 'z08-numa-hint-then-cow.litmus',
+  clash: {
+    steps: [looksAt(['maps', 'PTE'], 'changePteRange'), changes('refs', 'pinUserPages')],
+    or: [changes('PTE', 'changePteRange'), looksAt('PTE', 'pinUserPages')],
+    follows: '80d47f5de5e3',
+  },
 };

@@ -12,6 +12,7 @@
 import { FOLL_WRITE } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 import { pinForced } from './force-loop.js';
 
 /** faultin_page() (mm/gup.c, v4.8): "fall back to COW break without write access" */
@@ -30,4 +31,8 @@ export const z09: Bug = {
   replace: { pinUserPages: pinDroppingWrite },
   expect: ['I-RO'],
   litmus: 'z09-force-drops-write.litmus',
+  clash: {
+    steps: [looksAt('PTE', ['faultinPage', 'followPagePte']), changes('PTE', 'zapPageRange')],
+    follows: '19be0eaffa3a',
+  },
 };

@@ -21,6 +21,7 @@ import { thpStart } from '../mm/huge-memory.js';
 import { pmdLock } from '../mm/pgtable.js';
 import { fetchOr, readOnce } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 import { pinForced } from './force-loop.js';
 
 /** The write fault of a forced write has succeeded. */
@@ -64,4 +65,9 @@ export const z10: Bug = {
   replace: { pinUserPages: pinRememberingCow, followPagePte: followTouchingDirty },
   expect: ['I-RO'],
   litmus: 'z10-huge-zero-dirty.litmus',
+  clash: {
+    steps: [looksAt('PMD', 'followTouchingDirty'), changes('PMD', 'followTouchingDirty')],
+    or: [looksAt('PMD', 'faultinPage'), changes('PMD', 'zapPageRange')],
+    follows: 'a8f97366452e',
+  },
 };

@@ -8,6 +8,7 @@
  */
 import { RULES_V6_18 } from '../machine/rules.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 export const z12: Bug = {
   id: 'Z12',
@@ -22,4 +23,8 @@ export const z12: Bug = {
   replace: { rules: { ...RULES_V6_18, wpReuse: 'v5.8' } },
   expect: ['I-COW'],
   litmus: 'z12-reuse-by-mapcount.litmus',
+  clash: {
+    steps: [looksAt('maps', 'doWpPage'), changes('maps', 'munmap')],
+    follows: '09854ba94c6a',
+  },
 };

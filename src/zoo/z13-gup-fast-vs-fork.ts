@@ -11,6 +11,7 @@ import { isCowMapping } from '../mm/gup-checks.js';
 import { copyTables } from '../mm/memory-fork.js';
 import { vmaEnd, vmaFlags, vmaMm, vmaStart } from '../mm/vma.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** copy_page_range() through v5.10: nothing tells GUP-fast that pages are being shared. */
 function* copyPageRange(ctx: Context, dst: number, src: number): Coroutine {
@@ -37,4 +38,9 @@ export const z13: Bug = {
   replace: { copyPageRange },
   expect: ['I-PIN'],
   litmus: 'z13-gup-fast-vs-fork.litmus',
+  clash: {
+    steps: [looksAt('refs', 'folioTryDupAnonRmap'), changes('refs', 'gupFast')],
+    or: [looksAt('PTE', 'gupFast'), changes('PTE', 'copyPresentPte')],
+    follows: '57efa1fe5957',
+  },
 };

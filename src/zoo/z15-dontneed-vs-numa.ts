@@ -13,6 +13,7 @@ import { pmdpInvalidate } from '../mm/huge-memory.js';
 import { flushTlbRange } from '../mm/tlb-flush.js';
 import { xchg } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** change_huge_pmd() through v4.10: pmdp_huge_get_and_clear_notify() where it invalidates now. */
 function* pmdpHugeGetAndClear(ctx: Context, mm: number, start: number, pmdAt: number): Coroutine {
@@ -36,4 +37,8 @@ export const z15: Bug = {
   replace: { pmdpInvalidate: pmdpHugeGetAndClear },
   expect: ['I-LOST'],
   litmus: 'z15-dontneed-vs-numa.litmus',
+  clash: {
+    steps: [looksAt('PMD', 'zapPageRange'), changes('PMD', 'changeHugePmd')],
+    follows: 'ced108037c2a',
+  },
 };

@@ -15,6 +15,7 @@ import { migrateFolioMove } from '../mm/migrate-move.js';
 import { tryToMigrateOne, unmapMapping } from '../mm/migrate-ptes.js';
 import { vmaMm } from '../mm/vma.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** try_to_migrate_one() of a huge page without its notifier pair. */
 export function* unmapQuietly(ctx: Context, head: number, vma: number, vpn: number, flags: number): Coroutine {
@@ -46,4 +47,10 @@ export const z16: Bug = {
   replace: { tryToMigrateOne: unmapQuietly, migrateFolioMove: copyThenNotify },
   expect: ['I-STALE', 'I-LOST'],
   litmus: 'z16-copy-then-notify.litmus',
+  clash: {
+    steps: [looksAt('PMD', 'unmapMapping'), changes('PMD', 'unmapMapping')],
+    or: [changes('PMD', 'unmapMapping'), looksAt(['entry of stage-2 table', 'stage-2 root entry'], 'guestAccess')],
+    alone: true,
+    follows: '7066f0f933a1',
+  },
 };

@@ -16,6 +16,7 @@ import { updates } from '../machine/effects.js';
 import { PTE_DIRTY, PTE_WRITE, entryPfn } from '../machine/entries.js';
 import { clearFlag, flagsWord } from '../mm/folio.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /**
  * The condition of write_protect_page() (mm/ksm.c, v4.12): what the PTE says, and nobody asked who has yet to flush. The exclusive bit,
@@ -41,4 +42,9 @@ export const z18: Bug = {
   replace: { ksmMustFlush: flushIfWritable },
   expect: ['I-RO', 'I-LOST'],
   litmus: 'z18-flush-pending.litmus',
+  clash: {
+    steps: [looksAt(['PTE', 'flags'], 'writeProtectPage'), changes('PTE', ['madviseFree', 'changePteRange'])],
+    or: [looksAt(['PTE', 'content'], ['writeProtectPage', 'pagesIdentical']), changes('content', 'hostAccess')],
+    follows: 'b3a81d0841a9',
+  },
 };

@@ -7,6 +7,7 @@
  */
 import type { Coroutine } from '../machine/context.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** tlb_finish_mmu() (mm/memory.c, v4.12) knew of no other gather. */
 export function* neverNested(): Coroutine<boolean> {
@@ -25,4 +26,8 @@ export const z18Nested: Bug = {
   replace: { mmTlbFlushNested: neverNested },
   expect: ['I-LOST'],
   litmus: 'z18-nested-zaps.litmus',
+  clash: {
+    steps: [looksAt('PTE', 'zapPageRange'), changes('PTE', 'zapPageRange')],
+    follows: '99baac21e458',
+  },
 };

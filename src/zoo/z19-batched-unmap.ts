@@ -10,6 +10,7 @@
  */
 import type { Coroutine } from '../machine/context.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** Nobody remembered batched unmaps for others (mm/mprotect.c, mm/memory.c, v4.12). */
 export function* noBatchKnown(): Coroutine<void> {}
@@ -27,4 +28,8 @@ export const z19: Bug = {
   replace: { flushTlbBatchedPending: noBatchKnown },
   expect: ['I-TLB'],
   litmus: 'z19-batched-unmap.litmus',
+  clash: {
+    steps: [looksAt('PTE', 'changePteRange'), changes('PTE', 'tryToUnmapOne')],
+    follows: '3ea277194daa',
+  },
 };

@@ -9,6 +9,7 @@
  */
 import type { Coroutine } from '../machine/context.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** do_swap_page() (mm/memory.c, v6.7) for a synchronous device asked nobody. Nothing was taken: nothing is to be given back. */
 export function* everybodyMayRead(): Coroutine {
@@ -27,4 +28,9 @@ export const z21: Bug = {
   replace: { swapcachePrepare: everybodyMayRead },
   expect: ['I-LOST'],
   litmus: 'z21-double-swap-in.litmus',
+  clash: {
+    steps: [looksAt('PTE', 'doSwapPage'), changes('PTE', ['doSwapPage', 'tryToUnmapOne'])],
+    or: [looksAt('content of swap slot', 'doSwapPage'), changes('content of swap slot', 'pageout')],
+    follows: '13ddaf26be32',
+  },
 };

@@ -12,6 +12,7 @@ import { reads, updates } from '../machine/effects.js';
 import { flagsWord, setFlag, testFlag } from '../mm/folio.js';
 import { discardPte, restorePte } from '../mm/rmap-unmap.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** The MADV_FREE branch of try_to_unmap_one() (mm/rmap.c, v5.17): dirty or not, and no look at the references. */
 export function* discardIfClean(
@@ -44,4 +45,9 @@ export const z22: Bug = {
   replace: { unmapLazyfreePte: discardIfClean },
   expect: ['I-PIN', 'I-LOST'],
   litmus: 'z22-discard-pinned.litmus',
+  clash: {
+    steps: [looksAt(['PTE', 'flags'], 'unmapPte'), changes('refs', 'gupFast')],
+    or: [changes('PTE', 'unmapPte'), looksAt('PTE', 'gupFast')],
+    follows: '6c8e2a256915',
+  },
 };

@@ -15,6 +15,7 @@ import { updates } from '../machine/effects.js';
 import { hvaToPfnRemapped } from '../kvm/faultin.js';
 import { folioOf, refAdd, refsWord } from '../mm/folio.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** hva_to_pfn_remapped() with kvm_get_pfn(): "get a reference here because callers will drop it". */
 function* getAnyPage(ctx: Context, mm: number, vpn: number, write: boolean): Coroutine {
@@ -39,4 +40,9 @@ export const z25: Bug = {
   replace: { hvaToPfnRemapped: getAnyPage },
   expect: ['I-REF', 'I-FREE'],
   litmus: 'z25-no-refcount.litmus',
+  clash: {
+    steps: [looksAt('PTE', 'deviceToPfn'), changes('refs', 'deviceToPfn')],
+    alone: true,
+    follows: 'f8be156be163',
+  },
 };

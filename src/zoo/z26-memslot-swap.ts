@@ -18,6 +18,7 @@ import { LOCK_MN_INVALIDATE } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
 import { readOnce, writeOnce } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** kvm_swap_active_memslots() without the wait. */
 function* swapAtOnce(ctx: Context, vm: number): Coroutine<void> {
@@ -44,4 +45,11 @@ export const z26: Bug = {
   replace: { kvmSwapActiveMemslots: swapAtOnce },
   expect: ['I-BAL', 'I-LOCKORD', 'I-LIVE'],
   litmus: 'z26-memslot-swap.litmus',
+  clash: {
+    steps: [
+      looksAt('active memslots', ['kvmMmuNotifierInvalidateRangeStart', 'kvmMmuNotifierInvalidateRangeEnd']),
+      changes('active memslots', 'kvmActivateSet'),
+    ],
+    follows: '52ac8b358b0c',
+  },
 };

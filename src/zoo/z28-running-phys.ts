@@ -18,6 +18,7 @@ import { s2RootWord } from '../machine/layout.js';
 import { stage2Map } from '../kvm/stage2.js';
 import { readOnce } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** kvm_pgtable_stage2_map() whose walk looks at a block's entry once more when it has installed it. */
 function* mapByRunningFrame(
@@ -54,4 +55,8 @@ export const z28: Bug = {
   replace: { stage2Map: mapByRunningFrame },
   expect: ['I-STALE', 'I-FREE', 'I-PERM'],
   litmus: 'z28-running-phys.litmus',
+  clash: {
+    steps: [looksAt('stage-2 root entry', 'mapByRunningFrame'), changes('stage-2 root entry', 'stage2Map')],
+    follows: '1f0f4a2ef7a5',
+  },
 };

@@ -15,6 +15,7 @@ import { freeDeferredTables } from '../kvm/s2-tables.js';
 import { stage2Map } from '../kvm/stage2.js';
 import { readOnce, writeOnce } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** kvm_pgtable_stage2_map() that does not read the entry again behind the pre-order callback. */
 function* mapAndDescend(
@@ -56,4 +57,12 @@ export const z29: Bug = {
   replace: { stage2Map: mapAndDescend },
   expect: ['I-UAFNODE'],
   litmus: 'z29-stale-descent.litmus',
+  clash: {
+    steps: [
+      looksAt('stage-2 root entry', 'mapAndDescend'),
+      changes(['stage-2 root entry', 'entry of stage-2 table'], 'mapAndDescend'),
+    ],
+    alone: true,
+    follows: 'a9f0e3d5a089',
+  },
 };

@@ -7,6 +7,7 @@
  */
 import type { Context, Coroutine } from '../machine/context.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 // eslint-disable-next-line require-yield
 function* keepCharge(_ctx: Context, _mm: number): Coroutine<void> {}
@@ -23,4 +24,9 @@ export const z30Charge: Bug = {
   replace: { pkvmUncharge: keepCharge },
   expect: ['I-ACCT'],
   litmus: 'z30-charge.litmus',
+  clash: {
+    steps: [looksAt('flags', 'pinAndMap'), changes('locked_vm', 'accountLockedVm')],
+    alone: true,
+    follows: 'story',
+  },
 };

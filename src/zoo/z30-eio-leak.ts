@@ -14,6 +14,7 @@ import type { Context, Coroutine } from '../machine/context.js';
 import { reads } from '../machine/effects.js';
 import { flagsWord, folioOf } from '../mm/folio.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** goto dec_account, past the unpin. */
 function* refuseAndForget(ctx: Context, pfn: number): Coroutine {
@@ -34,4 +35,9 @@ export const z30: Bug = {
   replace: { pkvmRefusePage: refuseAndForget },
   expect: ['I-REF'],
   litmus: 'z30-eio-leak.litmus',
+  clash: {
+    steps: [looksAt('flags', 'pinAndMap'), changes('refs', 'pinUserPages')],
+    alone: true,
+    follows: 'story',
+  },
 };

@@ -21,6 +21,7 @@ import { mmapWriteLock, mmapWriteUnlock } from '../locks/vma-lock.js';
 import { ksmExit } from '../mm/ksm.js';
 import { readOnce } from '#words';
 import type { Bug } from './bug.js';
+import { locks, looksAt } from './bug-clash.js';
 
 /**
  * __ksm_exit(): waits for the batch under way nowhere but at mmap_lock, and hands the slot over to ksmd where its cursor stands there.
@@ -48,4 +49,9 @@ export const z31: Bug = {
   replace: { ksmTestExit: () => false, ksmExit: leaveToKsmd },
   expect: ['I-UAFNODE'],
   litmus: 'z31-dying-mm.litmus',
+  clash: {
+    steps: [locks('mmap_lock', 'scanGetNextRmapItem'), locks('mmap_lock', 'exitMmap')],
+    or: [locks('ksm_thread_mutex', 'ksmDoScan'), looksAt('ksm_thread_mutex', 'exitMmap')],
+    follows: '6db504ce55bd',
+  },
 };

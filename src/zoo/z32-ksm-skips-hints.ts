@@ -13,6 +13,7 @@ import { pmdWord, pteWord } from '../machine/layout.js';
 import { folioWalk } from '../mm/ksm-scan.js';
 import { readOnce } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** follow_page() (mm/gup.c, v6.1 to v6.5), which nobody's hint faults follow: gup_can_follow_protnone() without FOLL_FORCE says no. */
 export function* passOverHints(ctx: Context, mm: number, vpn: number): Coroutine {
@@ -39,4 +40,8 @@ export const z32: Bug = {
   replace: { folioWalk: passOverHints },
   expect: ['I-LIVE'],
   litmus: 'z32-ksm-skips-hints.litmus',
+  clash: {
+    steps: [looksAt('PTE', 'passOverHints'), changes('PTE', 'changePteRange')],
+    follows: 'd74943a2f3cd',
+  },
 };

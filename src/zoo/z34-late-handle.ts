@@ -18,6 +18,7 @@ import { pkvmCreateHypVm } from '../kvm/pkvm-vm.js';
 import { vcpuLoad } from '../kvm/vcpu.js';
 import { get } from '#words';
 import type { Bug } from './bug.js';
+import { changes, locks } from './bug-clash.js';
 
 // eslint-disable-next-line require-yield
 function* notYet(): Coroutine {
@@ -53,4 +54,15 @@ export const z34: Bug = {
   replace: { pkvmCreateHypVm: notYet, vcpuLoad: createThenLoad, stage2Unmap: unmapAndFlush },
   expect: ['I-OWN'],
   litmus: 'z34-late-handle.litmus',
+  clash: {
+    steps: [
+      locks('mmu_lock', 'kvmMmuNotifierInvalidateRangeStart'),
+      changes(['handle', 'request slot'], 'pkvmCreateHypVm'),
+    ],
+    or: [
+      changes('request slot', 'kvmMmuNotifierInvalidateRangeStart'),
+      changes(['handle', 'request slot'], ['pkvmCreateHypVm', 'el2']),
+    ],
+    follows: '07aeb70707b1',
+  },
 };

@@ -12,6 +12,7 @@ import { EPERM } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
 import { checkGuestNoPage } from '../hyp/mem-protect.js';
 import type { Bug } from './bug.js';
+import { changes, locks } from './bug-clash.js';
 
 /** The guest's half of the check phase, without the question for capacity. */
 export function onlyNoPage(ctx: Context, vm: number, _vcpu: number, gfn: number): number {
@@ -31,4 +32,9 @@ export const z35: Bug = {
   replace: { checkGuestTakes: onlyNoPage },
   expect: ['I-OWN'],
   litmus: 'z35-no-table.litmus',
+  clash: {
+    steps: [changes('host stage-2 entry', 'hostDonateGuest'), locks('EL2 hyp_pool lock', 'zallocTablePage')],
+    alone: true,
+    follows: 'story',
+  },
 };

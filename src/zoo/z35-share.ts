@@ -10,6 +10,7 @@
  */
 import type { Context, Coroutine } from '../machine/context.js';
 import type { Bug } from './bug.js';
+import { changes, locks } from './bug-clash.js';
 import { onlyNoPage } from './z35-no-table.js';
 
 // eslint-disable-next-line require-yield
@@ -29,4 +30,9 @@ export const z35Share: Bug = {
   replace: { checkGuestTakes: onlyNoPage, pkvmRefillMemcache: noRefill },
   expect: ['I-OWN', 'I-SHARECNT'],
   litmus: 'z35-share.litmus',
+  clash: {
+    steps: [changes('host stage-2 entry', 'hostShareGuest'), locks('EL2 hyp_pool lock', 'zallocTablePage')],
+    alone: true,
+    follows: 'story',
+  },
 };

@@ -24,6 +24,7 @@ import {
 import { MC_PLACE_HOST_MC, MC_PLACE_HYP_MC, moved, pushMemcache } from '../hyp/memcache.js';
 import { get, readOnce, writeOnce } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** pkvm_refill_memcache() on the host's own list. */
 function* refillInPlace(ctx: Context, vm: number, vcpu: number): Coroutine {
@@ -63,4 +64,8 @@ export const z36: Bug = {
   replace: { pkvmRefillMemcache: refillInPlace },
   expect: ['I-HYPMC', 'I-OWN'],
   litmus: 'z36-read-twice.litmus',
+  clash: {
+    steps: [looksAt('memcache head', 'refillInPlace'), changes('memcache head', 'hostForgeMemcache')],
+    follows: '4dc9c4dbfea5',
+  },
 };

@@ -20,6 +20,7 @@ import {
 import { MC_PLACE_HOST_MC, MC_PLACE_HYP_MC, moved, pushMemcache } from '../hyp/memcache.js';
 import { get, readOnce, writeOnce } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** pkvm_refill_memcache() deaf to what the donations say. */
 function* refillUnchecked(ctx: Context, vm: number, vcpu: number): Coroutine {
@@ -60,4 +61,8 @@ export const z36Unchecked: Bug = {
   replace: { pkvmRefillMemcache: refillUnchecked },
   expect: ['I-HYPMC', 'I-OWN'],
   litmus: 'z36-unchecked.litmus',
+  clash: {
+    steps: [looksAt('memcache head', 'refillUnchecked'), changes('memcache head', 'hostForgeMemcache')],
+    follows: 'story',
+  },
 };

@@ -15,6 +15,7 @@ import { PAGE_HOST_S2, pageWord } from '../machine/layout.js';
 import { hostS2Owner, hostState, isAllowedMemory } from '../hyp/page-state.js';
 import { get } from '#words';
 import type { Bug } from './bug.js';
+import { changes, locks } from './bug-clash.js';
 
 /** __host_check_page_state_range() by the address in the entry. */
 function checkByEntry(ctx: Context, pfn: number): number {
@@ -36,4 +37,12 @@ export const z37: Bug = {
   replace: { checkHostOwned: checkByEntry },
   expect: ['I-OWN'],
   litmus: 'z37-not-memory.litmus',
+  clash: {
+    steps: [
+      locks(['EL2 host_mmu.lock', 'EL2 pkvm_pgd_lock'], 'hostDonateHyp'),
+      changes('host stage-2 entry', 'hostDonateHyp'),
+    ],
+    alone: true,
+    follows: '09cce60bddd6',
+  },
 };

@@ -11,6 +11,7 @@ import type { Context } from '../machine/context.js';
 import { isS2Leaf } from '../machine/entries.js';
 import { guestLeaf } from '../hyp/stage2.js';
 import type { Bug } from './bug.js';
+import { changes, locks } from './bug-clash.js';
 
 /** The check phase without a look at which page it is. */
 const checkMapped = (ctx: Context, vm: number, _pfn: number, gfn: number): number =>
@@ -28,4 +29,12 @@ export const z37Reclaim: Bug = {
   replace: { checkReclaim: checkMapped },
   expect: ['I-OWN', 'I-LOST', 'I-WIPE'],
   litmus: 'z37-reclaim.litmus',
+  clash: {
+    steps: [
+      locks(['EL2 vm_table_lock', 'EL2 host_mmu.lock', 'hyp_vm.lock'], 'reclaimDyingGuestPage'),
+      changes(['entry of stage-2 table', 'content of pfn', 'host stage-2 entry'], 'reclaimDyingGuestPage'),
+    ],
+    alone: true,
+    follows: 'story',
+  },
 };

@@ -12,6 +12,7 @@ import type { Context } from '../machine/context.js';
 import { PKVM_ID_HOST, PKVM_PAGE_OWNED } from '../machine/entries.js';
 import { hostS2Owner, hostState } from '../hyp/page-state.js';
 import type { Bug } from './bug.js';
+import { changes, locks } from './bug-clash.js';
 
 /** __host_check_page_state_range() that asks only whether there is memory at all (addr_is_memory()). */
 function checkIsMemory(ctx: Context, pfn: number): number {
@@ -31,4 +32,12 @@ export const z38: Bug = {
   replace: { checkHostOwned: checkIsMemory },
   expect: ['I-OWN'],
   litmus: 'z38-no-map.litmus',
+  clash: {
+    steps: [
+      locks(['EL2 host_mmu.lock', 'EL2 pkvm_pgd_lock'], 'hostDonateHyp'),
+      changes('host stage-2 entry', 'hostDonateHyp'),
+    ],
+    alone: true,
+    follows: '43c1ff8b7501',
+  },
 };

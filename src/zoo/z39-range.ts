@@ -15,6 +15,7 @@ import { lockHost, lockHyp, unlockHost, unlockHyp } from '../hyp/locks.js';
 import { changedOwner, hostSetOwner } from '../hyp/mem-protect.js';
 import { hypState, setHypState } from '../hyp/page-state.js';
 import type { Bug } from './bug.js';
+import { changes, locks } from './bug-clash.js';
 
 /** __pkvm_host_donate_hyp() without pfn_range_is_valid(). */
 function* donateUnchecked(ctx: Context, pfn: number, pages: number): Coroutine {
@@ -48,4 +49,12 @@ export const z39: Bug = {
   replace: { hostDonateHyp: donateUnchecked },
   expect: ['I-OWN'],
   litmus: 'z39-range.litmus',
+  clash: {
+    steps: [
+      locks(['EL2 host_mmu.lock', 'EL2 pkvm_pgd_lock'], 'donateUnchecked'),
+      changes('host stage-2 entry', 'donateUnchecked'),
+    ],
+    alone: true,
+    follows: 'f71f7afd0a0c',
+  },
 };

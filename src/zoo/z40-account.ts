@@ -13,6 +13,7 @@ import { pkvmStage2Unmap } from '../kvm/pkvm-pgtable.js';
 import { accountLockedVm } from '../mm/util.js';
 import { get } from '#words';
 import type { Bug } from './bug.js';
+import { locks } from './bug-clash.js';
 
 /** The unmap loop with the charge taken back in it. */
 function* unmapAndUncharge(ctx: Context, vm: number, start: number, end: number): Coroutine {
@@ -33,4 +34,9 @@ export const z40: Bug = {
   replace: { stage2Unmap: unmapAndUncharge },
   expect: ['I-LOCKORD'],
   litmus: 'z40-account.litmus',
+  clash: {
+    steps: [locks(['mmu_lock', 'mmap_lock'], 'munmap'), locks('mmap_lock', 'accountLockedVm')],
+    alone: true,
+    follows: 'story',
+  },
 };

@@ -13,6 +13,7 @@ import { pkvmReleasePinnedPage } from '../kvm/pkvm-vm.js';
 import { accountLockedVm } from '../mm/util.js';
 import { get } from '#words';
 import type { Bug } from './bug.js';
+import { changes, locks } from './bug-clash.js';
 
 /** One page of the teardown loop, uncharged from the task that runs it. */
 function* reclaimFromCurrent(ctx: Context, vm: number, gfn: number): Coroutine<void> {
@@ -36,4 +37,10 @@ export const z41: Bug = {
   replace: { pkvmReclaimPinnedPage: reclaimFromCurrent },
   expect: ['I-ACCT'],
   litmus: 'z41-wrong-mm.litmus',
+  clash: {
+    steps: [locks('mmap_lock', 'reclaimFromCurrent'), changes('locked_vm', 'reclaimFromCurrent')],
+    or: [changes('host stage-2 entry', 'reclaimDyingGuestPage'), changes('locked_vm', 'reclaimFromCurrent')],
+    alone: true,
+    follows: '04512258010d',
+  },
 };

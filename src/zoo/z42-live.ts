@@ -10,6 +10,7 @@ import type { Context } from '../machine/context.js';
 import { VM_HYP_STATE, vmWord } from '../machine/layout.js';
 import { get } from '#words';
 import type { Bug } from './bug.js';
+import { changes, locks } from './bug-clash.js';
 
 /** Whether EL2 knows the VM; that it is dying is not asked. */
 const exists = (ctx: Context, vm: number): boolean => get(ctx.words, vmWord(ctx.m, vm, VM_HYP_STATE)) !== HYP_VM_NONE;
@@ -26,4 +27,15 @@ export const z42Live: Bug = {
   replace: { isDying: exists },
   expect: ['I-PINNED-S2', 'I-LOST', 'I-LIVE'],
   litmus: 'z42-live.litmus',
+  clash: {
+    steps: [
+      changes(['entry of stage-2 table', 'host stage-2 entry'], 'hostDonateGuest'),
+      changes(['entry of stage-2 table', 'host stage-2 entry'], 'reclaimDyingGuestPage'),
+    ],
+    or: [
+      locks(['EL2 vm_table_lock', 'EL2 host_mmu.lock', 'hyp_vm.lock'], 'reclaimDyingGuestPage'),
+      changes(['entry of stage-2 table', 'host stage-2 entry'], 'reclaimDyingGuestPage'),
+    ],
+    follows: 'story',
+  },
 };

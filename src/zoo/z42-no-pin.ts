@@ -13,6 +13,7 @@ import { pkvmMemAbort } from '../kvm/pkvm.js';
 import { accountLockedVm } from '../mm/util.js';
 import { get, set } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** pkvm_mem_abort() that keeps neither pin, nor charge, nor record. */
 function* mapAndUnpin(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
@@ -42,4 +43,9 @@ export const z42NoPin: Bug = {
   replace: { stage2Fault: mapAndUnpin },
   expect: ['I-FREE', 'I-OWN'],
   litmus: 'z42-no-pin.litmus',
+  clash: {
+    steps: [changes('refs', 'mapAndUnpin'), changes('refs', 'munmap')],
+    or: [looksAt('PTE', 'pinUserPages'), changes('PTE', 'zapPageRange')],
+    follows: 'story',
+  },
 };

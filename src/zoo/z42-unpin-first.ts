@@ -15,6 +15,7 @@ import { kvmCallHyp } from '../kvm/call-hyp.js';
 import { accountLockedVm } from '../mm/util.js';
 import { get, set } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** One page of the teardown loop with its two ends exchanged. */
 function* unpinThenReclaim(ctx: Context, vm: number, gfn: number): Coroutine<void> {
@@ -44,4 +45,13 @@ export const z42: Bug = {
   replace: { pkvmReclaimPinnedPage: unpinThenReclaim },
   expect: ['I-OWN', 'I-FREE', 'I-WIPE'],
   litmus: 'z42-unpin-first.litmus',
+  clash: {
+    steps: [looksAt('flags', 'unpinThenReclaim'), changes('refs', 'unpinThenReclaim')],
+    or: [
+      changes('refs', 'unpinThenReclaim'),
+      changes(['refs', 'PTE', 'host stage-2 entry'], ['doAnonymousPage', 'reclaimDyingGuestPage']),
+    ],
+    alone: true,
+    follows: 'story',
+  },
 };

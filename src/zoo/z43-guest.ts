@@ -16,6 +16,7 @@ import { inUseWord, tlbRemoveRange } from '../machine/tlb.js';
 import { waitWhileAccess } from '../machine/tlb-shootdown.js';
 import { readOnce } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 import { LAZY_CPU } from './z43-lazy-tlbi.js';
 
 /** __kvm_tlb_flush_vmid_ipa() on all CPUs of the mask but one. */
@@ -48,4 +49,8 @@ export const z43Guest: Bug = {
   replace: { tlbFlushGuest: flushAllButOne },
   expect: ['I-TLB', 'I-FREE'],
   litmus: 'z43-guest.litmus',
+  clash: {
+    steps: [looksAt('entry of stage-2 table', 'guestAccess'), changes('entry of stage-2 table', 'stage2Unmap')],
+    follows: 'story',
+  },
 };

@@ -14,6 +14,7 @@ import { inUseWord } from '../machine/tlb.js';
 import { removeFrame, waitWhileAccess } from '../machine/tlb-shootdown.js';
 import { STAT, countStat } from '../machine/stats.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** The CPU that nobody waits for. */
 export const LAZY_CPU = 0;
@@ -43,4 +44,8 @@ export const z43: Bug = {
   replace: { tlbFlushHost: flushAllButOne },
   expect: ['I-TLB', 'I-OWN'],
   litmus: 'z43-lazy-tlbi.litmus',
+  clash: {
+    steps: [looksAt('host stage-2 entry', 'hostAccess'), changes('host stage-2 entry', 'hostDonateGuest')],
+    follows: 'story',
+  },
 };

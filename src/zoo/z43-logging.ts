@@ -7,6 +7,7 @@
  */
 import { wrprotectLeaves } from '../kvm/stage2.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 export const z43Logging: Bug = {
   id: 'Z43-logging',
@@ -20,4 +21,8 @@ export const z43Logging: Bug = {
   replace: { stage2Wrprotect: wrprotectLeaves },
   expect: ['I-TLB'],
   litmus: 'z43-logging.litmus',
+  clash: {
+    steps: [looksAt('entry of stage-2 table', 'guestAccess'), changes('entry of stage-2 table', 'wrprotectLeaves')],
+    follows: 'story',
+  },
 };

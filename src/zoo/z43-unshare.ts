@@ -25,6 +25,7 @@ import { hostState, setHostState } from '../hyp/page-state.js';
 import { guestLeaf } from '../hyp/stage2.js';
 import { writeOnce } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** MEM_UNSHARE without the invalidation. */
 function* unshareUnflushed(ctx: Context, vm: number, gfn: number): Coroutine {
@@ -58,4 +59,8 @@ export const z43Unshare: Bug = {
   replace: { guestUnshareHost: unshareUnflushed },
   expect: ['I-TLB', 'I-OWN'],
   litmus: 'z43-unshare.litmus',
+  clash: {
+    steps: [looksAt('host stage-2 entry', 'hostAccess'), changes('host stage-2 entry', 'unshareUnflushed')],
+    follows: 'story',
+  },
 };

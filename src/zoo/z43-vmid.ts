@@ -12,6 +12,7 @@ import { RULES_V6_18 } from '../machine/context.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { tlbFlushGuest } from '../hyp/tlb.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** All invalidations but that of a whole VMID. */
 function* flushPagesOnly(ctx: Context, vm: number, start: number, end: number): Coroutine<void> {
@@ -33,4 +34,8 @@ export const z43Vmid: Bug = {
   },
   expect: ['I-TLB', 'I-FREE'],
   litmus: 'z43-vmid.litmus',
+  clash: {
+    steps: [looksAt('entry of stage-2 table', 'guestAccess'), changes('entry of stage-2 table', 'finalizeTeardown')],
+    follows: 'story',
+  },
 };

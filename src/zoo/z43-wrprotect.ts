@@ -8,6 +8,7 @@ import type { Context, Coroutine } from '../machine/context.js';
 import { checkHostSharedGuest, setWritable } from '../hyp/share-guest.js';
 import { lockGuest, lockHost, unlockGuest, unlockHost } from '../hyp/locks.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** __pkvm_host_wrprotect_guest() without the invalidation. */
 function* wrprotectUnflushed(ctx: Context, vm: number, gfn: number): Coroutine {
@@ -32,4 +33,8 @@ export const z43Wrprotect: Bug = {
   replace: { hostWrprotectGuest: wrprotectUnflushed },
   expect: ['I-TLB'],
   litmus: 'z43-wrprotect.litmus',
+  clash: {
+    steps: [looksAt('entry of stage-2 table', 'guestAccess'), changes('entry of stage-2 table', 'wrprotectUnflushed')],
+    follows: 'story',
+  },
 };

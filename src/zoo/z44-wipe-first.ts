@@ -17,6 +17,7 @@ import { lockGuest, lockHost, unlockGuest, unlockHost } from '../hyp/locks.js';
 import { guestLeaf, guestPageState, unmapGuest } from '../hyp/stage2.js';
 import { giveToHost, poisonPage } from '../hyp/teardown.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** MEM_RELINQUISH with the wipe first. */
 function* wipeThenUnmap(ctx: Context, vm: number, gfn: number): Coroutine {
@@ -50,4 +51,9 @@ export const z44: Bug = {
   replace: { guestRelinquish: wipeThenUnmap },
   expect: ['I-WIPE'],
   litmus: 'z44-wipe-first.litmus',
+  clash: {
+    steps: [changes('content of pfn', 'wipeThenUnmap'), changes('content of pfn', 'guestAccess')],
+    or: [changes('entry of stage-2 table', 'wipeThenUnmap'), looksAt('entry of stage-2 table', 'guestAccess')],
+    follows: 'story',
+  },
 };

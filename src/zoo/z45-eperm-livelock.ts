@@ -11,6 +11,7 @@
  * fault handler leaves to user space with the error, so the litmus test is clean there.
  */
 import type { Bug } from './bug.js';
+import { locks, looksAt } from './bug-clash.js';
 
 export const z45: Bug = {
   id: 'Z45',
@@ -25,4 +26,9 @@ export const z45: Bug = {
   cleanOn: 'pkvm-np-upstream',
   expect: ['I-LIVE'],
   litmus: 'z45-eperm-livelock.litmus',
+  clash: {
+    steps: [locks(['EL2 host_mmu.lock', 'hyp_vm.lock'], 'hostMapGuest'), looksAt('stage-2 root entry', 'guestAccess')],
+    alone: true,
+    follows: 'story',
+  },
 };

@@ -11,6 +11,7 @@
 import { EFAULT } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** die(): nothing covers the access. */
 function oops(ctx: Context, pfn: number): number {
@@ -30,4 +31,9 @@ export const z46: Bug = {
   replace: { pkvmKernelAbort: oops },
   expect: ['I-OWN'],
   litmus: 'z46-host-touch.litmus',
+  clash: {
+    steps: [looksAt('host stage-2 entry', 'kernelRead'), changes('host stage-2 entry', 'hostDonateGuest')],
+    or: [looksAt('PTE', 'accessRemoteVm'), changes('host stage-2 entry', 'hostDonateGuest')],
+    follows: 'story',
+  },
 };

@@ -10,6 +10,7 @@
  * this is where it is planted.
  */
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 const neverRetry = (): boolean => false;
 
@@ -26,4 +27,8 @@ export const z47: Bug = {
   replace: { mmuInvalidateRetry: neverRetry },
   expect: ['I-STALE', 'I-FREE', 'I-PERM', 'I-OWN'],
   litmus: 'z47-no-retry.litmus',
+  clash: {
+    steps: [looksAt('PTE', 'hvaToPfn'), changes('PTE', 'zapPageRange')],
+    follows: 'story',
+  },
 };

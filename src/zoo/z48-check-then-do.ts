@@ -12,6 +12,7 @@ import type { Context, Coroutine } from '../machine/context.js';
 import { lockGuest, lockHost, unlockGuest, unlockHost } from '../hyp/locks.js';
 import { checkHostGivesGuest, doDonateGuest } from '../hyp/mem-protect.js';
 import type { Bug } from './bug.js';
+import { changes, locks } from './bug-clash.js';
 
 /** __pkvm_host_donate_guest() that lets go between its phases. */
 function* donateInTwoHolds(ctx: Context, vm: number, vcpu: number, pfn: number, gfn: number): Coroutine {
@@ -41,4 +42,12 @@ export const z48: Bug = {
   replace: { hostDonateGuest: donateInTwoHolds },
   expect: ['I-OWN'],
   litmus: 'z48-check-then-do.litmus',
+  clash: {
+    steps: [
+      locks(['EL2 host_mmu.lock', 'hyp_vm.lock'], 'donateInTwoHolds'),
+      changes('host stage-2 entry', 'doDonateGuest'),
+    ],
+    or: [locks('EL2 host_mmu.lock', 'donateInTwoHolds'), locks('EL2 host_mmu.lock', 'donateInTwoHolds')],
+    follows: 'story',
+  },
 };

@@ -13,6 +13,7 @@ import { lockHost, lockHyp, unlockHost, unlockHyp } from '../hyp/locks.js';
 import { changedOwner, hostMapShared } from '../hyp/mem-protect.js';
 import { hypState, setHypState } from '../hyp/page-state.js';
 import type { Bug } from './bug.js';
+import { changes, locks } from './bug-clash.js';
 
 /** __pkvm_host_share_hyp() that lets go between its phases. */
 function* shareInTwoHolds(ctx: Context, pfn: number): Coroutine {
@@ -44,4 +45,12 @@ export const z48ShareHyp: Bug = {
   replace: { hostShareHyp: shareInTwoHolds },
   expect: ['I-OWN'],
   litmus: 'z48-share-hyp.litmus',
+  clash: {
+    steps: [
+      locks(['EL2 host_mmu.lock', 'EL2 pkvm_pgd_lock'], 'shareInTwoHolds'),
+      changes('host stage-2 entry', 'hostDonateGuest'),
+    ],
+    or: [locks('EL2 host_mmu.lock', 'shareInTwoHolds'), locks('EL2 host_mmu.lock', 'hostDonateGuest')],
+    follows: 'story',
+  },
 };

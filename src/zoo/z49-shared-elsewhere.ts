@@ -13,6 +13,7 @@ import type { Context } from '../machine/context.js';
 import { PKVM_PAGE_SHARED_OWNED } from '../machine/entries.js';
 import { SHARES_MAX, hostState, shareCount } from '../hyp/page-state.js';
 import type { Bug } from './bug.js';
+import { changes, locks } from './bug-clash.js';
 
 /** The check phase without the question to how many. */
 function checkState(ctx: Context, pfn: number): number {
@@ -33,4 +34,9 @@ export const z49: Bug = {
   replace: { checkHostShares: checkState },
   expect: ['I-OWN', 'I-SHARECNT'],
   litmus: 'z49-shared-elsewhere.litmus',
+  clash: {
+    steps: [locks('EL2 host_mmu.lock', 'hostShareGuest'), changes('host stage-2 entry', 'hostShareHyp')],
+    or: [locks('EL2 host_mmu.lock', 'hostShareGuest'), locks('EL2 host_mmu.lock', 'hostShareHyp')],
+    follows: 'story',
+  },
 };

@@ -13,6 +13,7 @@ import { writes } from '../machine/effects.js';
 import { KSM_NODE_KPFN, PAGE_MAPPING, ksmNodeWord, pageWord } from '../machine/layout.js';
 import { writeOnce } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** folio_migrate_ksm() (mm/ksm.c) without its smp_wmb(). */
 export function* closeThenOpen(ctx: Context, src: number, dst: number, node: number): Coroutine<void> {
@@ -40,4 +41,11 @@ export const z50: Bug = {
   replace: { folioMigrateKsm: closeThenOpen },
   expect: ['I-UAFNODE'],
   litmus: 'z50-keyhole.litmus',
+  clash: {
+    steps: [
+      looksAt(['mapping', 'word of ksm_stable_node'], 'ksmGetFolio'),
+      changes(['mapping', 'word of ksm_stable_node'], 'closeThenOpen'),
+    ],
+    follows: 'story',
+  },
 };

@@ -12,6 +12,7 @@ import { EAGAIN } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { releaseFaultinPage } from '../kvm/faultin.js';
 import type { Bug } from './bug.js';
+import { changes, locks } from './bug-clash.js';
 
 /** Every exit gives the page back but those with an error. */
 function* releaseUnlessFailed(ctx: Context, pfn: number, result: number, dirty: boolean): Coroutine<void> {
@@ -30,4 +31,9 @@ export const z52: Bug = {
   replace: { releaseFaultinPage: releaseUnlessFailed },
   expect: ['I-REF'],
   litmus: 'z52-early-exit.litmus',
+  clash: {
+    steps: [changes('refs', 'gupFast'), locks(['EL2 host_mmu.lock', 'hyp_vm.lock'], 'hostShareGuest')],
+    or: [locks('EL2 host_mmu.lock', 'hostShareGuest'), changes('host stage-2 entry', 'hostShareHyp')],
+    follows: '5f9466b50c1b',
+  },
 };

@@ -15,6 +15,7 @@ import { spinLock, spinUnlock } from '../locks/exclusive.js';
 import { doNumaPage, taskNumaFault } from '../mm/memory-numa.js';
 import { readOnce } from '#words';
 import type { Bug } from './bug.js';
+import { changes, looksAt } from './bug-clash.js';
 
 /** do_numa_page() (mm/memory.c, v6.11): `out` is where a changed PTE led, and the accounting stood there. */
 export function* countsFirst(
@@ -49,4 +50,8 @@ export const z53: Bug = {
   replace: { doNumaPage: countsFirst },
   expect: ['I-ACCT'],
   litmus: 'z53-stale-hint.litmus',
+  clash: {
+    steps: [looksAt('PTE', 'handleMmFault'), changes('PTE', 'numaRebuildSingleMapping')],
+    follows: '40b760cfd445',
+  },
 };
