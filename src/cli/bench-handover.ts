@@ -7,7 +7,7 @@ import { Command, CommanderError } from 'commander';
 import { HANDOVER_HEAD, type HandoverRow, handoverLines, measureHandovers } from '../lab/bench/handover.js';
 import { onInterrupt } from './interrupt.js';
 import { duration, wholeNumber } from './options.js';
-import { EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_OK } from './output.js';
+import { EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_OK } from './exit-codes.js';
 
 interface Flags {
   runs: number;

@@ -1,14 +1,16 @@
 #!/usr/bin/env node
 /**
- * pinfall's command line. `stress` is the command when none is named. Exit codes: 0 done, 1 a violation or an expectation
- * not met, 2 bad usage or input (one line on standard error, nothing on standard output), 3 an internal failure.
+ * pinfall's command line. `stress` is the command when none is named. Exit codes: 0 done, 1 a violation, an expectation
+ * not met or nothing asked, 2 bad usage or input (one line on standard error, nothing on standard output), 3 an internal failure, 4
+ * stopped before there was an answer.
  */
 import { Command, CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';
 import { InputError } from '../lab/input-error.js';
 import { checkDestinations } from './destinations.js';
 import { applyWidth } from './diagram-options.js';
-import { EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_OK, noteOutputFailure, someOutputFailed } from './output.js';
+import { EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_OK } from './exit-codes.js';
+import { noteOutputFailure, someOutputFailed } from './output.js';
 
 const version = (): string => {
   const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');

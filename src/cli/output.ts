@@ -9,15 +9,9 @@ export interface OutputOptions {
   readonly report?: string | undefined;
 }
 
-/** Exit codes of every command. */
-export const EXIT_OK = 0;
-export const EXIT_VIOLATION = 1;
-export const EXIT_BAD_INPUT = 2;
-export const EXIT_INTERNAL = 3;
-
 let outputFailed = false;
 
-/** Something could not be written: the command ends with {@link EXIT_INTERNAL}, whatever else it has to say. */
+/** Something could not be written: the command ends with code 3, whatever else it has to say. */
 export const someOutputFailed = (): boolean => outputFailed;
 
 /** One line on standard error. What a run has found is too dear to be lost to a full disk: the command goes on. */

@@ -25,6 +25,7 @@ export class ThreadedRun implements ThreadRun {
   readonly violations: RunViolation[] = [];
   readonly ended: Promise<EndState>;
   readonly clientsDone: Promise<void>;
+  readonly scenarioOver: Promise<readonly number[]>;
 
   readonly #options: ResolvedOptions;
   readonly #set: HostSet;
@@ -46,6 +47,7 @@ export class ThreadedRun implements ThreadRun {
   #queue: Promise<unknown> = Promise.resolve();
   #resolveEnded!: (end: EndState) => void;
   #resolveClients!: () => void;
+  #resolveOver!: (left: readonly number[]) => void;
 
   constructor(plan: Plan, machine: Machine, options: ResolvedOptions) {
     // its own copy: knobs change parameters
@@ -55,6 +57,7 @@ export class ThreadedRun implements ThreadRun {
     if (plan.actors.length === 0) throw new RangeError('a run needs at least one actor');
     this.ended = new Promise((resolve) => (this.#resolveEnded = resolve));
     this.clientsDone = new Promise((resolve) => (this.#resolveClients = resolve));
+    this.scenarioOver = new Promise((resolve) => (this.#resolveOver = resolve));
     this.#set = new HostSet(this.plan, machine, options, {
       violation: (violation) => this.#violation(violation),
       returned: (actor) => this.#actorReturned(actor),
@@ -257,8 +260,13 @@ export class ThreadedRun implements ThreadRun {
 
   #actorReturned(actor: number): void {
     this.#returned.add(actor);
-    if (this.plan.actors.every((spec, index) => spec.tier !== 'client' || this.#returned.has(index)))
-      this.#resolveClients();
+    const left = this.plan.actors.flatMap(({ tier }, index) =>
+      tier === 'server' || this.#returned.has(index) ? [] : [index],
+    );
+    if (left.some((index) => this.plan.actors[index]?.tier === 'client')) return;
+    this.#resolveClients();
+    // once the end is asked for, everybody returns
+    if (this.#askedAt === 0 && left.length <= 1) this.#resolveOver(left);
   }
 
   #violation(violation: RunViolation): void {

@@ -144,6 +144,11 @@ export interface ThreadRun {
   readonly ended: Promise<EndState>;
   /** Resolves when every client has returned by itself, or the run is over. */
   readonly clientsDone: Promise<void>;
+  /**
+   * Resolves when every client has returned by itself and at most one daemon has not: a race takes two. With the numbers of the actors
+   * that are left. Never once the end was asked for.
+   */
+  readonly scenarioOver: Promise<readonly number[]>;
   /** Milliseconds since the first step. */
   readonly elapsedMs: number;
   /** Called for each violation found from now on. Returns how to stop that. */

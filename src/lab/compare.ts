@@ -1,11 +1,12 @@
 /** `pinfall compare`: the same guest under each policy for equal time. */
 import type { LatencySummary } from '../machine/stats.js';
 import { KSM_PAGES_SHARING, KSM_ZERO_PAGES, globalWord } from '../machine/layout.js';
+import { type AskedRow, askedRow } from './asked.js';
 import { REPORT_SCHEMA, type Report } from './report.js';
 import { Simulation, type SimulationOptions } from './simulation.js';
 
 /** One policy's row. Counts are of the whole run; rates per second; pages of 4 KiB. */
-export interface CompareRow {
+export interface CompareRow extends AskedRow {
   readonly policy: string;
   readonly stage2_unmaps: number;
   readonly stage2_unmaps_pinned: number;
@@ -24,7 +25,7 @@ export interface CompareRow {
   readonly accesses_per_s: number;
 }
 
-export interface CompareReport {
+export interface CompareReport extends AskedRow {
   readonly schema: typeof REPORT_SCHEMA;
   readonly command: 'compare';
   readonly scenario: string;
@@ -73,7 +74,7 @@ export async function compare(options: CompareOptions): Promise<CompareReport> {
     const time = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, options.seconds * 1000);
     });
-    await Promise.race([time, simulation.ended, options.interrupted]);
+    await Promise.race([time, simulation.ended, simulation.scenarioOver, options.interrupted]);
     clearTimeout(timer);
     const m = simulation.machine;
     const saved =
@@ -100,8 +101,16 @@ export async function compare(options: CompareOptions): Promise<CompareReport> {
         ? 'interrupted'
         : (reports.find((report) => report.end.kind !== 'finished')?.end.kind ?? 'finished'),
     },
+    ...askedRow(notAskedBy(rows)),
     ok: reports.every((report) => report.ok),
   };
+}
+
+/** Why the comparison has asked nothing of some policy, or null. */
+function notAskedBy(rows: readonly CompareRow[]): string | null {
+  if (rows.length === 0) return 'no policy was run';
+  const silent = rows.filter(({ asked }) => !asked);
+  return silent.length === 0 ? null : silent.map(({ policy, not_asked }) => `${policy}: ${not_asked}`).join('; ');
 }
 
 function rowOf(report: Report, memorySaved: number): CompareRow {
@@ -110,6 +119,8 @@ function rowOf(report: Report, memorySaved: number): CompareRow {
   const unmaps = running.reduce((sum, row) => sum + row.stage2_unmaps, 0);
   return {
     policy: report.policy,
+    asked: report.asked,
+    not_asked: report.not_asked,
     stage2_unmaps: unmaps,
     stage2_unmaps_pinned: running.reduce((sum, row) => sum + row.stage2_unmaps_pinned, 0),
     pinned_by_mechanism: Object.fromEntries(

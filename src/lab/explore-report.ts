@@ -1,6 +1,7 @@
 /** What `explore` takes and gives. Field names of reports are the public interface. */
 import type { MemberCount, Verdict } from '../engine/campaign/range.js';
 import type { NewBehaviours } from '../engine/campaign/tally.js';
+import type { AskedRow } from './asked.js';
 import type { EndRow, REPORT_SCHEMA, ReportViolation } from './report.js';
 import type { Subject } from './subject.js';
 
@@ -69,7 +70,7 @@ export interface CoverageRow {
   readonly new_per_thousand: number;
 }
 
-export interface ExploreReport {
+export interface ExploreReport extends AskedRow {
   readonly schema: typeof REPORT_SCHEMA;
   readonly command: 'explore';
   readonly scenario: string;

@@ -14,6 +14,7 @@ import { minimise } from '../engine/minimise.js';
 import { END_DRAINED, END_NAMES, type OneThread } from '../engine/one-thread.js';
 import { type Schedule, formatSchedule } from '../engine/schedule-file.js';
 import { STRATEGIES, strategyKind } from '../engine/strategies/index.js';
+import { askedRow, schedulesNotAsked } from './asked.js';
 import { clashIfAny, clashMarks } from './clash.js';
 import { classify } from './classify.js';
 import { HereExecutor, PoolExecutor } from './explore-pool.js';
@@ -141,6 +142,7 @@ class Campaign {
     const outcomes = tally.sortedOutcomes();
     const { both, one } = tally.orders.summary();
     const newIn = tally.newIn();
+    const asked = askedRow(tally.violations > 0 ? null : schedulesNotAsked(outcomes));
     const report: ExploreReport = {
       schema: REPORT_SCHEMA,
       command: 'explore',
@@ -175,7 +177,8 @@ class Campaign {
       },
       guarantee: this.#guarantee(outcomes),
       end: { kind: end },
-      ok: tally.violations === 0,
+      ...asked,
+      ok: asked.asked && tally.violations === 0,
     };
     return { report, events: this.#events ?? this.#usualEvents(outcomes) };
   }
@@ -186,9 +189,10 @@ class Campaign {
     if (tally.violations > 0) return '';
     const { strategy } = this.#runner;
     if (state !== undefined) strategy.restore?.(state);
-    const parts = [strategy.guarantee(tally.schedules)];
     const cut = outcomes.reduce((sum, { verdict, count }) => sum + (verdict === 'cut' ? count : 0), 0);
     const drained = outcomes.find(({ state }) => state === DRAINED)?.count ?? 0;
+    // of schedules that were all cut off no strategy can say what they missed
+    const parts = [cut === tally.schedules ? '' : strategy.guarantee(tally.schedules)];
     if (cut > 0) {
       const late = drained === 0 ? '' : drained === cut ? '; a fair one then finished' : `; ${drained} finished fairly`;
       parts.push(`${cut} of ${tally.schedules} schedules were cut off after ${this.#spec.stepsMax} steps${late}`);

@@ -8,6 +8,7 @@ import { type ExhaustiveResult, ExhaustiveRun, goOn } from '../engine/exhaustive
 import { minimise } from '../engine/minimise.js';
 import { OneThread } from '../engine/one-thread.js';
 import { formatSchedule } from '../engine/schedule-file.js';
+import { askedRow, schedulesNotAsked } from './asked.js';
 import { clashIfAny, clashMarks } from './clash.js';
 import type { ExploreProgress, ExploreReport, OutcomeRow } from './explore-report.js';
 import { type Find, Found, type Seen } from './prove-found.js';
@@ -97,6 +98,7 @@ export async function prove(options: ProveOptions): Promise<Proof> {
   const complete = result.exhaustive;
   // nothing more can be tried, though something was cut off
   const over = complete || result.end === 'over';
+  const asked = askedRow(violations > 0 ? null : schedulesNotAsked(rows));
   const report: ExploreReport = {
     schema: REPORT_SCHEMA,
     command: 'explore',
@@ -124,7 +126,8 @@ export async function prove(options: ProveOptions): Promise<Proof> {
           ? 'over'
           : endOf(result.end, elapsed() >= seconds, stopAtFind === true && violations > 0),
     },
-    ok: violations === 0,
+    ...asked,
+    ok: asked.asked && violations === 0,
   };
   return { report, events: teller.events ?? teller.usual(rows[0]), complete };
 }

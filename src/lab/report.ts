@@ -23,6 +23,7 @@ import {
   readLatency,
 } from '../machine/stats.js';
 import type { Plan } from '../engine/plan.js';
+import { type AskedRow, askedRow, threadsNotAsked } from './asked.js';
 import type { AutoStep } from './auto-workers.js';
 
 export const REPORT_SCHEMA = 'pinfall.report/1';
@@ -54,13 +55,16 @@ export interface ThreadRow {
   readonly actors: readonly string[];
 }
 
-/** How a run ended: finished, interrupted, worker-died, hang, drain-timeout; with what there is to say about it. */
+/**
+ * How a run ended: finished, interrupted, scenario-over (its actors have all ended), worker-died, hang, drain-timeout; with what there
+ * is to say about it.
+ */
 export interface EndRow {
   readonly kind: string;
   readonly detail?: string;
 }
 
-export interface Report {
+export interface Report extends AskedRow {
   readonly schema: typeof REPORT_SCHEMA;
   readonly command: string;
   readonly scenario: string;
@@ -141,7 +145,7 @@ export function buildReport(m: Machine, facts: RunFacts): Report {
         isKvm(actor.kind) === kvm ? sum + ((m.words[statsBase(m, index) + STAT.pins] as number) >>> 0) : sum,
       0,
     );
-  return {
+  const row = {
     schema: REPORT_SCHEMA,
     command: facts.command,
     scenario: plan.scenario,
@@ -160,6 +164,8 @@ export function buildReport(m: Machine, facts: RunFacts): Report {
     violation_count: facts.violation_count,
     memory: { frames: m.frames, bytes: m.totalWords * 4 },
     end: facts.end,
-    ok: facts.violation_count === 0 && (facts.end.kind === 'finished' || facts.end.kind === 'interrupted'),
-  };
+  } as const;
+  const asked = askedRow(threadsNotAsked(row));
+  const isWell = facts.end.kind === 'finished' || facts.end.kind === 'interrupted';
+  return { ...row, ...asked, ok: asked.asked && facts.violation_count === 0 && isWell };
 }

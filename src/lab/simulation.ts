@@ -83,6 +83,8 @@ export class Simulation {
   readonly nearMisses$: Observable<NearMiss>;
   /** Resolves when the run is over, also by itself: a worker died, a hang. `stop` gives the report. */
   readonly ended: Promise<void>;
+  /** Resolves when the actors have ended by themselves, so that nothing more can race. `stop` gives the report. */
+  readonly scenarioOver: Promise<void>;
   /** The first violation of each invariant with its log and the state before it: what `handOver` takes. */
   readonly evidence: EvidenceLog;
   readonly #run: ThreadRun;
@@ -94,6 +96,8 @@ export class Simulation {
   readonly #kept: ReportViolation[] = [];
   #violationCount = 0;
   #completed = false;
+  /** Names of the actors that were left when the others had ended by themselves; null while they go on. */
+  #left: readonly string[] | null = null;
   #auditTimer: NodeJS.Timeout | undefined;
   #report: Promise<Report> | undefined;
 
@@ -118,6 +122,9 @@ export class Simulation {
     for (const violation of run.violations) this.#violation(violation);
     run.onViolation((violation) => this.#violation(violation));
     this.ended = run.ended.then(() => this.#complete());
+    this.scenarioOver = run.scenarioOver.then((left) => {
+      this.#left = left.map((actor) => this.actorNames[actor] ?? '');
+    });
     this.#auditEvery(options.auditSeconds ?? 0);
   }
 
@@ -311,9 +318,10 @@ export class Simulation {
 
   async #stop(interrupted: boolean): Promise<Report> {
     clearTimeout(this.#auditTimer);
+    const left = this.#left;
     const end = await this.#run.finish();
     await this.ended;
-    return this.#buildReport(end.durationSeconds, end.finishSeconds, endRow(end, interrupted));
+    return this.#buildReport(end.durationSeconds, end.finishSeconds, endRow(end, interrupted, left));
   }
 
   /** No more events will come: subscribers get the last ones, and are told. */

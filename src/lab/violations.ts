@@ -3,6 +3,7 @@ import type { EndState } from '../engine/threads.js';
 import { lastRecords } from '../events/ring.js';
 import { type DiagramViolation, raceDiagram } from '../trace/diagram.js';
 import { mergeRecords } from '../trace/merge.js';
+import { SCENARIO_OVER } from './asked.js';
 import type { EndRow, ReportViolation } from './report.js';
 
 /** What a violation's object may tell beside its invariant; the oracles decide. */
@@ -48,8 +49,15 @@ export function reportViolation(
   return { ...found, invariant: violation.invariant, what: violation.what, diagram };
 }
 
-/** How a run's end reads in a report. */
-export function endRow(end: EndState, interrupted: boolean): EndRow {
+/**
+ * How a run's end reads in a report.
+ * @param left where its actors had ended by themselves, the names of those that had not
+ */
+export function endRow(end: EndState, interrupted: boolean, left: readonly string[] | null = null): EndRow {
+  if (end.kind === 'finished' && left !== null) {
+    const but = left.length === 0 ? '' : ` but ${left.join(' and ')}, which has nobody to race with,`;
+    return { kind: SCENARIO_OVER, detail: `all actors${but} had ended` };
+  }
   if (end.kind === 'finished') return { kind: interrupted ? 'interrupted' : 'finished' };
   const lines = end.hang?.graph.lines ?? [];
   const kind = end.hang?.reason === 'time limit' ? 'drain-timeout' : end.kind;

@@ -7,13 +7,14 @@ import { STRATEGIES, strategyKind } from '../engine/strategies/index.js';
 import { POLICIES } from '../policies/index.js';
 import type { Bug } from '../zoo/bug.js';
 import { BUGS, bugById } from '../zoo/index.js';
+import { type AskedRow, askedRow } from './asked.js';
 import { explore } from './explore.js';
 import { EXHAUSTIVE } from './prove.js';
 import { InputError } from './input-error.js';
 import { fileObserver } from './litmus/threads/file-observer.js';
 import { litmusThreads } from './litmus/threads/run.js';
 import { type LitmusSource, type LitmusSubject, litmusSubject, readLitmus } from './litmus/subject.js';
-import { REPORT_SCHEMA } from './report.js';
+import { type EndRow, REPORT_SCHEMA } from './report.js';
 
 export interface ZooOptions {
   /** Ids; none: all. */
@@ -46,7 +47,7 @@ export interface ZooStrategyRow {
 }
 
 /** An exhaustive search, or what came of it within its time. */
-export interface ZooProof {
+export interface ZooProof extends AskedRow {
   /** Every execution was looked at. */
   readonly exhaustive: boolean;
   readonly schedules: number;
@@ -61,7 +62,7 @@ export interface ZooThreadsRow {
   readonly elapsed_s: number;
 }
 
-export interface ZooEntry {
+export interface ZooEntry extends AskedRow {
   readonly id: string;
   readonly title: string;
   readonly commit: string;
@@ -81,13 +82,15 @@ export interface ZooEntry {
   readonly threads: ZooThreadsRow | null;
 }
 
-export interface ZooReport {
+export interface ZooReport extends AskedRow {
   readonly schema: typeof REPORT_SCHEMA;
   readonly command: 'zoo';
   readonly seed: number;
   readonly seeds: number;
   readonly entries: readonly ZooEntry[];
   readonly elapsed_s: number;
+  /** `finished`, or `interrupted`: bugs are missing, or were not searched to the end. */
+  readonly end: EndRow;
   /** Every bug was found, and none of their files breaks a rule without it. */
   readonly ok: boolean;
 }
@@ -137,6 +140,14 @@ export async function runZoo(options: ZooOptions = {}): Promise<ZooReport> {
     options.onProgress?.(`${bug.id} (${entries.length + 1} of ${bugs.length})`);
     entries.push(await runBug(bug, options));
   }
+  const silent = entries.filter(({ asked }) => !asked);
+  const asked = askedRow(
+    entries.length === 0
+      ? 'no bug was looked for'
+      : silent.length === 0
+        ? null
+        : silent.map(({ id, not_asked }) => `${id}: ${not_asked}`).join('; '),
+  );
   return {
     schema: REPORT_SCHEMA,
     command: 'zoo',
@@ -144,7 +155,12 @@ export async function runZoo(options: ZooOptions = {}): Promise<ZooReport> {
     seeds: options.seeds ?? ZOO_DEFAULTS.seeds,
     entries,
     elapsed_s: (performance.now() - started) / 1000,
-    ok: entries.length === bugs.length && entries.every(({ found, unplanted }) => found && isClean(unplanted)),
+    end: { kind: options.stop?.() === true ? 'interrupted' : 'finished' },
+    ...asked,
+    ok:
+      asked.asked &&
+      entries.length === bugs.length &&
+      entries.every(({ found, unplanted }) => found && isClean(unplanted)),
   };
 }
 
@@ -155,13 +171,16 @@ async function runBug(bug: Bug, options: ZooOptions): Promise<ZooEntry> {
   const strategies = options.strategies ?? STRATEGIES.map(({ name }) => name);
   const rows: ZooStrategyRow[] = [];
   let invariant: string | null = null;
+  let why: string | null = 'no strategy was tried';
   for (const strategy of strategies) {
-    const { row, caught } = await search(bug, strategy, options);
+    const { row, caught, not_asked } = await search(bug, strategy, options);
+    why = why === null ? null : not_asked;
     rows.push(row);
     invariant ??= caught;
   }
   const planted = await prove(bug, true, options);
   invariant ??= planted?.violations.find((each) => bug.expect.includes(each)) ?? null;
+  const unplanted = await prove(bug, false, options);
   const found = rows.filter((row) => row.elapsed_s !== null);
   const [best] = found.toSorted((x, y) => y.found - x.found || (x.elapsed_s as number) - (y.elapsed_s as number));
   return {
@@ -177,9 +196,16 @@ async function runBug(bug: Bug, options: ZooOptions): Promise<ZooEntry> {
     elapsed_s: best?.elapsed_s ?? planted?.elapsed_s ?? null,
     strategies: rows,
     planted,
-    unplanted: await prove(bug, false, options),
+    unplanted,
     threads: await race(bug, options),
+    ...askedRow(whyNot(invariant !== null || planted?.asked === true ? null : why, unplanted)),
   };
+}
+
+/** Why a bug's searches have asked nothing, or null; nor may the search of the kernel without it be silent for that. */
+function whyNot(why: string | null, unplanted: ZooProof | null): string | null {
+  if (why !== null || unplanted === null || unplanted.asked) return why;
+  return `without the bug, ${unplanted.not_asked}`;
 }
 
 /** One strategy over the seeds. */
@@ -187,11 +213,12 @@ async function search(
   bug: Bug,
   strategy: string,
   options: ZooOptions,
-): Promise<{ readonly row: ZooStrategyRow; readonly caught: string | null }> {
+): Promise<{ readonly row: ZooStrategyRow; readonly caught: string | null; readonly not_asked: string | null }> {
   const { seeds = ZOO_DEFAULTS.seeds, seed = 1 } = options;
   const schedules: number[] = [];
   const seconds: number[] = [];
   let caught: string | null = null;
+  let why: string | null = 'no schedule was tried';
   for (let i = 0; i < seeds; i++) {
     const { report } = await explore({
       subject: zooSubject(bug, true, seed + i),
@@ -202,6 +229,7 @@ async function search(
       minimise: false,
       ...(options.stop !== undefined && { stop: options.stop }),
     });
+    why = why === null ? null : report.not_asked;
     const find = report.violations.find((violation) => bug.expect.includes(violation.invariant));
     if (find === undefined) continue;
     caught ??= find.invariant;
@@ -215,7 +243,7 @@ async function search(
     schedules: median(schedules),
     elapsed_s: median(seconds),
   };
-  return { row, caught };
+  return { row, caught, not_asked: why };
 }
 
 /** An exhaustive search: of the bug until it is found, of the kernel without it to its end. */
@@ -233,19 +261,22 @@ async function prove(bug: Bug, planted: boolean, options: ZooOptions): Promise<Z
   const { report } = await explore({ ...common, schedules: CLEAN_SCHEDULES, seconds });
   return proofOf({
     ...report,
+    ...askedRow(found?.report.asked === true ? null : report.not_asked),
     violations: [...(found?.report.violations ?? []), ...report.violations],
     exhaustive: false,
   });
 }
 
-interface Searched {
+interface Searched extends AskedRow {
   readonly exhaustive: boolean;
   readonly schedules: number;
   readonly elapsed_s: number;
   readonly violations: readonly { readonly invariant: string }[];
 }
 
-const proofOf = ({ exhaustive, schedules, elapsed_s, violations }: Searched): ZooProof => ({
+const proofOf = ({ exhaustive, schedules, elapsed_s, violations, asked, not_asked }: Searched): ZooProof => ({
+  asked,
+  not_asked,
   exhaustive,
   schedules,
   elapsed_s,

@@ -48,7 +48,7 @@ describe('pinfall litmus', () => {
     expect(good.code).toBe(0);
     expect(good.out).toMatch(/ stage2\(G, 0\)=rw +\d+ +\d+\.\d% +ok/);
     expect(good.out).toMatch(
-      /1\. exists \(p > 0 \/\\ stage2\(G, 0\) == none\) {2}Sometimes \d+\/\d+, first in schedule \d+/,
+      /1\. exists \(p > 0 \/\\ stage2\(G, 0\) == none\) {2}Sometimes: \d+ of \d+ schedules, first in schedule \d+/,
     );
     expect(good.out).toContain('expect violation I-PINNED-S2  found');
     expect(good.out).toContain('replay bad_pins.schedule');

@@ -301,6 +301,8 @@ export class FakeRun implements Watched {
       violation_count: this.violationCount,
       memory: { frames: 64, bytes: 4096 },
       end,
+      asked: true,
+      not_asked: null,
       ok: this.violationCount === 0 && end.kind !== 'worker-died',
     };
   }

@@ -1,10 +1,13 @@
 /** `pinfall compare`: what each policy costs and gives up, on the same guest. */
 import { Command } from 'commander';
 import { type CompareReport, compare } from '../../lab/compare.js';
+import { notAskedLine } from '../../lab/asked.js';
 import { POLICIES } from '../../policies/index.js';
 import { duration, freshSeed, policies, seed, userPath, wholeNumber } from '../options.js';
-import { EXIT_INTERNAL, EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport } from '../output.js';
+import { exitOfRun } from '../exit-codes.js';
+import { ProgressLine, printReport } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
+import { pc } from '../render/colour.js';
 import { table } from '../render/table.js';
 
 interface CompareFlags {
@@ -57,8 +60,7 @@ async function run(scenario: string, flags: CompareFlags): Promise<number> {
   });
   progress.clear();
   printReport(report, flags, renderCompare);
-  if (report.end.kind !== 'finished' && report.end.kind !== 'interrupted') return EXIT_INTERNAL;
-  return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
+  return exitOfRun(report);
 }
 
 const byMechanism = (row: CompareReport['rows'][number]): string =>
@@ -66,8 +68,12 @@ const byMechanism = (row: CompareReport['rows'][number]): string =>
     .map(([name, count]) => `${name} ${count.toLocaleString('en')}`)
     .join(', ');
 
+/** In the place of a number of violations. */
+const NOT_ASKED = 'not asked';
+
 function renderCompare(report: CompareReport): string {
   return [
+    ...(report.not_asked === null ? [] : [pc.red(notAskedLine(report.not_asked))]),
     `pinfall compare  scenario ${report.scenario}, seed ${report.seed}, ${report.workers} workers, ${report.duration_s} s each`,
     table(
       ['policy', 'stage-2 unmaps', 'of pinned', 'refaults', 'divergences', 'violations'],
@@ -77,7 +83,7 @@ function renderCompare(report: CompareReport): string {
         row.stage2_unmaps_pinned,
         row.refaults,
         row.divergences,
-        row.violations,
+        row.asked ? row.violations : NOT_ASKED,
       ]),
     ),
     table(

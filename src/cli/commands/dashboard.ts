@@ -6,7 +6,8 @@ import { DEFAULT_HOST, DEFAULT_PORT } from '../../dashboard/defaults.js';
 import { InputError } from '../../lab/input-error.js';
 import { Simulation, type SimulationOptions } from '../../lab/simulation.js';
 import { duration, freshSeed, policy, seed, userPath, wholeNumber } from '../options.js';
-import { EXIT_INTERNAL, EXIT_OK, EXIT_VIOLATION, printReport } from '../output.js';
+import { exitOfRun } from '../exit-codes.js';
+import { printReport } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
 import { renderStress } from '../render/stress.js';
 
@@ -133,8 +134,7 @@ async function dashboard(scenario: string, flags: DashboardFlags): Promise<numbe
   const report = await page.close(interrupted);
   if (report === null) throw new InputError('there was no run');
   printReport(report, flags, renderStress);
-  if (report.end.kind !== 'finished' && report.end.kind !== 'interrupted') return EXIT_INTERNAL;
-  return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
+  return exitOfRun(report);
 }
 
 function version(): string {

@@ -8,7 +8,8 @@ import { BUGS } from '../../zoo/index.js';
 import { type DiagramFlags, printDrawn, withDiagramOptions } from '../diagram-options.js';
 import { onInterrupt } from '../interrupt.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber, workers } from '../options.js';
-import { EXIT_OK, EXIT_VIOLATION, writeWhole } from '../output.js';
+import { EXIT_OK, EXIT_VIOLATION } from '../exit-codes.js';
+import { writeWhole } from '../output.js';
 import { renderExplain } from '../render/explain.js';
 import { number } from '../render/table.js';
 

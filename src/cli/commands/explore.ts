@@ -7,7 +7,8 @@ import { STRATEGIES } from '../../engine/strategies/index.js';
 import { EXHAUSTIVE } from '../../lab/prove.js';
 import { withWidth } from '../diagram-options.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber, workers } from '../options.js';
-import { EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport, writeWhole } from '../output.js';
+import { exitOfSearch } from '../exit-codes.js';
+import { ProgressLine, printReport, writeWhole } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
 import { renderExplore } from '../render/explore.js';
 import { number } from '../render/table.js';
@@ -91,7 +92,7 @@ async function run(scenario: string, flags: ExploreFlags): Promise<number> {
   const written = schedule !== undefined && flags.json !== true;
   if (written) writeWhole(userPath(file), schedule);
   printReport(report, flags, (each) => renderExplore(each, written ? file : undefined));
-  return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
+  return exitOfSearch(report);
 }
 
 /** Done and left, how fast, and whether anything new still comes up. */

@@ -8,7 +8,8 @@ import { Stepper } from '../../lab/stepper.js';
 import { subjectOf } from '../../lab/subject.js';
 import { type DiagramFlags, printDrawn, withDiagramOptions } from '../diagram-options.js';
 import { userPath } from '../options.js';
-import { EXIT_OK, EXIT_VIOLATION, writeWhole } from '../output.js';
+import { EXIT_OK, EXIT_VIOLATION } from '../exit-codes.js';
+import { writeWhole } from '../output.js';
 import { renderReplay } from '../render/replay.js';
 
 interface ReplayFlags extends DiagramFlags {

@@ -11,7 +11,8 @@ import { EVENT_FILE_SUFFIXES, type EventFile, isEventFileName, openEventFile } f
 import { withWidth } from '../diagram-options.js';
 import { duration, freshSeed, policy, seed, userPath, wholeNumber } from '../options.js';
 import { type ServerFlags, announce, serverFlags, serverOptions, startDashboard } from './dashboard.js';
-import { EXIT_INTERNAL, EXIT_OK, EXIT_VIOLATION, ProgressLine, noteOutputFailure, printReport } from '../output.js';
+import { exitOfRun } from '../exit-codes.js';
+import { ProgressLine, noteOutputFailure, printReport } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
 import { renderStress } from '../render/stress.js';
 import { number } from '../render/table.js';
@@ -108,6 +109,8 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
     if (interrupted) stop();
     // a run that ends by itself (a dead worker, a hang) need not be waited for
     void simulation.ended.then(stop);
+    // nor one in which nothing more can happen
+    void simulation.scenarioOver.then(stop);
   });
   metrics.unsubscribe();
   await auto?.stop();
@@ -125,8 +128,7 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
     explanation = renderHandovers(report);
   }
   printReport(report, flags, (each) => [renderStress(each), explanation].filter(Boolean).join('\n\n'));
-  if (report.end.kind !== 'finished' && report.end.kind !== 'interrupted') return EXIT_INTERNAL;
-  return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
+  return exitOfRun(report);
 }
 
 /** `--auto`: each decision is a line on standard error. */

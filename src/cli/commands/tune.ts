@@ -10,7 +10,8 @@ import type { TuneReport } from '../../lab/tune/report.js';
 import { checkWritable } from '../destinations.js';
 import { onInterrupt } from '../interrupt.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber } from '../options.js';
-import { EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport } from '../output.js';
+import { EXIT_OK, EXIT_VIOLATION } from '../exit-codes.js';
+import { ProgressLine, printReport } from '../output.js';
 import { renderTune } from '../render/tune.js';
 
 /** More workers than this are tried only when they are asked for. */

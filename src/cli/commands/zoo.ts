@@ -6,7 +6,8 @@ import { ZOO_DEFAULTS, listZoo, runZoo, zooBugs } from '../../lab/zoo.js';
 import { onInterrupt } from '../interrupt.js';
 import { withWidth } from '../diagram-options.js';
 import { duration, seed, wholeNumber } from '../options.js';
-import { EXIT_OK, EXIT_VIOLATION, ProgressLine, printReport } from '../output.js';
+import { EXIT_OK, EXIT_VIOLATION } from '../exit-codes.js';
+import { ProgressLine, printReport } from '../output.js';
 import { renderZooList, renderZooRun } from '../render/zoo.js';
 
 interface ZooFlags {

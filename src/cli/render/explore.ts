@@ -1,6 +1,7 @@
 /** The reports of `explore` and `replay`, for people. */
 import { pc } from './colour.js';
 import type { Verdict } from '../../engine/campaign/range.js';
+import { notAskedLine } from '../../lab/asked.js';
 import type { ExploreReport } from '../../lab/explore.js';
 import type { ReportViolation } from '../../lab/report.js';
 import { violationClash } from './clash.js';
@@ -10,6 +11,7 @@ import { number, table } from './table.js';
 export function renderExplore(report: ExploreReport, scheduleFile: string | undefined): string {
   const rate = report.elapsed_s > 0 ? `, ${number(Math.round(report.steps / report.elapsed_s))} steps/s` : '';
   const parts = [
+    report.not_asked === null ? '' : pc.red(notAskedLine(report.not_asked)),
     `${pc.bold('pinfall explore')}  ${report.scenario}, policy ${report.policy}, strategy ${report.strategy}, seed ${report.seed}\n` +
       `${number(report.schedules)} schedules, ${number(report.steps)} steps, ${report.elapsed_s.toFixed(2)} s${rate}.`,
     table(
@@ -24,12 +26,18 @@ export function renderExplore(report: ExploreReport, scheduleFile: string | unde
         ),
     coverageText(report),
     ...report.violations.map(renderViolation),
-    report.violation_count === 0
-      ? pc.green('No violation.') + (report.guarantee === '' ? '' : ` ${report.guarantee}`)
-      : '',
+    report.violation_count === 0 ? silence(report) : '',
     next(report, scheduleFile),
   ];
   return parts.filter((part) => part !== '').join('\n\n');
+}
+
+/** What it says that no rule broke. */
+function silence({ asked, exhaustive, schedules, guarantee }: ExploreReport): string {
+  if (!asked) return pc.red('No violation, and nothing was asked.') + (guarantee === '' ? '' : ` ${guarantee}`);
+  if (exhaustive) return pc.green('No violation.') + (guarantee === '' ? '' : ` ${guarantee}`);
+  const chance = guarantee === '' ? '' : `: ${guarantee}`;
+  return `${pc.green(`No violation in ${number(schedules)} schedules`)}, which proves nothing about the others${chance}.`;
 }
 
 const verdictText = (verdict: Verdict): string => (verdict === 'forbidden' ? pc.red(verdict) : verdict);

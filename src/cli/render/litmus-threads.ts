@@ -1,6 +1,8 @@
 /** The report of `litmus --threads`, for people. */
 import type { Handover } from '../../lab/handover/handover.js';
 import type { LitmusThreadsReport } from '../../lab/litmus/threads/report.js';
+import { notAskedLine } from '../../lab/asked.js';
+import { answerText } from './litmus.js';
 import { pc } from './colour.js';
 import { number, table } from './table.js';
 
@@ -39,13 +41,15 @@ export function renderLitmusThreads(
 ): string {
   const { questions, expect } = report;
   const rate = `${number(Math.round(report.iterations_per_s))} iterations/s`;
-  const answers = questions.map(({ question, answer, count, of, first, ok }, index) => {
-    const what = of === 0 ? 'not seen on real threads' : `${answer} ${number(count)}/${number(of)}`;
+  const answers = questions.map((row, index) => {
+    const { question, of, first, ok } = row;
+    const what = of === 0 ? 'Not asked: real threads do not show it' : answerText(row, 'iterations');
     const at = first === null ? '' : `, first in iteration ${number(first)}`;
     return `${index + 1}. ${question}  ${ok ? what : pc.red(what)}${at}`;
   });
   const found = expect === null ? [] : [`expect ${expect.expected}  ${expect.found ? 'found' : pc.red('not found')}`];
   return [
+    report.not_asked === null ? '' : pc.red(notAskedLine(report.not_asked)),
     `${pc.bold(report.name)}  ${report.sentence}`,
     `policy ${report.policy}, ${report.workers} worker threads: ${number(report.iterations)} iterations, ` +
       `${report.elapsed_s.toFixed(2)} s, ${rate}; the actors overlapped in ${percent(report.overlap)} of them.`,

@@ -1,4 +1,5 @@
 /** The report of `litmus`, for people: outcomes as jcstress and herd show them, an answer for each question, what broke. */
+import { notAskedLine } from '../../lab/asked.js';
 import type { LitmusAnswer, LitmusOutcome, LitmusReport, LitmusVerdict } from '../../lab/litmus/run.js';
 import type { ReportViolation } from '../../lab/report.js';
 import { violationClash } from './clash.js';
@@ -8,6 +9,7 @@ import { number, table } from './table.js';
 /** @param scheduleFile where the first violation's schedule was written, if it was */
 export function renderLitmus(report: LitmusReport, scheduleFile: string | undefined): string {
   const parts = [
+    report.not_asked === null ? '' : pc.red(notAskedLine(report.not_asked)),
     `${pc.bold(report.name)}  ${report.sentence}`,
     summary(report),
     histogram(report.outcomes),
@@ -88,14 +90,31 @@ function stateText({ state, values }: LitmusOutcome, common: ReadonlyMap<string,
 const percent = (share: number): string =>
   share > 0 && share < 0.0001 ? '<0.01%' : `${(share * 100).toFixed(share < 0.01 ? 2 : 1)}%`;
 
+/** An answer in words. `Always` and `Never` are proofs. */
+export function answerText({ answer, count, of }: LitmusAnswer, unit: string): string {
+  switch (answer) {
+    case 'never':
+      return 'Never';
+    case 'always':
+      return 'Always';
+    case 'sometimes':
+      return `Sometimes: ${number(count)} of ${number(of)} ${unit}`;
+    case 'all-tried':
+      return `In all ${number(of)} ${unit} tried`;
+    case 'none-tried':
+      return `In none of ${number(of)} ${unit} tried`;
+    case 'not-asked':
+      return 'Not asked';
+  }
+}
+
 function answerLine(row: LitmusAnswer, index: number, schedules: number): string {
-  const { question, answer, count, of, first, proved, ok } = row;
-  const said = (ok ? pc.green : pc.red)(`${answer[0]?.toUpperCase()}${answer.slice(1)}`);
-  const head = `${index + 1}. ${question}  ${said}`;
+  const { question, answer, first, proved, ok } = row;
+  const said = (ok ? pc.green : pc.red)(answerText(row, proved ? 'executions' : 'schedules'));
   const failing = question.startsWith('always') ? ' failing' : '';
-  const where = first === null ? '' : `, first${failing} in schedule ${first}`;
-  if (answer !== 'sometimes' && proved) return `${head} (proved: ${number(schedules)} executions)${where}`;
-  return `${head} ${answer === 'never' ? `in ${number(of)}` : `${number(count)}/${number(of)}`}${where}`;
+  const where = first === null ? '' : `, first${failing} in schedule ${number(first)}`;
+  const proof = answer === 'never' || answer === 'always' ? ` (proved: ${number(schedules)} executions)` : '';
+  return `${index + 1}. ${question}  ${said}${proof}${where}`;
 }
 
 function expectLine({ expect }: LitmusReport): string[] {
@@ -112,6 +131,6 @@ function violationText(violation: ReportViolation): string {
 
 function verdict(report: LitmusReport): string {
   const guarantee = report.guarantee === '' ? '' : ` ${report.guarantee}`;
-  if (report.ok) return pc.green('As expected.') + guarantee;
-  return pc.red('Not as expected.') + guarantee;
+  if (!report.asked) return pc.red('Not as expected: nothing was asked.') + guarantee;
+  return (report.ok ? pc.green('As expected.') : pc.red('Not as expected.')) + guarantee;
 }

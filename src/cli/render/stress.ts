@@ -1,11 +1,14 @@
 /** The report of a run on real threads, for people. */
 import { pc } from './colour.js';
+import { notAskedLine } from '../../lab/asked.js';
 import type { Report, ReportViolation } from '../../lab/report.js';
+import { endedWell } from '../exit-codes.js';
 import { number, table } from './table.js';
 
 /** Everything that `stress` prints when it is done. */
 export function renderStress(report: Report): string {
   const parts = [
+    notAsked(report),
     heading(report),
     mechanisms(report),
     operations(report),
@@ -17,6 +20,8 @@ export function renderStress(report: Report): string {
   ];
   return parts.filter((part) => part !== '').join('\n\n');
 }
+
+const notAsked = ({ not_asked: why }: Report): string => (why === null ? '' : pc.red(notAskedLine(why)));
 
 function heading(report: Report): string {
   const actors = report.threads.reduce((sum, row) => sum + row.actors.length, 0);
@@ -124,7 +129,7 @@ function violations(report: Report): string {
 }
 
 function verdict(report: Report): string {
-  if (report.end.kind !== 'finished' && report.end.kind !== 'interrupted') {
+  if (!endedWell(report.end.kind)) {
     return pc.red(`The run ended early: ${report.end.kind}. ${report.end.detail ?? ''}`);
   }
   if (report.violation_count > 0) return pc.red(`${report.violation_count} violations.`);
@@ -144,7 +149,8 @@ function verdict(report: Report): string {
     divergences > 0
       ? ` ${number(divergences)} guest pages are not the VMM's any more at the end: divergence, which this policy gives up by design.`
       : '';
-  return pc.green('No violation.') + claim + gaveUp;
+  const silence = report.asked ? pc.green('No violation.') : pc.red('No violation, and nothing was asked.');
+  return silence + claim + gaveUp;
 }
 
 function next(report: Report): string {

@@ -1,4 +1,5 @@
 /** What `zoo` prints. */
+import { notAskedLine } from '../../lab/asked.js';
 import type { ZooEntry, ZooProof, ZooReport, listZoo } from '../../lab/zoo.js';
 import { pc } from './colour.js';
 import { number, table } from './table.js';
@@ -53,6 +54,7 @@ export function renderZooRun(report: ZooReport): string {
   const threads = first?.threads == null ? [] : ['threads'];
   const found = report.entries.filter((entry) => entry.found).length;
   return [
+    ...(report.not_asked === null ? [] : [pc.red(notAskedLine(report.not_asked))]),
     `${pc.bold('pinfall zoo')}  ${found} of ${report.entries.length} found in ${seconds(report.elapsed_s)}; medians of ${report.seeds} seeds: schedules / time.`,
     '',
     table(['bug', 'caught by', ...strategies, 'exhaustive', 'without the bug', ...threads], report.entries.map(row)),

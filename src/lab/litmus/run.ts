@@ -7,6 +7,7 @@ import { parseSchedule } from '../../engine/schedule-file.js';
 import { ExactScript } from '../../engine/strategies/script.js';
 import { explore, type ExploreReport, type OutcomeRow } from '../explore.js';
 import type { ExploreProgress } from '../explore.js';
+import { type AskedRow, askedRow, schedulesNotAsked } from '../asked.js';
 import { type EndRow, REPORT_SCHEMA, type ReportViolation } from '../report.js';
 import type { Question } from './conditions.js';
 import type { Expectation } from './model.js';
@@ -51,8 +52,12 @@ export interface LitmusOutcome {
 
 export interface LitmusAnswer {
   readonly question: string;
-  /** In how many of the schedules that ended (`of`) the condition holds. */
-  readonly answer: 'never' | 'sometimes' | 'always';
+  /**
+   * `never` and `always` are proofs: every schedule there is has been tried. `none-tried`, `all-tried`: so it was in all that were tried (`of`),
+   * and others may end otherwise. `not-asked`: none came to where it could be said.
+   */
+  readonly answer: 'never' | 'sometimes' | 'always' | 'none-tried' | 'all-tried' | 'not-asked';
+  /** In how many of the schedules that could say (`of`) the condition holds. */
   readonly count: number;
   readonly of: number;
   /** The first schedule in which it holds; of `always`: in which it does not. */
@@ -63,7 +68,7 @@ export interface LitmusAnswer {
   readonly ok: boolean;
 }
 
-export interface LitmusReport {
+export interface LitmusReport extends AskedRow {
   readonly schema: typeof REPORT_SCHEMA;
   readonly command: 'litmus';
   /** The file, its name and its sentence. */
@@ -162,6 +167,7 @@ export function litmusReport(subject: LitmusSubject, report: ExploreReport): Lit
   const expect =
     test.expect === null ? null : { expected: expectText(test.expect), found: isFound(test.expect, report) };
   const asExpected = expect === null ? violations.length === 0 : expect.found;
+  const asked = askedRow(report.violation_count > 0 ? null : litmusNotAsked(report.outcomes, questions));
   return {
     schema: REPORT_SCHEMA,
     command: 'litmus',
@@ -183,8 +189,17 @@ export function litmusReport(subject: LitmusSubject, report: ExploreReport): Lit
     violation_count: report.violation_count,
     guarantee: report.guarantee,
     end: report.end,
-    ok: asExpected && questions.every(({ ok }) => ok),
+    ...asked,
+    ok: asked.asked && asExpected && questions.every(({ ok }) => ok),
   };
+}
+
+/** Why the test's questions were not asked, or null. */
+function litmusNotAsked(outcomes: readonly OutcomeRow[], questions: readonly LitmusAnswer[]): string | null {
+  const why = schedulesNotAsked(outcomes);
+  if (why !== null) return why;
+  if (questions.length === 0 || questions.some(({ of }) => of > 0)) return null;
+  return 'no schedule came to a state in which its questions could be answered';
 }
 
 export const expectText = (expect: Expectation): string =>
@@ -246,6 +261,14 @@ const isWanted = (question: Question | undefined): boolean =>
 
 const sum = (outcomes: readonly LitmusOutcome[]): number => outcomes.reduce((total, row) => total + row.count, 0);
 
+/** The word for a condition that holds in `count` of the `of` schedules that could say. */
+export function answerWord(count: number, of: number, proved: boolean): LitmusAnswer['answer'] {
+  if (of === 0) return 'not-asked';
+  if (count > 0 && count < of) return 'sometimes';
+  if (proved) return count === 0 ? 'never' : 'always';
+  return count === 0 ? 'none-tried' : 'all-tried';
+}
+
 /** The answer to one question over all outcomes. */
 function answer({ word, text }: Question, index: number, judged: readonly Judged[], exhaustive: boolean): LitmusAnswer {
   const rows = (wanted: boolean): LitmusOutcome[] =>
@@ -261,7 +284,7 @@ function answer({ word, text }: Question, index: number, judged: readonly Judged
     (word === 'always' && fails.length === 0);
   return {
     question: text,
-    answer: count === 0 ? 'never' : count === of ? 'always' : 'sometimes',
+    answer: answerWord(count, of, exhaustive),
     count,
     of,
     first: told.length === 0 ? null : Math.min(...told.map(({ first }) => first)),

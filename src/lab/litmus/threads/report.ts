@@ -1,7 +1,8 @@
 /** What a run on real threads says to a litmus file's questions, in the form of `litmus`'s own report. */
+import { type AskedRow, askedRow } from '../../asked.js';
 import { REPORT_SCHEMA, type ReportViolation } from '../../report.js';
 import type { Question } from '../conditions.js';
-import { type LitmusAnswer, type LitmusVerdict, expectText, expectedRule } from '../run.js';
+import { type LitmusAnswer, type LitmusVerdict, answerWord, expectText, expectedRule } from '../run.js';
 import type { LitmusSubject } from '../subject.js';
 import { fileObserver } from './file-observer.js';
 import { type ThreadsResult, type ThreadsRow, litmusThreads } from './run.js';
@@ -28,7 +29,7 @@ export interface LitmusThreadsOutcome {
   readonly first: number;
 }
 
-export interface LitmusThreadsReport {
+export interface LitmusThreadsReport extends AskedRow {
   readonly schema: typeof REPORT_SCHEMA;
   readonly command: 'litmus';
   readonly mode: 'threads';
@@ -77,6 +78,7 @@ export async function runLitmusThreads(options: LitmusThreadsOptions): Promise<L
     test.expect === null
       ? null
       : { expected: expectText(test.expect), found: broken.includes(expectedRule(test.expect)) };
+  const asked = askedRow(broken.length > 0 ? null : notAsked(result, questions, expect !== null));
   return {
     schema: REPORT_SCHEMA,
     command: 'litmus',
@@ -96,8 +98,16 @@ export async function runLitmusThreads(options: LitmusThreadsOptions): Promise<L
     expect,
     violations,
     violation_count: result.violations.reduce((sum, { count }) => sum + count, 0),
-    ok: (expect === null ? broken.length === 0 : expect.found) && questions.every(({ ok }) => ok),
+    ...asked,
+    ok: asked.asked && (expect === null ? broken.length === 0 : expect.found) && questions.every(({ ok }) => ok),
   };
+}
+
+/** Why the iterations have asked nothing, or null. */
+function notAsked({ iterations }: ThreadsResult, questions: readonly LitmusAnswer[], expects: boolean): string | null {
+  if (iterations === 0) return 'no iteration came to its end';
+  if (expects || questions.length === 0 || questions.some(({ of }) => of > 0)) return null;
+  return 'its questions are about every state on the way, which real threads do not show';
 }
 
 function outcome({ state, yes, count, first }: ThreadsRow, questions: readonly Question[], of: number) {
@@ -130,7 +140,7 @@ function answer({ word, text, during }: Question, index: number, { outcomes }: T
     (word === 'always' && count === of);
   return {
     question: text,
-    answer: count === 0 ? 'never' : count === of ? 'always' : 'sometimes',
+    answer: answerWord(count, of, false),
     count,
     of,
     first: during || told.length === 0 ? null : Math.min(...told.map(({ first }) => first)),
