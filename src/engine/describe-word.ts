@@ -165,6 +165,13 @@ const hex = (n: number): string => `0x${n.toString(16)}`;
 
 const field = (names: Readonly<Record<number, string>>, offset: number): string => names[offset] ?? `word ${offset}`;
 
+/** A user page by the oracles' number: those of processes, then those of shared memory objects. */
+export function describePage({ mms, mmPages, objectPages }: Machine, userPage: number): string {
+  const shared = userPage - mms * mmPages;
+  if (shared >= 0) return `page ${hex(shared % objectPages)} of object ${Math.trunc(shared / objectPages)}`;
+  return `page of mm${Math.trunc(userPage / mmPages)} vpn ${hex(userPage % mmPages)}`;
+}
+
 /** Names the word at `word`: `PTL of table 3`, `mm0 mmap_lock`, `folio lock of pfn 0x12`. Never throws. */
 export function describeWord(m: Machine, word: number): string {
   const inside = (at: number, count: number, size: number): [number, number] | null =>

@@ -8,14 +8,15 @@
  */
 import { ACTOR_KINDS } from '../../actors/index.js';
 import { Context, type Coroutine, type EventWriter, type Kernel, mixSeed } from '../machine/context.js';
-import { takeTouched } from '../machine/beside.js';
+import { ghostPage, takeTouched, wordsWithGhosts } from '../machine/beside.js';
 import { updates } from '../machine/effects.js';
 import type { Machine } from '../machine/layout.js';
 import { inUseWord } from '../machine/tlb.js';
 import { NO_EVENTS } from '../events/ring.js';
 import { type OracleOptions, type OracleProbe, auditAll, createProbe, restartAudit } from '../oracle/index.js';
-import { describeWord } from './describe-word.js';
+import { describePage, describeWord } from './describe-word.js';
 import { claimsOf, pinKeepsPlace, resolveKernel } from './kernel.js';
+import { knownSuffix } from './ends.js';
 import type { ActorSpec, Plan } from './plan.js';
 import type { Alarm, Breach, Program, Waiting } from './program.js';
 import { type SetupNotes, primeOracles } from './litmus-setup.js';
@@ -36,6 +37,7 @@ export class PlanProgram implements Program {
   readonly deep = true;
   readonly machine: Machine;
   readonly words: Int32Array;
+  readonly wordsNamed: number;
   readonly clocks: Context[] = [];
   /** The oracles, and where they announce a broken rule; who extends this may announce more. */
   readonly probe: OracleProbe;
@@ -57,6 +59,7 @@ export class PlanProgram implements Program {
     this.machine = machine;
     this.#notes = notes;
     this.words = this.machine.words;
+    this.wordsNamed = wordsWithGhosts(machine);
     this.#image = new MachineImage(machine);
     this.#kernel = resolveKernel(plan.kernel);
     this.#oracles = {
@@ -108,6 +111,18 @@ export class PlanProgram implements Program {
     }
   }
 
+  endAtKnownWindows(): void {
+    const { alarm } = this;
+    this.alarm = {
+      get violations(): readonly Breach[] {
+        return [...alarm.violations, ...(alarm.knownWindows ?? [])];
+      },
+      get knownWindows(): readonly Breach[] {
+        return alarm.knownWindows ?? [];
+      },
+    };
+  }
+
   /** Content and words glanced at; and the CPU's in-use word, which accesses enter and leave on their way. */
   touchedBeside(actor: number, effects: Int32Array, before: Int32Array): number {
     let count = takeTouched(effects, before);
@@ -135,14 +150,16 @@ export class PlanProgram implements Program {
   }
 
   observe(): number {
-    return 0;
+    return this.probe.knownWindows.length === 0 ? 0 : 1;
   }
 
-  observationName(): string {
-    return 'finished';
+  observationName(_observation = 0): string {
+    return `finished${knownSuffix(this.probe.knownWindows)}`;
   }
 
   describe(word: number): string {
+    const page = ghostPage(this.machine, word);
+    if (page >= 0) return describePage(this.machine, page);
     return describeWord(this.machine, word);
   }
 

@@ -22,12 +22,12 @@ import {
   END_FINISHED,
   END_LIVELOCK,
   END_MISMATCH,
-  END_NAMES,
   END_PRUNED,
   END_STEP_LIMIT,
   END_VIOLATION,
   areAnswers,
   endAfter,
+  endText,
   stateAfter,
 } from './ends.js';
 import { type ActorLoop, FAIR_LIMITS, RoundRobin, tellLoops } from './fair-phase.js';
@@ -131,9 +131,7 @@ export class OneThread {
 
   /** How the schedule ended, in words: `finished`, `violation I-RO`, `deadlock`, ... */
   get endText(): string {
-    const name = END_NAMES[this.end] as string;
-    const [first] = this.breaches;
-    return first === undefined ? name : `${name} ${first.invariant}`;
+    return endText(this.end, this.breaches);
   }
 
   /**

@@ -19,11 +19,15 @@ export interface Breach {
   readonly time?: number | undefined;
   /** A question's about final states, not an oracle's: the outcome is the final state itself. */
   readonly answer?: true;
+  /** What real kernels are known to do as well: shown and counted, no fault of the program. */
+  readonly known?: true;
 }
 
 /** Where a program announces a broken rule at once; the engine looks at the length after each step. */
 export interface Alarm {
   readonly violations: readonly Breach[];
+  /** Rules broken in ways that real kernels are known for (`known: true`). No schedule ends for them, unless it is told to. */
+  readonly knownWindows?: readonly Breach[];
 }
 
 /** An alarm that never rings: programs that are only checked at their end. */
@@ -78,6 +82,10 @@ export interface Program {
    * @returns how many; more than the arrays hold: not all were written
    */
   touchedBeside?(actor: number, effects: Int32Array, before: Int32Array): number;
+  /** How many words `touchedBeside` and points may name, where that is more than there are: the others stand for no memory. */
+  readonly wordsNamed?: number;
+  /** From now on a known window ends a schedule as a broken rule does, so that it can be made small and drawn. */
+  endAtKnownWindows?(): void;
   /** Of which of its loops the RETRY points of `actor` are now: a number for each time one was begun. Absent: it has one. */
   retryLoop?(actor: number): number;
   /** Sends the events of the schedules to come there, or nowhere. False: the program writes none. */

@@ -2,6 +2,7 @@
 import type { MemberCount, Verdict } from '../engine/campaign/range.js';
 import type { NewBehaviours } from '../engine/campaign/tally.js';
 import type { AskedRow } from './asked.js';
+import type { KnownWindow } from './known-windows.js';
 import type { EndRow, REPORT_SCHEMA, ReportViolation } from './report.js';
 import type { Subject } from './subject.js';
 
@@ -87,6 +88,8 @@ export interface ExploreReport extends AskedRow {
   readonly outcomes: readonly OutcomeRow[];
   readonly violations: readonly ReportViolation[];
   readonly violation_count: number;
+  /** What real kernels are known to do as well: no violation, and not in `violation_count`. */
+  readonly known_windows: readonly KnownWindow[];
   /** Schedules that were run again to see that nothing but their choices decides. */
   readonly rechecked: number;
   /** Of a portfolio: what each of its strategies did. */

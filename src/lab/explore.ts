@@ -21,6 +21,7 @@ import { HereExecutor, PoolExecutor } from './explore-pool.js';
 import type { Exploration, ExploreOptions, ExploreProgress, ExploreReport } from './explore-report.js';
 import { InputError } from './input-error.js';
 import { EXHAUSTIVE, prove } from './prove.js';
+import { knownWindows } from './known-windows.js';
 import { REPORT_SCHEMA, type ReportViolation } from './report.js';
 import { tell, violationRow } from './witness.js';
 
@@ -143,6 +144,13 @@ class Campaign {
     const { both, one } = tally.orders.summary();
     const newIn = tally.newIn();
     const asked = askedRow(tally.violations > 0 ? null : schedulesNotAsked(outcomes));
+    const rows = outcomes.map(({ state, count, verdict, first, variation, choices }) => ({
+      state,
+      count,
+      verdict,
+      first,
+      schedule: this.#text(variation, choices, state),
+    }));
     const report: ExploreReport = {
       schema: REPORT_SCHEMA,
       command: 'explore',
@@ -157,15 +165,10 @@ class Campaign {
       elapsed_s: elapsed,
       // a schedule that was cut off may have gone on in ways that nobody has tried
       exhaustive: this.#conductor.exhausted && !subject.varies && outcomes.every(({ verdict }) => verdict !== 'cut'),
-      outcomes: outcomes.map(({ state, count, verdict, first, variation, choices }) => ({
-        state,
-        count,
-        verdict,
-        first,
-        schedule: this.#text(variation, choices, state),
-      })),
+      outcomes: rows,
       violations,
       violation_count: tally.violations,
+      known_windows: knownWindows(subject, this.#spec.stepsMax, rows),
       rechecked: tally.rechecked,
       members: [...tally.members.values()].toSorted((x, y) => y.schedules - x.schedules || (x.name < y.name ? -1 : 1)),
       coverage: {

@@ -13,6 +13,7 @@ import { clashIfAny, clashMarks } from './clash.js';
 import type { ExploreProgress, ExploreReport, OutcomeRow } from './explore-report.js';
 import { type Find, Found, type Seen } from './prove-found.js';
 import { searchInParts } from './prove-parts.js';
+import { knownWindows } from './known-windows.js';
 import { REPORT_SCHEMA, type ReportViolation } from './report.js';
 import { tell, violationRow } from './witness.js';
 import type { Subject } from './subject.js';
@@ -99,6 +100,7 @@ export async function prove(options: ProveOptions): Promise<Proof> {
   // nothing more can be tried, though something was cut off
   const over = complete || result.end === 'over';
   const asked = askedRow(violations > 0 ? null : schedulesNotAsked(rows));
+  const outcomes = rows.map((row) => teller.outcome(row));
   const report: ExploreReport = {
     schema: REPORT_SCHEMA,
     command: 'explore',
@@ -112,9 +114,10 @@ export async function prove(options: ProveOptions): Promise<Proof> {
     steps: result.steps,
     elapsed_s: elapsed(),
     exhaustive: complete,
-    outcomes: rows.map((row) => teller.outcome(row)),
+    outcomes,
     violations: finds.flatMap((find) => teller.violation(find) ?? []),
     violation_count: violations,
+    known_windows: knownWindows(subject, stepsMax, outcomes),
     rechecked: 0,
     members: [],
     coverage: { pairs_both_orders: 0, pairs_one_order: 0, behaviours: rows.length, curve: [], new_per_thousand: 0 },

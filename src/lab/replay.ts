@@ -2,7 +2,7 @@
  * `pinfall replay`: a recorded schedule again, step by step the same. Where the record does not fit any more (the code or
  * the scenario has changed), it stops at that step and says so: the end `mismatch`.
  */
-import { END_MISMATCH, END_NAMES, OneThread } from '../engine/one-thread.js';
+import { END_MISMATCH, END_NAMES, KNOWN_WINDOW, OneThread } from '../engine/one-thread.js';
 import { type Schedule, ScheduleSyntaxError, parseSchedule } from '../engine/schedule-file.js';
 import { ContinuedScript } from '../engine/strategies/continued.js';
 import { STRATEGIES, strategyKind } from '../engine/strategies/index.js';
@@ -34,6 +34,8 @@ export interface ReplayReport {
   /** The broken rule, or where the record stopped matching. */
   readonly violations: readonly ReportViolation[];
   readonly violation_count: number;
+  /** What the schedule was recorded for, where real kernels are known to do it too. */
+  readonly known_windows: readonly ReportViolation[];
   /** How the schedule was recorded to end, and whether it did. */
   readonly recorded_end: string;
   readonly reproduced: boolean;
@@ -99,6 +101,7 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
   if (had !== has) {
     throw new InputError(`${path}: recorded with the actors ${had}; ${schedule.scenario} has ${has}`);
   }
+  if (schedule.end.startsWith(KNOWN_WINDOW)) program.endAtKnownWindows?.();
   const only = actorNamed(program, options.actor);
   const thread = new OneThread(program, Math.max(schedule.stepsMax, schedule.choices.length));
   // recorded by a search that goes on past broken rules
@@ -112,7 +115,7 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
   const choices = thread.choices.slice(0, thread.steps);
   const state = thread.outcome;
   const mismatch = witness.end === END_MISMATCH;
-  const violations: ReportViolation[] =
+  const told: ReportViolation[] =
     breach === null
       ? []
       : [
@@ -126,6 +129,8 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
             diagram: witness.diagram,
           },
         ];
+  const known = breach?.known === true;
+  const violations = known ? [] : told;
   const row =
     continued === null || !continued.left ? null : continuedRow(continued, options.continueWith ?? '', program.actors);
   const clash = breach === null || mismatch ? null : clashIfAny(thread, schedule.variation, choices);
@@ -148,6 +153,7 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
     outcomes: [{ state, count: 1 }],
     violations,
     violation_count: violations.length,
+    known_windows: known ? told : [],
     recorded_end: schedule.end,
     reproduced:
       (state === schedule.end || thread.endText === schedule.end) && witness.steps === schedule.choices.length,
@@ -155,7 +161,9 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
     continued: row,
     clash,
     diagram: formatDiagram(drawing),
-    end: mismatch ? { kind: 'mismatch', detail: breach?.what ?? '' } : { kind: END_NAMES[witness.end] as string },
+    end: mismatch
+      ? { kind: 'mismatch', detail: breach?.what ?? '' }
+      : { kind: known ? KNOWN_WINDOW : (END_NAMES[witness.end] as string) },
     ok: violations.length === 0,
   };
   return { report, drawing, events: witness.events };

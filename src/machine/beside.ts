@@ -4,7 +4,23 @@
  * does. One list per thread, as one-thread runs have one step under way.
  */
 import { reads } from './effects.js';
+import type { Machine } from './layout.js';
 import { type Words, peek } from '#words';
+
+/** Between the machine's words and the ghost words: numbers that the search uses itself. */
+export const RESERVED_WORDS = 8;
+
+/**
+ * A word that is not there, behind those of the machine: what oracles call a user page, so that the order of two accesses to it counts
+ * whatever frames they go to. Pages of processes come first, then those of shared memory objects.
+ */
+export const ghostWord = (m: Machine, userPage: number): number => m.totalWords + RESERVED_WORDS + userPage;
+
+/** The user page that a ghost word stands for, or -1. */
+export const ghostPage = (m: Machine, word: number): number => (word < ghostWord(m, 0) ? -1 : word - ghostWord(m, 0));
+
+/** How many words there are with the ghost words. */
+export const wordsWithGhosts = (m: Machine): number => ghostWord(m, m.mms * m.mmPages + m.objects * m.objectPages);
 
 const SIZE = 16;
 const touched = new Int32Array(SIZE);

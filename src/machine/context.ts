@@ -85,6 +85,10 @@ export class Probe {
   onZapped(_ctx: Context, _mm: number, _start: number, _end: number): void {}
   /** Reclaim drops the lazily freed page `pfn` from (mm, vpn), its PTE cleared: who holds a pin must have been seen (Z22). */
   onDiscarded(_ctx: Context, _mm: number, _vpn: number, _pfn: number): void {}
+  /** Reclaim's batch has unmapped `pfn` from (mm, vpn) and not flushed it: TLBs may still lead there (I-COHERE). */
+  onFlushDeferred(_ctx: Context, _mm: number, _vpn: number, _pfn: number): void {}
+  /** Everything that the actor has unmapped so far is flushed: its batch is empty. */
+  onBatchFlushed(_ctx: Context): void {}
   /** mprotect of [start, end) is about to let go of mmap_lock: its pages have these VM_* flags (I-TLB). */
   onProtected(_ctx: Context, _mm: number, _start: number, _end: number, _flags: number): void {}
   /** Pages [start, end) of a shared memory object are being taken away, and are gone: zeros from then on. */
@@ -251,6 +255,8 @@ export class Context {
   tlbUbcMms = 0;
   tlbUbcStart = 0;
   tlbUbcEnd = 0;
+  /** tlb_ubc.writable: a dirty PTE is among what was unmapped. */
+  tlbUbcWritable = false;
   /** Sequence of translated accesses: what CPU_IN_USE holds while inside one. */
   accessSequence = 0;
   /** Content read or replaced by the last translated access. */

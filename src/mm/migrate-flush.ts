@@ -14,8 +14,18 @@ import { flushTlbRange } from './tlb-flush.js';
 const TLB_FLUSH_BATCH_FLUSHED_SHIFT = 16;
 const TLB_FLUSH_BATCH_PENDING_MASK = (1 << (TLB_FLUSH_BATCH_FLUSHED_SHIFT - 1)) - 1;
 
-/** set_tlb_ubc_flush_pending(): [start, end) of `mm` was unmapped just now and is not flushed. Under the PTL. */
-export function* setTlbUbcFlushPending(ctx: Context, mm: number, start: number, end: number): Coroutine<void> {
+/**
+ * set_tlb_ubc_flush_pending(): [start, end) of `mm` was unmapped just now and is not flushed. Under the PTL.
+ * @param dirty the entry was dirty: a CPU may write through its own until the flush
+ */
+export function* setTlbUbcFlushPending(
+  ctx: Context,
+  mm: number,
+  start: number,
+  end: number,
+  dirty: boolean,
+): Coroutine<void> {
+  if (dirty) ctx.tlbUbcWritable = true;
   if (ctx.tlbUbcMms === 0 || start < ctx.tlbUbcStart) ctx.tlbUbcStart = start;
   if (ctx.tlbUbcMms === 0 || end > ctx.tlbUbcEnd) ctx.tlbUbcEnd = end;
   ctx.tlbUbcMms |= 1 << mm;
@@ -33,9 +43,19 @@ export function* setTlbUbcFlushPending(ctx: Context, mm: number, start: number, 
 export function* tryToUnmapFlush(ctx: Context): Coroutine<void> {
   const { tlbUbcMms: mms, tlbUbcStart: start, tlbUbcEnd: end } = ctx;
   ctx.tlbUbcMms = 0;
+  ctx.tlbUbcWritable = false;
   for (let left = mms; left !== 0; left &= left - 1) {
     yield* flushTlbRange(ctx, false, 31 - Math.clz32(left & -left), start, end);
   }
+  ctx.probe.onBatchFlushed(ctx);
+}
+
+/**
+ * try_to_unmap_flush_dirty(), before a folio is written out: only if a dirty entry is in the batch. A CPU sets the dirty bit in the page
+ * table before it writes through a clean entry, and finds it gone.
+ */
+export function* tryToUnmapFlushDirty(ctx: Context): Coroutine<void> {
+  if (ctx.tlbUbcWritable) yield* tryToUnmapFlush(ctx);
 }
 
 /**

@@ -227,7 +227,7 @@ function* unmapPte(
   if (--ctx.quantum < 0) yield updates(pteAt);
   const pte = xchg(words, pteAt, 0);
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, pte, 0);
-  if ((flags & TTU_BATCH) !== 0) yield* setTlbUbcFlushPending(ctx, mm, vpn, vpn + 1);
+  if ((flags & TTU_BATCH) !== 0) yield* setTlbUbcFlushPending(ctx, mm, vpn, vpn + 1, (pte & PTE_DIRTY) !== 0);
   else yield* flushTlbRange(ctx, false, mm, vpn, vpn + 1);
   if ((pte & PTE_DIRTY) !== 0) {
     if (--ctx.quantum < 0) yield updates(flagsWord(ctx, head));

@@ -172,7 +172,8 @@ function* unmapPte(ctx: Context, mm: number, vpn: number, folio: number, pteAt: 
   if (--ctx.quantum < 0) yield updates(pteAt);
   const pte = xchg(words, pteAt, 0);
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, pte, 0);
-  yield* setTlbUbcFlushPending(ctx, mm, vpn, vpn + 1);
+  yield* setTlbUbcFlushPending(ctx, mm, vpn, vpn + 1, (pte & PTE_DIRTY) !== 0);
+  ctx.probe.onFlushDeferred(ctx, mm, vpn, entryPfn(pte));
   if ((pte & PTE_DIRTY) !== 0) {
     if (--ctx.quantum < 0) yield updates(flagsWord(ctx, folio));
     setFlag(ctx, folio, PG_DIRTY);

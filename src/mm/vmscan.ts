@@ -45,7 +45,7 @@ import {
   setFlag,
   testFlag,
 } from './folio.js';
-import { tryToUnmapFlush } from './migrate-flush.js';
+import { tryToUnmapFlush, tryToUnmapFlushDirty } from './migrate-flush.js';
 import { freeFolio } from './page-alloc.js';
 import { REFERENCED_LOCKED, folioReferenced, tryToUnmap } from './rmap-unmap.js';
 import {
@@ -294,8 +294,8 @@ function* splitFolioToList(ctx: Context, folio: number, folios: number[]): Corou
 /** pageout(), and the looks after it. FREE: clean, locked again, to be removed. */
 function* pageout(ctx: Context, folio: number): Coroutine {
   const flagsAt = flagsWord(ctx, folio);
-  // try_to_unmap_flush_dirty(): no CPU may write the page while the device reads it
-  yield* tryToUnmapFlush(ctx);
+  // no CPU may write the page while the device reads it
+  yield* tryToUnmapFlushDirty(ctx);
   // folio_clear_dirty_for_io()
   if (--ctx.quantum < 0) yield updates(flagsAt);
   clearFlag(ctx, folio, PG_DIRTY);

@@ -151,17 +151,27 @@ export class ExactProbe extends LedgerProbe {
     this.#shadow.zapped(mm, vpn, vpn + 1);
   }
 
+  override onFlushDeferred(ctx: Context, mm: number, vpn: number, pfn: number): void {
+    this.#shadow.coherence.deferred(ctx, mm, vpn, pfn);
+  }
+
+  override onBatchFlushed(ctx: Context): void {
+    this.#shadow.coherence.flushed(ctx);
+  }
+
   override onProtected(ctx: Context, mm: number, start: number, end: number, flags: number): void {
     this.#tlbs.isProtected(ctx, mm, start, end, flags);
   }
 
-  override onZapBegin(_ctx: Context, mm: number, start: number, end: number): void {
+  override onZapBegin(ctx: Context, mm: number, start: number, end: number): void {
+    this.#shadow.coherence.zapBegins(ctx);
     this.#shadow.zapBegins(mm, start, end);
   }
 
   override onZapEnd(ctx: Context, mm: number, start: number, end: number, zapped: boolean): void {
     super.onZapEnd(ctx, mm, start, end, zapped);
     this.#shadow.zapEnds(mm, start, end, zapped);
+    this.#shadow.coherence.zapEnds(ctx, mm, start, end);
   }
 
   override onUnpin(ctx: Context, pfn: number): void {

@@ -8,6 +8,8 @@ import { type Violation, ViolationLog } from './violation.js';
 export class OracleProbe extends Probe {
   /** The first violations, as data; it only grows, until `reset`. */
   readonly violations: readonly Violation[];
+  /** What real kernels are known to do as well (`known: true`): the first ones, as data. No violations. */
+  readonly knownWindows: readonly Violation[];
   /** Ghost ledgers, where the level has them. */
   readonly ledger: Ledger | null = null;
   protected readonly log = new ViolationLog();
@@ -15,6 +17,7 @@ export class OracleProbe extends Probe {
   constructor() {
     super();
     this.violations = this.log.violations;
+    this.knownWindows = this.log.known;
   }
 
   /** All violations, those not kept included. */

@@ -1,6 +1,6 @@
 /**
  * I-LOST on one thread: the shadow knows what each user page must hold, and each read is held against it. What another process has
- * written is I-COW's (cow.ts).
+ * written is I-COW's (cow.ts), what comes by an older translation I-COHERE's (cohere.ts).
  */
 import type { Context } from '../machine/context.js';
 import { entryPfn, isPresent, isTable } from '../machine/entries.js';
@@ -17,6 +17,7 @@ import {
 } from '../machine/layout.js';
 import { vpnOfGfn } from '../kvm/memslots.js';
 import { peek } from '#words';
+import { Coherence } from './cohere.js';
 import { COW_ID, COW_VISIBLE, type CowWatch } from './cow.js';
 import { KEPT, LOST, LOST_ID, contentText, userPageOf } from './lost.js';
 import { entryAt, isFree, objectPageAt, objectPageOfFrame, page, pfnOfEntry } from './view.js';
@@ -41,6 +42,7 @@ export class Shadow {
   /** Zeroes are expected because of a zap. */
   readonly #emptied: Uint8Array;
   readonly #cow: CowWatch;
+  readonly coherence: Coherence;
 
   /** @param followed whether guest and process see the same page (Claims.stage2FollowsHost) */
   constructor(m: Machine, log: ViolationLog, followed: boolean, cow: CowWatch) {
@@ -48,6 +50,7 @@ export class Shadow {
     this.#log = log;
     this.#cow = cow;
     this.#followed = followed;
+    this.coherence = new Coherence(m, log);
     const pages = m.mms * m.mmPages + m.objects * m.objectPages;
     this.#content = new Int32Array(pages);
     this.#state = new Uint8Array(pages);
@@ -59,6 +62,7 @@ export class Shadow {
   /** A machine at its start: nothing mapped holds zeroes, of the rest nothing is known. */
   reset(): void {
     const m = this.#m;
+    this.coherence.reset();
     this.#content.fill(0);
     this.#zaps.fill(0);
     this.#emptied.fill(0);
@@ -72,6 +76,7 @@ export class Shadow {
   wrote(guest: boolean, space: number, at: number, pfn: number, content: number): void {
     const userPage = this.#pageOf(guest, space, at, pfn);
     if (userPage < 0) return;
+    this.coherence.accessed(userPage, true);
     this.#emptied[userPage] = 0;
     if (this.#isZapped(userPage, true) || this.#isChanging(userPage)) return;
     const shared = !guest || this.#followed || this.#maps(userPage, pfn);
@@ -82,28 +87,32 @@ export class Shadow {
   read(ctx: Context, guest: boolean, space: number, at: number, pfn: number, content: number): void {
     const userPage = this.#pageOf(guest, space, at, pfn);
     if (userPage < 0) return;
+    this.coherence.accessed(userPage, false);
     if (this.#isZapped(userPage, false)) {
       this.#readInZap(ctx, guest, space, at, pfn, content, userPage);
       return;
     }
     if (this.#isChanging(userPage)) return;
     // a guest that has gone its own way reads its own page
-    if (guest && !this.#followed && !this.#maps(userPage, pfn)) return;
+    const current = this.#maps(userPage, pfn);
+    if (guest && !this.#followed && !current) return;
     if (this.#state[userPage] === UNKNOWN) {
+      if (!current) return;
       this.#content[userPage] = content;
       this.#state[userPage] = KNOWN;
       return;
     }
     const expected = this.#content[userPage] as number;
     if (expected === content) return;
-    const subject = guest ? { vm: space, gfn: at, pfn } : { mm: space, vpn: at, pfn };
+    const texts = { expected: contentText(expected), received: contentText(content) };
+    const subject = guest ? { vm: space, gfn: at, pfn, ...texts } : { mm: space, vpn: at, pfn, ...texts };
     const others = this.#cow.isOthers((userPage / this.#m.mmPages) | 0, pfn);
-    const what = this.#emptied[userPage] === 1 ? KEPT : LOST;
-    this.#log.report(ctx, others ? COW_ID : LOST_ID, others ? COW_VISIBLE : what, {
-      ...subject,
-      expected: contentText(expected),
-      received: contentText(content),
-    });
+    const emptied = this.#emptied[userPage] === 1;
+    if (!others && !emptied && !current) {
+      this.coherence.staleRead(ctx, userPage, subject);
+      return;
+    }
+    this.#log.report(ctx, others ? COW_ID : LOST_ID, others ? COW_VISIBLE : emptied ? KEPT : LOST, subject);
     this.#content[userPage] = content;
   }
 

@@ -72,6 +72,12 @@ export const INVARIANTS: readonly InvariantRow[] = [
     'ghost, audit',
   ),
   row(
+    'I-COHERE',
+    'a read that starts after a write to the same page has retired returns that write or a later one',
+    "at each read by a translation that is not the current one; a known window while reclaim's batch is not flushed",
+    'ghost',
+  ),
+  row(
     'I-UAFNODE',
     'a page table is not walked after it was freed or put to another use, a KSM node not freed while its page lives',
     'at each lockless read of an entry; at the step that frees',

@@ -75,6 +75,7 @@ describe('the table of invariants', () => {
       'I-PINNED-S2',
       'I-COW',
       'I-LOST',
+      'I-COHERE',
       'I-UAFNODE',
       'I-RO',
       'I-TLB',

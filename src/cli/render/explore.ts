@@ -5,6 +5,7 @@ import { notAskedLine } from '../../lab/asked.js';
 import type { ExploreReport } from '../../lab/explore.js';
 import type { ReportViolation } from '../../lab/report.js';
 import { violationClash } from './clash.js';
+import { knownWindowText } from './known-windows.js';
 import { number, table } from './table.js';
 
 /** @param scheduleFile where the first violation's schedule was written, if it was */
@@ -26,6 +27,7 @@ export function renderExplore(report: ExploreReport, scheduleFile: string | unde
         ),
     coverageText(report),
     ...report.violations.map(renderViolation),
+    ...report.known_windows.map((known) => knownWindowText(known, report.schedules)),
     report.violation_count === 0 ? silence(report) : '',
     next(report, scheduleFile),
   ];

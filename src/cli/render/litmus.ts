@@ -3,6 +3,7 @@ import { notAskedLine } from '../../lab/asked.js';
 import type { LitmusAnswer, LitmusOutcome, LitmusReport, LitmusVerdict } from '../../lab/litmus/run.js';
 import type { ReportViolation } from '../../lab/report.js';
 import { violationClash } from './clash.js';
+import { knownWindowText } from './known-windows.js';
 import { pc } from './colour.js';
 import { number, table } from './table.js';
 
@@ -15,6 +16,7 @@ export function renderLitmus(report: LitmusReport, scheduleFile: string | undefi
     histogram(report.outcomes),
     [...report.questions.map((row, i) => answerLine(row, i, report.schedules)), ...expectLine(report)].join('\n'),
     ...report.violations.map(violationText),
+    ...report.known_windows.map((known) => knownWindowText(known, report.schedules)),
     verdict(report),
     scheduleFile === undefined ? '' : `Next: npm start --silent -- replay ${scheduleFile}   # the same execution again`,
   ];
@@ -32,6 +34,7 @@ function summary({ policy, strategy, seed, schedules, steps, elapsed_s, exhausti
 const COLOURS: Readonly<Record<LitmusVerdict, (text: string) => string>> = {
   ok: (text) => text,
   interesting: (text) => pc.cyan(text),
+  'known window': (text) => pc.yellow(text),
   forbidden: (text) => pc.red(text),
   violation: (text) => pc.red(text),
   cut: (text) => pc.yellow(text),
@@ -39,12 +42,11 @@ const COLOURS: Readonly<Record<LitmusVerdict, (text: string) => string>> = {
 
 /** Outcomes shown at most: the most common ones, and those that matter. */
 const ROWS_MAX = 30;
+const MATTERS: ReadonlySet<LitmusVerdict> = new Set(['known window', 'forbidden', 'violation']);
 
 function histogram(outcomes: readonly LitmusOutcome[]): string {
   const common = commonValues(outcomes);
-  const matters = outcomes.filter(
-    ({ verdict }, i) => i < ROWS_MAX || verdict === 'forbidden' || verdict === 'violation',
-  );
+  const matters = outcomes.filter(({ verdict }, i) => i < ROWS_MAX || MATTERS.has(verdict));
   const shown = matters.slice(0, ROWS_MAX + 10);
   const rows = shown.map((outcome) => [
     stateText(outcome, common),
@@ -80,7 +82,8 @@ function commonValues(outcomes: readonly LitmusOutcome[]): ReadonlyMap<string, s
 function stateText({ state, values }: LitmusOutcome, common: ReadonlyMap<string, string>): string {
   const names = Object.keys(values);
   if (names.length === 0 || common.size === 0) return state;
-  const held = / (held\([\d,]+\))$/.exec(state)?.[1];
+  const behind = /( held\([\d,]+\))?( known\([^)]+\))?$/.exec(state)?.[0].trim();
+  const held = behind === '' ? undefined : behind;
   const words = names.filter((name) => !common.has(name)).map((name) => `${name}=${values[name]}`);
   const broken = /^violation .*?, then /.exec(state)?.[0] ?? '';
   return broken + ([...words, ...(held === undefined ? [] : [held])].join(' ') || 'finished');

@@ -16,6 +16,7 @@ export function renderReplay(report: ReplayReport): string {
       : `Followed the record for ${number(continued.after_step)} steps (${continued.why}), then went on with ${continued.strategy}.`,
     report.end.detail ?? '',
     ...report.violations.map((violation) => `${pc.red(pc.bold(violation.invariant))} ${violation.what}`),
+    ...report.known_windows.map((known) => `${pc.yellow(pc.bold(`Known window ${known.invariant}`))} ${known.what}`),
     report.diagram,
     clash === null ? '' : renderClash(clash),
   ]

@@ -87,7 +87,7 @@ export class Search implements Strategy {
     this.#program = program;
     this.#accesses = new StepAccesses(program, options.observed ?? []);
     this.#standing = this.#accesses.standing;
-    this.trace = new Trace(actors, program.words.length + WORDS_BESIDE);
+    this.trace = new Trace(actors, Math.max(program.words.length + WORDS_BESIDE, program.wordsNamed ?? 0));
     this.nodes = new Nodes(this.trace);
     this.#retries = new Retries(this.trace, this.#standing, program.words);
     this.#states = new States(this.trace, program.words);

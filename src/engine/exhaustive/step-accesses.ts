@@ -23,7 +23,7 @@ export const NOTHING = 1;
 /** An attempt on a lock that another holds, and that has changed nothing: as if it had not been made. */
 export const FAILED = 2;
 
-/** Words beside the program's own: their numbers follow on its. */
+/** Words beside the program's own: their numbers follow on its (Program.wordsNamed leaves them out). */
 export const WORDS_BESIDE = 2;
 
 const isBlocking = (kind: number): boolean => kind === EFFECT_ACQUIRE || kind === EFFECT_ACQUIRE_READ;

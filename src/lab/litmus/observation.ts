@@ -15,7 +15,8 @@ export interface Observation {
   readonly values: readonly (readonly [name: string, value: string])[];
 }
 
-export function observationOf(test: LitmusTest, state: LitmusState, yes: readonly boolean[]): Observation {
+/** @param known what stands behind the state: known windows on the way */
+export function observationOf(test: LitmusTest, state: LitmusState, yes: readonly boolean[], known = ''): Observation {
   const fresh: number[] = [];
   const values = test.observables.map(({ text, expression, frames }) => {
     const value = evaluate(state, expression);
@@ -25,7 +26,7 @@ export function observationOf(test: LitmusTest, state: LitmusState, yes: readonl
   // nothing asked: all final states are one
   const words = values.map(([name, value]) => `${name}=${value}`);
   if (seen.length > 0) words.push(`held(${seen.join(',')})`);
-  return { text: words.length === 0 ? 'finished' : words.join(' '), yes, values };
+  return { text: (words.length === 0 ? 'finished' : words.join(' ')) + known, yes, values };
 }
 
 /** `pfn0(a)`, or `new`, `new2`, ... */

@@ -4,6 +4,7 @@
  */
 import type { EventWriter } from '../../machine/context.js';
 import { PlanProgram } from '../../engine/one-thread-plan.js';
+import { knownSuffix } from '../../engine/ends.js';
 import type { Alarm, Breach } from '../../engine/program.js';
 import { peek } from '#words';
 import type { LitmusTest, Wanted } from './compile.js';
@@ -42,6 +43,10 @@ class DuringAlarm implements Alarm {
     const { violations } = this.#oracles;
     const asked = this.#look();
     return asked.length === 0 ? violations : [...violations, ...asked];
+  }
+
+  get knownWindows(): readonly Breach[] {
+    return this.#oracles.knownWindows ?? [];
   }
 }
 
@@ -131,7 +136,7 @@ export class LitmusProgram extends PlanProgram {
     const yes = test.questions.map(({ during, predicate }, index) =>
       during ? this.#seen[index] === true : holds(state, predicate),
     );
-    return observationOf(test, state, yes);
+    return observationOf(test, state, yes, knownSuffix(this.alarm.knownWindows));
   }
 
   /** Evaluates the questions about every state, in this one. */

@@ -2,12 +2,13 @@
  * `pinfall litmus`: schedules of a litmus test, and what they say to its questions. Every outcome's first schedule is run again here to
  * evaluate the questions in its final state, so it does not matter which thread or strategy has found it.
  */
-import { END_FINISHED, OneThread } from '../../engine/one-thread.js';
+import { END_FINISHED, OneThread, knownIn } from '../../engine/one-thread.js';
 import { parseSchedule } from '../../engine/schedule-file.js';
 import { ExactScript } from '../../engine/strategies/script.js';
 import { explore, type ExploreReport, type OutcomeRow } from '../explore.js';
 import type { ExploreProgress } from '../explore.js';
 import { type AskedRow, askedRow, schedulesNotAsked } from '../asked.js';
+import type { KnownWindow } from '../known-windows.js';
 import { type EndRow, REPORT_SCHEMA, type ReportViolation } from '../report.js';
 import type { Question } from './conditions.js';
 import type { Expectation } from './model.js';
@@ -30,10 +31,10 @@ export interface LitmusOptions {
 export const LITMUS_DEFAULTS = { schedules: 10_000, seconds: 20 } as const;
 
 /**
- * ok; interesting: an `exists` or `sometimes` holds; forbidden: a question says it must not be; violation: a rule is broken, or the
- * run ended badly; cut: the step limit was reached.
+ * ok; interesting: an `exists` or `sometimes` holds; known window: a rule was broken on the way as real kernels are known to; forbidden: a
+ * question says it must not be; violation: a rule is broken, or the run ended badly; cut: the step limit was reached.
  */
-export type LitmusVerdict = 'ok' | 'interesting' | 'forbidden' | 'violation' | 'cut';
+export type LitmusVerdict = 'ok' | 'interesting' | 'known window' | 'forbidden' | 'violation' | 'cut';
 
 export interface LitmusOutcome {
   readonly state: string;
@@ -89,6 +90,8 @@ export interface LitmusReport extends AskedRow {
   readonly expect: { readonly expected: string; readonly found: boolean } | null;
   readonly violations: readonly ReportViolation[];
   readonly violation_count: number;
+  /** What real kernels are known to do as well: no violation, and nothing that `ok` depends on. */
+  readonly known_windows: readonly KnownWindow[];
   readonly guarantee: string;
   readonly end: EndRow;
   /** All is as the file says. */
@@ -149,9 +152,24 @@ function together(first: ExploreReport, second: ExploreReport): ExploreReport {
     outcomes: outcomes.toSorted((a, b) => b.count - a.count || (a.state < b.state ? -1 : 1)),
     violations: [...first.violations, ...second.violations.filter((violation) => !kinds.has(kindOf(violation)))],
     violation_count: first.violation_count + second.violation_count,
+    known_windows: togetherKnown(first, second),
     guarantee: [first.guarantee, second.guarantee].filter((each) => each !== '').join('; '),
     ok: first.ok && second.ok,
   };
+}
+
+function togetherKnown(first: ExploreReport, second: ExploreReport): KnownWindow[] {
+  const later = second.known_windows.filter(
+    ({ invariant }) => !first.known_windows.some((known) => known.invariant === invariant),
+  );
+  const both = first.known_windows.map((known) => {
+    const again = second.known_windows.find(({ invariant }) => invariant === known.invariant);
+    return Object.assign({}, known, { schedules: known.schedules + (again?.schedules ?? 0) });
+  });
+  return [
+    ...both,
+    ...later.map((known) => Object.assign({}, known, { found_in_schedule: known.found_in_schedule + first.schedules })),
+  ];
 }
 
 const kindOf = ({ invariant, what }: ReportViolation): string => `${invariant} ${what}`;
@@ -187,6 +205,7 @@ export function litmusReport(subject: LitmusSubject, report: ExploreReport): Lit
     expect,
     violations: report.violations,
     violation_count: report.violation_count,
+    known_windows: report.known_windows,
     guarantee: report.guarantee,
     end: report.end,
     ...asked,
@@ -239,7 +258,8 @@ class Judge {
     const clean = finished && broken === null;
     const asked = clean || /^violation (forbidden|always)\b/.test(state);
     const interesting = held.some((number) => isWanted(questions[number - 1]));
-    const words: LitmusVerdict = clean ? (interesting ? 'interesting' : 'ok') : 'violation';
+    const fine: LitmusVerdict = knownIn(state).length > 0 ? 'known window' : interesting ? 'interesting' : 'ok';
+    const words: LitmusVerdict = clean ? fine : 'violation';
     const shown: LitmusVerdict = verdict === 'cut' ? 'cut' : verdict === 'forbidden' && asked ? 'forbidden' : words;
     const share = of === 0 ? 0 : count / of;
     const values = finished ? Object.fromEntries(parts) : {};
