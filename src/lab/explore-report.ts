@@ -2,6 +2,7 @@
 import type { MemberCount, Verdict } from '../engine/campaign/range.js';
 import type { NewBehaviours } from '../engine/campaign/tally.js';
 import type { AskedRow } from './asked.js';
+import type { Budget } from './budget.js';
 import type { KnownWindow } from './known-windows.js';
 import type { EndRow, REPORT_SCHEMA, ReportViolation } from './report.js';
 import type { Subject } from './subject.js';
@@ -15,6 +16,8 @@ export interface ExploreOptions {
   readonly schedules: number;
   /** Ends after so many seconds, whatever was done by then. */
   readonly seconds?: number;
+  /** Ends when it is used up. */
+  readonly budget?: Budget | undefined;
   /** Threads that schedules are run on; 1 = this one. What is found does not depend on it. */
   readonly workers?: number;
   /** A schedule of so many steps ends there. */
@@ -97,7 +100,10 @@ export interface ExploreReport extends AskedRow {
   readonly coverage: CoverageRow;
   /** What not finding anything says; empty when nothing can be said. */
   readonly guarantee: string;
-  /** Why it stopped: `done`, `violation`, `exhausted`, `over`, `duration` or `interrupted`. */
+  /**
+   * Why it stopped: `done`, `violation`, `exhausted`, `over`, `duration`, `interrupted`; of a budget, whether its CPU time (`budget`) or
+   * the clock (`clock`) has ended it.
+   */
   readonly end: EndRow;
   readonly ok: boolean;
 }

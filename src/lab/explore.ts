@@ -20,7 +20,7 @@ import { classify } from './classify.js';
 import { HereExecutor, PoolExecutor } from './explore-pool.js';
 import type { Exploration, ExploreOptions, ExploreProgress, ExploreReport } from './explore-report.js';
 import { InputError } from './input-error.js';
-import { EXHAUSTIVE, prove } from './prove.js';
+import { EXHAUSTIVE, endRow, prove } from './prove.js';
 import { knownWindows } from './known-windows.js';
 import { REPORT_SCHEMA, type ReportViolation } from './report.js';
 import { tell, violationRow } from './witness.js';
@@ -73,7 +73,7 @@ class Campaign {
   #events: string | null = null;
 
   constructor(options: ExploreOptions) {
-    const { subject, seconds = Infinity } = options;
+    const { subject, seconds = Infinity, budget } = options;
     this.#options = options;
     this.#spec = specOf(options);
     this.#workers = checked('--workers', options.workers ?? 1, 1, WORKERS_MAX);
@@ -86,6 +86,7 @@ class Campaign {
       this.#workers > 1 && description !== null
         ? new PoolExecutor(this.#workers, description, this.#spec)
         : new HereExecutor(this.#runner);
+    if (budget !== undefined) budget.workers = this.#workers;
     const { strategy } = this.#runner;
     this.#conductor = new Conductor({
       spec: this.#spec,
@@ -93,7 +94,8 @@ class Campaign {
       keeps: strategy.keeps === undefined ? null : (schedule) => strategy.keeps?.(schedule) === true,
       state: strategy.save?.(),
       schedules: options.schedules,
-      stop: () => (options.stop?.() === true ? 'interrupted' : this.#elapsed() >= seconds ? 'duration' : ''),
+      stop: () =>
+        options.stop?.() === true ? 'interrupted' : this.#elapsed() >= seconds ? 'duration' : (budget?.end ?? ''),
       onProgress: () => options.onProgress?.(this.#progress()),
     });
   }
@@ -112,10 +114,15 @@ class Campaign {
 
   #progress(): ExploreProgress {
     const { schedules, steps, violations, tally } = this.#conductor;
-    const { schedules: schedulesMax, seconds = Infinity } = this.#options;
+    const { schedules: schedulesMax, seconds = Infinity, budget } = this.#options;
     const elapsedSeconds = this.#elapsed();
     const rate = schedules / Math.max(elapsedSeconds, 1e-6);
-    const leftSeconds = Math.min((schedulesMax - schedules) / rate, seconds - elapsedSeconds, SECONDS_MAX);
+    const leftSeconds = Math.min(
+      (schedulesMax - schedules) / rate,
+      seconds - elapsedSeconds,
+      budget?.left ?? Infinity,
+      SECONDS_MAX,
+    );
     const { both, one } = tally.orders.summary();
     return {
       schedules,
@@ -132,7 +139,7 @@ class Campaign {
   }
 
   #result(end: string): Exploration {
-    const { subject } = this.#options;
+    const { subject, budget } = this.#options;
     const { tally } = this.#conductor;
     const elapsed = this.#elapsed();
     const { strategy } = this.#spec;
@@ -179,7 +186,7 @@ class Campaign {
         new_per_thousand: newPerThousand(newIn, tally.schedules),
       },
       guarantee: this.#guarantee(outcomes),
-      end: { kind: end },
+      end: endRow(end, budget),
       ...asked,
       ok: asked.asked && tally.violations === 0,
     };
@@ -281,12 +288,13 @@ function withoutText({
 
 /** Every execution that differs from the others, or until the first find. */
 async function exhaust(options: ExploreOptions): Promise<Exploration> {
-  const { subject, keepGoing, stop, workers, onProgress, seconds = Infinity } = options;
+  const { subject, keepGoing, stop, workers, onProgress, seconds, budget } = options;
   const stepsMax = checked('--steps', options.stepsMax ?? EXPLORE_DEFAULTS.stepsMax, 1, STEPS_LIMIT);
   const schedules = checked('--schedules', options.schedules, 1, Number.MAX_SAFE_INTEGER);
   return await prove({
     subject,
     seconds,
+    budget,
     stepsMax,
     schedules,
     stopAtFind: keepGoing !== true,

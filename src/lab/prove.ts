@@ -9,12 +9,13 @@ import { minimise } from '../engine/minimise.js';
 import { OneThread } from '../engine/one-thread.js';
 import { formatSchedule } from '../engine/schedule-file.js';
 import { askedRow, schedulesNotAsked } from './asked.js';
+import type { Budget } from './budget.js';
 import { clashIfAny, clashMarks } from './clash.js';
 import type { ExploreProgress, ExploreReport, OutcomeRow } from './explore-report.js';
 import { type Find, Found, type Seen } from './prove-found.js';
 import { searchInParts } from './prove-parts.js';
 import { knownWindows } from './known-windows.js';
-import { REPORT_SCHEMA, type ReportViolation } from './report.js';
+import { type EndRow, REPORT_SCHEMA, type ReportViolation } from './report.js';
 import { tell, violationRow } from './witness.js';
 import type { Subject } from './subject.js';
 
@@ -22,7 +23,10 @@ export const EXHAUSTIVE = 'exhaustive';
 
 export interface ProveOptions {
   readonly subject: Subject;
-  readonly seconds: number;
+  /** Ends after so many seconds, by the clock. */
+  readonly seconds?: number | undefined;
+  /** Ends when it is used up. */
+  readonly budget?: Budget | undefined;
   /** An execution of so many steps ends there, and nothing is proved. */
   readonly stepsMax: number;
   /** Ends at the first broken rule. */
@@ -54,7 +58,7 @@ export interface Proof {
 
 /** Searches until the end, or the budget's. */
 export async function prove(options: ProveOptions): Promise<Proof> {
-  const { subject, seconds, schedules, stepsMax, stopAtFind, stop, onProgress } = options;
+  const { subject, seconds = Infinity, budget, schedules, stepsMax, stopAtFind, stop, onProgress } = options;
   const { description } = subject;
   const workers = description === null ? 1 : (options.workers ?? 1);
   const started = performance.now();
@@ -69,19 +73,22 @@ export async function prove(options: ProveOptions): Promise<Proof> {
   const progress = (steps: number, left: () => number): void => {
     if (onProgress === undefined || elapsed() < told) return;
     told = elapsed() + TELL_SECONDS;
-    onProgress(progressOf(found, steps, elapsed(), left(), seconds));
+    onProgress(progressOf(found, steps, elapsed(), left(), Math.min(seconds - elapsed(), budget?.left ?? Infinity)));
   };
+  const outOfTime = (): string => (elapsed() >= seconds ? 'duration' : (budget?.end ?? ''));
   const mustStop = (): boolean =>
-    elapsed() >= seconds || (stopAtFind === true && found.violations > 0) || stop?.() === true;
+    (stopAtFind === true && found.violations > 0) || stop?.() === true || outOfTime() !== '';
   // most searches are over before a pool of threads has begun
   const isLong = (): boolean => workers > 1 && elapsed() > (options.aloneSeconds ?? ALONE_SECONDS);
   const alone = await goOn(run, () => {
     progress(run.steps, () => run.search.estimate);
     return mustStop() || isLong();
   });
+  const goesOn = alone === null && !mustStop();
+  if (goesOn && budget !== undefined) budget.workers = workers;
   const result =
     alone ??
-    (mustStop() || description === null
+    (!goesOn || description === null
       ? run.result('interrupted')
       : await searchInParts(run, {
           subject: description,
@@ -99,6 +106,11 @@ export async function prove(options: ProveOptions): Promise<Proof> {
   const complete = result.exhaustive;
   // nothing more can be tried, though something was cut off
   const over = complete || result.end === 'over';
+  const end = complete
+    ? { kind: 'exhausted' }
+    : over
+      ? { kind: 'over' }
+      : endRow(endOf(result.end, outOfTime(), stopAtFind === true && violations > 0), budget);
   const asked = askedRow(violations > 0 ? null : schedulesNotAsked(rows));
   const outcomes = rows.map((row) => teller.outcome(row));
   const report: ExploreReport = {
@@ -121,34 +133,34 @@ export async function prove(options: ProveOptions): Promise<Proof> {
     rechecked: 0,
     members: [],
     coverage: { pairs_both_orders: 0, pairs_one_order: 0, behaviours: rows.length, curve: [], new_per_thousand: 0 },
-    guarantee: guarantee(result),
-    end: {
-      kind: complete
-        ? 'exhausted'
-        : over
-          ? 'over'
-          : endOf(result.end, elapsed() >= seconds, stopAtFind === true && violations > 0),
-    },
+    guarantee: [guarantee(result), complete || over ? '' : (end.detail ?? '')].filter((part) => part !== '').join('; '),
+    end,
     ...asked,
     ok: asked.asked && violations === 0,
   };
   return { report, events: teller.events ?? teller.usual(rows[0]), complete };
 }
 
-function progressOf(found: Found, steps: number, elapsed: number, left: number, seconds: number): ExploreProgress {
+function progressOf(found: Found, steps: number, elapsed: number, left: number, secondsLeft: number): ExploreProgress {
   const { executions, violations, newPerThousand } = found;
   const leftSchedules = Math.round(Math.min(left, MOST));
   const rate = Math.max(1, executions) / Math.max(elapsed, 1e-3);
-  const leftSeconds = Math.max(0, Math.min(leftSchedules / rate, seconds - elapsed));
+  const leftSeconds = Math.max(0, Math.min(leftSchedules / rate, secondsLeft));
   const counts = { schedules: executions, schedulesMax: executions + leftSchedules, steps, violations };
   return { ...counts, elapsedSeconds: elapsed, leftSchedules, leftSeconds, newPerThousand, pairsBoth: 0, pairsOne: 0 };
 }
 
 const MOST = 1e15;
 
-function endOf(end: string, late: boolean, found: boolean): string {
+function endOf(end: string, late: string, found: boolean): string {
   if (end !== 'interrupted') return end;
-  return found ? 'violation' : late ? 'duration' : end;
+  return found ? 'violation' : late === '' ? end : late;
+}
+
+/** The end of a campaign or a search; of a budget with what was used. */
+export function endRow(kind: string, budget: Budget | undefined): EndRow {
+  const isBudgets = kind === 'budget' || kind === 'clock';
+  return isBudgets && budget !== undefined ? { kind, detail: budget.tell(kind) } : { kind };
 }
 
 function guarantee({ executions, exhaustive, strayed, stray, cut, end }: ExhaustiveResult): string {

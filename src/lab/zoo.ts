@@ -8,6 +8,7 @@ import { POLICIES } from '../policies/index.js';
 import type { Bug } from '../zoo/bug.js';
 import { BUGS, bugById } from '../zoo/index.js';
 import { type AskedRow, askedRow } from './asked.js';
+import { Budget } from './budget.js';
 import { explore } from './explore.js';
 import { EXHAUSTIVE } from './prove.js';
 import { InputError } from './input-error.js';
@@ -26,7 +27,7 @@ export interface ZooOptions {
   readonly seeds?: number;
   /** Schedules of one search at most. */
   readonly schedules?: number;
-  /** Seconds of one search, and of one exhaustive search, at most. */
+  /** CPU seconds of one search, and of one exhaustive search, at most. */
   readonly seconds?: number;
   readonly exhaustiveSeconds?: number;
   /** Seconds on real threads at most; 0 = not at all. */
@@ -224,7 +225,7 @@ async function search(
       subject: zooSubject(bug, true, seed + i),
       strategy,
       schedules: options.schedules ?? ZOO_DEFAULTS.schedules,
-      seconds: options.seconds ?? ZOO_DEFAULTS.seconds,
+      budget: new Budget(options.seconds ?? ZOO_DEFAULTS.seconds),
       lookOn: 0,
       minimise: false,
       ...(options.stop !== undefined && { stop: options.stop }),
@@ -254,11 +255,11 @@ async function prove(bug: Bug, planted: boolean, options: ZooOptions): Promise<Z
   const exhaustive = seconds > 0;
   if (!exhaustive && planted) return null;
   const found = exhaustive
-    ? await explore({ ...common, strategy: EXHAUSTIVE, schedules: 1e12, seconds, lookOn: 0 })
+    ? await explore({ ...common, strategy: EXHAUSTIVE, schedules: 1e12, budget: new Budget(seconds), lookOn: 0 })
     : null;
   if (found !== null && (planted || found.report.exhaustive)) return proofOf(found.report);
   // not ended in time: what a portfolio says is better than nothing, and no proof
-  const { report } = await explore({ ...common, schedules: CLEAN_SCHEDULES, seconds });
+  const { report } = await explore({ ...common, schedules: CLEAN_SCHEDULES, budget: new Budget(seconds) });
   return proofOf({
     ...report,
     ...askedRow(found?.report.asked === true ? null : report.not_asked),

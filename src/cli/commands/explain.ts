@@ -42,7 +42,11 @@ export function explainCommand(): Command {
       `at most so many (default ${number(LITMUS_DEFAULTS.schedules)})`,
       wholeNumber('--schedules', 1, 1e12),
     )
-    .option('--budget <time>', `at most so long (default ${LITMUS_DEFAULTS.seconds}s)`, duration('--budget'))
+    .option(
+      '--budget <time>',
+      `CPU time of each worker at most (default ${LITMUS_DEFAULTS.seconds}s); the clock ends it at ten times that`,
+      duration('--budget'),
+    )
     .option('--workers <n>', "threads, or 'auto' for one per core", workers)
     .option('--seed <n>', 'same seed, same report', seed, 1)
     .option('--schedule <file>', 'where the schedule is written, for replay')

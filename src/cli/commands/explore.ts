@@ -1,5 +1,6 @@
 /** `pinfall explore`: schedule after schedule, until a rule breaks. */
 import { Command } from 'commander';
+import { Budget } from '../../lab/budget.js';
 import { EXPLORE_DEFAULTS, type ExploreProgress, explore } from '../../lab/explore.js';
 import { INVARIANTS } from '../../oracle/index.js';
 import { subjectOf } from '../../lab/subject.js';
@@ -19,6 +20,7 @@ interface ExploreFlags {
   depth?: number;
   schedules?: number;
   duration?: number;
+  budget?: number;
   workers: number;
   steps?: number;
   seed?: number;
@@ -39,8 +41,17 @@ export function exploreCommand(): Command {
     .option('--policy <id>', 'what pins and notifiers mean (see list)', policy)
     .option('--strategy <name>', strategies.join(', '), oneOf('--strategy', strategies), EXPLORE_DEFAULTS.strategy)
     .option('--depth <n>', 'pct: ordering constraints of the bugs it looks for', wholeNumber('--depth', 1, 100))
-    .option('--schedules <n>', 'how many at most (10,000 without --duration)', wholeNumber('--schedules', 1, 1e12))
-    .option('--duration <time>', 'for how long at most, such as 30s', duration('--duration'))
+    .option(
+      '--schedules <n>',
+      'how many at most (10,000 without --duration and --budget)',
+      wholeNumber('--schedules', 1, 1e12),
+    )
+    .option('--duration <time>', 'for how long at most, by the clock, such as 30s', duration('--duration'))
+    .option(
+      '--budget <time>',
+      'CPU time of each worker at most; the clock ends it at ten times that',
+      duration('--budget'),
+    )
     .option('--workers <n>', "threads, or 'auto' for one per core; the result is the same", workers, 1)
     .option('--steps <n>', 'a schedule of so many steps ends there', wholeNumber('--steps', 1, 1e7))
     .option('--seed <n>', 'same seed, same report', seed, 1)
@@ -74,9 +85,12 @@ async function run(scenario: string, flags: ExploreFlags): Promise<number> {
     strategy: flags.strategy,
     schedules:
       flags.schedules ??
-      (flags.duration === undefined && flags.strategy !== EXHAUSTIVE ? EXPLORE_DEFAULTS.schedules : 1e12),
+      (flags.duration === undefined && flags.budget === undefined && flags.strategy !== EXHAUSTIVE
+        ? EXPLORE_DEFAULTS.schedules
+        : 1e12),
     workers: flags.workers,
     ...(flags.duration !== undefined && { seconds: flags.duration }),
+    ...(flags.budget !== undefined && { budget: new Budget(flags.budget) }),
     ...(flags.depth !== undefined && { depth: flags.depth }),
     ...(flags.steps !== undefined && { stepsMax: flags.steps }),
     ...(flags.until !== undefined && { until: flags.until }),

@@ -64,7 +64,11 @@ export function litmusCommand(): Command {
       `at most so many (default ${number(LITMUS_DEFAULTS.schedules)})`,
       wholeNumber('--schedules', 1, 1e12),
     )
-    .option('--budget <time>', `at most so long (default ${LITMUS_DEFAULTS.seconds}s)`, duration('--budget'))
+    .option(
+      '--budget <time>',
+      `CPU time of each worker at most (default ${LITMUS_DEFAULTS.seconds}s); the clock ends it at ten times that`,
+      duration('--budget'),
+    )
     .option('--workers <n>', "threads, or 'auto' for one per core", workers)
     .option('--seed <n>', 'same seed, same report', seed, 1)
     .option('--out <dir>', "where a violation's schedule is written (default: here)")

@@ -48,10 +48,10 @@ export function zooCommand(): Command {
     .option('--seeds <n>', 'searches of each strategy', wholeNumber('--seeds', 1, 1000), ZOO_DEFAULTS.seeds)
     .option('--seed <n>', 'the first of them', seed, 1)
     .option('--schedules <n>', 'of one search at most', wholeNumber('--schedules', 1, 1e12), ZOO_DEFAULTS.schedules)
-    .option('--time <time>', 'of one search at most', duration('--time'), ZOO_DEFAULTS.seconds)
+    .option('--time <time>', 'CPU time of one search at most', duration('--time'), ZOO_DEFAULTS.seconds)
     .option(
       '--exhaustive <time>',
-      'of one exhaustive search at most',
+      'CPU time of one exhaustive search at most',
       duration('--exhaustive'),
       ZOO_DEFAULTS.exhaustiveSeconds,
     )

@@ -24,7 +24,7 @@ export function renderLitmus(report: LitmusReport, scheduleFile: string | undefi
 }
 
 function summary({ policy, strategy, seed, schedules, steps, elapsed_s, exhaustive, end }: LitmusReport): string {
-  const all = exhaustive ? 'all that differ' : end.kind === 'done' ? '' : `stopped: ${end.kind}`;
+  const all = exhaustive ? 'all that differ' : end.kind === 'done' ? '' : `stopped: ${end.detail ?? end.kind}`;
   return (
     `policy ${policy}, strategy ${strategy}, seed ${seed}: ${number(schedules)} ${exhaustive ? 'executions' : 'schedules'}` +
     `${all === '' ? '' : ` (${all})`}, ${number(steps)} steps, ${elapsed_s.toFixed(2)} s.`

@@ -5,6 +5,7 @@
 import { OneThread } from '../../engine/one-thread.js';
 import { formatSchedule, parseSchedule } from '../../engine/schedule-file.js';
 import { INVARIANTS } from '../../oracle/table.js';
+import { Budget } from '../budget.js';
 import { explore } from '../explore.js';
 import { InputError } from '../input-error.js';
 import { REPORT_SCHEMA, type ReportViolation } from '../report.js';
@@ -27,6 +28,7 @@ export interface ExplainOptions {
   readonly actor?: string | undefined;
   readonly strategy?: string | undefined;
   readonly schedules?: number | undefined;
+  /** CPU seconds, at most; the clock ends it at ten times that. */
   readonly seconds?: number | undefined;
   readonly workers?: number | undefined;
   readonly stop?: () => boolean;
@@ -78,7 +80,7 @@ export async function explainLitmus(options: ExplainOptions): Promise<Explanatio
   let { report } = await explore({
     subject,
     schedules: options.schedules ?? LITMUS_DEFAULTS.schedules,
-    seconds: seconds / 2,
+    budget: new Budget(seconds / 2),
     stepsMax: subject.test.stepsMax,
     until,
     ...(strategy !== undefined && { strategy }),
@@ -86,7 +88,7 @@ export async function explainLitmus(options: ExplainOptions): Promise<Explanatio
     ...(options.stop !== undefined && { stop: options.stop }),
   });
   if (!report.violations.some(isSought) && strategy === undefined && canProve(subject) && options.stop?.() !== true) {
-    ({ report } = await proveLitmus({ subject, seconds: seconds / 2, stop: options.stop }));
+    ({ report } = await proveLitmus({ subject, budget: new Budget(seconds / 2), stop: options.stop }));
   }
   const find = report.violations.find(isSought);
   const told = find?.schedule === undefined ? null : retold(litmusSubject(source), find.schedule, only);

@@ -5,6 +5,7 @@
 import { END_FINISHED, OneThread, knownIn } from '../../engine/one-thread.js';
 import { parseSchedule } from '../../engine/schedule-file.js';
 import { ExactScript } from '../../engine/strategies/script.js';
+import { Budget } from '../budget.js';
 import { explore, type ExploreReport, type OutcomeRow } from '../explore.js';
 import type { ExploreProgress } from '../explore.js';
 import { type AskedRow, askedRow, schedulesNotAsked } from '../asked.js';
@@ -21,7 +22,7 @@ export interface LitmusOptions {
   /** A name of STRATEGIES, or `exhaustive`; absent: the exhaustive search, and where it does not end then the portfolio. */
   readonly strategy?: string | undefined;
   readonly schedules?: number | undefined;
-  /** Ends after so many seconds. */
+  /** CPU seconds of each worker, at most; the clock ends it at ten times that. */
   readonly seconds?: number | undefined;
   readonly workers?: number | undefined;
   readonly stop?: () => boolean;
@@ -101,13 +102,14 @@ export interface LitmusReport extends AskedRow {
 /** Runs the test. */
 export async function runLitmus(options: LitmusOptions): Promise<LitmusReport> {
   const { subject, strategy, schedules, seconds = LITMUS_DEFAULTS.seconds, stop, workers, onProgress } = options;
-  if (strategy !== undefined && strategy !== EXHAUSTIVE) return litmusReport(subject, await campaign(options, seconds));
-  if (strategy === undefined && !canProve(subject)) return litmusReport(subject, await campaign(options, seconds));
+  const budget = new Budget(seconds);
+  if (strategy !== undefined && strategy !== EXHAUSTIVE) return litmusReport(subject, await campaign(options, budget));
+  if (strategy === undefined && !canProve(subject)) return litmusReport(subject, await campaign(options, budget));
   const only = strategy === EXHAUSTIVE;
-  const budget = only ? seconds : seconds * PROOF_SHARE;
-  const { report, complete } = await proveLitmus({ subject, seconds: budget, schedules, stop, workers, onProgress });
+  const share = only ? budget : budget.part(PROOF_SHARE);
+  const { report, complete } = await proveLitmus({ subject, budget: share, schedules, stop, workers, onProgress });
   if (only || complete || stop?.() === true) return litmusReport(subject, report);
-  const more = await campaign(options, Math.max(seconds - report.elapsed_s, 0.1));
+  const more = await campaign(options, new Budget(Math.max(seconds - share.used, 0.1)));
   return litmusReport(subject, together(report, more));
 }
 
@@ -115,12 +117,12 @@ export async function runLitmus(options: LitmusOptions): Promise<LitmusReport> {
 const PROOF_SHARE = 0.6;
 
 /** Schedules by a strategy, or by the portfolio of them. */
-async function campaign(options: LitmusOptions, seconds: number): Promise<ExploreReport> {
+async function campaign(options: LitmusOptions, budget: Budget): Promise<ExploreReport> {
   const { subject, strategy, workers } = options;
   const { report } = await explore({
     subject,
     schedules: options.schedules ?? LITMUS_DEFAULTS.schedules,
-    seconds,
+    budget,
     stepsMax: subject.test.stepsMax,
     keepGoing: true,
     ...(strategy !== undefined && { strategy }),
