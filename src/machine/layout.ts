@@ -287,6 +287,8 @@ export const MM_NUMA_NEXT_SCAN = 42;
 export const MM_TLB_FLUSH_BATCHED = 43;
 /** Forks into this mm that have returned, failed ones too: its tasks begin to run then. Marked. */
 export const MM_FORKS = 44;
+/** Whether a page of PMDs hangs under the mm's upper directory (pud_present): since its first page table, until the mm ends. */
+export const MM_PMD_TABLE = 45;
 /** Notifier subscriptions: count, then (kind << 8 | id) each. Written under mmap_lock write. */
 export const MM_SUBSCRIPTIONS = 48;
 export const SUBSCRIPTIONS_MAX = 4;

@@ -14,6 +14,22 @@ export interface KernelRules {
   readonly mprotectWritable: 0 | 1 | 2;
   /** 3.14: one notifier pair per VMA, or two (through 6.13). */
   readonly splitNotifierPairs: 1 | 2;
+  /** 3.13, 3.12: try_to_unmap() has a pair of its own for the split of a huge PMD (through 6.10), or splits it inside its own, or drops it whole. */
+  readonly unmapNotifierPairs: 1 | 2;
+  /** Where the call of mprotect and of the NUMA scan begins: at the first page middle directory in use, or at the range's start (v6.12). */
+  readonly protectNotifier: 'pmd' | 'pud';
+  /** Reclaim of a huge page: split first (through 4.12); written out whole if mapped by a PMD, or (v6.10) if mapped in all its pages. */
+  readonly swapOutHuge: 'v4.12' | 'v4.13' | 'v6.10';
+  /** A write to a huge page that others share: copied whole (through 5.7), or its PMD split first. */
+  readonly hugeCow: 'copy' | 'split';
+  /** Read-only long-term pins unshare what is no anonymous page: the zero page (v6.2). */
+  readonly unshareZeropage: boolean;
+  /** Pages of zeros of a huge page that is split become the zero page: never, from v6.12 on, broken ones excepted (v6.18). */
+  readonly splitZeropage: 'never' | 'v6.12' | 'v6.18';
+  /** MADV_FREE of a part of a huge page that is mapped by PTEs: split first, or (v6.10) the whole folio where all of it is meant. */
+  readonly freeLargeBatch: boolean;
+  /** 3.20: what memory_failure() returns for a huge page that cannot be split: -EBUSY, or (v6.11) -EHWPOISON, its users killed. */
+  readonly poisonUnsplit: 'EBUSY' | 'EHWPOISON';
   /** 3.11: v6.8+ splits unmap and move loops; v6.1 has one loop. */
   readonly migrateLoops: 'v6.1' | 'v6.8';
   /** 3.16 steps 3 to 6: stable search before the checksum (through 6.8) or after. */
@@ -36,6 +52,14 @@ export const RULES_V6_18: KernelRules = {
   gupHonorsNuma: 'v6.8',
   mprotectWritable: 2,
   splitNotifierPairs: 1,
+  unmapNotifierPairs: 1,
+  protectNotifier: 'pud',
+  swapOutHuge: 'v6.10',
+  hugeCow: 'split',
+  unshareZeropage: true,
+  splitZeropage: 'v6.18',
+  freeLargeBatch: true,
+  poisonUnsplit: 'EHWPOISON',
   migrateLoops: 'v6.8',
   ksmChecksumFirst: true,
   seqAfterUnlock: false,
@@ -46,18 +70,23 @@ export const RULES_V6_18: KernelRules = {
 
 /** What older releases do otherwise: each row holds for releases before its own, down to the row above. */
 const CHANGES: readonly (readonly [before: readonly [number, number], rules: Partial<KernelRules>])[] = [
+  [[4, 13], { swapOutHuge: 'v4.12' }],
+  [[5, 8], { hugeCow: 'copy' }],
   [[5, 9], { wpReuse: 'v5.8' }],
   [[5, 11], { reclaimPinChecks: 0 }],
   [[5, 17], { numaBusy: 'v5.16' }],
   [[5, 19], { wpReuse: 'v5.9' }],
   [[6, 0], { mprotectWritable: 0 }],
   [[6, 1], { gupHonorsNuma: 'v6.0', reclaimPinChecks: 1 }],
-  [[6, 2], { mprotectWritable: 1 }],
+  [[6, 2], { mprotectWritable: 1, unshareZeropage: false }],
   [[6, 3], { seqAfterUnlock: true }],
   [[6, 8], { migrateLoops: 'v6.1', gupHonorsNuma: 'v6.1' }],
   [[6, 9], { ksmChecksumFirst: false }],
-  [[6, 10], { numaBusy: 'v5.17' }],
+  [[6, 10], { numaBusy: 'v5.17', swapOutHuge: 'v4.13', freeLargeBatch: false }],
+  [[6, 11], { unmapNotifierPairs: 2, poisonUnsplit: 'EBUSY' }],
+  [[6, 12], { protectNotifier: 'pmd', splitZeropage: 'never' }],
   [[6, 14], { splitNotifierPairs: 2 }],
+  [[6, 18], { splitZeropage: 'v6.12' }],
 ];
 
 /** `v5.17` as numbers, or null. */

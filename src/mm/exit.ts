@@ -6,6 +6,7 @@ import { MMF_EXITED, MMF_EXITING, MM_FLAGS, MM_KHUGEPAGED_SLOT, MM_USERS, mmWord
 import { mmapReadLock, mmapReadUnlock, mmapWriteLock, mmapWriteUnlock } from '../locks/vma-lock.js';
 import { fetchOr, readOnce, writeOnce } from '#words';
 import { mmuNotifierRelease } from './mmu-notifier.js';
+import { setPudPresent } from './pgtable.js';
 import { freeVmas, unmapVmas } from './munmap.js';
 import { tlbFinishMmu, tlbFlushPendingWord, tlbGatherMmu } from './zap.js';
 
@@ -36,6 +37,7 @@ export function* exitMmap(ctx: Context, mm: number): Coroutine<void> {
   yield* mmapReadUnlock(ctx, mm);
   yield* mmapWriteLock(ctx, mm);
   yield* freeVmas(ctx, mm, 0, m.mmPages);
+  yield* setPudPresent(ctx, mm, 0);
   yield* tlbFinishMmu(ctx, mm);
   if (--ctx.quantum < 0) yield updates(flags);
   fetchOr(words, flags, MMF_EXITED);

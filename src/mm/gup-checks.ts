@@ -92,7 +92,7 @@ export function* gupMustUnshare(
     if (--ctx.quantum < 0) yield reads(pageWord(ctx.m, head, PAGE_MAPPING));
     anon = mappingIsAnon(folioMapping(ctx, head));
   }
-  if (!anon) return (flags & FOLL_LONGTERM) !== 0 && cow;
+  if (!anon) return ctx.kernel.rules.unshareZeropage && (flags & FOLL_LONGTERM) !== 0 && cow;
   // pairs with the barrier in folio_try_share_anon_rmap_*(): the entry was read before the bit
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, pfn));
   return !pageAnonExclusive(ctx, pfn);

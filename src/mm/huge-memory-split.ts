@@ -69,17 +69,6 @@ export function* splitHugePmd(ctx: Context, mm: number, vma: number, vpn: number
 }
 
 /**
- * split_huge_pmd_if_needed() (vma_adjust_trans_huge): before a VMA is cut at `vpn`, the huge PMD that would straddle the cut
- * is split. Under mmap_lock write.
- */
-export function* splitHugePmdIfNeeded(ctx: Context, mm: number, vma: number, vpn: number): Coroutine<void> {
-  if (vpn === thpStart(ctx, vpn)) return;
-  const pmdAt = pmdWord(ctx.m, mm, vpn);
-  if (--ctx.quantum < 0) yield reads(pmdAt);
-  if (isHuge(readOnce(ctx.words, pmdAt))) yield* ctx.kernel.splitHugePmd(ctx, mm, vma, vpn);
-}
-
-/**
  * split_huge_pmd_locked(): the part under the PMD lock, inside the caller's notifier pair.
  * @param freeze install migration entries instead of PTEs; given up when the folio is exclusive and pinned
  * @returns whether migration entries were installed

@@ -9,12 +9,13 @@ import {
   VM_FAULT_SIGBUS,
   VM_WRITE,
 } from '../machine/abi.js';
-import { type Context, type Coroutine, REF_ALLOC, REF_TEMP } from '../machine/context.js';
+import { type Context, type Coroutine, REF_ALLOC, REF_MAP, REF_TEMP } from '../machine/context.js';
 import { acquires, reads, releases, tries, updates, writes } from '../machine/effects.js';
 import { PTE_DIRTY, PTE_WRITE, PTE_YOUNG, entryPfn } from '../machine/entries.js';
 import {
   MMF_OOM_UNSTABLE,
   MM_FLAGS,
+  PAGE_CONTENT,
   PAGE_LARGE_MAPS,
   PAGE_MAPPING,
   mmWord,
@@ -28,10 +29,11 @@ import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { LOCK_PMD } from '../locks/classes.js';
 import { folioLock, folioLockWord, folioTrylock, folioUnlock, spinLock, spinUnlock } from '../locks/exclusive.js';
-import { fetchOr, readOnce, writeOnce, xchg } from '#words';
+import { fetchOr, readOnce, set, writeOnce, xchg } from '#words';
 import { ZERO_PFN, flagsWord, folioPut, folioRefs, pageAnonExclusive, refAdd, refsWord, setFlag } from './folio.js';
-import { mapHuge, thpStart, vmaAllocAnonFolioPmd } from './huge-memory.js';
+import { mapHuge, thpFaultAllowed, thpStart, vmaAllocAnonFolioPmd } from './huge-memory.js';
 import { pmdLock } from './pgtable.js';
+import { folioChangeRmapPmd } from './rmap.js';
 import { flushTlbRange } from './tlb-flush.js';
 import { vmaAnonVma, vmaFlags } from './vma.js';
 
@@ -48,17 +50,22 @@ export function* doHugePmdWpPage(
   orig: number,
 ): Coroutine {
   if (entryPfn(orig) === ZERO_PFN) {
-    const result = yield* doHugeZeroWpPmd(ctx, mm, vma, vpn, flags, orig);
+    const result = yield* replaceHuge(ctx, mm, vma, vpn, flags, orig);
     if ((result & VM_FAULT_FALLBACK) === 0) return result;
   } else {
-    const result = yield* reuseHuge(ctx, mm, vma, vpn, flags, orig);
+    let result = yield* reuseHuge(ctx, mm, vma, vpn, flags, orig);
     if ((result & VM_FAULT_FALLBACK) === 0) return result;
+    if (ctx.kernel.rules.hugeCow === 'copy') {
+      result = yield* replaceHuge(ctx, mm, vma, vpn, flags, orig);
+      yield* folioPut(ctx, entryPfn(orig), REF_TEMP);
+      if ((result & VM_FAULT_FALLBACK) === 0) return result;
+    }
   }
   yield* ctx.kernel.splitHugePmd(ctx, mm, vma, vpn);
   return VM_FAULT_FALLBACK;
 }
 
-/** The part for a THP: reuse it in place, or VM_FAULT_FALLBACK. */
+/** The part for a THP: reuse it in place, or VM_FAULT_FALLBACK: with a reference (REF_TEMP) where it will be copied. */
 function* reuseHuge(ctx: Context, mm: number, vma: number, vpn: number, flags: number, orig: number): Coroutine {
   const { m, words } = ctx;
   const pmdAt = pmdWord(m, mm, vpn);
@@ -115,6 +122,10 @@ function* reuseHuge(ctx: Context, mm: number, vma: number, vpn: number, flags: n
     emit(ctx, EVENT.wp_reuse, mm, vpn, head, unshare ? 1 : 0);
     countStat(m, ctx.actor, STAT.wp_reuses, 1);
   }
+  if (same && !reuse && ctx.kernel.rules.hugeCow === 'copy') {
+    if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
+    refAdd(ctx, head, 1, REF_TEMP);
+  }
   if (--ctx.quantum < 0) yield releases(pmd);
   spinUnlock(ctx, pmd, LOCK_PMD);
   return same && !reuse ? VM_FAULT_FALLBACK : 0;
@@ -146,12 +157,23 @@ function* soleUser(ctx: Context, vma: number, head: number): Coroutine<boolean> 
   return true;
 }
 
-/** do_huge_zero_wp_pmd(): a THP in place of the huge zero page, with a notifier pair over the whole of it. */
-function* doHugeZeroWpPmd(ctx: Context, mm: number, vma: number, vpn: number, flags: number, orig: number): Coroutine {
+/**
+ * do_huge_zero_wp_pmd(): a THP in place of the huge zero page, with a notifier pair over the whole of it. Through v5.7 a THP that
+ * others map is replaced by its copy in the same way; the caller holds a reference to it. Left out: where there is no huge page for
+ * the copy, such a kernel copies all of its pages one by one (do_huge_pmd_wp_page_fallback); here the PMD is split.
+ */
+function* replaceHuge(ctx: Context, mm: number, vma: number, vpn: number, flags: number, orig: number): Coroutine {
   const { m, words } = ctx;
   const start = thpStart(ctx, vpn);
-  const head = yield* vmaAllocAnonFolioPmd(ctx, flags);
+  const old = entryPfn(orig);
+  const head = old === ZERO_PFN || thpFaultAllowed(ctx, vma, vpn) ? yield* vmaAllocAnonFolioPmd(ctx, flags) : -1;
   if (head < 0) return VM_FAULT_FALLBACK;
+  for (let i = 0; old !== ZERO_PFN && i < m.thpPages; i++) {
+    const contentAt = pageWord(m, old + i, PAGE_CONTENT);
+    if (--ctx.quantum < 0) yield reads(contentAt);
+    set(words, pageWord(m, head + i, PAGE_CONTENT), readOnce(words, contentAt));
+    ctx.probe.onCopy(ctx, old + i, head + i);
+  }
   const outer = ctx.mechanism;
   ctx.mechanism = MECH_WP_FAULT;
   yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, start, start + m.thpPages, MMU_NOTIFY_CLEAR, true);
@@ -175,13 +197,15 @@ function* doHugeZeroWpPmd(ctx: Context, mm: number, vma: number, vpn: number, fl
     ctx.probe.onEntry(ctx, mm, start, pmdAt, before, 0);
     yield* flushTlbRange(ctx, false, mm, start, start + m.thpPages);
     yield* mapHuge(ctx, mm, vma, vpn, head, pmdAt);
+    if (old !== ZERO_PFN) yield* folioChangeRmapPmd(ctx, old, mm, start, -1);
     countStat(m, ctx.actor, STAT.wp_copies, 1);
-    emit(ctx, EVENT.wp_copy, mm, start, ZERO_PFN, head);
+    emit(ctx, EVENT.wp_copy, mm, start, old, head);
   }
   if (--ctx.quantum < 0) yield releases(lock);
   spinUnlock(ctx, lock, LOCK_PMD);
   yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, start, start + m.thpPages);
   ctx.mechanism = outer;
   if (!mapped) yield* folioPut(ctx, head, REF_ALLOC);
+  else if (old !== ZERO_PFN) yield* folioPut(ctx, old, REF_MAP);
   return result;
 }

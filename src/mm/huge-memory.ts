@@ -216,6 +216,13 @@ export const protBits = (vmFlags: number): number =>
   (vmFlags & (VM_READ | VM_WRITE | VM_EXEC)) !== 0 ? PTE_PRESENT : PTE_PROTNONE;
 
 /**
+ * vma->vm_page_prot: of a shared mapping it has the write bit, unless the file wants to be told of the first write
+ * (vma_wants_writenotify), which shared memory does not.
+ */
+export const pageProt = (vmFlags: number): number =>
+  (vmFlags & (VM_SHARED | VM_WRITE)) === (VM_SHARED | VM_WRITE) ? PTE_PRESENT | PTE_WRITE : protBits(vmFlags);
+
+/**
  * change_huge_pmd(): new protection for a whole huge PMD, as mprotect (`newFlags`: the VMA's new VM_* flags) or as the NUMA
  * scan (`numa`: PROT_NONE, whatever newFlags say). Through 6.18 the scan does not look at pins here (kernel-model 3.17).
  * @returns as the kernel: 0, it is no huge PMD (any more); 1, nothing was to be done; a THP's pages, it was changed

@@ -2,8 +2,6 @@
  * MADV_FREE (mm/madvise.c madvise_free_single_vma, v6.18): the pages stay, but their content need not: entries become old and
  * clean, folios lazyfree, so that reclaim may drop them without swapping, unless they are written again. Such a folio is not
  * swapbacked, which others take for a page of the page cache (pkvm_mem_abort).
- *
- * Left out: large folios, which are split at their PMD and then left alone.
  */
 import {
   EINVAL,
@@ -11,9 +9,6 @@ import {
   MECH_ZAP,
   MMU_NOTIFY_CLEAR,
   PG_DIRTY,
-  PG_LRU,
-  PG_REFERENCED,
-  PG_SWAPBACKED,
   PG_SWAPCACHE,
   VM_IO,
   VM_LOCKED,
@@ -29,7 +24,14 @@ import { folioLockWord, folioTrylock, folioUnlock, spinUnlock } from '../locks/e
 import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
 import { fetchAnd, readOnce, writeOnce } from '#words';
 import { clearFlag, flagsWord, folioMaps, folioOf, folioTestLarge, mapsWord, testFlag } from './folio.js';
-import { splitHugePmdIfNeeded } from './huge-memory-split.js';
+import {
+  FREE_LEAVE,
+  FREE_SPLIT,
+  folioMarkLazyfree,
+  freeLargePte,
+  freeSplitLocked,
+  madviseFreeHugePmd,
+} from './huge-memory-free.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { folioFreeSwap, freeSwapAndCache } from './swap-state.js';
 import { findVmaFrom, vmaEnd, vmaFlags, vmaStart } from './vma.js';
@@ -63,8 +65,6 @@ export function* madviseFree(ctx: Context, mm: number, start: number, end: numbe
     }
     const from = Math.max(vpn, vmaStart(ctx, vma));
     const to = Math.min(end, vmaEnd(ctx, vma));
-    yield* splitHugePmdIfNeeded(ctx, mm, vma, from);
-    yield* splitHugePmdIfNeeded(ctx, mm, vma, to);
     yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, from, to, MMU_NOTIFY_CLEAR, true);
     yield* freePteRange(ctx, mm, from, to);
     yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, from, to);
@@ -80,21 +80,72 @@ export function* madviseFree(ctx: Context, mm: number, start: number, end: numbe
 function* freePteRange(ctx: Context, mm: number, start: number, end: number): Coroutine<void> {
   for (let vpn = start; vpn < end;) {
     const next = Math.min(end, (vpn | (ctx.m.thpPages - 1)) + 1);
-    const table = yield* pteOffsetMapLock(ctx, mm, vpn);
-    if (table >= 0) {
-      for (; vpn < next; vpn++) yield* freePte(ctx, mm, vpn, pteWord(ctx.m, table, vpn));
-      const ptl = ptlOf(ctx.m, table);
-      if (--ctx.quantum < 0) yield releases(ptl);
-      spinUnlock(ctx, ptl, LOCK_PTL);
+    if ((yield* madviseFreeHugePmd(ctx, mm, vpn, next)) === 0) {
+      // after a split the walk goes on where it was; `vpn` is behind the range where there are no PTEs
+      while (vpn < next) vpn = yield* freePtes(ctx, mm, vpn, next);
     }
     vpn = next;
   }
 }
 
-/** One entry, under the PTL. */
-function* freePte(ctx: Context, mm: number, vpn: number, pteAt: number): Coroutine<void> {
-  if (--ctx.quantum < 0) yield reads(pteAt);
-  const entry = readOnce(ctx.words, pteAt);
+/** The PTEs of [vpn, next) under one hold of their lock. Returns how far it came: not to `next` where the lock went for a split. */
+function* freePtes(ctx: Context, mm: number, start: number, next: number): Coroutine {
+  const table = yield* pteOffsetMapLock(ctx, mm, start);
+  if (table < 0) return next;
+  let vpn = start;
+  let split = -1;
+  let run = 0;
+  while (vpn < next && split < 0) {
+    const pteAt = pteWord(ctx.m, table, vpn);
+    if (--ctx.quantum < 0) yield reads(pteAt);
+    const entry = readOnce(ctx.words, pteAt);
+    let pages = 1;
+    if (isPresent(entry) && !isSpecial(entry) && folioTestLarge(ctx, folioOf(ctx, entryPfn(entry)))) {
+      const head = folioOf(ctx, entryPfn(entry));
+      run = yield* batchHere(ctx, table, vpn, next, entryPfn(entry));
+      const fate = yield* freeLargePte(ctx, entryPfn(entry), run === ctx.m.thpPages);
+      if (fate === FREE_SPLIT) split = head;
+      // before v6.10 that was the end of the walk
+      else if (fate === FREE_LEAVE) pages = ctx.kernel.rules.freeLargeBatch ? run : next - vpn;
+      else pages = yield* freeLarge(ctx, mm, table, vpn, head);
+    } else {
+      yield* freePte(ctx, mm, vpn, pteAt, entry);
+    }
+    if (split < 0) vpn += pages;
+  }
+  const ptl = ptlOf(ctx.m, table);
+  if (--ctx.quantum < 0) yield releases(ptl);
+  spinUnlock(ctx, ptl, LOCK_PTL);
+  if (split < 0) return vpn;
+  if ((yield* freeSplitLocked(ctx, split)) !== 0) return ctx.kernel.rules.freeLargeBatch ? vpn + run : next;
+  return vpn;
+}
+
+/** madvise_folio_pte_batch(): how many PTEs from `vpn` on, within the range, map `pfn` and what follows it. Under the PTL. */
+function* batchHere(ctx: Context, table: number, vpn: number, next: number, pfn: number): Coroutine {
+  const end = Math.min(next, vpn + folioOf(ctx, pfn) + ctx.m.thpPages - pfn);
+  let page = vpn + 1;
+  for (; page < end; page++) {
+    const pteAt = pteWord(ctx.m, table, page);
+    if (--ctx.quantum < 0) yield reads(pteAt);
+    const entry = readOnce(ctx.words, pteAt);
+    if (!isPresent(entry) || isSpecial(entry) || entryPfn(entry) !== pfn + page - vpn) break;
+  }
+  return page - vpn;
+}
+
+/** A large folio, all of whose PTEs are from `vpn` on in this table. Under the PTL. Returns its pages. */
+function* freeLarge(ctx: Context, mm: number, table: number, vpn: number, head: number): Coroutine {
+  const { thpPages } = ctx.m;
+  if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
+  if (testFlag(ctx, head, PG_SWAPCACHE | PG_DIRTY) && !(yield* cleanFolio(ctx, head, thpPages))) return thpPages;
+  for (let i = 0; i < thpPages; i++) yield* makeOldAndClean(ctx, mm, vpn + i, pteWord(ctx.m, table, vpn + i));
+  yield* folioMarkLazyfree(ctx, head);
+  return thpPages;
+}
+
+/** One entry that maps no large folio, under the PTL. */
+function* freePte(ctx: Context, mm: number, vpn: number, pteAt: number, entry: number): Coroutine<void> {
   if (isSwapEntry(entry)) {
     if (--ctx.quantum < 0) yield writes(pteAt);
     writeOnce(ctx.words, pteAt, 0);
@@ -105,30 +156,28 @@ function* freePte(ctx: Context, mm: number, vpn: number, pteAt: number): Corouti
   }
   if (!isPresent(entry) || isSpecial(entry)) return;
   const head = folioOf(ctx, entryPfn(entry));
-  if (folioTestLarge(ctx, head)) return;
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
-  if (testFlag(ctx, head, PG_SWAPCACHE | PG_DIRTY) && !(yield* cleanFolio(ctx, head))) return;
-  if ((entry & (PTE_YOUNG | PTE_DIRTY)) !== 0) {
-    // the hardware may have set bits meanwhile: what counts is what this returns
-    if (--ctx.quantum < 0) yield updates(pteAt);
-    const before = fetchAnd(ctx.words, pteAt, ~(PTE_YOUNG | PTE_DIRTY));
-    ctx.probe.onEntry(ctx, mm, vpn, pteAt, before, before & ~(PTE_YOUNG | PTE_DIRTY));
-    if (vpn < ctx.gatherFrom) ctx.gatherFrom = vpn;
-    if (vpn + 1 > ctx.gatherTo) ctx.gatherTo = vpn + 1;
-  }
-  // folio_mark_lazyfree(), which the kernel puts off until its LRU batch is drained
-  if (--ctx.quantum < 0) yield updates(flagsWord(ctx, head));
-  if (testFlag(ctx, head, PG_LRU) && testFlag(ctx, head, PG_SWAPBACKED) && !testFlag(ctx, head, PG_SWAPCACHE))
-    clearFlag(ctx, head, PG_SWAPBACKED | PG_REFERENCED);
+  if (testFlag(ctx, head, PG_SWAPCACHE | PG_DIRTY) && !(yield* cleanFolio(ctx, head, 1))) return;
+  if ((entry & (PTE_YOUNG | PTE_DIRTY)) !== 0) yield* makeOldAndClean(ctx, mm, vpn, pteAt);
+  yield* folioMarkLazyfree(ctx, head);
 }
 
-/** A dirty folio, or one with a swap slot: only where nobody else maps it. False: left alone. */
-function* cleanFolio(ctx: Context, head: number): Coroutine<boolean> {
+/** clear_young_dirty_ptes() of one PTE: the hardware may have set bits meanwhile, what counts is what this finds. */
+function* makeOldAndClean(ctx: Context, mm: number, vpn: number, pteAt: number): Coroutine<void> {
+  if (--ctx.quantum < 0) yield updates(pteAt);
+  const before = fetchAnd(ctx.words, pteAt, ~(PTE_YOUNG | PTE_DIRTY));
+  ctx.probe.onEntry(ctx, mm, vpn, pteAt, before, before & ~(PTE_YOUNG | PTE_DIRTY));
+  if (vpn < ctx.gatherFrom) ctx.gatherFrom = vpn;
+  if (vpn + 1 > ctx.gatherTo) ctx.gatherTo = vpn + 1;
+}
+
+/** A dirty folio, or one with swap slots: only where nobody else maps any of its `pages`. False: left alone. */
+function* cleanFolio(ctx: Context, head: number, pages: number): Coroutine<boolean> {
   const lock = folioLockWord(ctx, head);
   if (--ctx.quantum < 0) yield tries(lock);
   if (!folioTrylock(ctx, head)) return false;
   if (--ctx.quantum < 0) yield reads(mapsWord(ctx, head));
-  const alone = folioMaps(ctx, head) === 1;
+  const alone = folioMaps(ctx, head) === pages;
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
   const clean = alone && (!testFlag(ctx, head, PG_SWAPCACHE) || (yield* folioFreeSwap(ctx, head)));
   if (clean) {

@@ -24,7 +24,6 @@ import {
   vmaStartWrite,
   vmaTryRead,
 } from '../locks/vma-lock.js';
-import { splitHugePmdIfNeeded } from './huge-memory-split.js';
 import { madviseCollapse } from './khugepaged.js';
 import { madviseFree } from './madvise-free.js';
 import { unmergeKsmPages } from './ksm-break.js';
@@ -160,8 +159,6 @@ function* madviseFlags(ctx: Context, mm: number, start: number, end: number, adv
     }
     const flags = flagsFor(old, advice);
     if (flags !== old) {
-      yield* splitHugePmdIfNeeded(ctx, mm, vma, from);
-      yield* splitHugePmdIfNeeded(ctx, mm, vma, to);
       vma = yield* vmaModifyFlags(ctx, mm, vma, from, to, flags);
       if (vma < 0) {
         result = -ENOMEM;

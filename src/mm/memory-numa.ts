@@ -8,7 +8,6 @@ import { type Context, type Coroutine } from '../machine/context.js';
 import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
 import {
   PTE_DIRTY,
-  PTE_PRESENT,
   PTE_PROTNONE,
   PTE_UFFD_WP,
   PTE_WRITE,
@@ -36,6 +35,7 @@ import { LOCK_PTL } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
 import { get, peek, readOnce, writeOnce, xchg } from '#words';
 import { ZERO_PFN, flagsWord, folioOf, folioPages, folioTestLarge, pageAnonExclusive, pageNode } from './folio.js';
+import { pageProt } from './huge-memory.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { folioIsolateLru } from './swap.js';
 import { vmaEnd, vmaFlags, vmaStart } from './vma.js';
@@ -173,9 +173,10 @@ export function* numaRebuildSingleMapping(
   if (--ctx.quantum < 0) yield updates(pteAt);
   const before = xchg(words, pteAt, 0);
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, before, 0);
-  // since 6.10 the write bit is not remembered but worked out again
-  const writable = yield* canChangeWritable(ctx, vma, entryPfn(before), before);
-  const entry = (before & ~(PTE_PROTNONE | PTE_WRITE)) | PTE_PRESENT | PTE_YOUNG | (writable ? PTE_WRITE : 0);
+  // pte_modify(vm_page_prot); since 6.2 a private mapping's write bit is not remembered but worked out again
+  const prot = pageProt(vmaFlags(ctx, vma));
+  const writable = (prot & PTE_WRITE) === 0 && (yield* canChangeWritable(ctx, vma, entryPfn(before), before));
+  const entry = (before & ~(PTE_PROTNONE | PTE_WRITE)) | prot | PTE_YOUNG | (writable ? PTE_WRITE : 0);
   if (--ctx.quantum < 0) yield writes(pteAt);
   writeOnce(words, pteAt, entry);
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, 0, entry);

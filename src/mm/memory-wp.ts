@@ -26,6 +26,7 @@ import {
   KSM_ZERO_PAGES,
   PAGE_CONTENT,
   PAGE_FLAGS,
+  PAGE_ENTIRE_MAPS,
   PAGE_LARGE_MAPS,
   PAGE_MAPPING,
   PAGE_MAPS,
@@ -174,15 +175,31 @@ function* soleUser(ctx: Context, head: number, pfn: number): Coroutine {
   const rule = ctx.kernel.rules.wpReuse;
   if (--ctx.quantum < 0) yield reads(pageWord(ctx.m, head, PAGE_MAPPING));
   if (mappingIsKsm(folioMapping(ctx, head))) return 0;
-  if (rule !== 'v5.19') {
-    const mapsAt = pageWord(ctx.m, pfn, PAGE_MAPS);
-    if (--ctx.quantum < 0) yield reads(mapsAt);
-    if (readOnce(ctx.words, mapsAt) !== 1) return 0;
-  }
+  if (rule !== 'v5.19' && (yield* mostMaps(ctx, head, pfn)) !== 1) return 0;
   // reuse_swap_page(): swap entries count as mappings
   if (rule === 'v5.8') return (yield* swapEntriesOf(ctx, head)) === 0 ? 1 : 0;
   if (--ctx.quantum < 0) yield reads(refsWord(ctx, head));
   return folioRefs(ctx, head) === 1 ? 1 : 0;
+}
+
+/**
+ * page_mapcount(): of a page of a large folio its own maps and those by a huge PMD, another process's too. Through v5.8, in
+ * reuse_swap_page(), those of its page that has the most (page_trans_huge_map_swapcount).
+ */
+function* mostMaps(ctx: Context, head: number, pfn: number): Coroutine {
+  const { m, words } = ctx;
+  const large = folioTestLarge(ctx, head);
+  const all = large && ctx.kernel.rules.wpReuse === 'v5.8';
+  let most = 0;
+  for (let page = all ? head : pfn; page < (all ? head + m.thpPages : pfn + 1); page++) {
+    const mapsAt = pageWord(m, page, PAGE_MAPS);
+    if (--ctx.quantum < 0) yield reads(mapsAt);
+    most = Math.max(most, readOnce(words, mapsAt));
+  }
+  if (!large) return most;
+  const entireAt = pageWord(m, head, PAGE_ENTIRE_MAPS);
+  if (--ctx.quantum < 0) yield reads(entireAt);
+  return most + readOnce(words, entireAt);
 }
 
 /** page_swapcount() of a locked folio. */

@@ -3,12 +3,12 @@
  * or the split of a huge page, is undone (mm/migrate.c, v6.18; kernel-model 3.11 step 10). No notifier: nothing was
  * mapped.
  */
-import { PG_ANON_EXCLUSIVE, PG_DIRTY, PG_MAYBE_SHARED, PG_MLOCKED, VM_LOCKED } from '../machine/abi.js';
+import { PG_ANON_EXCLUSIVE, PG_DIRTY, PG_HWPOISON, PG_MAYBE_SHARED, PG_MLOCKED, VM_LOCKED } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_MAP } from '../machine/context.js';
 import { reads, releases, updates, writes } from '../machine/effects.js';
 import {
   PTE_DIRTY,
-  PTE_PRESENT,
+  PTE_PROTNONE,
   PTE_SOFT_DIRTY,
   PTE_SPECIAL,
   PTE_WRITE,
@@ -43,7 +43,7 @@ import {
   refsWord,
   setFlag,
 } from './folio.js';
-import { protBits, thpStart } from './huge-memory.js';
+import { pageProt, protBits, thpStart } from './huge-memory.js';
 import { removeMigrationPmd } from './migrate-huge.js';
 import { pmdLock, pteOffsetMapLock } from './pgtable.js';
 import { RMAP_WALK_LOCKED, folioChangeRmapPte, rmapWalkEnd, rmapWalkNext, rmapWalkStart } from './rmap.js';
@@ -51,7 +51,7 @@ import { vmaEnd, vmaFlags, vmaMm } from './vma.js';
 
 /** The caller holds the anon_vma's rwsem. */
 export const RMP_LOCKED = 1 << 0;
-/** A page of zeros becomes the zero page instead (after a split, v6.13+). */
+/** A page of zeros becomes the zero page instead (after a split, v6.12+). */
 export const RMP_USE_SHARED_ZEROPAGE = 1 << 1;
 
 /** remove_migration_ptes(). Both folios are locked (they may be one); `dst` has the mapping. */
@@ -134,7 +134,8 @@ function* restorePte(
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
   const headFlags = readOnce(ctx.words, flagsWord(ctx, head));
   let entry = presentFromMigration(vmFlags, old, pfn, headFlags);
-  if ((flags & RMP_USE_SHARED_ZEROPAGE) !== 0 && (yield* isUnused(ctx, vmFlags, head, headFlags))) {
+  const mayDrop = (flags & RMP_USE_SHARED_ZEROPAGE) !== 0 && ctx.kernel.rules.splitZeropage !== 'never';
+  if (mayDrop && (yield* isUnused(ctx, vmFlags, head, headFlags))) {
     // try_to_map_unused_to_zeropage(): the page goes when the split drops its reference
     entry = mkEntry(ZERO_PFN, PTE_SPECIAL | protBits(vmFlags));
   } else {
@@ -167,6 +168,8 @@ export function* noteShared(ctx: Context, head: number, old: number): Coroutine<
 /** Whether a small page holds only zeros and may be given up for the zero page. */
 function* isUnused(ctx: Context, vmFlags: number, head: number, headFlags: number): Coroutine<boolean> {
   if (folioTestLarge(ctx, head) || (headFlags & PG_MLOCKED) !== 0 || (vmFlags & VM_LOCKED) !== 0) return false;
+  // a broken page is not read (v6.18)
+  if ((headFlags & PG_HWPOISON) !== 0 && ctx.kernel.rules.splitZeropage === 'v6.18') return false;
   const contentAt = pageWord(ctx.m, head, PAGE_CONTENT);
   if (--ctx.quantum < 0) yield reads(contentAt);
   return readOnce(ctx.words, contentAt) === 0;
@@ -181,11 +184,11 @@ export const restoredExclusive = (ctx: Context, old: number): boolean =>
  * only if the entry was; dirty only if the folio is still dirty.
  */
 export function presentFromMigration(vmFlags: number, old: number, pfn: number, headFlags: number): number {
-  const prot = protBits(vmFlags);
+  const prot = pageProt(vmFlags);
   return mkEntry(
     pfn,
     prot |
-      (prot === PTE_PRESENT && swapType(old) === SWP_MIGRATION_WRITE ? PTE_WRITE : 0) |
+      (prot !== PTE_PROTNONE && swapType(old) === SWP_MIGRATION_WRITE ? PTE_WRITE : 0) |
       ((old & SWP_YOUNG) !== 0 ? PTE_YOUNG : 0) |
       ((old & SWP_DIRTY) !== 0 && (headFlags & PG_DIRTY) !== 0 ? PTE_DIRTY : 0) |
       (old & PTE_SOFT_DIRTY),

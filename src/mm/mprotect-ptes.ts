@@ -52,7 +52,7 @@ import {
   testFlag,
 } from './folio.js';
 import { isCowMapping } from './gup-checks.js';
-import { protBits } from './huge-memory.js';
+import { pageProt } from './huge-memory.js';
 import { canChangeWritable } from './memory-numa.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { vmaFlags } from './vma.js';
@@ -198,9 +198,9 @@ export function* changePte(
   const old = xchg(words, pteAt, 0);
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, old, 0);
   // pte_modify(): a private mapping's protection has no write bit, a hint or PROT_NONE never has
-  let entry = (old & ~(PTE_PRESENT | PTE_PROTNONE | PTE_WRITE)) | (numa ? PTE_PROTNONE : protBits(newFlags));
-  // MM_CP_TRY_CHANGE_WRITABLE; a shared mapping's protection itself has it
-  const tries = !numa && (ctx.kernel.rules.mprotectWritable > 0 || (vmaFlags(ctx, vma) & VM_SHARED) !== 0);
+  let entry = (old & ~(PTE_PRESENT | PTE_PROTNONE | PTE_WRITE)) | (numa ? PTE_PROTNONE : pageProt(newFlags));
+  // MM_CP_TRY_CHANGE_WRITABLE
+  const tries = !numa && (entry & PTE_WRITE) === 0 && ctx.kernel.rules.mprotectWritable > 0;
   if (tries && (yield* canChangeWritable(ctx, vma, entryPfn(entry), entry))) entry |= PTE_WRITE;
   if (--ctx.quantum < 0) yield writes(pteAt);
   writeOnce(words, pteAt, entry);

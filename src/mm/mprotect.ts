@@ -1,7 +1,7 @@
 /**
  * mprotect and the walk that it shares with the NUMA scan (mm/mprotect.c, v6.18; kernel-model 3.17 steps 3, 4, 6 and
- * 7). One notifier call covers the rest of the range, from its first populated page middle directory on (6.18: from the
- * first populated upper directory), before any page is looked at: F6, a range whose 512 pages are all pinned loses all
+ * 7). One notifier call covers the rest of the range, from its first populated upper directory on (change_pud_range(); through
+ * 6.11 change_pmd_range(): from the first populated page middle directory), before any page is looked at: F6, a range whose 512 pages are all pinned loses all
  * its stage-2 entries although no host PTE changes. The CPUs' TLBs are flushed after NOTIFY.end, which is harmless: no
  * page is freed.
  */
@@ -24,7 +24,7 @@ import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { mmapWriteLock, mmapWriteUnlock } from '../locks/vma-lock.js';
 import { fetchAdd, readOnce } from '#words';
-import { splitHugePmdIfNeeded } from './huge-memory-split.js';
+import { pudPresent } from './pgtable.js';
 import { flushTlbRange } from './tlb-flush.js';
 import { findVma, vmaEnd, vmaFlags, vmaMerge, vmaModifyFlags } from './vma.js';
 
@@ -72,6 +72,10 @@ export function* changeProtectionRange(
   fetchAdd(words, pendingAt, 1);
   let pages = 0;
   let announced = -1;
+  if (notify && ctx.kernel.rules.protectNotifier === 'pud' && pudPresent(ctx, mm)) {
+    announced = start;
+    yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, start, end, MMU_NOTIFY_PROTECTION_VMA, true);
+  }
   for (let vpn = start; vpn < end;) {
     const next = Math.min((vpn | (m.thpPages - 1)) + 1, end);
     const pmdAt = pmdWord(m, mm, vpn);
@@ -162,9 +166,6 @@ function* mprotectFixup(ctx: Context, mm: number, vma: number, start: number, en
   const flags = (old & ~VM_ACCESS_FLAGS) | access;
   if ((access & VM_WRITE) !== 0 && (old & VM_MAYWRITE) === 0) return -EACCES;
   if (flags === old) return 0;
-  // vma_adjust_trans_huge(): the cut goes through no huge PMD
-  yield* splitHugePmdIfNeeded(ctx, mm, vma, start);
-  yield* splitHugePmdIfNeeded(ctx, mm, vma, end);
   const target = yield* vmaModifyFlags(ctx, mm, vma, start, end, flags);
   if (target < 0) return -ENOMEM;
   yield* ctx.kernel.changeProtection(ctx, mm, target, start, end, flags, false);

@@ -6,13 +6,12 @@ import { EINVAL, ENOMEM, MECH_ZAP, MMU_NOTIFY_UNMAP } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, releases, updates } from '../machine/effects.js';
 import { entryPfn, isTable } from '../machine/entries.js';
-import { TABLE_POOL_NEXT, pmdWord, tableWord } from '../machine/layout.js';
+import { MM_VMA_COUNT, TABLE_POOL_NEXT, mmWord, pmdWord, tableWord } from '../machine/layout.js';
 import { LOCK_PMD } from '../locks/classes.js';
 import { spinUnlock } from '../locks/exclusive.js';
 import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from '../locks/vma-lock.js';
 import { get, readOnce, set, xchg } from '#words';
 import { thpStart } from './huge-memory.js';
-import { splitHugePmdIfNeeded } from './huge-memory-split.js';
 import { pmdLock, pteFree } from './pgtable.js';
 import { findVma, findVmaFrom, removeVma, splitVma, vmaEnd, vmaStart } from './vma.js';
 import { tlbFinishMmu, tlbFlushMmu, tlbFlushPendingWord, tlbGatherMmu } from './zap.js';
@@ -34,6 +33,10 @@ export function* munmap(ctx: Context, mm: number, start: number, end: number): C
 
 function* munmapLocked(ctx: Context, mm: number, start: number, end: number): Coroutine {
   if (nextVma(ctx, mm, start, end) < 0) return 0;
+  // a VMA that would be cut at both ends: -ENOMEM before it is touched
+  const outer = findVma(ctx, mm, start);
+  const hole = outer >= 0 && vmaStart(ctx, outer) < start && vmaEnd(ctx, outer) > end;
+  if (hole && get(ctx.words, mmWord(ctx.m, mm, MM_VMA_COUNT)) + 2 > ctx.m.vmasPerMm) return -ENOMEM;
   if ((yield* cutAt(ctx, mm, start)) < 0 || (yield* cutAt(ctx, mm, end)) < 0) return -ENOMEM;
   for (let vma = nextVma(ctx, mm, start, end); vma >= 0; vma = nextVma(ctx, mm, vmaEnd(ctx, vma), end)) {
     yield* vmaStartWrite(ctx, mm, vma);
@@ -52,7 +55,6 @@ function* munmapLocked(ctx: Context, mm: number, start: number, end: number): Co
 function* cutAt(ctx: Context, mm: number, vpn: number): Coroutine {
   const vma = vpn < ctx.m.mmPages ? findVma(ctx, mm, vpn) : -1;
   if (vma < 0 || vmaStart(ctx, vma) === vpn) return 0;
-  yield* splitHugePmdIfNeeded(ctx, mm, vma, vpn);
   return (yield* splitVma(ctx, mm, vma, vpn)) < 0 ? -ENOMEM : 0;
 }
 

@@ -8,6 +8,7 @@ import { acquires, reads, releases, writes } from '../machine/effects.js';
 import { entryPfn, isTable, mkTable } from '../machine/entries.js';
 import {
   GLOBAL_TABLE_POOL_LOCK,
+  MM_PMD_TABLE,
   TABLE_DEPOSITED,
   TABLE_FREE,
   TABLE_HEADER,
@@ -21,18 +22,37 @@ import {
   depositWord,
   globalLock,
   globalWord,
+  mmWord,
   pmdLockOf,
   pmdWord,
   ptlOf,
   tableWord,
 } from '../machine/layout.js';
+import { glance } from '../machine/beside.js';
 import { contended } from '../machine/wait.js';
 import { LOCK_PMD, LOCK_POOL, LOCK_PTL } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
 import { get, readOnce, set, writeOnce } from '#words';
 
+/**
+ * pud_present() of the one upper directory that an mm has here: what walks that ask for the raw PMD look at, and what is there
+ * from the first page table on, whatever becomes of the PMDs.
+ */
+export const pudPresent = (ctx: Context, mm: number): boolean =>
+  glance(ctx.words, mmWord(ctx.m, mm, MM_PMD_TABLE)) !== 0;
+
+/** __pmd_alloc(), or free_pmd_range() where `present` is 0. */
+export function* setPudPresent(ctx: Context, mm: number, present: 0 | 1): Coroutine<void> {
+  const at = mmWord(ctx.m, mm, MM_PMD_TABLE);
+  if (glance(ctx.words, at) === present) return;
+  if (--ctx.quantum < 0) yield writes(at);
+  writeOnce(ctx.words, at, present);
+}
+
 /** pte_alloc_one(): a table of empty entries, nobody's yet. Returns its id, or -1 (out of memory). */
 export function* pteAllocOne(ctx: Context, mm: number): Coroutine {
+  // pmd_alloc() comes first, and stays where this fails
+  yield* setPudPresent(ctx, mm, 1);
   if (ctx.failAllocation > 0 && --ctx.failAllocation === 0) return -1;
   const { m, words } = ctx;
   const lock = globalLock(m, GLOBAL_TABLE_POOL_LOCK);

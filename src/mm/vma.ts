@@ -36,6 +36,7 @@ import {
   vmaTryRead,
 } from '../locks/vma-lock.js';
 import { anonVmaClone, anonVmaLockWord, unlinkAnonVmas } from './anon-vma.js';
+import { pudPresent } from './pgtable.js';
 import { iMmapLockWrite, iMmapUnlockWrite, unlinkFileVma, vmaLinkFile, vmaObject, vmaPgoff } from './filemap.js';
 import { get, peek, set, writeOnce } from '#words';
 
@@ -204,11 +205,25 @@ function* adjustVma(ctx: Context, mm: number, vma: number, start: number, end: n
 }
 
 /**
+ * vma_adjust_trans_huge(), before `vma` is cut at `vpn`: a huge PMD may not straddle the cut. Where the VMA covered the whole of
+ * the PMD's range, split_huge_pmd_address() is called, which asks for the raw PMD and notifies before it looks what it is: the
+ * range of small pages is announced just the same, and loses its stage-2 entries, pinned neighbours too.
+ */
+function* splitHugePmdIfNeeded(ctx: Context, mm: number, vma: number, vpn: number): Coroutine<void> {
+  const { thpPages } = ctx.m;
+  const start = vpn & ~(thpPages - 1);
+  if (start === vpn || vmaStart(ctx, vma) > start || vmaEnd(ctx, vma) < start + thpPages) return;
+  if (pudPresent(ctx, mm)) yield* ctx.kernel.splitHugePmd(ctx, mm, vma, vpn);
+}
+
+/**
  * __split_vma() at `vpn`: the VMA keeps the lower part; returns the new upper one, or -1. Under mmap_lock write. The new VMA is
  * in the anon_vma before the old one shrinks, so that no rmap walk misses a page: a migration entry would stay for ever.
  */
 export function* splitVma(ctx: Context, mm: number, vma: number, vpn: number): Coroutine {
   const flags = vmaFlags(ctx, vma);
+  // no fault may make the PMD huge between its split and the cut
+  yield* vmaStartWrite(ctx, mm, vma);
   const upper = yield* insertVma(ctx, mm, vpn, vmaEnd(ctx, vma), flags);
   if (upper < 0) return -1;
   if ((yield* anonVmaClone(ctx, upper, vma)) !== 0) {
@@ -217,6 +232,7 @@ export function* splitVma(ctx: Context, mm: number, vma: number, vpn: number): C
   }
   const object = vmaObject(ctx, vma);
   if (object >= 0) yield* vmaLinkFile(ctx, upper, object, vmaPgoff(ctx, vma) + vpn - vmaStart(ctx, vma));
+  yield* splitHugePmdIfNeeded(ctx, mm, vma, vpn);
   yield* adjustVma(ctx, mm, vma, vmaStart(ctx, vma), vpn, flags);
   return upper;
 }

@@ -120,8 +120,11 @@ describe('entries', () => {
 });
 
 describe('announcements', () => {
-  it('one for each VMA, from its first populated table on, before anything changes', () => {
-    const lab = new MmLab();
+  it.each([
+    ['the range (v6.12)', 'pud', 0],
+    ['its first populated table', 'pmd', 4],
+  ] as const)('one for each VMA, over the rest of it from the start of %s on', (_name, protectNotifier, first) => {
+    const lab = new MmLab({ rules: { protectNotifier } });
     lab.map(0, 8);
     lab.write(5, 1);
     lab.map(8, 4, VM_HUGEPAGE);
@@ -130,7 +133,7 @@ describe('announcements', () => {
     lab.probe.entries.length = 0;
     protect(lab, 0, 12, VM_READ);
     expect(lab.probe.starts).toEqual([
-      [0, 4, 8, MMU_NOTIFY_PROTECTION_VMA],
+      [0, first, 8, MMU_NOTIFY_PROTECTION_VMA],
       [0, 8, 12, MMU_NOTIFY_PROTECTION_VMA],
     ]);
     expect(lab.probe.ends).toBe(2);

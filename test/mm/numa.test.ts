@@ -83,15 +83,21 @@ describe('one scan', () => {
     expect(lab.stat('numa_hint_faults')).toBe(1);
   });
 
-  it('announces from the first populated table to the end of the range, and nothing at all for nothing', () => {
-    const lab = new MmLab();
-    lab.map(0, 16);
-    expect(scan(lab)).toBe(0);
-    expect(lab.probe.starts).toEqual([]);
-    lab.write(9, 1);
-    expect(scan(lab)).toBe(1);
-    expect(lab.probe.starts).toEqual([[0, 8, 16, MMU_NOTIFY_PROTECTION_VMA]]);
-  });
+  it.each([
+    ['the range (v6.12)', 'pud', 0],
+    ['the first populated table', 'pmd', 8],
+  ] as const)(
+    'announces from the start of %s to its end, and nothing at all for nothing',
+    (_name, protectNotifier, first) => {
+      const lab = new MmLab({ rules: { protectNotifier } });
+      lab.map(0, 16);
+      expect(scan(lab)).toBe(0);
+      expect(lab.probe.starts).toEqual([]);
+      lab.write(9, 1);
+      expect(scan(lab)).toBe(1);
+      expect(lab.probe.starts).toEqual([[0, first, 16, MMU_NOTIFY_PROTECTION_VMA]]);
+    },
+  );
 
   it('a second scan finds hints and announces all the same', () => {
     const lab = small();

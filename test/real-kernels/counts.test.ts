@@ -172,6 +172,7 @@ const EXPERIMENTS: Readonly<Record<string, Readonly<Record<string, Experiment>>>
       sees: 'notifier_starts(any, a) == 0 /\\ notifier_starts(any, a[1]) == 1',
     },
     'mprotect and its undoing: one each; the page writable again without a fault': {
+      head: 'machine thp_order 2',
       maps: TWO,
       guest: true,
       init: 'A: write(a, 1); G: guest_write(0, 2);',

@@ -25,7 +25,7 @@ describe.each([
   ['Z38', 1, 1, true],
   ['Z39', 1, 1, true],
   ['Z40', 20, 50, true],
-  ['Z42-live', 150, 800, true],
+  ['Z42-live', 150, 3000, true],
   ['Z42-no-pin', 30, 1500, true],
   ['Z43-logging', 20, 20, true],
   ['Z43-unshare', 20, 20, true],
