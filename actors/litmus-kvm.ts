@@ -203,6 +203,7 @@ export const LITMUS_KVM: readonly LitmusOperation[] = [
     name: 'mem_read',
     params: ['page'],
     by: 'any',
+    getsMm: true,
     result: 'value',
     summary: 'the kernel reads the page (/proc/PID/mem, ptrace, a core dump); -EFAULT: it may not',
     run: memRead,

@@ -108,6 +108,8 @@ export interface LitmusOperation {
   readonly by: 'task' | 'vcpu' | 'any';
   /** What the result is: 0 or -errno, content or -signal, pfn or -errno, a number. */
   readonly result: 'errno' | 'value' | 'pfn' | 'count';
+  /** It works on the memory of the process that its first argument names, from outside: mmget_not_zero(), and mmput() behind. */
+  readonly getsMm?: true;
   /** One line for `list`. */
   readonly summary: string;
   readonly run: (ctx: Context, task: LitmusTask, args: readonly number[]) => Coroutine<number>;

@@ -10,6 +10,7 @@ import { MM_FORKS, VCPU_CLOSED, mmWord, vcpuWord } from '../src/machine/layout.j
 import { isBuffered } from '../src/machine/store-buffer.js';
 import { waitWhile, wake } from '../src/machine/wait.js';
 import { readOnce, writeOnce } from '#words';
+import { exitingColumn, exits, leavesMm, whileMmLives } from './litmus-exit.js';
 import { blocksOf, runBlock } from './litmus-fused.js';
 import { LITMUS_OPERATIONS, litmusOperation } from './litmus-operations.js';
 import { type LitmusTask, setRegister } from './litmus-task.js';
@@ -43,10 +44,27 @@ export function* litmus(ctx: Context, index: number, plan: LitmusColumns | undef
       continue;
     }
     if (op === DESTROY_VM) yield* untilVcpusClosed(ctx, plan, args[0] as number);
-    const value = yield* litmusCall(ctx, task, op, args);
-    setRegister(ctx, result, value);
+    setRegister(ctx, result, yield* callOf(ctx, plan, index, op, args));
   }
-  if (task.vm < 0) return;
+  if (task.vm >= 0) yield* closeVcpu(ctx, plan, task);
+  const ends = exitingColumn(plan, task.mm, EXIT) >= 0 && calls.every(({ op }) => op !== EXIT);
+  if (ends) yield* leavesMm(ctx, task.mm);
+}
+
+/** One operation of a column: what it has to do with the end of a process is seen to. */
+function* callOf(ctx: Context, plan: LitmusColumns, index: number, op: number, args: readonly number[]): Coroutine {
+  const { task } = plan.columns[index] as LitmusColumns['columns'][number];
+  if (op === EXIT) {
+    const result = yield* exits(ctx, task, index, exitingColumn(plan, task.mm, EXIT));
+    ctx.probe.onProgress(ctx);
+    return result;
+  }
+  const mm = LITMUS_OPERATIONS[op]?.getsMm === true ? (args[0] ?? task.mm) : task.mm;
+  const call = litmusCall(ctx, task, op, args);
+  return mm !== task.mm && exitingColumn(plan, mm, EXIT) >= 0 ? yield* whileMmLives(ctx, mm, call) : yield* call;
+}
+
+function* closeVcpu(ctx: Context, plan: LitmusColumns, task: LitmusTask): Coroutine<void> {
   if (ctx.loadedVm >= 0) yield* ctx.kernel.vcpuPut(ctx, task.vm, task.vcpu);
   if (plan.columns.some((other) => other.calls.some(({ op, args }) => op === DESTROY_VM && args[0] === task.vm))) {
     const closed = vcpuWord(ctx.m, task.vm, task.vcpu, VCPU_CLOSED);
@@ -60,6 +78,7 @@ const PLAIN_WRITE = litmusOperation('plain_write');
 const PLAIN_READ = litmusOperation('plain_read');
 const FORK = litmusOperation('fork');
 const DESTROY_VM = litmusOperation('destroy_vm');
+const EXIT = litmusOperation('exit');
 
 /** A task of a process that some column forks into begins when that fork has returned. */
 function* untilForked(ctx: Context, mm: number): Coroutine<void> {

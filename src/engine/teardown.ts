@@ -6,7 +6,16 @@
 import { MECH_TEARDOWN, VM_STATE_LIVE } from '../machine/abi.js';
 import { Context, type Coroutine, type Kernel, type Probe } from '../machine/context.js';
 import { FIRST_WAIT, effectKind, effectWord } from '../machine/effects.js';
-import { ACTOR_OPERATION, MM_USERS, type Machine, VM_STATE, actorWord, mmWord, vmWord } from '../machine/layout.js';
+import {
+  ACTOR_OPERATION,
+  MM_USERS,
+  MM_VMA_COUNT,
+  type Machine,
+  VM_STATE,
+  actorWord,
+  mmWord,
+  vmWord,
+} from '../machine/layout.js';
 import { conditionChanged } from '../machine/wait.js';
 import { NO_EVENTS } from '../events/ring.js';
 import { endFullScan } from '../mm/ksm-tree.js';
@@ -53,7 +62,10 @@ export function tearDown(m: Machine, plan: Plan, kernel: Kernel, probe: Probe): 
     if (m.words[vmWord(m, vm, VM_STATE)] === VM_STATE_LIVE) run(kernel.kvmDestroyVm(ctx, vm));
   }
   for (let mm = 0; mm < m.mms; mm++) {
-    if ((m.words[mmWord(m, mm, MM_USERS)] as number) > 0) run(exitMmap(ctx, mm));
+    // threads that have ended are users no more, whether or not somebody has ended the memory
+    const used =
+      (m.words[mmWord(m, mm, MM_USERS)] as number) > 0 || (m.words[mmWord(m, mm, MM_VMA_COUNT)] as number) > 0;
+    if (used) run(exitMmap(ctx, mm));
   }
   for (let object = 0; object < m.objects; object++) {
     if (m.objectPages > 0) run(shmemPunchHole(ctx, object, 0, m.objectPages));

@@ -12,6 +12,9 @@ import type { Scope } from './scope.js';
 const DAEMON = /^(ksmd|khugepaged|kswapd|task)\d*$/;
 const DAEMON_NAMES = ['ksmd', 'khugepaged', 'kswapd', 'task'];
 
+/** The operation that ends a process. */
+const EXIT = 'exit';
+
 /** The first row: who the columns are. */
 export function checkActors(scope: Scope, file: LitmusFile): void {
   for (const decl of file.actors) {
@@ -70,11 +73,25 @@ const vcpuOf = (vm: VmModel, vcpu: number, name: string): ActorModel => ({
 
 /** The operations of set-up. */
 export function checkInit(scope: Scope, file: LitmusFile, calls: CallChecker): LitmusPlan['init'] {
+  checkExits(scope, file);
   return file.init.flatMap(({ result, who, call }) => {
     const by = initActor(scope, who);
     if (by === null) return [];
     const made = calls.call(call, result, by, -1, []);
     return made === null ? [] : [{ task: by.task, call: made }];
+  });
+}
+
+/** A process that set-up ends has nobody who goes on. */
+function checkExits(scope: Scope, file: LitmusFile): void {
+  const processOf = ({ name }: Who): string => scope.vms.find((vm) => vm.name === name.text)?.process.name ?? name.text;
+  file.init.forEach(({ who, call }, i) => {
+    if (call.name.text !== EXIT) return;
+    const name = who.name.text;
+    const later = file.init.slice(i + 1).find((other) => processOf(other.who) === name);
+    if (later !== undefined) scope.mistake(later.call.at, `nothing comes after exit(): '${name}' has ended`);
+    const column = scope.columns.find(({ process }) => process?.name === name);
+    if (column !== undefined) scope.mistake(call.at, `exit() in set-up ends '${name}', of which '${column.name}' is`);
   });
 }
 
@@ -111,6 +128,9 @@ export function checkRows(scope: Scope, file: LitmusFile, calls: CallChecker): v
       if (at !== undefined) scope.mistake(at, `'${column.name}' has no operation`);
     }
     const named = operations.flatMap(({ result: word }, i) => (word === null ? [] : [{ i, word }]));
+    const last = operations.findIndex(({ call }) => call.name.text === EXIT);
+    const behind = last < 0 ? undefined : operations[last + 1];
+    if (behind !== undefined) scope.mistake(behind.call.at, `nothing comes after exit(): '${column.name}' has ended`);
     operations.forEach(({ call, result }, i) => {
       while (named[0] !== undefined && named[0].i < i) named.shift();
       const later = named.map(({ word }) => word);
