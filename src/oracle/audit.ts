@@ -36,7 +36,7 @@ export class Audit {
     this.#m = m;
     this.#census = new Census(m, actors);
     this.#places = new HypPlaces(m);
-    this.#lost = new LostAudit(m, claims.stage2FollowsHost);
+    this.#lost = new LostAudit(m, claims);
   }
 
   /** The machine is back at its start. */
@@ -67,7 +67,7 @@ export class Audit {
     auditExclusive(census, log);
     auditReadOnly(census, log);
     auditTlbs(m, actors, claims.el2, log);
-    if (claims.stage2FollowsHost) auditStale(m, bitMatters, log);
+    if (claims.stage2FollowsHost) auditStale(m, claims, bitMatters, log);
     if (claims.el2) auditOwnership(census, log);
     auditAccounting(m, log);
     if (ledgers.length > 0) {

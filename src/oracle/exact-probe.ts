@@ -38,8 +38,8 @@ export class ExactProbe extends LedgerProbe {
     this.#refs = new RefLedger(m, this.log);
     this.#cow = new CowWatch(m, this.log);
     this.#scanners = new Scanners(m, this.log);
-    this.#shadow = new Shadow(m, this.log, claims.stage2FollowsHost, this.#cow);
-    this.#stale = claims.stage2FollowsHost ? new StaleWatch(m, this.log) : null;
+    this.#shadow = new Shadow(m, this.log, claims, this.#cow);
+    this.#stale = claims.stage2FollowsHost ? new StaleWatch(m, this.log, claims) : null;
     this.#tlbs = new TlbWatch(m, this.log, actors, claims.el2);
     this.#ownership = claims.el2 ? new OwnershipWatch(m, this.log) : null;
     this.#memcaches = new MemcacheLedger(m, this.log);

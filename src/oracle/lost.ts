@@ -13,7 +13,9 @@ import { VM_STATE_LIVE, VM_STATE_NONE } from '../machine/abi.js';
 import { entryPfn, isHwpoisonEntry, isPresent, isSwapEntry } from '../machine/entries.js';
 import { LINE, type Machine, PAGE_CONTENT, VM_MEMSLOTS, VM_MM, VM_STATE, vmWord } from '../machine/layout.js';
 import { setAt } from '../kvm/memslots.js';
+import type { Claims } from '../policies/policy.js';
 import { peek } from '#words';
+import { claimsOfVm } from './claims.js';
 import { COW_ID, COW_VISIBLE, isWrittenByAnother } from './cow.js';
 import { ANY, BASE, DEVICE, EMPTIED, type Ledger, WRITTEN, ZAPPED } from './ledger.js';
 import {
@@ -102,17 +104,17 @@ class Allowed {
 /** At rest: compares every page with what was written to it, and starts the ledgers anew from what is there. */
 export class LostAudit {
   readonly #m: Machine;
-  readonly #followed: boolean;
+  readonly #claims: Claims;
   readonly #allowed = new Allowed();
   /** What the memslots of each VM were at the last audit: guest pages are found by them. */
   readonly #slots: (number | undefined)[] = [];
   /** Processes whose VMs have changed their memslots since, or ended: guest writes cannot be told apart there. */
   readonly #unsure: boolean[] = [];
 
-  /** @param followed whether guest and process see the same page (Claims.stage2FollowsHost) */
-  constructor(m: Machine, followed: boolean) {
+  /** @param claims whether guest and process see the same page (stage2FollowsHost) */
+  constructor(m: Machine, claims: Claims) {
     this.#m = m;
-    this.#followed = followed;
+    this.#claims = claims;
   }
 
   /** The machine is back at its start: it has these memslots. */
@@ -184,7 +186,8 @@ export class LostAudit {
       if (present && pfnOfEntry(m, entry, vpn) === pfn) continue;
       // two pages: under pkvm-2022 each side goes on with its own, and which writes came before that is not known
       ambiguous = true;
-      if (this.#followed) this.#judge(ledgers, log, page(m, pfn, PAGE_CONTENT), { mm, vpn, vm, gfn, pfn });
+      if (claimsOfVm(m, this.#claims, vm).stage2FollowsHost)
+        this.#judge(ledgers, log, page(m, pfn, PAGE_CONTENT), { mm, vpn, vm, gfn, pfn });
     }
     const flag = ambiguous || isHwpoisonEntry(entry) ? ANY : BASE;
     this.#restart(ledgers, mm, vpn, flag, content);

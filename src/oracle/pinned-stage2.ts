@@ -15,6 +15,7 @@ import { adds, reads } from '../machine/effects.js';
 import { HDR_GHOST_PINS, VM_STATE, pinnedPageWord, vmWord } from '../machine/layout.js';
 import type { Claims } from '../policies/policy.js';
 import { peek } from '#words';
+import { claimsOfVm } from './claims.js';
 import type { ViolationLog } from './violation.js';
 
 const ID = 'I-PINNED-S2';
@@ -24,33 +25,34 @@ const SCANNERS: readonly number[] = [MECH_NUMA_SCAN, MECH_KSM];
 
 export class PinnedStage2 {
   readonly #log: ViolationLog;
-  readonly #kind: Claims['pinnedKeepsStage2'];
+  readonly #claims: Claims;
   readonly #mechanisms: number;
   /** Returned pins of frame `pfn`: of everybody, or of this worker. */
   readonly #pins: (pfn: number) => number;
 
   constructor(log: ViolationLog, claims: Claims, pins: (pfn: number) => number) {
     this.#log = log;
-    this.#kind = claims.pinnedKeepsStage2;
+    this.#claims = claims;
     this.#pins = pins;
     this.#mechanisms = (claims.keepsStage2Against ?? SCANNERS).reduce((mask, mechanism) => mask | (1 << mechanism), 0);
   }
 
   /** A pin has been returned, or is given back: what happens to stage-2 entries before and after is judged differently. */
   pinsChanged(): void {
-    if (this.#kind === 'longterm') touches(adds(HDR_GHOST_PINS));
+    if (this.#claims.pinnedKeepsStage2 === 'longterm') touches(adds(HDR_GHOST_PINS));
   }
 
   /** The leaf at `gfn`, of `pages` pages from frame `pfn` on, is gone. */
   unmapped(ctx: Context, vm: number, gfn: number, pfn: number, pages: number): void {
-    if (this.#kind === 'none' || peek(ctx.words, vmWord(ctx.m, vm, VM_STATE)) !== VM_STATE_LIVE) return;
+    const kind = claimsOfVm(ctx.m, this.#claims, vm).pinnedKeepsStage2;
+    if (kind === 'none' || peek(ctx.words, vmWord(ctx.m, vm, VM_STATE)) !== VM_STATE_LIVE) return;
     // the guest has given it up itself
     if (ctx.mechanism === MECH_RELINQUISH) return;
-    if (this.#kind === 'longterm' && ((this.#mechanisms >> ctx.mechanism) & 1) === 0) return;
-    if (this.#kind === 'longterm') touches(reads(HDR_GHOST_PINS));
+    if (kind === 'longterm' && ((this.#mechanisms >> ctx.mechanism) & 1) === 0) return;
+    if (kind === 'longterm') touches(reads(HDR_GHOST_PINS));
     for (let i = 0; i < pages; i++) {
       const pinned =
-        this.#kind === 'mapping'
+        kind === 'mapping'
           ? peek(ctx.words, pinnedPageWord(ctx.m, vm, gfn + i)) === pfn + i + 1
           : this.#pins(pfn + i) > 0;
       if (!pinned) continue;

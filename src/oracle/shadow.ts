@@ -16,7 +16,9 @@ import {
   vmWord,
 } from '../machine/layout.js';
 import { vpnOfGfn } from '../kvm/memslots.js';
+import type { Claims } from '../policies/policy.js';
 import { peek } from '#words';
+import { claimsOfVm } from './claims.js';
 import { Coherence } from './cohere.js';
 import { COW_ID, COW_VISIBLE, type CowWatch } from './cow.js';
 import { KEPT, LOST, LOST_ID, contentText, userPageOf } from './lost.js';
@@ -33,7 +35,7 @@ const CHANGING = 2;
 export class Shadow {
   readonly #m: Machine;
   readonly #log: ViolationLog;
-  readonly #followed: boolean;
+  readonly #claims: Claims;
   readonly #content: Int32Array;
   readonly #state: Uint8Array;
   /** Zaps of the page that have begun and not returned; and whether somebody wrote it meanwhile. */
@@ -44,12 +46,12 @@ export class Shadow {
   readonly #cow: CowWatch;
   readonly coherence: Coherence;
 
-  /** @param followed whether guest and process see the same page (Claims.stage2FollowsHost) */
-  constructor(m: Machine, log: ViolationLog, followed: boolean, cow: CowWatch) {
+  /** @param claims whether guest and process see the same page (stage2FollowsHost) */
+  constructor(m: Machine, log: ViolationLog, claims: Claims, cow: CowWatch) {
     this.#m = m;
     this.#log = log;
     this.#cow = cow;
-    this.#followed = followed;
+    this.#claims = claims;
     this.coherence = new Coherence(m, log);
     const pages = m.mms * m.mmPages + m.objects * m.objectPages;
     this.#content = new Int32Array(pages);
@@ -79,7 +81,7 @@ export class Shadow {
     this.coherence.accessed(userPage, true);
     this.#emptied[userPage] = 0;
     if (this.#isZapped(userPage, true) || this.#isChanging(userPage)) return;
-    const shared = !guest || this.#followed || this.#maps(userPage, pfn);
+    const shared = !guest || this.#follows(space) || this.#maps(userPage, pfn);
     this.#content[userPage] = content;
     this.#state[userPage] = shared ? KNOWN : UNKNOWN;
   }
@@ -95,7 +97,7 @@ export class Shadow {
     if (this.#isChanging(userPage)) return;
     // a guest that has gone its own way reads its own page
     const current = this.#maps(userPage, pfn);
-    if (guest && !this.#followed && !current) return;
+    if (guest && !this.#follows(space) && !current) return;
     if (this.#state[userPage] === UNKNOWN) {
       if (!current) return;
       this.#content[userPage] = content;
@@ -126,7 +128,7 @@ export class Shadow {
     content: number,
     userPage: number,
   ): void {
-    if (this.#emptied[userPage] === 0 || content === 0 || (guest && !this.#followed)) return;
+    if (this.#emptied[userPage] === 0 || content === 0 || (guest && !this.#follows(space))) return;
     const subject = guest ? { vm: space, gfn: at, pfn } : { mm: space, vpn: at, pfn };
     this.#log.report(ctx, LOST_ID, KEPT, { ...subject, expected: contentText(0), received: contentText(content) });
   }
@@ -202,6 +204,11 @@ export class Shadow {
   forget(pfn: number): void {
     const userPage = userPageOf(this.#m, pfn);
     if (userPage >= 0) this.#state[userPage] = UNKNOWN;
+  }
+
+  /** Whether the guest `vm` sees what its process sees. */
+  #follows(vm: number): boolean {
+    return claimsOfVm(this.#m, this.#claims, vm).stage2FollowsHost;
   }
 
   #isChanging(userPage: number): boolean {

@@ -32,8 +32,10 @@ import {
 } from '../machine/layout.js';
 import { RW_READERS } from '../locks/rw.js';
 import { vpnOfGfn } from '../kvm/memslots.js';
+import type { Claims } from '../policies/policy.js';
 import { ZERO_PFN } from '../mm/folio.js';
 import { peek } from '#words';
+import { claimsOfVm } from './claims.js';
 import { entryAt, gfnOfVpn, headOf, isFree, isLiveVmOf, page, pfnOfEntry, pfnOfStage2, stage2At } from './view.js';
 import type { ViolationLog, ViolationSubject } from './violation.js';
 
@@ -88,9 +90,10 @@ export function writableMapped(ctx: Context, log: ViolationLog, vm: number, gfn:
   });
 }
 
-export function auditStale(m: Machine, bitMatters: boolean, log: ViolationLog): void {
+export function auditStale(m: Machine, claims: Claims, bitMatters: boolean, log: ViolationLog): void {
   for (let vm = 0; vm < m.vms; vm++) {
     if (peek(m.words, vmWord(m, vm, VM_STATE)) !== VM_STATE_LIVE) continue;
+    if (!claimsOfVm(m, claims, vm).stage2FollowsHost) continue;
     for (let gfn = 0; gfn < m.vmPages; gfn++) {
       if (peek(m.words, s2RootWord(m, vm, gfn)) === 0) {
         gfn |= m.thpPages - 1;
@@ -106,14 +109,16 @@ export function auditStale(m: Machine, bitMatters: boolean, log: ViolationLog): 
 export class StaleWatch {
   readonly #m: Machine;
   readonly #log: ViolationLog;
+  readonly #claims: Claims;
   /** Guest pages to be judged, vm * vmPages + gfn; each once. */
   readonly #pending: Int32Array;
   readonly #isPending: Uint8Array;
   #count = 0;
 
-  constructor(m: Machine, log: ViolationLog) {
+  constructor(m: Machine, log: ViolationLog, claims: Claims) {
     this.#m = m;
     this.#log = log;
+    this.#claims = claims;
     this.#pending = new Int32Array(m.vms * m.vmPages);
     this.#isPending = new Uint8Array(m.vms * m.vmPages);
   }
@@ -168,6 +173,7 @@ export class StaleWatch {
     const vm = (at / m.vmPages) | 0;
     const gfn = at - vm * m.vmPages;
     if (peek(m.words, vmWord(m, vm, VM_STATE)) !== VM_STATE_LIVE || stage2At(m, vm, gfn) === 0) return true;
+    if (!claimsOfVm(m, this.#claims, vm).stage2FollowsHost) return true;
     const mmuLock = vmWord(m, vm, VM_MMU_LOCK);
     if (mmuLock === released ? !isSole(m, released) : !isFree(m, mmuLock)) return false;
     if (peek(m.words, vmWord(m, vm, VM_INVALIDATE_IN_PROGRESS)) !== 0) return false;

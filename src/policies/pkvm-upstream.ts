@@ -8,7 +8,7 @@
  *
  * What the model predicts: all of (a)'s promises hold, I-STALE first of all, and all of its faults are there; besides, the
  * host's record of mappings and EL2's leaves are the same set, and the share count is the number of leaves (I-SHARECNT). Where
- * EL2 refuses a page, KVM_RUN ends with -EPERM. A protected guest is served as under (c).
+ * EL2 refuses a page, KVM_RUN ends with -EPERM. A protected guest is served as under (c), and judged by (c)'s claims.
  */
 import { type Context, type Coroutine, RULES_V6_18 } from '../machine/context.js';
 import { VM_PROTECTED, vmWord } from '../machine/layout.js';
@@ -36,5 +36,12 @@ export const pkvmUpstream: Policy = {
     stage2RelaxPerms: pkvmStage2RelaxPerms,
     stage2Wrprotect: pkvmStage2Wrprotect,
   },
-  claims: { stage2FollowsHost: true, pinnedKeepsStage2: 'none', mappingPins: false, el2: true },
+  claims: {
+    stage2FollowsHost: true,
+    pinnedKeepsStage2: 'none',
+    mappingPins: false,
+    el2: true,
+    // pkvmMemAbort(): as under (c)
+    protectedGuests: { stage2FollowsHost: false, pinnedKeepsStage2: 'mapping' },
+  },
 };

@@ -40,7 +40,9 @@ describe('exit()', () => {
   });
 
   it('is the last thing in its column, and set-up ends nobody who goes on', () => {
-    expect(mistakesOf(`${HEAD}cpu0@A;\nexit(); read(a);`)).toEqual(["7:9 nothing comes after exit(): 'cpu0' has ended"]);
+    expect(mistakesOf(`${HEAD}cpu0@A;\nexit(); read(a);`)).toEqual([
+      "7:9 nothing comes after exit(): 'cpu0' has ended",
+    ]);
     expect(mistakesOf(`${HEAD}init { A: exit(); }\ncpu0@A;\nread(a);`)).toEqual([
       "6:11 exit() in set-up ends 'A', of which 'cpu0' is",
     ]);
