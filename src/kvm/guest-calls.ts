@@ -6,7 +6,7 @@
 import { EFAULT, EINTR, EINVAL } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { RETRY } from '../machine/effects.js';
-import { VCPU_ENTERED, VM_MM, pinnedPageWord, vcpuWord, vmWord } from '../machine/layout.js';
+import { VCPU_ENTERED, VM_MM, VM_PROTECTED, pinnedPageWord, vcpuWord, vmWord } from '../machine/layout.js';
 import { HYP_GUEST_RELINQUISH, HYP_GUEST_SHARE, HYP_GUEST_UNSHARE } from '../hyp/hypercalls.js';
 import { accountLockedVm } from '../mm/util.js';
 import { get, set } from '#words';
@@ -52,9 +52,14 @@ function* guestCall(ctx: Context, vm: number, vcpu: number, fn: number, gfn: num
   }
 }
 
-/** One HVC of the guest, whose vCPU is loaded on this CPU. -EINVAL: this host has no EL2 that would answer. */
+/**
+ * One HVC of the guest, whose vCPU is loaded on this CPU. -EINVAL: nobody knows such a call. There is no EL2 that would take it; or, as
+ * protected KVM went upstream, EL2 takes those of protected guests only (kvm_handle_pvm_hvc64), and another guest's goes on to the host,
+ * which does not support it: what EL2 maps for that guest is the host's to take back.
+ */
 function* callOnce(ctx: Context, vm: number, vcpu: number, fn: number, gfn: number): Coroutine {
-  if (!ctx.kernel.rules.protectedKvm) return -EINVAL;
+  const { protectedKvm, pkvmNotifiers } = ctx.kernel.rules;
+  if (!protectedKvm || (pkvmNotifiers && get(ctx.words, vmWord(ctx.m, vm, VM_PROTECTED)) === 0)) return -EINVAL;
   if (get(ctx.words, vcpuWord(ctx.m, vm, vcpu, VCPU_ENTERED)) !== ctx.actor + 1) {
     const loaded = yield* ctx.kernel.vcpuLoad(ctx, vm, vcpu);
     if (loaded !== 0) return loaded;

@@ -3,14 +3,14 @@
  * have, so each entry is held against the tables as they are; missing or weaker entries are always fine.
  *
  * On one thread three moments are judged besides: a notifier's start has returned, for the guest's entries in its range (unless
- * somebody else holds mmu_lock: what he is about to flush is his); an operation has ended, for the user pages whose entries it
+ * somebody else holds mmu_lock, or EL2 its lock of the VM: what he is about to flush is his); an operation has ended, for the user pages whose entries it
  * has weakened (unless another actor has weakened the same one since); and mprotect is done, for the pages of its range, whoever
  * has weakened their entries: it promises that nobody can use them otherwise any more (Z19).
  */
 import { VM_EXEC, VM_READ, VM_WRITE } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
 import { PTE_WRITE, S2_WRITE, PKVM_NOPAGE, entryPfn, isHardwareValid, isHuge, isTable } from '../machine/entries.js';
-import { type Machine, PAGE_HYP, VM_MMU_LOCK, tlbBase, vmWord } from '../machine/layout.js';
+import { type Machine, PAGE_HYP, VM_HYP_LOCK, VM_MMU_LOCK, tlbBase, vmWord } from '../machine/layout.js';
 import { TLB_WRITABLE, tagGuest, tagPage, tagSpace, tlbPfn, tlbSlot, tlbTag } from '../machine/tlb.js';
 import { peek } from '#words';
 import { entryAt, gfnOfVpn, isFree, isLiveVmOf, page, pfnOfEntry, pfnOfStage2, stage2At } from './view.js';
@@ -148,7 +148,9 @@ export class TlbWatch {
   started(ctx: Context, mm: number, start: number, end: number): void {
     const m = this.#m;
     for (let vm = 0; vm < m.vms; vm++) {
-      if (!isLiveVmOf(m, vm, mm) || !isFree(m, vmWord(m, vm, VM_MMU_LOCK))) continue;
+      // EL2 takes a page from a guest that gives it up under its own lock
+      const changing = !isFree(m, vmWord(m, vm, VM_MMU_LOCK)) || !isFree(m, vmWord(m, vm, VM_HYP_LOCK));
+      if (changing || !isLiveVmOf(m, vm, mm)) continue;
       for (let vpn = start; vpn < end; vpn++) {
         const gfn = gfnOfVpn(m, vm, vpn);
         if (gfn >= 0) this.#check(ctx, tlbTag(true, vm, gfn));
