@@ -10,7 +10,7 @@ import { MM_FORKS, VCPU_CLOSED, mmWord, vcpuWord } from '../src/machine/layout.j
 import { isBuffered } from '../src/machine/store-buffer.js';
 import { waitWhile, wake } from '../src/machine/wait.js';
 import { readOnce, writeOnce } from '#words';
-import { exitingColumn, exits, leavesMm, whileMmLives } from './litmus-exit.js';
+import { closesVm, exitingColumn, exits, leavesMm, whileMmLives, whileVmLives } from './litmus-exit.js';
 import { blocksOf, runBlock } from './litmus-fused.js';
 import { LITMUS_OPERATIONS, litmusOperation } from './litmus-operations.js';
 import { type LitmusTask, setRegister } from './litmus-task.js';
@@ -43,7 +43,6 @@ export function* litmus(ctx: Context, index: number, plan: LitmusColumns | undef
       i += block.length - 1;
       continue;
     }
-    if (op === DESTROY_VM) yield* untilVcpusClosed(ctx, plan, args[0] as number);
     setRegister(ctx, result, yield* callOf(ctx, plan, index, op, args));
   }
   if (task.vm >= 0) yield* closeVcpu(ctx, plan, task);
@@ -59,14 +58,29 @@ function* callOf(ctx: Context, plan: LitmusColumns, index: number, op: number, a
     ctx.probe.onProgress(ctx);
     return result;
   }
-  const mm = LITMUS_OPERATIONS[op]?.getsMm === true ? (args[0] ?? task.mm) : task.mm;
+  const row = LITMUS_OPERATIONS[op];
+  if (op === DESTROY_VM) {
+    const vm = args[0] as number;
+    yield* untilVcpusClosed(ctx, plan, vm);
+    const closed = yield* closesVm(ctx, vm);
+    return closed === 0 ? yield* litmusCall(ctx, task, op, args) : closed;
+  }
+  if (row?.params[0] === 'slot') {
+    const vm = args[0] as number;
+    return yield* whileVmLives(ctx, vm, isDestroyed(plan, vm), litmusCall(ctx, task, op, args));
+  }
+  const mm = row?.getsMm === true ? (args[0] ?? task.mm) : task.mm;
   const call = litmusCall(ctx, task, op, args);
   return mm !== task.mm && exitingColumn(plan, mm, EXIT) >= 0 ? yield* whileMmLives(ctx, mm, call) : yield* call;
 }
 
+/** Whether some column drops the last reference to `vm`. */
+const isDestroyed = ({ columns }: LitmusColumns, vm: number): boolean =>
+  columns.some(({ calls }) => calls.some(({ op, args }) => op === DESTROY_VM && args[0] === vm));
+
 function* closeVcpu(ctx: Context, plan: LitmusColumns, task: LitmusTask): Coroutine<void> {
   if (ctx.loadedVm >= 0) yield* ctx.kernel.vcpuPut(ctx, task.vm, task.vcpu);
-  if (plan.columns.some((other) => other.calls.some(({ op, args }) => op === DESTROY_VM && args[0] === task.vm))) {
+  if (isDestroyed(plan, task.vm)) {
     const closed = vcpuWord(ctx.m, task.vm, task.vcpu, VCPU_CLOSED);
     if (--ctx.quantum < 0) yield writes(closed);
     writeOnce(ctx.words, closed, 1);

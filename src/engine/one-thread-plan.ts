@@ -91,7 +91,7 @@ export class PlanProgram implements Program {
     }
     if (plan.litmus === undefined) return;
     primeOracles(machine, this.#context(0), this.probe, this.#notes);
-    restartAudit(machine);
+    restartAudit(machine, this.#oracles);
   }
 
   start(actor: number): Coroutine<void> {

@@ -9,6 +9,7 @@ export const ENOENT = 2;
 export const EINTR = 4;
 export const EIO = 5;
 export const E2BIG = 7;
+export const EBADF = 9;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const EACCES = 13;
@@ -27,6 +28,7 @@ const ERRNO_NAMES = new Map<number, string>(
     EINTR,
     EIO,
     E2BIG,
+    EBADF,
     EAGAIN,
     ENOMEM,
     EACCES,

@@ -5,10 +5,12 @@ import {
   MECH_ZAP,
   MMU_NOTIFY_CLEAR,
   VM_HUGEPAGE,
+  VM_IO,
   VM_LOCKED,
   VM_MERGEABLE,
   VM_NOHUGEPAGE,
   VM_PFNMAP,
+  VM_SHARED,
 } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquiresRead, reads, releasesRead, updates } from '../machine/effects.js';
@@ -175,7 +177,8 @@ function* madviseFlags(ctx: Context, mm: number, start: number, end: number, adv
 }
 
 function flagsFor(flags: number, advice: number): number {
-  if (advice === MADV_MERGEABLE) return flags | VM_MERGEABLE;
+  // vma_ksm_compatible(): what is shared or a driver's is left as it is, and that is no error
+  if (advice === MADV_MERGEABLE) return (flags & (VM_SHARED | VM_PFNMAP | VM_IO)) === 0 ? flags | VM_MERGEABLE : flags;
   if (advice === MADV_UNMERGEABLE) return flags & ~VM_MERGEABLE;
   if (advice === MADV_HUGEPAGE) return (flags | VM_HUGEPAGE) & ~VM_NOHUGEPAGE;
   return (flags | VM_NOHUGEPAGE) & ~VM_HUGEPAGE;

@@ -38,8 +38,16 @@ export function createProbe(m: Machine, options: OracleOptions, ledgers: SharedA
 /** An audit keeps its arrays, and what the machine held at the audit before. */
 const audits = new WeakMap<Machine, Audit>();
 
-/** The machine is back at its start: what its last audit saw is no past of it. */
-export const restartAudit = (m: Machine): void => audits.get(m)?.reset();
+function auditOf(m: Machine, options: OracleOptions): Audit {
+  const known = audits.get(m);
+  if (known !== undefined) return known;
+  const audit = new Audit(m, options);
+  audits.set(m, audit);
+  return audit;
+}
+
+/** The machine is at its start, for the first time or again: what its last audit saw is no past of it. */
+export const restartAudit = (m: Machine, options: OracleOptions): void => auditOf(m, options).reset();
 
 /**
  * Everything that must hold of a machine at rest: after a drain, or when a one-thread schedule has finished.
@@ -53,9 +61,7 @@ export function auditAll(
   probes: readonly OracleProbe[] = [],
 ): Violation[] {
   if (options.level === 'off') return [];
-  let audit = audits.get(m);
-  if (audit === undefined) audits.set(m, (audit = new Audit(m, options)));
   const all = ledgers.map((buffer) => new Ledger(m, buffer));
   for (const { ledger } of probes) if (ledger !== null) all.push(ledger);
-  return audit.run(options, options.level === 'all' ? all : []);
+  return auditOf(m, options).run(options, options.level === 'all' ? all : []);
 }

@@ -165,15 +165,13 @@ export class LostAudit {
     const swapped = isSwapEntry(entry);
     let content = present ? page(m, pfnOfEntry(m, entry, vpn), PAGE_CONTENT) : 0;
     if (swapped) content = swappedContent(m, entryPfn(entry));
-    for (let vm = 0; vm < m.vms; vm++) {
-      if (peek(m.words, vmWord(m, vm, VM_MM)) !== mm) continue;
-      const gfn = gfnOfVpn(m, vm, vpn);
-      if (gfn < 0) continue;
-      for (const ledger of ledgers) allowed.gather(ledger, ledger.userPages + vm * m.vmPages + gfn);
-    }
+    this.#gatherGuests(ledgers, mm, vpn, true);
+    const owed = allowed.isOwed;
+    // a guest that keeps what its process has let go of owes it nothing
+    this.#gatherGuests(ledgers, mm, vpn, false);
     if (present) this.#judge(ledgers, log, content, { mm, vpn, pfn: pfnOfEntry(m, entry, vpn) });
     else if (swapped) this.#judge(ledgers, log, content, { mm, vpn });
-    else if (entry === 0 && allowed.isOwed) {
+    else if (entry === 0 && owed) {
       log.found(LOST_ID, 'written page is not mapped', { mm, vpn, expected: allowed.text, received: 'no entry' });
     }
     for (let vm = 0; vm < m.vms; vm++) {
@@ -191,6 +189,18 @@ export class LostAudit {
     }
     const flag = ambiguous || isHwpoisonEntry(entry) ? ANY : BASE;
     this.#restart(ledgers, mm, vpn, flag, content);
+  }
+
+  /** What guests of `mm` wrote to the page: those that see what their process sees, or the others. */
+  #gatherGuests(ledgers: readonly Ledger[], mm: number, vpn: number, following: boolean): void {
+    const m = this.#m;
+    for (let vm = 0; vm < m.vms; vm++) {
+      if (peek(m.words, vmWord(m, vm, VM_MM)) !== mm) continue;
+      if (claimsOfVm(m, this.#claims, vm).stage2FollowsHost !== following) continue;
+      const gfn = gfnOfVpn(m, vm, vpn);
+      if (gfn < 0) continue;
+      for (const ledger of ledgers) this.#allowed.gather(ledger, ledger.userPages + vm * m.vmPages + gfn);
+    }
   }
 
   #judge(ledgers: readonly Ledger[], log: ViolationLog, content: number, subject: ViolationSubject): void {

@@ -317,7 +317,7 @@ class LitmusWorker {
 
   /** The whole machine, at rest. */
   #audit(m: Machine): void {
-    restartAudit(m);
+    restartAudit(m, this.#oracles);
     for (const violation of auditAll(m, this.#oracles, [])) {
       // no ledger tells who keeps what get returned: on one thread it does
       if (!this.#keepsReferences || violation.invariant !== 'I-REF') this.#broken(violation);

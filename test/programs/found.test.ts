@@ -1,0 +1,45 @@
+/** What random programs have found, made small: false alarms of oracles and of the language, and what kernel code did wrong. */
+import { describe, expect, it } from 'vitest';
+import { tryText } from './alarms.js';
+
+const PFNMAP = 'process A { a: pfnmap 1 read write }\n';
+const GUEST = `process A { a: anon 1 read write }
+vm G of A vcpus 2 { slot 0: gfn 0 pages 1 at a }
+init { G: guest_write(0, 1); }
+`;
+const UNBORN = `process A { a: anon 1 read write }
+vm G of A unborn { slot 0: gfn 0 pages 1 at a }
+`;
+
+describe('what random programs have found', () => {
+  it.each([
+    ['a VM that was never made is not destroyed', `policy pkvm-2022\n${UNBORN}v@A;\nr = destroy_vm(G);`],
+    ['a VM is destroyed once', `policy pkvm-np-upstream\n${GUEST}u@A | v@A;\ndestroy_vm(G) | destroy_vm(G);`],
+    ['memslots of a VM that goes', `policy pkvm-2022\n${GUEST}u@A | v@A;\ndestroy_vm(G) | delete_memslot(G, 0);`],
+    ['a VM that is made anew', `${GUEST}u@A | v@G.1;\ndestroy_vm(G) | guest_write(0, 3);\ncreate_vm(G) | ;`],
+    [
+      'a slot that goes in the first schedule of all',
+      `${GUEST}u@A | v@G.1;\ndelete_memslot(G, 0) | guest_write(0, 3);`,
+    ],
+    ["a driver's memory is not merged", `${PFNMAP}u@A | v@A;\nmadvise(a, MERGEABLE) | madvise(a, UNMERGEABLE);`],
+    [
+      'what a protected guest keeps when its process has let go of it',
+      `policy pkvm-np-upstream\nprocess A { a: anon 1 read write }\nvm G of A protected { slot 0: gfn 0 pages 1 at a }
+init { G: guest_write(0, 1); A: munmap(a); }\nv@G;\nguest_write(0, 2);`,
+    ],
+    [
+      'a protected guest under pkvm-np-upstream',
+      `policy pkvm-np-upstream\n${GUEST.replace('{ slot', 'protected { slot')}u@A | v@G.1;\nmadvise(a, DONTNEED) | guest_write(0, 2);`,
+    ],
+    [
+      'a guest that is not protected gives up',
+      `policy pkvm-np-upstream\n${GUEST}u@A | v@G.1 | w@G;\nmadvise(a, DONTNEED) | guest_relinquish(0) | guest_write(0, 3);`,
+    ],
+    [
+      'a guest of 2022 gives up',
+      `policy pkvm-2022\n${GUEST}u@A | v@G.1 | w@G;\nmunmap(a) | guest_relinquish(0) | guest_write(0, 3);`,
+    ],
+  ])('%s', (_, text) => {
+    expect(tryText(`litmus x "s"\n${text}`, 150)).toMatchObject({ alarm: '', refused: [], schedules: 150 });
+  });
+});
