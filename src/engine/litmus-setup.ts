@@ -157,6 +157,6 @@ export function primeOracles(m: Machine, ctx: Context, probe: OracleProbe, notes
       probe.knows(ctx, mm, vpn, pfn, peek(m.words, pageWord(m, pfn, PAGE_CONTENT)));
     }
   }
-  for (const [mm, vpn, pfn] of notes.pins) probe.onPinned(ctx, mm, vpn, pfn);
+  for (const [mm, vpn, pfn] of notes.pins) probe.keepsPin(ctx, mm, vpn, pfn);
   for (const pfn of notes.held) probe.onHeld(ctx, pfn, 1);
 }

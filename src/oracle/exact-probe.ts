@@ -83,6 +83,11 @@ export class ExactProbe extends LedgerProbe {
     this.#places.pinned(ctx, this.log, this.ledger, mm, vpn, pfn);
   }
 
+  override keepsPin(ctx: Context, mm: number, vpn: number, pfn: number): void {
+    this.#cow.pinned(mm, pfn);
+    super.onPinned(ctx, mm, vpn, pfn);
+  }
+
   override onRef(ctx: Context, pfn: number, delta: number, _holder: number): void {
     this.#refs.changed(ctx, pfn, delta);
   }

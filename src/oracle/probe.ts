@@ -33,6 +33,11 @@ export class OracleProbe extends Probe {
   /** Before a run: the process's page at `vpn` is frame `pfn` and holds `content`. */
   knows(_ctx: Context, _mm: number, _vpn: number, _pfn: number, _content: number): void {}
 
+  /** Before a run: somebody has pinned `pfn`, which the process had at `vpn` then and may have let go of since. */
+  keepsPin(ctx: Context, mm: number, vpn: number, pfn: number): void {
+    this.onPinned(ctx, mm, vpn, pfn);
+  }
+
   override onProgress(ctx: Context): void {
     const at = ctx.recordAt + ACTOR_PROGRESS;
     ctx.words[at] = (peek(ctx.words, at) + 1) | 0;
