@@ -4,8 +4,6 @@ import {
   EFAULT,
   EHWPOISON,
   ENOMEM,
-  FOLL_FORCE,
-  FOLL_GET,
   MECH_NUMA_MIGRATE,
   MIGRATE_SYNC,
   VM_FAULT_HWPOISON,
@@ -13,9 +11,9 @@ import {
   VM_FAULT_SIGBUS,
 } from '../src/machine/abi.js';
 import { type Context, type Coroutine, REF_TEMP } from '../src/machine/context.js';
-import { acquires, reads, releases, updates, writes } from '../src/machine/effects.js';
+import { acquires, reads, releases, updates } from '../src/machine/effects.js';
 import { entryPfn, isHuge, isPresent, isTable } from '../src/machine/entries.js';
-import { PAGE_CONTENT, pageWord, pmdWord, pteWord, ptlOf } from '../src/machine/layout.js';
+import { pmdWord, pteWord, ptlOf } from '../src/machine/layout.js';
 import { contended } from '../src/machine/wait.js';
 import { LOCK_PTL } from '../src/locks/classes.js';
 import { folioLock, folioLockWord, folioUnlock, spinUnlock } from '../src/locks/exclusive.js';
@@ -23,8 +21,6 @@ import { mmapReadLock, mmapReadUnlock } from '../src/locks/vma-lock.js';
 import { exitMmap } from '../src/mm/exit.js';
 import { ZERO_PFN, folioOf, folioPut, refAddUnlessZero, refsWord } from '../src/mm/folio.js';
 import { dupMm } from '../src/mm/fork.js';
-import { gupPutFolio } from '../src/mm/gup-grab.js';
-import { getUserPagesUnlocked, pinUserPagesFast } from '../src/mm/gup.js';
 import { khugepagedScan } from '../src/mm/khugepaged.js';
 import { ksmDoScan } from '../src/mm/ksm.js';
 import { madvise } from '../src/mm/madvise.js';
@@ -37,9 +33,10 @@ import { pteOffsetMapLock } from '../src/mm/pgtable.js';
 import { folioIsolateLru, lruAddDrainAll } from '../src/mm/swap.js';
 import { findVma } from '../src/mm/vma.js';
 import { reclaimPage } from '../src/mm/vmscan.js';
-import { readOnce, xchg } from '#words';
+import { readOnce } from '#words';
 import type { LitmusOperation } from './litmus-operations.js';
-import { type LitmusTask, register } from './litmus-task.js';
+import { LITMUS_PINS } from './litmus-pins.js';
+import type { LitmusTask } from './litmus-task.js';
 import { touchUser } from './user-access.js';
 
 type Args = readonly number[];
@@ -64,75 +61,6 @@ function* read(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
 function* write(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const fault = yield* touchUser(ctx, at(args, 0), at(args, 1), true, at(args, 2));
   return fault === 0 ? 0 : signalOf(fault);
-}
-
-function* pin(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
-  const mm = at(args, 0);
-  yield* mmapReadLock(ctx, mm);
-  const result = yield* ctx.kernel.pinUserPages(ctx, mm, at(args, 1), at(args, 2));
-  const pfn = ctx.gupPfn;
-  yield* mmapReadUnlock(ctx, mm);
-  return result === 1 ? pfn : result;
-}
-
-function* pinFast(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
-  const result = yield* pinUserPagesFast(ctx, at(args, 0), at(args, 1), at(args, 2));
-  return result === 1 ? ctx.gupPfn : result;
-}
-
-function* get(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
-  const result = yield* getUserPagesUnlocked(ctx, at(args, 0), at(args, 1), at(args, 2));
-  return result === 1 ? held(ctx) : result;
-}
-
-/** The page that FOLL_GET has returned, which somebody keeps from now on. */
-function held(ctx: Context): number {
-  if (ctx.gupPfn !== ZERO_PFN) ctx.probe.onHeld(ctx, ctx.gupPfn, 1);
-  return ctx.gupPfn;
-}
-
-function* getFast(ctx: Context, task: LitmusTask, args: Args): Coroutine {
-  const flags = at(args, 2);
-  const fast =
-    (flags & FOLL_FORCE) !== 0 ? 0 : yield* ctx.kernel.gupFast(ctx, at(args, 0), at(args, 1), flags | FOLL_GET);
-  return fast === 1 ? held(ctx) : yield* get(ctx, task, args);
-}
-
-function* unpin(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
-  const pfn = register(ctx, at(args, 0));
-  if (pfn >= 0) yield* ctx.kernel.unpinUserPage(ctx, pfn, false);
-  return 0;
-}
-
-function* put(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
-  const pfn = register(ctx, at(args, 0));
-  if (pfn > ZERO_PFN) {
-    ctx.probe.onHeld(ctx, pfn, -1);
-    yield* gupPutFolio(ctx, pfn, FOLL_GET);
-  }
-  return 0;
-}
-
-/** A device, or a pipe that vmsplice filled, reads the page: it knows nothing of page tables. */
-function* pinRead(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
-  const pfn = register(ctx, at(args, 0));
-  if (pfn < 0) return pfn;
-  const word = pageWord(ctx.m, pfn, PAGE_CONTENT);
-  if (--ctx.quantum < 0) yield reads(word);
-  const content = readOnce(ctx.words, word);
-  ctx.probe.onPinRead(ctx, pfn, content);
-  return content;
-}
-
-function* pinWrite(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
-  const pfn = register(ctx, at(args, 0));
-  if (pfn < 0) return pfn;
-  if (pfn === ZERO_PFN) return -EFAULT;
-  const word = pageWord(ctx.m, pfn, PAGE_CONTENT);
-  if (--ctx.quantum < 0) yield writes(word);
-  xchg(ctx.words, word, at(args, 1));
-  ctx.probe.onDeviceWrite(ctx, pfn, at(args, 1));
-  return 0;
 }
 
 function* map(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
@@ -272,56 +200,7 @@ export const LITMUS_MM: readonly LitmusOperation[] = [
     summary: 'a store of the process',
     run: write,
   },
-  { name: 'pin', params: ['page', 'foll'], by: 'task', result: 'pfn', summary: 'pin_user_pages()', run: pin },
-  {
-    name: 'pin_fast',
-    params: ['page', 'foll'],
-    by: 'task',
-    result: 'pfn',
-    summary: 'pin_user_pages_fast()',
-    run: pinFast,
-  },
-  { name: 'get', params: ['page', 'foll'], by: 'task', result: 'pfn', summary: 'get_user_pages_unlocked()', run: get },
-  {
-    name: 'get_fast',
-    params: ['page', 'foll'],
-    by: 'task',
-    result: 'pfn',
-    summary: 'get_user_pages_fast()',
-    run: getFast,
-  },
-  {
-    name: 'unpin',
-    params: ['register'],
-    by: 'any',
-    result: 'errno',
-    summary: 'unpin_user_page() of what a pin returned',
-    run: unpin,
-  },
-  {
-    name: 'put',
-    params: ['register'],
-    by: 'any',
-    result: 'errno',
-    summary: 'put_page() of what a get returned',
-    run: put,
-  },
-  {
-    name: 'pin_read',
-    params: ['register'],
-    by: 'any',
-    result: 'value',
-    summary: 'a device reads through a pin',
-    run: pinRead,
-  },
-  {
-    name: 'pin_write',
-    params: ['register', 'value'],
-    by: 'any',
-    result: 'errno',
-    summary: 'a device writes through a pin',
-    run: pinWrite,
-  },
+  ...LITMUS_PINS,
   { name: 'mmap', params: ['mapping'], by: 'task', result: 'errno', summary: 'maps a declared mapping', run: map },
   { name: 'munmap', params: ['range'], by: 'task', result: 'errno', summary: 'munmap()', run: unmap },
   { name: 'mprotect', params: ['range', 'prot'], by: 'task', result: 'errno', summary: 'mprotect()', run: protect },

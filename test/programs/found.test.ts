@@ -36,6 +36,10 @@ init { G: guest_write(0, 1); A: munmap(a); }\nv@G;\nguest_write(0, 2);`,
       `policy pkvm-np-upstream\n${GUEST}u@A | v@G.1 | w@G;\nmadvise(a, DONTNEED) | guest_relinquish(0) | guest_write(0, 3);`,
     ],
     [
+      'a pin from before the process let go of its page',
+      'process A { a: anon 1 read write }\ninit { p = A: pin(a); A: madvise(a, DONTNEED); q = A: pin(a); }\nu@A;\nread(a);',
+    ],
+    [
       'a guest of 2022 gives up',
       `policy pkvm-2022\n${GUEST}u@A | v@G.1 | w@G;\nmunmap(a) | guest_relinquish(0) | guest_write(0, 3);`,
     ],
