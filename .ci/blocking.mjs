@@ -10,6 +10,9 @@
  * Points before reads, writes, updates and releases go: there the actor would only have let others of its worker run. At
  * acquisitions it still looks around once a quantum, and a wait is a wait.
  *
+ * dist/noisy/kernel.js is the same file with every point kept, each with a number of its own: what runs with a noise maker load
+ * (engine/noise.ts), which delays actors there. Without one nobody pays for the points.
+ *
  * A worker that hosts one actor runs this form: waiting happens in place, on the worker's doorbell, and neither a
  * generator nor its resumption stands between the steps. Kernel code is still written once: what both forms do is the same
  * statement by statement. Coroutines that idle (an actor's loop: IDLE_SLEEP, IDLE_TOP, idleWhile) stay coroutines, with all
@@ -25,6 +28,7 @@ import { fileURLToPath } from 'node:url';
 
 const dist = join(dirname(dirname(fileURLToPath(import.meta.url))), 'dist');
 const target = join(dist, 'blocking');
+const noisy = join(dist, 'noisy');
 const ROOTS = [
   'src/machine', 'src/events', 'src/locks', 'src/hyp', 'src/mm', 'src/kvm', 'src/policies', 'src/zoo', 'src/oracle',
   'actors', 'src/engine/kernel.js', 'src/engine/probes.js',
@@ -44,7 +48,7 @@ const DROPPED = new Set(['reads', 'writes', 'updates', 'adds', 'releases', 'rele
 
 const files = ROOTS.flatMap((root) => listed(root)).filter((file) => file.endsWith('.js'));
 const newest = Math.max(...files.map((file) => statSync(join(dist, file)).mtimeMs), statSync(fileURLToPath(import.meta.url)).mtimeMs);
-const stamp = join(target, '.stamp');
+const stamp = join(noisy, '.stamp');
 if (existsSync(stamp) && statSync(stamp).mtimeMs > newest) process.exit(0);
 
 const modules = files.map((file) => {
@@ -52,26 +56,33 @@ const modules = files.map((file) => {
   return { file, text, ast: parse(text, { ecmaVersion: 'latest', sourceType: 'module' }) };
 });
 const idling = idlingFunctions(modules);
-rmSync(target, { recursive: true, force: true });
-for (const module of modules) {
-  const out = join(target, module.file);
-  mkdirSync(dirname(out), { recursive: true });
-  writeFileSync(out, derive(module, idling));
-  if (existsSync(join(dist, `${module.file}.map`))) copyFileSync(join(dist, `${module.file}.map`), `${out}.map`);
-}
-await bundle();
+/** Points of the noisy form so far: their numbers. */
+let sites = 0;
+await Promise.all([form(target, false), form(noisy, true)]);
 writeFileSync(stamp, '');
 
-/** kernel.js: what a worker imports (engine/threads.ts, BLOCKING_MODULES). */
-async function bundle() {
-  const entry = join(target, 'entry.js');
+/** All modules in one form, and kernel.js of them. */
+async function form(into, points) {
+  rmSync(into, { recursive: true, force: true });
+  for (const module of modules) {
+    const out = join(into, module.file);
+    mkdirSync(dirname(out), { recursive: true });
+    writeFileSync(out, derive(module, idling, points));
+    if (existsSync(join(dist, `${module.file}.map`))) copyFileSync(join(dist, `${module.file}.map`), `${out}.map`);
+  }
+  await bundle(into);
+}
+
+/** kernel.js: what a worker imports (engine/threads.ts, BLOCKING_MODULES and NOISY_MODULES). */
+async function bundle(into) {
+  const entry = join(into, 'entry.js');
   writeFileSync(entry, ENTRY);
   const words = {
     name: 'words',
-    resolveId: (id) => (id === '#words' ? join(target, 'src/machine/words-wasm.js') : null),
+    resolveId: (id) => (id === '#words' ? join(into, 'src/machine/words-wasm.js') : null),
   };
   const made = await rolldown({ input: entry, platform: 'node', cwd: dirname(dist), plugins: [words] });
-  await made.write({ file: join(target, 'kernel.js'), format: 'esm', sourcemap: true });
+  await made.write({ file: join(into, 'kernel.js'), format: 'esm', sourcemap: true });
   await made.close();
 }
 
@@ -152,7 +163,8 @@ function pointAround(ancestors) {
   return test.type === 'BinaryExpression' && test.left.type === 'UpdateExpression' ? statement : null;
 }
 
-function derive({ text, ast }, idle) {
+/** @param points whether all schedule points stay, numbered */
+function derive({ text, ast }, idle, points) {
   const out = new MagicString(text);
   ancestor(ast, {
     // what exhaustive search asks for (machine/beside.ts); it runs coroutines
@@ -167,12 +179,12 @@ function derive({ text, ast }, idle) {
         out.remove(node.start, node.argument.start);
       } else if (!stays) {
         const point = pointAround(ancestors);
-        if (point !== null && isDropped(node.argument)) {
+        if (!points && point !== null && isDropped(node.argument)) {
           out.overwrite(point.start, point.end, ';');
           return;
         }
         out.overwrite(node.start, node.argument.start, 'ctx.waiter.yielded(ctx, ');
-        out.appendRight(node.argument.end, ')');
+        out.appendRight(node.argument.end, points ? `, ${++sites})` : ')');
       }
     },
   });

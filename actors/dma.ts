@@ -8,6 +8,8 @@
  *   first_vpn, pages     where
  *   ring_first_vpn, ring_pages
  *                        where the short-lived batches come from (default: the same)
+ *   follow_percent       short-lived batches that are pinned where scanners are at work (scanners.ts), as direct I/O pins: FOLL_PIN
+ *                        without FOLL_LONGTERM, given back with the next such batch (default 0)
  *   batch_pages          consecutive pages pinned at once (default 8)
  *   hold_batches         batches of the short queue: with pause_us, how long a pin lives (default 16)
  *   long_every           every n-th batch goes to the long queue; 0 = none (default 8)
@@ -27,6 +29,7 @@ import { ZERO_PFN } from '../src/mm/folio.js';
 import { xchg } from '#words';
 import { someContent } from './content.js';
 import { noteLatency } from './latency.js';
+import { scannedPage } from './scanners.js';
 import { type ActorParams, carried, handOver, param } from './types.js';
 
 /** Pins held, in batches of equal room: pfns, oldest batch first, in a ring. */
@@ -88,6 +91,7 @@ export function* dma(ctx: Context, params: ActorParams): Coroutine<void> {
   const short = new PinQueue(param(params, 'hold_batches', 16), batchPages).restore(ctx, 'short');
   const longRoom = longEvery === 0 ? 1 : param(params, 'long_batches', 64);
   const long = new PinQueue(longRoom, batchPages).restore(ctx, 'long');
+  const follow = new PinQueue(1, batchPages).restore(ctx, 'follow');
   let done = carried(ctx, 'done');
   while (ops === 0 || done < ops) {
     if (ctx.finish) break;
@@ -96,31 +100,46 @@ export function* dma(ctx: Context, params: ActorParams): Coroutine<void> {
       continue;
     }
     const isLong = longEvery > 0 && done % longEvery === longEvery - 1;
-    const queue = isLong ? long : short;
+    const follows = !isLong && randomBelow(ctx, 100) < param(params, 'follow_percent', 0);
+    const queue = isLong ? long : follows ? follow : short;
     if (queue.count === queue.batches) yield* unpinOldest(ctx, queue);
-    const start = isLong
-      ? first + randomBelow(ctx, pages - batchPages + 1)
-      : ringFirst + randomBelow(ctx, ringPages - batchPages + 1);
-    yield* pinBatch(ctx, queue, mm, start, batchPages);
+    const scanned = follows ? yield* scannedPage(ctx, mm) : -1;
+    const start =
+      scanned >= first && scanned < first + pages
+        ? Math.min(Math.max(first, scanned - randomBelow(ctx, batchPages)), first + pages - batchPages)
+        : isLong
+          ? first + randomBelow(ctx, pages - batchPages + 1)
+          : ringFirst + randomBelow(ctx, ringPages - batchPages + 1);
+    yield* pinBatch(ctx, queue, mm, start, batchPages, follows ? 0 : FOLL_LONGTERM);
     if (randomBelow(ctx, 100) < param(params, 'write_percent', 50)) yield* deviceWrites(ctx, queue, params);
     ctx.probe.onProgress(ctx);
     done++;
     ctx.sleepMicros = param(params, 'pause_us', 1000);
     yield IDLE_SLEEP;
   }
-  if (ctx.leaving) return handOver(ctx, { done, ...short.state('short'), ...long.state('long') });
+  if (ctx.leaving) {
+    return handOver(ctx, { done, ...short.state('short'), ...long.state('long'), ...follow.state('follow') });
+  }
   while (short.count > 0) yield* unpinOldest(ctx, short);
   while (long.count > 0) yield* unpinOldest(ctx, long);
+  while (follow.count > 0) yield* unpinOldest(ctx, follow);
 }
 
 /** Pins [start, start + length) as a new batch; a batch is short when a page cannot be pinned. */
-function* pinBatch(ctx: Context, queue: PinQueue, mm: number, start: number, length: number): Coroutine<void> {
+function* pinBatch(
+  ctx: Context,
+  queue: PinQueue,
+  mm: number,
+  start: number,
+  length: number,
+  longterm: number,
+): Coroutine<void> {
   const batch = queue.at(queue.count++);
   const at = batch * queue.room;
   queue.lengths[batch] = 0;
   for (let i = 0; i < length; i++) {
     const started = ctx.clock();
-    const result = yield* pinUserPagesFast(ctx, mm, start + i, FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE);
+    const result = yield* pinUserPagesFast(ctx, mm, start + i, FOLL_PIN | FOLL_WRITE | longterm);
     noteLatency(ctx, LATENCY.pin, started);
     if (result !== 1) return;
     queue.pfns[at + i] = ctx.gupPfn;

@@ -1,6 +1,7 @@
 /** Parsers of option values. Each refuses with one line that says what, where and what was expected. */
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
+import { NOISE, NOISE_NAMES, type NoiseName } from '../engine/noise.js';
 import { WORKERS_MAX } from '../lab/explore.js';
 import { InputError } from '../lab/input-error.js';
 import { POLICIES } from '../policies/index.js';
@@ -43,6 +44,11 @@ export function oneOf(option: string, names: readonly string[]): (text: string) 
     return text;
   };
 }
+
+/** `--noise`: percent of an actor's time that the noise maker may hold it up, by name. */
+export const noise = (text: string): number => NOISE[oneOf('--noise', NOISE_NAMES)(text) as NoiseName];
+
+export const NOISE_HELP = `how much of their time actors are held up at points that decide: ${NOISE_NAMES.join(', ')}`;
 
 /** A policy's id. */
 export const policy = (text: string): string =>

@@ -10,12 +10,14 @@ import type { Context, Waiter } from '../machine/context.js';
 import { FIRST_WAIT, WAIT_LOCK, effectKind, effectWord } from '../machine/effects.js';
 import {
   ACTOR_EFFECT,
+  ACTOR_PROGRESS,
   ACTOR_STATE,
   ACTOR_STEPS,
   HDR_ABORT,
   HDR_PHASE,
   type Machine,
   WORKER_CURRENT,
+  actorWord,
   workerWord,
 } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
@@ -23,14 +25,30 @@ import { WAITERS } from '../machine/wait.js';
 import type { RingWriter } from '../events/ring.js';
 import type { Doorbell } from './doorbell.js';
 import type { EventClock } from './event-clock.js';
+import type { NoiseMaker } from './noise.js';
 import { type HostedActor, MODE_ON_LOCK, MODE_ON_WORD, MODE_RUNNABLE, recordWait } from './hosted-actor.js';
-import { ACTOR_BLOCKED, ACTOR_RUNNABLE, PARKED_ASLEEP, PARKED_FROZEN, PHASE_FREEZE, phaseKind } from './phase.js';
+import {
+  ACTOR_BLOCKED,
+  ACTOR_RUNNABLE,
+  PARKED_ASLEEP,
+  PARKED_FROZEN,
+  PHASE_FREEZE,
+  PHASE_RUN,
+  phaseKind,
+} from './phase.js';
 import { READER_MS_MAX, SLEEP_MS_MAX } from './slice.js';
 
 /** Thrown through the actor's stack when the run is aborted: nobody will ring. */
 export class Aborted extends Error {
   override readonly name = 'Aborted';
 }
+
+/** The noisy form counts every point, the plain one acquisitions only: so many points are as long as one of them. */
+const NOISY_QUANTA = 4;
+/** The first nap of a delay, microseconds; each is twice as long as the one before. */
+const NAP_MICROS = 50;
+/** What another actor has to do meanwhile: up to 2^(n - 1) operations. */
+const PROGRESS_BITS = 5;
 
 /** Points (of those that get here) in a freeze after which an operation is taken for one that does not end: milliseconds. */
 const FROZEN_POINTS_MAX = 200;
@@ -54,8 +72,12 @@ export class BlockingWaiter implements Waiter {
   readonly #timeoutMs: number;
   readonly #currentAt: number;
   #actor: HostedActor | null = null;
+  /** Actors of the run. */
+  #actors = 0;
   /** Points passed since the freeze began. */
   #frozenPoints = 0;
+  /** Points that the actor was given last, where it has a noise maker. */
+  #given = 0;
 
   constructor(m: Machine, worker: number, host: WaiterHost, ring: RingWriter, ringReserve: number, timeouts: boolean) {
     this.#m = m;
@@ -67,12 +89,13 @@ export class BlockingWaiter implements Waiter {
     this.#currentAt = workerWord(m, worker, WORKER_CURRENT);
   }
 
-  /** The one actor of the worker. */
-  serve(actor: HostedActor): void {
+  /** The one actor of the worker, and how many the run has. */
+  serve(actor: HostedActor, actors: number): void {
     this.#actor = actor;
+    this.#actors = actors;
   }
 
-  yielded(ctx: Context, effect: number): void {
+  yielded(ctx: Context, effect: number, site = 0): void {
     const words = this.#words;
     const steps = ctx.recordAt + ACTOR_STEPS;
     words[steps] = ((words[steps] as number) + 1) | 0;
@@ -82,7 +105,47 @@ export class BlockingWaiter implements Waiter {
     if (effectKind(effect) >= FIRST_WAIT) this.#await(ctx, effectKind(effect), effectWord(effect));
     else if (!this.#frozen()) this.#frozenPoints = 0;
     else if (++this.#frozenPoints > FROZEN_POINTS_MAX) this.#freeze(ctx);
-    ctx.quantum = this.#host.quantum;
+    const { noise } = this.#actor as HostedActor;
+    ctx.quantum = noise === null ? this.#host.quantum : this.#noise(noise, ctx, effectKind(effect), site);
+  }
+
+  /** The noise maker's turn, before the effect. Returns the points until its next one. */
+  #noise(noise: NoiseMaker, ctx: Context, kind: number, site: number): number {
+    const most = NOISY_QUANTA * this.#host.quantum;
+    const micros = noise.at(site, kind, ctx.clock, this.#given - ctx.quantum, most);
+    if (micros > 0 && phaseKind(Atomics.load(this.#words, HDR_PHASE)) === PHASE_RUN) this.#hold(noise, ctx, micros);
+    this.#given = noise.left;
+    return noise.left;
+  }
+
+  /**
+   * Holds the actor up until another one, drawn, has made some progress, `micros` at most, or until there is something else to
+   * do: the run is to be drained, frozen or ended.
+   */
+  #hold(noise: NoiseMaker, ctx: Context, micros: number): void {
+    const words = this.#words;
+    const from = ctx.clock();
+    const draw = noise.draw();
+    const other = actorWord(this.#m, (ctx.actor + 1 + (draw % Math.max(1, this.#actors - 1))) % this.#actors, 0);
+    const progress = (): number => Atomics.load(words, other + ACTOR_PROGRESS);
+    const before = progress();
+    const wanted = 1 << ((draw >>> 16) % PROGRESS_BITS);
+    let now = from;
+    for (let nap = NAP_MICROS; now - from < micros; nap *= 2) {
+      const sample = this.#host.doorbell.sample();
+      if (Atomics.load(words, HDR_ABORT) !== 0) throw new Aborted();
+      if (phaseKind(Atomics.load(words, HDR_PHASE)) !== PHASE_RUN) break;
+      this.#host.clocks.publish();
+      const ms = Math.min(nap, micros - (now - from)) / 1000;
+      this.#host.clocks.raise(this.#host.doorbell.wait(sample, PARKED_ASLEEP, ms));
+      words[this.#currentAt] = ctx.actor + 1;
+      now = ctx.clock();
+      if (((progress() - before) | 0) >= wanted) break;
+    }
+    if (this.#frozen()) this.#freeze(ctx);
+    noise.held(from, now);
+    countStat(this.#m, ctx.actor, STAT.noise_delays, 1);
+    countStat(this.#m, ctx.actor, STAT.noise_us, Math.round(now - from));
   }
 
   /** Waits while `word` holds ctx.waitValue: looks for some turns, then sleeps. */

@@ -33,9 +33,11 @@ export interface HostOptions {
   readonly spinTurns: number;
   /** Sleepers look up every 20 ms, so that a lost wake-up would cost time only. Nothing needs it. */
   readonly timeouts: boolean;
+  /** Percent of an actor's time that the noise maker may hold it up (noise.ts); 0 = there is none. */
+  readonly noise: number;
 }
 
-export const HOST_DEFAULTS: HostOptions = { quantum: 64, sliceMicros: 500, spinTurns: 200, timeouts: true };
+export const HOST_DEFAULTS: HostOptions = { quantum: 64, sliceMicros: 500, spinTurns: 200, timeouts: true, noise: 0 };
 
 /** Where a host finds the rooms above the engine; URLs, so that tests can bring their own. */
 export interface HostModules {

@@ -1,5 +1,6 @@
 /** One actor as its host sees it: its coroutine, and what it waits for. */
 import type { Context, Coroutine } from '../machine/context.js';
+import type { NoiseMaker } from './noise.js';
 import { ACTOR_STATE, ACTOR_WAIT_KIND, ACTOR_WAIT_VALUE, ACTOR_WAIT_WORD } from '../machine/layout.js';
 
 /** The coroutine may be resumed. */
@@ -8,7 +9,7 @@ export const MODE_RUNNABLE = 0;
 export const MODE_ON_LOCK = 1;
 /** Disabled while the word holds `value`. */
 export const MODE_ON_WORD = 2;
-/** Disabled until `wakeAt`. */
+/** Disabled until `wakeAt`: it sleeps, or, in the middle of an operation, the noise maker holds it up. */
 export const MODE_ON_TIMER = 3;
 /** A drain holds it at an idle point. */
 export const MODE_STOPPED = 4;
@@ -37,8 +38,11 @@ export class HostedActor {
   retiring = false;
   /** Resumes out of an idle point since it was told to return. */
   nudges = 0;
+  /** Who holds it up now and then; null = nobody. */
+  readonly noise: NoiseMaker | null;
 
-  constructor(actor: number, tier: number, ctx: Context, coroutine: Coroutine<void>) {
+  constructor(actor: number, tier: number, ctx: Context, coroutine: Coroutine<void>, noise: NoiseMaker | null = null) {
+    this.noise = noise;
     this.actor = actor;
     this.tier = tier;
     this.ctx = ctx;

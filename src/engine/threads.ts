@@ -216,22 +216,25 @@ export const DEFAULT_MODULES: HostModules = {
 };
 
 /** The blocking form of the same rooms (.ci/blocking.mjs). */
-const BLOCKING_MODULES: HostModules = {
-  kernel: url('../../blocking/kernel.js'),
-  probe: url('../../blocking/kernel.js'),
-  actors: url('../../blocking/kernel.js'),
-};
+const BLOCKING_MODULES = inOneFile('../../blocking/kernel.js');
+/** The same with all schedule points, for the noise maker. */
+const NOISY_MODULES = inOneFile('../../noisy/kernel.js');
+
+function inOneFile(path: string): HostModules {
+  return { kernel: url(path), probe: url(path), actors: url(path) };
+}
 
 function resolveOptions(options: ThreadOptions): ResolvedOptions {
-  const { quantum, sliceMicros, spinTurns, timeouts } = { ...HOST_DEFAULTS, ...options };
+  const { quantum, sliceMicros, spinTurns, timeouts, noise } = { ...HOST_DEFAULTS, ...options };
   if (!(quantum >= 1) || !(sliceMicros >= 10) || !(spinTurns >= 0)) {
     throw new RangeError(
       `expected quantum >= 1, sliceMicros >= 10, spinTurns >= 0; got ${quantum}, ${sliceMicros}, ${spinTurns}`,
     );
   }
+  if (!(noise >= 0 && noise <= 90)) throw new RangeError(`expected noise from 0 to 90 percent; got ${noise}`);
   const ledgers = options.ledgers ?? null;
   return {
-    host: { quantum, sliceMicros, spinTurns, timeouts },
+    host: { quantum, sliceMicros, spinTurns, timeouts, noise },
     workers: options.workers ?? 0,
     placement: options.placement ?? null,
     events: options.events ?? 'recorder',
@@ -240,7 +243,12 @@ function resolveOptions(options: ThreadOptions): ResolvedOptions {
     ledgers: typeof ledgers === 'function' ? ledgers : () => ledgers,
     sharedPins: options.sharedPins ?? null,
     modules: { ...DEFAULT_MODULES, ...options.modules },
-    blockingModules: options.form === 'coroutines' || options.modules !== undefined ? null : BLOCKING_MODULES,
+    blockingModules:
+      options.form === 'coroutines' || options.modules !== undefined
+        ? null
+        : noise > 0
+          ? NOISY_MODULES
+          : BLOCKING_MODULES,
     audit: options.audit ?? (() => []),
     watchdog: options.watchdog === false ? null : { ...WATCHDOG_DEFAULTS, ...options.watchdog },
     rendezvousMs: options.rendezvousMs ?? 10_000,

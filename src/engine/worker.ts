@@ -8,7 +8,7 @@
 import { threadId } from 'node:worker_threads';
 import { ACTOR_EFFECT, ACTOR_STATE, HDR_ABORT, HDR_CONTROL_SEQ, HDR_PHASE, Machine } from '../machine/layout.js';
 import { ringDoorbell } from '../machine/wait.js';
-import { Context, type Kernel } from '../machine/context.js';
+import { Context, type Kernel, mixSeed, xorshift } from '../machine/context.js';
 import { RingWriter } from '../events/ring.js';
 import {
   type ActorLuggage,
@@ -28,6 +28,8 @@ import {
 import { Aborted, BlockingWaiter } from './blocking-waiter.js';
 import { leave, stepOnce, unpack } from './actor-moves.js';
 import { HostLoop } from './host-loop.js';
+import { NoiseMaker, noiseShare } from './noise.js';
+import type { ActorSpec } from './plan.js';
 import { HostedActor, MODE_RETURNED, NOT_STARTED } from './hosted-actor.js';
 import { ACTOR_ABSENT, ACTOR_THREW, PARKED_FROZEN, PHASE_FREEZE, PHASE_RUN, phaseKind, tierOf } from './phase.js';
 import { SLICE_ABORT, SLICE_END, SLICE_FREEZE } from './slice.js';
@@ -35,6 +37,9 @@ import { StepTrace } from './step-trace.js';
 
 /** Events that one schedule point may write, counted generously: what a resume may need of a lossless ring. */
 const EVENTS_PER_POINT = 2;
+
+/** Noise draws from other sequences than actors do. */
+const NOISE_STREAM = 1000;
 
 const immediate = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
@@ -258,14 +263,21 @@ class Host implements HostApi {
     const kind = Object.hasOwn(rooms.kinds, spec.kind) ? rooms.kinds[spec.kind] : undefined;
     if (kind === undefined) throw new RangeError(`actor ${spec.name}: unknown kind ${JSON.stringify(spec.kind)}`);
     const ctx = new Context(this.#m, rooms.kernel, this.#probe, this.#ring, actor, spec.node, plan.seed, clock);
-    const hosted = new HostedActor(actor, tierOf(spec), ctx, kind(ctx, spec, plan));
+    const hosted = new HostedActor(actor, tierOf(spec), ctx, kind(ctx, spec, plan), this.#noiseFor(actor, spec));
     if (luggage !== null) unpack(hosted, luggage, clock());
     if (form === 'blocking') {
       ctx.waiter = this.#waiter;
-      this.#waiter.serve(hosted);
+      this.#waiter.serve(hosted, plan.actors.length);
       this.#blocking = hosted;
     }
     this.#loop.add(hosted);
+  }
+
+  #noiseFor(actor: number, spec: ActorSpec): NoiseMaker | null {
+    const { plan, options } = this.#task;
+    if (options.noise === 0) return null;
+    let state = mixSeed(plan.seed, NOISE_STREAM + actor);
+    return new NoiseMaker(noiseShare(options.noise, tierOf(spec)), () => (state = xorshift(state)) >>> 0, clock());
   }
 
   #hosted(actor: number): HostedActor {

@@ -1,4 +1,5 @@
 /** The `engine:` section of a scenario: how a run is spread over threads, where its caller does not say. */
+import { DEFAULT_NOISE, NOISE } from '../engine/noise.js';
 import { placeActors } from '../engine/placement.js';
 import type { ActorSpec } from '../engine/plan.js';
 import type { ThreadOptions } from '../engine/threads.js';
@@ -24,7 +25,9 @@ export function engineOptions(scenario: Scenario, actors: readonly ActorSpec[], 
   const sliceMicros = wishes.sliceMicros ?? engine.slice_us;
   const spinTurns = wishes.spinTurns ?? engine.spin_turns;
   const ringRecords = wishes.ringRecords ?? engine.ring_records;
+  const noise = wishes.noise ?? NOISE[engine.noise ?? DEFAULT_NOISE];
   return {
+    noise,
     placement: wishes.placement ?? placementOf(scenario, actors, wishes),
     ...(quantum !== undefined && { quantum }),
     ...(sliceMicros !== undefined && { sliceMicros }),

@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { WORKLOADS } from '../../actors/workload.js';
 import { VCPUS_MAX, MEMSLOTS_MAX, WORKERS_MAX } from '../machine/layout.js';
+import { NOISE_NAMES } from '../engine/noise.js';
 import { MACHINE_LIMITS } from '../machine/config.js';
 
 const whole = (min: number, max: number) => z.int().min(min).max(max);
@@ -154,6 +155,8 @@ const ACTOR = z.discriminatedUnion(
       ...CONTENTS,
       /** Where short-lived batches come from; absent = the whole range. */
       ring: z.strictObject({ first_vpn: pageNumber, pages: whole(1, MACHINE_LIMITS.mmPages[1]) }).optional(),
+      /** Of the short-lived batches, those that are pinned where scanners are at work. */
+      follow_percent: percent.default(0),
       batch_pages: whole(1, 4096).default(8),
       hold_batches: whole(1, 4096).default(16),
       long_every: whole(0, 1_000_000).default(8),
@@ -225,6 +228,8 @@ export const ENGINE = z.strictObject({
   quantum: whole(1, 1_000_000).optional(),
   /** How long a worker runs before it looks at its messages. */
   slice_us: whole(10, 1_000_000).optional(),
+  /** How much of their time the noise maker holds actors up: a word for a percentage (engine/noise.ts). */
+  noise: z.enum(NOISE_NAMES).optional(),
   /** Looks at the words its actors wait for before a worker sleeps. */
   spin_turns: whole(0, 1_000_000).optional(),
   /** Events that a worker's ring holds: a power of two. */

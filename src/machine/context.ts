@@ -157,8 +157,11 @@ export const GATHER_FOLIOS = 510;
 
 /** What the blocking form of kernel code calls where the coroutine form yields; the engine lends one. */
 export interface Waiter {
-  /** Returns when the actor may go on; `ctx.quantum` is full again. */
-  yielded(ctx: Context, effect: number): void;
+  /**
+   * Returns when the actor may go on; `ctx.quantum` is full again.
+   * @param site the number of the point in the code, from 1; absent where points have none
+   */
+  yielded(ctx: Context, effect: number, site?: number): void;
 }
 
 /** What an actor's loop takes along from worker to worker: plain data that survives structured clone. */
@@ -313,12 +316,16 @@ export function mixSeed(seed: number, stream: number): number {
   return x === 0 ? 1 : x;
 }
 
-/** The actor's next random 32-bit word (xorshift32, Marsaglia 2003). */
-export function random(ctx: Context): number {
-  let x = ctx.randomState;
+/** The state after `x` of a xorshift32 sequence (Marsaglia 2003). */
+export function xorshift(x: number): number {
   x ^= x << 13;
   x ^= x >>> 17;
-  x ^= x << 5;
+  return x ^ (x << 5);
+}
+
+/** The actor's next random 32-bit word. */
+export function random(ctx: Context): number {
+  const x = xorshift(ctx.randomState);
   ctx.randomState = x;
   return x >>> 0;
 }

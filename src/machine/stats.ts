@@ -6,6 +6,7 @@
  *   64    mechanisms: MECHANISM_COUNTERS words each (24 x 8)
  *   256   latency histograms: one per LATENCY_* (16), 64 log-linear buckets
  *   1296  what measuring actors note of themselves (actors/bench.ts): MEASURED_* (16)
+ *   1312  where the actor is at work: the process + 1 (0 = nowhere) and the page
  */
 import type { Context } from './context.js';
 import { type Machine, statsBase } from './layout.js';
@@ -53,6 +54,8 @@ export const STATS = [
   'thp_split_page_failed',
   'waits',
   'sleeps',
+  'noise_delays',
+  'noise_us',
   'guest_reads',
   'guest_writes',
   'zero_pages_merged',
@@ -137,6 +140,24 @@ export const MEASURED_NANOS = 1;
 export const MEASURED_NANOS_HIGH = 2;
 export const MEASURED_STANDS = 3;
 export const MEASURED_GO = 4;
+
+/** Where it is at work: see {@link noteAt}. */
+export const STATS_AT_MM = STATS_MEASURED_AT + 16;
+export const STATS_AT_VPN = STATS_AT_MM + 1;
+
+/**
+ * Notes that the actor scans or invalidates page `vpn` of `mm`. Nothing in the kernel looks at it; a workload that wants its pages
+ * to meet scanners does (actors/scanners.ts).
+ */
+export function noteAt(ctx: Context, mm: number, vpn: number): void {
+  ctx.words[ctx.statsAt + STATS_AT_VPN] = vpn;
+  ctx.words[ctx.statsAt + STATS_AT_MM] = mm + 1;
+}
+
+/** It has left that page. */
+export function noteGone(ctx: Context): void {
+  ctx.words[ctx.statsAt + STATS_AT_MM] = 0;
+}
 
 /** Buckets count quarters of a microsecond: the first four one each, then four to each doubling; the last is open (32 ms). */
 const UNITS_PER_MICRO = 4;

@@ -15,7 +15,7 @@ import {
   MM_NUMA_SCAN_SEQ,
   mmWord,
 } from '../machine/layout.js';
-import { MC_ATTEMPTS, STAT, countMechanism, countStat } from '../machine/stats.js';
+import { MC_ATTEMPTS, STAT, countMechanism, countStat, noteGone } from '../machine/stats.js';
 import { LOCK_MMAP } from '../locks/classes.js';
 import { downReadTrylock } from '../locks/rw.js';
 import { mmapLockWord, mmapReadUnlock } from '../locks/vma-lock.js';
@@ -53,6 +53,7 @@ export function* taskNumaWork(ctx: Context, mm: number, scanPages = NUMA_SCAN_PA
   if (!downReadTrylock(ctx, lock, LOCK_MMAP)) return 0;
   const changed = yield* scanVmas(ctx, mm, scanPages);
   yield* mmapReadUnlock(ctx, mm);
+  noteGone(ctx);
   countStat(m, ctx.actor, STAT.numa_scans, 1);
   return changed;
 }

@@ -24,6 +24,8 @@ import {
   STAT,
   countMechanism,
   countStat,
+  noteAt,
+  noteGone,
   noteLatency,
 } from '../machine/stats.js';
 import { COMPOUND_TAIL, GUP_PIN_COUNTING_BIAS } from '../machine/abi.js';
@@ -64,6 +66,7 @@ export function* mmuNotifierInvalidateRangeStart(
 ): Coroutine {
   if (blockable) mightSleep(ctx, 'mmu_notifier_invalidate_range_start');
   ctx.probe.onNotifierStart(ctx, mm, start, end, event);
+  noteAt(ctx, mm, start);
   if (mmHasNotifiers(ctx, mm)) {
     countStat(ctx.m, ctx.actor, STAT.notifier_starts, 1);
     countMechanism(ctx.m, ctx.actor, ctx.mechanism, MC_NOTIFIER_STARTS, 1);
@@ -116,6 +119,7 @@ export function* mmuNotifierInvalidateRangeEnd(ctx: Context, mm: number, start: 
     emit(ctx, EVENT.notifier_end, mm, start, end, ctx.mechanism);
   }
   ctx.probe.onNotifierEnd(ctx, mm, start, end);
+  noteGone(ctx);
 }
 
 /** mmu_notifier_register(): under mmap_lock write (mm_take_all_locks: no start..end is open then). */

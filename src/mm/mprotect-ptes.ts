@@ -30,7 +30,7 @@ import {
   ptlOf,
   pteWord,
 } from '../machine/layout.js';
-import { MC_BACKED_OUT, countMechanism } from '../machine/stats.js';
+import { MC_BACKED_OUT, countMechanism, noteAt } from '../machine/stats.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { LOCK_PTL } from '../locks/classes.js';
@@ -118,6 +118,7 @@ export function* numaDecision(
   pte: number,
   local: number,
 ): Coroutine {
+  noteAt(ctx, mm, vpn);
   // a hint already; the zero page (no normal folio)
   if (isProtnone(pte) || isSpecial(pte)) return NUMA_LEAVE;
   const pfn = entryPfn(pte);

@@ -18,7 +18,7 @@ import {
   isTransHuge,
 } from '../machine/entries.js';
 import { pmdWord, pteWord, ptlOf } from '../machine/layout.js';
-import { MC_BACKED_OUT, countMechanism } from '../machine/stats.js';
+import { MC_BACKED_OUT, countMechanism, noteAt, noteGone } from '../machine/stats.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { LOCK_PMD, LOCK_PTL } from '../locks/classes.js';
@@ -142,8 +142,10 @@ export function hugePmdWith(retest: boolean, keepPlan: boolean) {
 export function* writeProtectPageChecked(ctx: Context, mm: number, vma: number, vpn: number, pfn: number): Coroutine {
   const table = yield* pteOffsetMapLock(ctx, mm, vpn);
   if (table < 0) return -EFAULT;
+  noteAt(ctx, mm, vpn);
   const pinned = yield* pinnedPte(ctx, vpn, pfn, table);
   yield* unlockPtes(ctx, table);
+  if (pinned) noteGone(ctx);
   return pinned ? -EFAULT : yield* writeProtectPage(ctx, mm, vma, vpn, pfn);
 }
 

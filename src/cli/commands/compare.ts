@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { type CompareReport, compare } from '../../lab/compare.js';
 import { notAskedLine } from '../../lab/asked.js';
 import { POLICIES } from '../../policies/index.js';
-import { duration, freshSeed, policies, seed, userPath, wholeNumber } from '../options.js';
+import { NOISE_HELP, duration, freshSeed, noise, policies, seed, userPath, wholeNumber } from '../options.js';
 import { exitOfRun } from '../exit-codes.js';
 import { ProgressLine, printReport } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
@@ -17,6 +17,7 @@ interface CompareFlags {
   duration: number;
   seed?: number;
   recording?: string;
+  noise?: number;
   json?: boolean;
   report?: string;
 }
@@ -36,6 +37,7 @@ export function compareCommand(): Command {
     .option('--duration <time>', 'of each policy', duration('--duration'), 5)
     .option('--seed <n>', 'fixes workload and daemons, not the interleaving', seed)
     .option('--recording <dir>', 'a recorded guest to replay')
+    .option('--noise <much>', NOISE_HELP, noise)
     .option('--json', 'one report object on standard output')
     .option('--report <file>', 'the report object to a file')
     .action(async (scenario: string, flags: CompareFlags) => {
@@ -51,6 +53,7 @@ async function run(scenario: string, flags: CompareFlags): Promise<number> {
     seconds: flags.duration,
     seed: flags.seed ?? freshSeed(),
     base: userPath('.'),
+    ...(flags.noise !== undefined && { noise: flags.noise }),
     ...(flags.workers !== undefined && { workers: flags.workers }),
     ...(flags.cpus !== undefined && { cpus: flags.cpus }),
     ...(flags.recording !== undefined && { recording: userPath(flags.recording) }),

@@ -9,7 +9,7 @@ import { Simulation } from '../../lab/simulation.js';
 import { STAT } from '../../machine/stats.js';
 import { EVENT_FILE_SUFFIXES, type EventFile, isEventFileName, openEventFile } from '../../trace/event-file.js';
 import { withWidth } from '../diagram-options.js';
-import { duration, freshSeed, policy, seed, userPath, wholeNumber } from '../options.js';
+import { NOISE_HELP, duration, freshSeed, noise, policy, seed, userPath, wholeNumber } from '../options.js';
 import { type ServerFlags, announce, serverFlags, serverOptions, startDashboard } from './dashboard.js';
 import { exitOfRun } from '../exit-codes.js';
 import { ProgressLine, noteOutputFailure, printReport } from '../output.js';
@@ -31,6 +31,7 @@ export interface StressFlags extends ServerFlags {
   events?: string;
   dashboard?: boolean;
   explain?: number | boolean;
+  noise?: number;
   json?: boolean;
   report?: string;
 }
@@ -45,6 +46,7 @@ export function stressCommand(): Command {
     .option('--duration <time>', 'how long: 20s, 500ms, 2m', duration('--duration'), 20)
     .option('--seed <n>', 'fixes workload and daemons, not the interleaving', seed)
     .option('--recording <dir>', 'a recorded guest to replay')
+    .option('--noise <much>', NOISE_HELP, noise)
     .option('--auto', 'adjust the number of workers while it runs, and say why')
     .option('--events <file>', `write every event, to a file that ends in ${EVENT_FILE_SUFFIXES}`)
     .option('--dashboard', 'watch it in a browser')
@@ -83,6 +85,7 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
     auditSeconds: AUDIT_SECONDS,
     lockEvents: flags.events?.endsWith('.perfetto.json') === true,
     ...(flags.policy !== undefined && { policy: flags.policy }),
+    ...(flags.noise !== undefined && { noise: flags.noise }),
     ...(flags.workers !== undefined && { workers: flags.workers }),
     ...(flags.cpus !== undefined && { cpus: flags.cpus }),
     ...(flags.recording !== undefined && { recording: userPath(flags.recording) }),

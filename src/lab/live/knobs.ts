@@ -60,6 +60,7 @@ const ACTORS: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
     pause_us: PAUSE,
   },
   dma: {
+    follow_percent: ['%', 0, 100, 'short-lived batches that are pinned where scanners are at work'],
     write_percent: WRITES,
     duplicate_percent: DUPLICATES,
     duplicate_kinds: KINDS,
