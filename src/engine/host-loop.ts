@@ -26,8 +26,8 @@ import { WAITERS } from '../machine/wait.js';
 import type { RingWriter } from '../events/ring.js';
 import type { HostOptions } from './control.js';
 import { Doorbell } from './doorbell.js';
-import type { NoiseMaker } from './noise.js';
 import { EventClock } from './event-clock.js';
+import { holdUp, isHeldUp } from './held-up.js';
 import {
   type HostedActor,
   MODE_ON_LOCK,
@@ -47,7 +47,6 @@ import {
   PARKED_ASLEEP,
   PHASE_END,
   PHASE_FREEZE,
-  PHASE_RUN,
   isDrain,
   isFinish,
   phaseKind,
@@ -66,8 +65,6 @@ import {
 
 /** Resumes between two looks at the phase and the clock: about 30 us. */
 const RESUMES_PER_LOOK = 16;
-/** Points between two questions of the noise maker, where it has nothing in view. */
-const NOISE_LOOK = 1024;
 /** Resumes out of an idle point after which an actor that ought to return is left to wait again. */
 const NUDGES_MAX = 1000;
 
@@ -215,17 +212,14 @@ export class HostLoop {
     this.#pending = 0;
     for (const a of this.#actors) {
       if (a.mode === MODE_RETURNED) continue;
+      if (isHeldUp(a) && tier >= 0) this.#enable(a);
       const concerned = a.tier <= tier;
       a.ctx.drain = concerned && isDrain(phase);
       a.ctx.finish = a.retiring || (concerned && isFinish(phase));
       if (a.ctx.drain) {
         if (a.mode === MODE_STOPPED) continue;
-        if (a.kind >= FIRST_IDLE) {
-          this.#stop(a);
-          continue;
-        }
-        if (a.mode === MODE_ON_TIMER) this.#enable(a);
-        this.#pending++;
+        if (a.kind >= FIRST_IDLE) this.#stop(a);
+        else this.#pending++;
         continue;
       }
       if (a.mode === MODE_STOPPED) {
@@ -234,8 +228,6 @@ export class HostLoop {
         // the timers that were due while it stood still did not count it
         else if (a.mode === MODE_ON_TIMER && a.wakeAt < this.#nextTimer) this.#nextTimer = a.wakeAt;
       }
-      // held up by the noise maker: not now
-      if (a.mode === MODE_ON_TIMER && a.kind < FIRST_IDLE && tier >= 0) this.#enable(a);
       if (!a.ctx.finish) continue;
       if (concerned) this.#pending++;
       if (a.kind >= FIRST_IDLE) this.#enable(a);
@@ -274,35 +266,19 @@ export class HostLoop {
     const ctx = a.ctx;
     this.current = a;
     words[this.#currentAt] = a.actor + 1;
-    const given = a.noise === null ? this.quantum : Math.min(this.quantum, a.noise.left);
+    const given = Math.min(this.quantum, a.noise?.left ?? this.quantum);
     ctx.quantum = given;
     this.resumes++;
     const step = a.coroutine.next();
     const record = ctx.recordAt;
     words[record + ACTOR_STEPS] = ((words[record + ACTOR_STEPS] as number) + 1) | 0;
-    if (step.done === true) {
-      this.#returned(a);
-      return;
-    }
+    if (step.done === true) return this.#returned(a);
     const effect = step.value;
     const kind = effect & 15;
     words[record + ACTOR_EFFECT] = effect;
     a.kind = kind;
     if (kind >= FIRST_WAIT) this.#block(a, kind, effect >>> 4);
-    else if (a.noise !== null) this.#noise(a, a.noise, given);
-  }
-
-  /** The noise maker's turn: the actor stands at a point, having passed those `given` to it. */
-  #noise(a: HostedActor, noise: NoiseMaker, given: number): void {
-    const micros = noise.at(a.kind, a.kind, this.#clock, given - a.ctx.quantum, NOISE_LOOK);
-    if (micros === 0 || phaseKind(this.#phase) !== PHASE_RUN) return;
-    const now = this.#clock();
-    noise.held(now, now + micros);
-    countStat(this.#m, a.actor, STAT.noise_delays, 1);
-    countStat(this.#m, a.actor, STAT.noise_us, micros);
-    a.mode = MODE_ON_TIMER;
-    a.wakeAt = now + micros;
-    this.#sleepUntil(a);
+    else if (a.noise !== null && holdUp(this.#m, a, a.noise, given, this.#phase, this.#clock)) this.#sleepUntil(a);
   }
 
   #block(a: HostedActor, kind: number, word: number): void {

@@ -24,6 +24,8 @@ import {
 } from '../machine/stats.js';
 import type { Plan } from '../engine/plan.js';
 import { type AskedRow, askedRow, threadsNotAsked } from './asked.js';
+import { noiseName } from '../engine/noise.js';
+import { type RateRow, readRates } from './rates.js';
 import type { AutoStep } from './auto-workers.js';
 
 export const REPORT_SCHEMA = 'pinfall.report/1';
@@ -78,6 +80,10 @@ export interface Report extends AskedRow {
   /** Pins taken and given back, by who took them. */
   readonly pins: { readonly kvm: number; readonly dma: number };
   readonly mechanisms: readonly MechanismRow[];
+  /** Daemons: their rates beside a real kernel's, and counts at those. */
+  readonly rates: readonly RateRow[];
+  /** The noise maker (engine/noise.ts): off, light, normal, heavy; what it did in the actors' sum. */
+  readonly noise: { readonly setting: string; readonly delays: number; readonly delayed_s: number };
   readonly latency_us: Readonly<Record<string, LatencySummary>>;
   readonly events: EventCounters;
   readonly violations: readonly ReportViolation[];
@@ -101,6 +107,10 @@ export interface RunFacts {
   readonly events: EventCounters;
   readonly violations: readonly ReportViolation[];
   readonly violation_count: number;
+  /** All of them, as the oracles gave them. */
+  readonly found: readonly object[];
+  /** Percent: HostOptions.noise. */
+  readonly noise: number;
   readonly end: EndRow;
 }
 
@@ -158,6 +168,12 @@ export function buildReport(m: Machine, facts: RunFacts): Report {
     ops: readOps(m),
     pins: { kvm: pinsOf(true), dma: pinsOf(false) },
     mechanisms: readMechanisms(m),
+    rates: readRates(m, plan, facts.found),
+    noise: {
+      setting: noiseName(facts.noise),
+      delays: sumStat(m, STAT.noise_delays),
+      delayed_s: sumStat(m, STAT.noise_us) / 1e6,
+    },
     latency_us: Object.fromEntries(LATENCIES.map((name) => [name, readLatency(m, LATENCY[name])])),
     events: facts.events,
     violations: facts.violations,

@@ -344,6 +344,8 @@ export class Simulation {
       events: this.#source.counters,
       violations: this.#kept,
       violation_count: this.#violationCount,
+      found: this.#run.violations,
+      noise: this.#run.hosts.hostOptions.noise,
       end,
     });
   }

@@ -288,6 +288,8 @@ export class FakeRun implements Watched {
         pages_moved: 0,
         backed_out: 0,
       })),
+      rates: [],
+      noise: { setting: 'off', delays: 0, delayed_s: 0 },
       latency_us: Object.fromEntries(LATENCIES.map((name) => [name, { count: 10, p50: 2, p99: 40, max: 900 }])),
       events: {
         written: 10 * this.ops.accesses,

@@ -52,6 +52,7 @@ describe('the shipped scenarios', () => {
       'driver-deadlock',
       'pin-race',
       'protected-guest',
+      'real-rates',
       'redis-guest',
       'synthetic-guest',
       'two-processes',

@@ -2,6 +2,7 @@
 import { pc } from './colour.js';
 import { notAskedLine } from '../../lab/asked.js';
 import type { Report, ReportViolation } from '../../lab/report.js';
+import { renderRates } from './rates.js';
 import { endedWell } from '../exit-codes.js';
 import { number, table } from './table.js';
 
@@ -11,6 +12,7 @@ export function renderStress(report: Report): string {
     notAsked(report),
     heading(report),
     mechanisms(report),
+    renderRates(report.rates),
     operations(report),
     latencies(report),
     events(report),
@@ -30,7 +32,16 @@ function heading(report: Report): string {
     `${actors} actors on ${report.workers} worker threads, ${report.duration_s.toFixed(1)} s` +
       ` and ${report.teardown_s.toFixed(2)} s of teardown; ${number(report.memory.frames)} frames.` +
       " The seed fixes workload and daemons, the interleaving is the hardware's.",
+    noise(report.noise),
   ].join('\n');
+}
+
+function noise({ setting, delays, delayed_s }: Report['noise']): string {
+  if (setting === 'off') return 'Noise off: actors are held up by nothing but the machine.';
+  return (
+    `Noise ${setting} (--noise off for none): actors were held up ${number(delays)} times at points that decide, ` +
+    `${delayed_s.toFixed(1)} s in their sum.`
+  );
 }
 
 function mechanisms(report: Report): string {
