@@ -9,6 +9,9 @@ export const EXIT_INTERNAL = 3;
 /** Stopped from outside before it could say what was asked. */
 export const EXIT_INCOMPLETE = 4;
 
+/** Ended by a second signal, at once: as shells have it for Ctrl-C. */
+export const EXIT_SIGNAL = 130;
+
 /** Ends of runs on real threads that are none of the machinery's failures. */
 const WELL: ReadonlySet<string> = new Set(['finished', 'interrupted', SCENARIO_OVER]);
 
@@ -29,4 +32,13 @@ export function exitOfSearch({ end, violation_count: violations, asked }: Ended)
   if (violations > 0) return EXIT_VIOLATION;
   if (asked) return EXIT_OK;
   return end.kind === 'interrupted' ? EXIT_INCOMPLETE : EXIT_VIOLATION;
+}
+
+/** Of what has questions, or something to find: as asked for or not, unless it was stopped (`incomplete`) before a rule broke. */
+export function exitOfAnswers(
+  { ok, violation_count: violations }: { readonly ok: boolean; readonly violation_count: number },
+  incomplete: boolean,
+): number {
+  if (incomplete && violations === 0) return EXIT_INCOMPLETE;
+  return ok ? EXIT_OK : EXIT_VIOLATION;
 }

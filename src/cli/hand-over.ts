@@ -10,6 +10,7 @@ export { renderHandovers } from './render/handover.js';
 
 /**
  * What is found stands in the report, and except with --json in files of the working directory too.
+ * @returns the report, and the names of the files that were written
  * @param explain seconds for all violations together, where the user says so
  */
 export async function explain(
@@ -18,13 +19,14 @@ export async function explain(
   { explain: seconds, json }: { readonly explain?: number | boolean; readonly json?: boolean },
   progress: ProgressLine,
   stop: () => boolean,
-): Promise<Report> {
+): Promise<{ readonly report: Report; readonly written: ReadonlySet<string> }> {
   const explained = await explainReport(report, plan, evidence.all, {
     seconds: typeof seconds === 'number' ? seconds : HANDOVER_SECONDS,
     stop,
     onProgress: (text) => progress.show(`on one thread: ${text}`),
   });
   progress.clear();
-  if (json !== true) for (const { name, text } of handoverFiles(explained)) writeWhole(userPath(name), text);
-  return explained;
+  const files = json === true ? [] : handoverFiles(explained);
+  const written = files.filter(({ name, text }) => writeWhole(userPath(name), text));
+  return { report: explained, written: new Set(written.map(({ name }) => name)) };
 }

@@ -1,7 +1,7 @@
 /** Where a command's words go: the report to standard output (as JSON or for people), the rest to standard error. */
-import { realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { writeProblem } from '../lab/input-error.js';
+import { writeFileWhole } from '../lab/whole-file.js';
 import { userPath } from './options.js';
+import { noteOutputFailure, oneLine, print } from './terminal.js';
 
 export interface OutputOptions {
   readonly json?: boolean | undefined;
@@ -9,54 +9,45 @@ export interface OutputOptions {
   readonly report?: string | undefined;
 }
 
-let outputFailed = false;
-
-/** Something could not be written: the command ends with code 3, whatever else it has to say. */
-export const someOutputFailed = (): boolean => outputFailed;
-
-/** One line on standard error. What a run has found is too dear to be lost to a full disk: the command goes on. */
-export function noteOutputFailure(path: string, error: unknown): void {
-  outputFailed = true;
-  process.stderr.write(`pinfall: ${path}: cannot be written (${writeProblem(error)})\n`);
-}
-
 /**
- * Writes a file whole or not at all: under a temporary name beside it, then renamed. A link keeps its place, and what is no
- * regular file (a pipe, `/dev/null`) is written to. A failure is noted, not thrown.
+ * Writes a file whole or not at all. A failure is noted, not thrown.
+ * @returns whether it was written
  */
-export function writeWhole(path: string, text: string): void {
-  let temporary = '';
+export function writeWhole(path: string, text: string): boolean {
   try {
-    const found = statSync(path, { throwIfNoEntry: false });
-    if (found !== undefined && !found.isFile()) {
-      writeFileSync(path, text);
-      return;
-    }
-    const target = found === undefined ? path : realpathSync(path);
-    temporary = `${target}.${process.pid}.tmp`;
-    writeFileSync(temporary, text);
-    renameSync(temporary, target);
+    writeFileWhole(path, text);
+    return true;
   } catch (error) {
-    if (temporary !== '') rmSync(temporary, { force: true });
     noteOutputFailure(path, error);
+    return false;
   }
 }
 
 /** Prints a report: one JSON object, or the lines that `render` makes of it; and into the report file. */
 export function printReport<T>(report: T, options: OutputOptions, render: (report: T) => string): void {
-  process.stdout.write(options.json === true ? `${JSON.stringify(report)}\n` : `${render(report)}\n`);
+  print(options.json === true ? `${JSON.stringify(report)}\n` : `${render(report)}\n`);
   if (options.report !== undefined) writeWhole(userPath(options.report), `${JSON.stringify(report, null, 1)}\n`);
 }
 
-/** A line that is overwritten while a run goes on; nothing where standard error is no terminal. */
+/**
+ * A line that is overwritten while a run goes on. Where standard error is no terminal: nothing, or, of what takes minutes (`lines`), a line
+ * each time.
+ */
 export class ProgressLine {
-  readonly #shown = process.stderr.isTTY === true;
+  readonly #isTerminal = process.stderr.isTTY === true;
+  readonly #lines: boolean;
+
+  constructor({ lines = false } = {}) {
+    this.#lines = lines;
+  }
 
   show(text: string): void {
-    if (this.#shown) process.stderr.write(`\r\x1b[2K${text.slice(0, (process.stderr.columns ?? 100) - 1)}`);
+    const line = oneLine(text);
+    if (this.#isTerminal) process.stderr.write(`\r\u001b[2K${line.slice(0, (process.stderr.columns ?? 100) - 1)}`);
+    else if (this.#lines) process.stderr.write(`pinfall: ${line}\n`);
   }
 
   clear(): void {
-    if (this.#shown) process.stderr.write('\r\x1b[2K');
+    if (this.#isTerminal) process.stderr.write('\r\u001b[2K');
   }
 }

@@ -4,6 +4,11 @@
  */
 export class InputError extends Error {
   override readonly name = 'InputError';
+
+  /** A line for each mistake; most inputs have one. */
+  get mistakes(): readonly string[] {
+    return [this.message];
+  }
 }
 
 /** What a failed file operation means to a user: `no such file`, `not allowed to read it`, or the system's code. */
@@ -20,7 +25,7 @@ export function fileProblem(error: unknown): string {
     case 'ENOTDIR':
       return 'not a folder';
     default:
-      return code || String(error);
+      return code || (error instanceof Error ? error.message : String(error));
   }
 }
 

@@ -105,6 +105,8 @@ export const ZOO_DEFAULTS = {
 } as const;
 /** Schedules that the kernel without the bug gets where it cannot be proved clean in time. */
 const CLEAN_SCHEDULES = 2000;
+/** How often a run on real threads looks whether it shall stop. */
+const LOOK_MS = 50;
 
 const FILES = new URL('../../../src/zoo/litmus/', import.meta.url);
 
@@ -139,7 +141,8 @@ export async function runZoo(options: ZooOptions = {}): Promise<ZooReport> {
   for (const bug of bugs) {
     if (options.stop?.() === true) break;
     options.onProgress?.(`${bug.id} (${entries.length + 1} of ${bugs.length})`);
-    entries.push(await runBug(bug, options));
+    const entry = await runBug(bug, options);
+    if (entry !== null) entries.push(entry);
   }
   const silent = entries.filter(({ asked }) => !asked);
   const asked = askedRow(
@@ -168,20 +171,24 @@ export async function runZoo(options: ZooOptions = {}): Promise<ZooReport> {
 const isClean = (proof: ZooProof | null): boolean => proof === null || proof.violations.length === 0;
 const names = (): string => STRATEGIES.map(({ name }) => name).join(', ');
 
-async function runBug(bug: Bug, options: ZooOptions): Promise<ZooEntry> {
+/** @returns null where it was stopped before it was found */
+async function runBug(bug: Bug, options: ZooOptions): Promise<ZooEntry | null> {
+  const isStopped = (): boolean => options.stop?.() === true;
   const strategies = options.strategies ?? STRATEGIES.map(({ name }) => name);
   const rows: ZooStrategyRow[] = [];
   let invariant: string | null = null;
   let why: string | null = 'no strategy was tried';
   for (const strategy of strategies) {
+    if (isStopped()) break;
     const { row, caught, not_asked } = await search(bug, strategy, options);
     why = why === null ? null : not_asked;
     rows.push(row);
     invariant ??= caught;
   }
-  const planted = await prove(bug, true, options);
+  const planted = isStopped() ? null : await prove(bug, true, options);
   invariant ??= planted?.violations.find((each) => bug.expect.includes(each)) ?? null;
-  const unplanted = await prove(bug, false, options);
+  if (invariant === null && isStopped()) return null;
+  const unplanted = isStopped() ? null : await prove(bug, false, options);
   const found = rows.filter((row) => row.elapsed_s !== null);
   const [best] = found.toSorted((x, y) => y.found - x.found || (x.elapsed_s as number) - (y.elapsed_s as number));
   return {
@@ -198,7 +205,7 @@ async function runBug(bug: Bug, options: ZooOptions): Promise<ZooEntry> {
     strategies: rows,
     planted,
     unplanted,
-    threads: await race(bug, options),
+    threads: isStopped() ? null : await race(bug, options),
     ...askedRow(whyNot(invariant !== null || planted?.asked === true ? null : why, unplanted)),
   };
 }
@@ -220,7 +227,7 @@ async function search(
   const seconds: number[] = [];
   let caught: string | null = null;
   let why: string | null = 'no schedule was tried';
-  for (let i = 0; i < seeds; i++) {
+  for (let i = 0; i < seeds && options.stop?.() !== true; i++) {
     const { report } = await explore({
       subject: zooSubject(bug, true, seed + i),
       strategy,
@@ -289,13 +296,20 @@ async function race(bug: Bug, options: ZooOptions): Promise<ZooThreadsRow | null
   const seconds = options.threadSeconds ?? ZOO_DEFAULTS.threadSeconds;
   if (seconds <= 0) return null;
   const subject = zooSubject(bug, true);
+  let timer: NodeJS.Timeout | undefined;
+  const stop = new Promise<void>((resolve) => {
+    timer = setInterval(() => {
+      if (options.stop?.() === true) resolve();
+    }, LOOK_MS);
+  });
   const result = await litmusThreads({
     plan: subject.test.plan,
     observer: fileObserver(subject),
     iterations: 1e9,
     seconds,
     untilViolation: bug.expect,
-  });
+    stop,
+  }).finally(() => clearInterval(timer));
   const forbidden = result.outcomes.some(({ yes }) =>
     subject.test.questions.some(({ word, during }, i) => !during && word === 'forbidden' && yes[i] === true),
   );

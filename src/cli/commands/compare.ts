@@ -8,6 +8,7 @@ import { exitOfRun } from '../exit-codes.js';
 import { ProgressLine, printReport } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
 import { pc } from '../render/colour.js';
+import { nextCommand } from '../render/next.js';
 import { table } from '../render/table.js';
 
 interface CompareFlags {
@@ -46,7 +47,7 @@ export function compareCommand(): Command {
 }
 
 async function run(scenario: string, flags: CompareFlags): Promise<number> {
-  const progress = new ProgressLine();
+  const progress = new ProgressLine({ lines: true });
   const report = await compare({
     scenario,
     policies: flags.policies,
@@ -106,6 +107,6 @@ function renderCompare(report: CompareReport): string {
       ['policy', 'who unmapped pinned pages'],
       report.rows.map((row) => [row.policy, byMechanism(row) || 'nobody']),
     ),
-    'Next: npm start --silent -- explore --policy check-then-notify   # the interleaving that breaks checking first',
+    nextCommand(['explore', '--policy', 'check-then-notify'], 'the interleaving that breaks checking first'),
   ].join('\n\n');
 }

@@ -3,13 +3,13 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import type { Dashboard, DashboardOptions } from '../../dashboard/dashboard.js';
 import { DEFAULT_HOST, DEFAULT_PORT } from '../../dashboard/defaults.js';
-import { InputError } from '../../lab/input-error.js';
 import { Simulation, type SimulationOptions } from '../../lab/simulation.js';
 import { duration, freshSeed, policy, seed, userPath, wholeNumber } from '../options.js';
-import { exitOfRun } from '../exit-codes.js';
+import { EXIT_INCOMPLETE, exitOfRun } from '../exit-codes.js';
 import { printReport } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
 import { renderStress } from '../render/stress.js';
+import { tell } from '../terminal.js';
 
 /** All actors meet this often, and the whole machine is audited. */
 const AUDIT_SECONDS = 5;
@@ -85,11 +85,11 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
 /** Says where the page is: on standard error, since standard output may be a report. */
 export function announce({ url, exposed }: Dashboard): void {
   if (exposed) {
-    process.stderr.write(
+    tell(
       'pinfall: WARNING: other machines can reach the dashboard. Whoever has the token can turn this run; nothing is encrypted.\n',
     );
   }
-  process.stderr.write(`pinfall: the dashboard is at ${url}\n`);
+  tell(`pinfall: the dashboard is at ${url}\n`);
 }
 
 async function dashboard(scenario: string, flags: DashboardFlags): Promise<number> {
@@ -116,23 +116,30 @@ async function dashboard(scenario: string, flags: DashboardFlags): Promise<numbe
     schedules: userPath('.'),
     ...(flags.sweep !== undefined && { sweep: userPath(flags.sweep) }),
   });
+  // also while the run starts
+  let interrupted = false;
+  let onStop: (() => void) | null = null;
+  onInterrupt(() => {
+    interrupted = true;
+    onStop?.();
+  });
   try {
     await page.session.begin();
   } catch (error) {
     await page.close();
     throw error;
   }
-  announce(page);
-  let interrupted = false;
   await new Promise<void>((resolve) => {
+    onStop = resolve;
+    if (interrupted) resolve();
+    else announce(page);
     if (flags.duration !== undefined) setTimeout(resolve, flags.duration * 1000);
-    onInterrupt(() => {
-      interrupted = true;
-      resolve();
-    });
   });
   const report = await page.close(interrupted);
-  if (report === null) throw new InputError('there was no run');
+  if (report === null) {
+    tell('pinfall: there was no run, and there is nothing to report\n');
+    return EXIT_INCOMPLETE;
+  }
   printReport(report, flags, renderStress);
   return exitOfRun(report);
 }

@@ -8,7 +8,7 @@ import { BUGS } from '../../zoo/index.js';
 import { type DiagramFlags, printDrawn, withDiagramOptions } from '../diagram-options.js';
 import { onInterrupt } from '../interrupt.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber, workers } from '../options.js';
-import { EXIT_OK, EXIT_VIOLATION } from '../exit-codes.js';
+import { exitOfAnswers } from '../exit-codes.js';
 import { writeWhole } from '../output.js';
 import { renderExplain } from '../render/explain.js';
 import { number } from '../render/table.js';
@@ -80,5 +80,5 @@ async function run(file: string, flags: ExplainFlags): Promise<number> {
   if (flags.events !== undefined && report.found) writeWhole(userPath(flags.events), events);
   if (flags.schedule !== undefined && report.found) writeWhole(userPath(flags.schedule), schedule);
   printDrawn<ExplainReport>(report, drawing, flags, renderExplain);
-  return report.found ? EXIT_OK : EXIT_VIOLATION;
+  return exitOfAnswers({ ok: report.found, violation_count: 0 }, !report.found && interrupted);
 }

@@ -103,8 +103,7 @@ async function run(scenario: string, flags: ExploreFlags): Promise<number> {
   const schedule = report.violations.find((violation) => violation.schedule !== undefined)?.schedule;
   const file = flags.schedule ?? 'pinfall.schedule';
   // with --json the schedule stands in the report; a file would be a surprise
-  const written = schedule !== undefined && flags.json !== true;
-  if (written) writeWhole(userPath(file), schedule);
+  const written = schedule !== undefined && flags.json !== true && writeWhole(userPath(file), schedule);
   printReport(report, flags, (each) => renderExplore(each, written ? file : undefined));
   return exitOfSearch(report);
 }

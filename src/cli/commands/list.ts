@@ -1,14 +1,15 @@
 /** `pinfall list`: what there is to run and to watch. */
 import { Command } from 'commander';
 import { listEverything } from '../../lab/list.js';
-import { printReport } from '../output.js';
+import { type OutputOptions, printReport } from '../output.js';
 import { table } from '../render/table.js';
 
 export function listCommand(): Command {
   return new Command('list')
     .description('scenarios, programs, policies, invariants, litmus files and their words, event types')
     .option('--json', 'one object on standard output')
-    .action((options: { json?: boolean }) => {
+    .option('--report <file>', 'the same object to a file')
+    .action((options: OutputOptions) => {
       printReport(listEverything(), options, (lists) =>
         [
           [

@@ -22,11 +22,12 @@ import { BUGS } from '../../zoo/index.js';
 import { onInterrupt } from '../interrupt.js';
 import { withWidth } from '../diagram-options.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber, workers } from '../options.js';
-import { EXIT_BAD_INPUT, EXIT_OK, EXIT_VIOLATION } from '../exit-codes.js';
+import { EXIT_BAD_INPUT, EXIT_OK, exitOfAnswers } from '../exit-codes.js';
 import { ProgressLine, printReport, writeWhole } from '../output.js';
 import { type Reduced, renderLitmusThreads, renderReduced } from '../render/litmus-threads.js';
 import { renderLitmus } from '../render/litmus.js';
 import { number } from '../render/table.js';
+import { oneLine, print, tell } from '../terminal.js';
 
 interface LitmusFlags {
   check?: boolean;
@@ -75,7 +76,7 @@ export function litmusCommand(): Command {
     .option('--json', 'one object on standard output')
     .option('--report <file>', 'the report object to a file')
     .action(async (files: string[], flags: LitmusFlags) => {
-      process.exitCode = flags.check === true ? check(files, flags.json === true) : await run(files, flags);
+      process.exitCode = flags.check === true ? check(files, flags) : await run(files, flags);
     });
 }
 
@@ -112,16 +113,17 @@ function mistakesOf(file: string): readonly Mistake[] {
   }
 }
 
-function check(files: readonly string[], json: boolean): number {
+function check(files: readonly string[], { json, report }: LitmusFlags): number {
   const rows: MistakeRow[] = [];
   for (const file of files) {
     const mistakes = mistakesOf(file);
     rows.push(...mistakes.map((each) => rowOf(file, each)));
-    if (json) continue;
-    for (const each of mistakes) process.stderr.write(`${mistakeLine(file, each)}\n`);
-    if (mistakes.length === 0) process.stdout.write(`${file}: ok\n`);
+    if (json === true) continue;
+    for (const each of mistakes) tell(`${oneLine(mistakeLine(file, each))}\n`);
+    if (mistakes.length === 0) print(`${oneLine(file)}: ok\n`);
   }
-  if (json) process.stdout.write(`${JSON.stringify(rows)}\n`);
+  if (json === true) print(`${JSON.stringify(rows)}\n`);
+  if (report !== undefined) writeWhole(userPath(report), `${JSON.stringify(rows, null, 1)}\n`);
   return rows.length > 0 ? EXIT_BAD_INPUT : EXIT_OK;
 }
 
@@ -142,7 +144,7 @@ async function run(files: readonly string[], flags: LitmusFlags): Promise<number
     subject = litmusSubject({ path, text, options });
   } catch (error) {
     if (!(error instanceof LitmusError)) throw error;
-    for (const line of error.lines) process.stderr.write(`${line}\n`);
+    for (const line of error.lines) tell(`${oneLine(line)}\n`);
     return EXIT_BAD_INPUT;
   }
   if (flags.threads === true) return await onThreads(subject, flags);
@@ -162,45 +164,51 @@ async function run(files: readonly string[], flags: LitmusFlags): Promise<number
       progress.show(`${number(now.schedules)} schedules, ${number(now.steps)} steps, ${now.violations} violations`),
   });
   progress.clear();
-  const report = { ...explored, reduced: await reducedTest(subject, explored, interrupted) };
+  const report = { ...explored, reduced: await reducedTest(subject, explored, () => interrupted) };
   const written = flags.json === true ? undefined : writeSchedule(report, flags.out);
   printReport(report, flags, (each) => [renderLitmus(each, written), renderReduced(each.reduced)].join(''));
-  return report.ok ? EXIT_OK : EXIT_VIOLATION;
+  return exitOfAnswers(report, report.end.kind === 'interrupted');
 }
 
 /** The operations that a violation takes, where some of the file's are not needed. */
-async function reducedTest(
-  subject: LitmusSubject,
-  report: LitmusReport,
-  interrupted: boolean,
-): Promise<Reduced | null> {
+async function reducedTest(subject: LitmusSubject, report: LitmusReport, stop: () => boolean): Promise<Reduced | null> {
   const violation = report.violations.find(({ invariant }) => invariant !== 'forbidden' && invariant !== 'always');
-  if (violation === undefined || interrupted) return null;
-  const { found, cut, litmus, schedule } = await handOverLitmus(subject, violation, { seconds: REDUCE_SECONDS });
+  if (violation === undefined || stop()) return null;
+  const { found, cut, litmus, schedule } = await handOverLitmus(subject, violation, {
+    seconds: REDUCE_SECONDS,
+    stop,
+  });
   return found && cut.length > 0 ? { litmus, schedule, cut } : null;
 }
 
 async function onThreads(subject: LitmusSubject, flags: LitmusFlags): Promise<number> {
-  const stop = new Promise<void>((resolve) => onInterrupt(resolve));
+  let interrupted = false;
+  const stop = new Promise<void>((resolve) =>
+    onInterrupt(() => {
+      interrupted = true;
+      resolve();
+    }),
+  );
   const { iterations, budget: seconds, workers: count } = flags;
   const raced = await runLitmusThreads({ subject, iterations, seconds, workers: count, stop });
   const [violation] = raced.violations;
   // what real threads have shown is looked for on one, where it can be replayed
   const handover =
-    violation === undefined ? null : await handOverLitmus(subject, violation, { seconds: HANDOVER_SECONDS });
+    violation === undefined || interrupted
+      ? null
+      : await handOverLitmus(subject, violation, { seconds: HANDOVER_SECONDS, stop: () => interrupted });
   const report = { ...raced, handover };
-  const written =
-    handover === null || handover.schedule === '' || flags.json === true ? undefined : `${report.name}.schedule`;
-  if (written !== undefined) writeWhole(userPath(join(flags.out ?? '', written)), handover?.schedule ?? '');
+  const file = join(flags.out ?? '', `${report.name}.schedule`);
+  const schedule = handover?.schedule ?? '';
+  const written = schedule !== '' && flags.json !== true && writeWhole(userPath(file), schedule) ? file : undefined;
   printReport(report, flags, (each) => renderLitmusThreads(each, handover, written));
-  return report.ok ? EXIT_OK : EXIT_VIOLATION;
+  return exitOfAnswers(report, interrupted && !report.ok);
 }
 
-/** Writes the schedule of the first violation. Returns its name, when there is one. */
+/** Writes the schedule of the first violation. Returns its name, when there is one that could be written. */
 function writeSchedule({ violations, name }: LitmusReport, out: string | undefined): string | undefined {
   const schedule = violations.find((violation) => violation.schedule !== undefined)?.schedule;
   if (schedule === undefined) return undefined;
   const file = join(out ?? '', `${name}.schedule`);
-  writeWhole(userPath(file), schedule);
-  return file;
+  return writeWhole(userPath(file), schedule) ? file : undefined;
 }

@@ -7,10 +7,12 @@ import { readSchedule, replay } from '../../lab/replay.js';
 import { Stepper } from '../../lab/stepper.js';
 import { subjectOf } from '../../lab/subject.js';
 import { type DiagramFlags, printDrawn, withDiagramOptions } from '../diagram-options.js';
+import { onInterrupt } from '../interrupt.js';
 import { userPath } from '../options.js';
 import { EXIT_OK, EXIT_VIOLATION } from '../exit-codes.js';
 import { writeWhole } from '../output.js';
 import { renderReplay } from '../render/replay.js';
+import { print, tell } from '../terminal.js';
 
 interface ReplayFlags extends DiagramFlags {
   events?: string;
@@ -55,14 +57,16 @@ async function run(file: string, flags: ReplayFlags): Promise<number> {
 const WALK_HELP =
   'n or Enter: a step   p: a step back   s: to the next context switch   NUMBER: to that step   q: leave';
 
-const prompt = (): void => void (process.stdin.isTTY && process.stdout.write(`\n${WALK_HELP}\n> `));
+const prompt = (): void => void (process.stdin.isTTY && print(`\n${WALK_HELP}\n> `));
 
 /** Reads commands, a line each, and shows where they lead. */
 async function walk(stepper: Stepper): Promise<void> {
-  const show = (): void => void process.stdout.write(`${stepper.describe().join('\n')}\n`);
+  const show = (): void => void print(`${stepper.describe().join('\n')}\n`);
   show();
   prompt();
-  for await (const line of createInterface({ input: process.stdin })) {
+  const lines = createInterface({ input: process.stdin });
+  onInterrupt(() => lines.close(), 'left');
+  for await (const line of lines) {
     const word = line.trim();
     if (word === 'q') break;
     if (word === 'n' || word === '') stepper.goTo(stepper.at + 1);
@@ -70,10 +74,10 @@ async function walk(stepper: Stepper): Promise<void> {
     else if (word === 's') stepper.nextSwitch();
     else if (/^\d{1,9}$/.test(word)) stepper.goTo(Number(word));
     else {
-      process.stderr.write(`${WALK_HELP}\n`);
+      tell(`${WALK_HELP}\n`);
       continue;
     }
-    process.stdout.write('\n');
+    print('\n');
     show();
     prompt();
   }

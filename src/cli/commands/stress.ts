@@ -12,10 +12,11 @@ import { withWidth } from '../diagram-options.js';
 import { NOISE_HELP, duration, freshSeed, noise, policy, seed, userPath, wholeNumber } from '../options.js';
 import { type ServerFlags, announce, serverFlags, serverOptions, startDashboard } from './dashboard.js';
 import { exitOfRun } from '../exit-codes.js';
-import { ProgressLine, noteOutputFailure, printReport } from '../output.js';
+import { ProgressLine, printReport } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
 import { renderStress } from '../render/stress.js';
 import { number } from '../render/table.js';
+import { noteOutputFailure, tell } from '../terminal.js';
 
 /** All actors meet this often, and the whole machine is audited. */
 const AUDIT_SECONDS = 5;
@@ -127,8 +128,9 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
   if (!interrupted && flags.explain !== false && adjusted.violation_count > 0) {
     // it brings the litmus language, whose parser takes as long to load as all the rest
     const { explain, renderHandovers } = await import('../hand-over.js');
-    report = await explain(adjusted, simulation, flags, progress, () => interrupted);
-    explanation = renderHandovers(report);
+    const handed = await explain(adjusted, simulation, flags, progress, () => interrupted);
+    report = handed.report;
+    explanation = renderHandovers(report, handed.written);
   }
   printReport(report, flags, (each) => [renderStress(each), explanation].filter(Boolean).join('\n\n'));
   return exitOfRun(report);
@@ -155,7 +157,7 @@ function adjustWorkers(simulation: Simulation, progress: ProgressLine): AutoWork
     onStep: ({ at_s, workers, rate, reason }) => {
       progress.clear();
       const where = `${workers} worker${workers === 1 ? '' : 's'}`;
-      process.stderr.write(`auto: ${at_s.toFixed(1)} s  ${where}  ${number(rate)} accesses/s  ${reason}\n`);
+      tell(`auto: ${at_s.toFixed(1)} s  ${where}  ${number(rate)} accesses/s  ${reason}\n`);
     },
   });
 }

@@ -13,6 +13,7 @@ import { duration, oneOf, policy, seed, userPath, wholeNumber } from '../options
 import { EXIT_OK, EXIT_VIOLATION } from '../exit-codes.js';
 import { ProgressLine, printReport } from '../output.js';
 import { renderTune } from '../render/tune.js';
+import { noteOutputFailure, tell } from '../terminal.js';
 
 /** More workers than this are tried only when they are asked for. */
 const WORKERS_DEFAULT: readonly [number, number] = [1, 8];
@@ -87,7 +88,7 @@ async function run(scenario: string, flags: TuneFlags): Promise<number> {
   if (flags.chart !== undefined) checkWritable('--chart', flags.chart);
   if (flags.report !== undefined) checkWritable('--report', flags.report);
   if (target !== null) checkWritable('--apply', target.to);
-  const progress = new ProgressLine();
+  const progress = new ProgressLine({ lines: true });
   const started = performance.now();
   let measured = 0;
   const report = await tune({
@@ -103,6 +104,7 @@ async function run(scenario: string, flags: TuneFlags): Promise<number> {
     interrupted: new Promise((resolve) => onInterrupt(resolve)),
     ...(flags.policy !== undefined && { policy: flags.policy }),
     ...(flags.cpus !== undefined && { cpus: flags.cpus }),
+    onUnwritten: (error) => noteOutputFailure(userPath(flags.state), error),
     onRun: ({ name, stage, done, expected }) => {
       const each = measured === 0 ? flags.duration * 1.3 + 0.7 : (performance.now() - started) / 1000 / measured;
       measured++;
@@ -119,22 +121,30 @@ async function run(scenario: string, flags: TuneFlags): Promise<number> {
   printReport(report, flags, (made) => renderTune(made, given));
   if (flags.chart !== undefined && report.rows.length > 0) {
     const { writeChart } = await import('../../lab/tune/chart.js');
-    await writeChart(report, userPath(flags.chart));
+    await kept(userPath(flags.chart), (path) => writeChart(report, path));
   }
-  apply(report, target);
+  if (target !== null) await kept(target.to, () => apply(report, target));
   return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
 }
 
+/** What was measured has been told: a file that cannot be written is noted, and costs the others nothing. */
+async function kept(path: string, write: (path: string) => void | Promise<void>): Promise<void> {
+  try {
+    await write(path);
+  } catch (error) {
+    noteOutputFailure(path, error);
+  }
+}
+
 /** Says what it did on standard error: standard output may be a report. */
-function apply(report: TuneReport, target: ReturnType<typeof applyTarget> | null): void {
+function apply(report: TuneReport, target: ReturnType<typeof applyTarget>): void {
   const { recommended } = report;
-  if (target === null) return;
   if (recommended === null || recommended.is_default) {
     const why = recommended === null ? 'the sweep was interrupted' : 'the default is recommended';
-    process.stderr.write(`pinfall: --apply: nothing written, ${why}\n`);
+    tell(`pinfall: --apply: nothing written, ${why}\n`);
     return;
   }
   applyEngine(target, recommended.engine);
   const how = target.copy ? 'a copy of the shipped scenario with' : 'now has';
-  process.stderr.write(`pinfall: ${target.to}: ${how} engine: ${JSON.stringify(recommended.engine)}\n`);
+  tell(`pinfall: ${target.to}: ${how} engine: ${JSON.stringify(recommended.engine)}\n`);
 }

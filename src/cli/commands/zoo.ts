@@ -6,7 +6,7 @@ import { ZOO_DEFAULTS, listZoo, runZoo, zooBugs } from '../../lab/zoo.js';
 import { onInterrupt } from '../interrupt.js';
 import { withWidth } from '../diagram-options.js';
 import { duration, seed, wholeNumber } from '../options.js';
-import { EXIT_OK, EXIT_VIOLATION } from '../exit-codes.js';
+import { EXIT_OK, exitOfAnswers } from '../exit-codes.js';
 import { ProgressLine, printReport } from '../output.js';
 import { renderZooList, renderZooRun } from '../render/zoo.js';
 
@@ -61,7 +61,7 @@ export function zooCommand(): Command {
     .action(async (ids: string[], _flags: ZooFlags, command: Command) => {
       process.exitCode = await runAll(ids, command.optsWithGlobals<ZooFlags>());
     });
-  zoo.addCommand(run.configureOutput({ writeErr: () => {} }).exitOverride());
+  zoo.addCommand(run.exitOverride());
   return zoo;
 }
 
@@ -90,5 +90,6 @@ async function runAll(ids: string[], flags: ZooFlags): Promise<number> {
   });
   progress.clear();
   printReport(report, flags, renderZooRun);
-  return report.ok ? EXIT_OK : EXIT_VIOLATION;
+  const broken = report.entries.flatMap(({ unplanted }) => unplanted?.violations ?? []);
+  return exitOfAnswers({ ok: report.ok, violation_count: broken.length }, report.end.kind === 'interrupted');
 }

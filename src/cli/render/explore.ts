@@ -6,6 +6,7 @@ import type { ExploreReport } from '../../lab/explore.js';
 import type { ReportViolation } from '../../lab/report.js';
 import { violationClash } from './clash.js';
 import { knownWindowText } from './known-windows.js';
+import { nextCommand } from './next.js';
 import { number, table } from './table.js';
 
 /** @param scheduleFile where the first violation's schedule was written, if it was */
@@ -67,9 +68,9 @@ function details(violation: ReportViolation): string {
 }
 
 function next(report: ExploreReport, scheduleFile: string | undefined): string {
-  const start = 'npm start --silent --';
-  if (scheduleFile !== undefined) return `Next: ${start} replay ${scheduleFile}   # the same execution again`;
+  if (scheduleFile !== undefined) return nextCommand(['replay', scheduleFile], 'the same execution again');
+  const policy = ['--policy', report.policy];
   return report.strategy === 'random'
-    ? `Next: ${start} explore --policy ${report.policy}   # other strategies too, with a bound on what was missed`
-    : `Next: ${start} stress --policy ${report.policy}   # the same kernel on real threads`;
+    ? nextCommand(['explore', ...policy], 'other strategies too, with a bound on what was missed')
+    : nextCommand(['stress', ...policy], 'the same kernel on real threads');
 }

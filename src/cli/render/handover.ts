@@ -3,12 +3,14 @@ import { pc } from './colour.js';
 import { handoversOf } from '../../lab/handover/explain.js';
 import { handoverName } from '../../lab/handover/draft.js';
 import type { Report } from '../../lab/report.js';
+import { nextCommand } from './next.js';
 import { number } from './table.js';
 
-const START = 'npm start --silent --';
-
-/** A part for each violation that was handed over; empty when none was. */
-export function renderHandovers(report: Report): string {
+/**
+ * A part for each violation that was handed over; empty when none was.
+ * @param written names of the files that were written
+ */
+export function renderHandovers(report: Report, written: ReadonlySet<string>): string {
   return handoversOf(report)
     .map(({ invariant, handover }) => {
       const effort = `${number(handover.schedules)} schedules, ${handover.elapsed_s.toFixed(1)} s`;
@@ -20,7 +22,9 @@ export function renderHandovers(report: Report): string {
         handover.diagram.trimEnd(),
         ...(handover.clash === null ? [] : [`Avoided: ${handover.clash.avoided}.`]),
         `Cut from the run:\n${handover.cut.map((line) => `  ${line}`).join('\n')}`,
-        `Next: ${START} replay ${name}.schedule   # this violation, every time; the test is ${name}.litmus`,
+        ...(written.has(`${name}.schedule`)
+          ? [nextCommand(['replay', `${name}.schedule`], `this violation, every time; the test is ${name}.litmus`)]
+          : []),
       ].join('\n\n');
     })
     .join('\n\n');

@@ -4,6 +4,7 @@ import type { LitmusThreadsReport } from '../../lab/litmus/threads/report.js';
 import { notAskedLine } from '../../lab/asked.js';
 import { answerText } from './litmus.js';
 import { pc } from './colour.js';
+import { nextCommand } from './next.js';
 import { number, table } from './table.js';
 
 const percent = (share: number): string => `${(100 * share).toFixed(share > 0 && share < 0.001 ? 4 : 1)}%`;
@@ -27,9 +28,7 @@ function handoverText(handover: Handover | null, scheduleFile: string | undefine
   const effort = `${number(handover.schedules)} schedules, ${handover.elapsed_s.toFixed(1)} s`;
   if (!handover.found) return `On one thread: ${handover.reason} (${effort}).`;
   const replay =
-    scheduleFile === undefined
-      ? ''
-      : `\n\nNext: npm start --silent -- replay ${scheduleFile}   # this violation, every time`;
+    scheduleFile === undefined ? '' : `\n\n${nextCommand(['replay', scheduleFile], 'this violation, every time')}`;
   return `On one thread, after ${effort}: ${handover.what}\n\n${handover.diagram.trimEnd()}${replay}`;
 }
 
@@ -68,7 +67,7 @@ export function renderLitmusThreads(
     ...report.violations.map(({ invariant, what }) => `${pc.red(pc.bold(invariant))} ${what}`),
     handoverText(handover, scheduleFile),
     report.ok ? pc.green('As expected.') : pc.red('Not as expected.'),
-    `Next: npm start --silent -- litmus ${report.scenario}   # every outcome that can happen`,
+    nextCommand(['litmus', report.scenario], 'every outcome that can happen'),
   ]
     .filter((part) => part !== '')
     .join('\n\n');

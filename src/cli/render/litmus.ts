@@ -5,6 +5,7 @@ import type { ReportViolation } from '../../lab/report.js';
 import { violationClash } from './clash.js';
 import { knownWindowText } from './known-windows.js';
 import { pc } from './colour.js';
+import { nextCommand } from './next.js';
 import { number, table } from './table.js';
 
 /** @param scheduleFile where the first violation's schedule was written, if it was */
@@ -18,7 +19,7 @@ export function renderLitmus(report: LitmusReport, scheduleFile: string | undefi
     ...report.violations.map(violationText),
     ...report.known_windows.map((known) => knownWindowText(known, report.schedules)),
     verdict(report),
-    scheduleFile === undefined ? '' : `Next: npm start --silent -- replay ${scheduleFile}   # the same execution again`,
+    scheduleFile === undefined ? '' : nextCommand(['replay', scheduleFile], 'the same execution again'),
   ];
   return parts.filter((part) => part !== '').join('\n\n');
 }

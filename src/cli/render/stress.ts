@@ -4,6 +4,7 @@ import { notAskedLine } from '../../lab/asked.js';
 import type { Report, ReportViolation } from '../../lab/report.js';
 import { renderRates } from './rates.js';
 import { endedWell } from '../exit-codes.js';
+import { nextCommand } from './next.js';
 import { number, table } from './table.js';
 
 /** Everything that `stress` prints when it is done. */
@@ -165,11 +166,15 @@ function verdict(report: Report): string {
 }
 
 function next(report: Report): string {
-  const start = 'npm start --silent --';
-  if (report.violation_count > 0)
-    return `Next: ${start} explore --policy ${report.policy}   # the same race, deterministic`;
-  if (report.policy === 'pinned-notifiers') return `Next: ${start} compare   # the same guest under every policy`;
-  if (report.policy === 'classic')
-    return `Next: ${start} stress --policy pinned-notifiers   # who unmaps pinned pages?`;
-  return `Next: ${start} explore --policy check-then-notify   # why checking the pin first is no way out`;
+  const { policy } = report;
+  if (report.violation_count > 0 || !report.asked) {
+    const why = report.asked ? 'the same race, deterministic' : 'its schedules, one after the other';
+    return nextCommand(['explore', '--policy', policy], why);
+  }
+  if (policy === 'pinned-notifiers') return nextCommand(['compare'], 'the same guest under every policy');
+  if (policy === 'classic') return nextCommand(['stress', '--policy', 'pinned-notifiers'], 'who unmaps pinned pages?');
+  return nextCommand(
+    ['explore', '--policy', policy],
+    'silence on real threads proves nothing: schedule after schedule',
+  );
 }

@@ -2,6 +2,7 @@
 import type { TuneReport, TuneRow } from '../../lab/tune/report.js';
 import type { Estimate } from '../../lab/tune/statistics.js';
 import { pc } from './colour.js';
+import { nextCommand } from './next.js';
 import { number, table } from './table.js';
 
 /** Columns of the longest bar. */
@@ -88,20 +89,20 @@ function recommendation(report: TuneReport): string {
 }
 
 function next(report: TuneReport, given: TuneGiven): string {
-  const start = 'npm start --silent --';
   const { recommended, scenario, metric } = report;
-  const policy = given.policy === undefined ? '' : ` --policy ${given.policy}`;
-  const same = `${scenario}${policy}${metric === 'accesses' ? '' : ` --metric ${metric}`}`;
+  const policy = given.policy === undefined ? [] : ['--policy', given.policy];
+  const same = ['tune', scenario, ...policy, ...(metric === 'accesses' ? [] : ['--metric', metric])];
   if (recommended === null) return '';
-  if (given.applied !== undefined) return `Next: ${start} stress ${given.applied}${policy}   # with what was found`;
-  if (!recommended.is_default) return `Next: ${start} tune ${same} --apply   # sweeps again, and the scenario keeps it`;
+  if (given.applied !== undefined) return nextCommand(['stress', given.applied, ...policy], 'with what was found');
+  if (!recommended.is_default) return nextCommand([...same, '--apply'], 'sweeps again, and the scenario keeps it');
   if (report.within_noise && report.duration_s < 5) {
-    return `Next: ${start} tune ${same} --duration 5s --repeat 5   # longer runs tell smaller differences`;
+    const longer = ['--duration', '5s', '--repeat', '5'];
+    return nextCommand([...same, ...longer], 'longer runs tell smaller differences');
   }
   if (metric !== 'races') {
-    return `Next: ${start} tune ${scenario}${policy} --metric races   # the most races, not the most work`;
+    return nextCommand(['tune', scenario, ...policy, '--metric', 'races'], 'the most races, not the most work');
   }
-  return `Next: ${start} stress ${scenario}${policy} --auto   # the worker count, while it runs`;
+  return nextCommand(['stress', scenario, ...policy, '--auto'], 'the worker count, while it runs');
 }
 
 const range = ([from, to]: readonly [number, number]): string =>

@@ -2,6 +2,7 @@
 import { notAskedLine } from '../../lab/asked.js';
 import type { ZooEntry, ZooProof, ZooReport, listZoo } from '../../lab/zoo.js';
 import { pc } from './colour.js';
+import { nextCommand } from './next.js';
 import { number, table } from './table.js';
 
 export function renderZooList(bugs: ReturnType<typeof listZoo>): string {
@@ -15,7 +16,7 @@ export function renderZooList(bugs: ReturnType<typeof listZoo>): string {
   return [
     table(['bug', 'what', 'mended in', 'policy', 'caught by'], rows),
     '',
-    'Next: npm start --silent -- zoo run Z04   # finds it with every strategy, and proves its litmus file clean without it',
+    nextCommand(['zoo', 'run', 'Z04'], 'finds it with every strategy, and proves its litmus file clean without it'),
   ].join('\n');
 }
 

@@ -5,7 +5,7 @@ import type { ActorDecl, LitmusFile, Who } from './ast.js';
 import type { CallChecker } from './check-calls.js';
 import { inLimits } from './check-memory.js';
 import type { ActorModel, VmModel } from './model.js';
-import { nearest } from './nearest.js';
+import { nearest } from '../nearest.js';
 import type { Scope } from './scope.js';
 
 /** Kernel threads; several of a kind have a number behind their name. */

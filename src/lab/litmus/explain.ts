@@ -8,7 +8,7 @@ import { INVARIANTS } from '../../oracle/table.js';
 import { Budget } from '../budget.js';
 import { explore } from '../explore.js';
 import { InputError } from '../input-error.js';
-import { REPORT_SCHEMA, type ReportViolation } from '../report.js';
+import { type EndRow, REPORT_SCHEMA, type ReportViolation } from '../report.js';
 import type { Diagram } from '../../trace/diagram.js';
 import { formatDiagram } from '../../trace/diagram-text.js';
 import { actorNamed, tell } from '../witness.js';
@@ -53,6 +53,8 @@ export interface ExplainReport {
   readonly diagram: string;
   /** Outcomes seen: what could have been asked for. */
   readonly outcomes: readonly string[];
+  /** Why it stopped, as of `explore`. */
+  readonly end: EndRow;
   readonly ok: boolean;
 }
 
@@ -109,6 +111,7 @@ export async function explainLitmus(options: ExplainOptions): Promise<Explanatio
       schedule: told?.schedule ?? '',
       diagram: told === null ? '' : formatDiagram(told.drawing),
       outcomes: report.outcomes.map(({ state }) => state),
+      end: report.end,
       ok: told !== null,
     },
     drawing: told?.drawing ?? null,

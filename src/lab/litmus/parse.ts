@@ -5,7 +5,7 @@ import type { Condition, LitmusFile, Span } from './ast.js';
 import { LitmusParser } from './grammar.js';
 import { AT_END, FOREIGN, listed, shownToken } from './grammar-messages.js';
 import { Close, LITMUS_LEXER, Name, Not, Open } from './tokens.js';
-import { nearest } from './nearest.js';
+import { nearest } from '../nearest.js';
 import { QUESTION_WORDS, conditionOf, fileOf, spanOfToken } from './tree.js';
 
 /** A mistake. Lines and columns count from 1. */

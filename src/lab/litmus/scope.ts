@@ -2,7 +2,7 @@
 import type { PageRef, Span, Word } from './ast.js';
 import { listed } from './grammar-messages.js';
 import type { ActorModel, ColumnModel, MappingModel, ProcessModel, ResultModel, VmModel } from './model.js';
-import { nearest } from './nearest.js';
+import { nearest } from '../nearest.js';
 import type { Mistake } from './parse.js';
 
 /** Pages [start, end) of process `mm`. */

@@ -39,6 +39,10 @@ export class LitmusError extends InputError {
     super(lines[0] ?? `${path}: no litmus file`);
     this.lines = lines;
   }
+
+  override get mistakes(): readonly string[] {
+    return this.lines;
+  }
 }
 
 /**

@@ -1,8 +1,9 @@
 /** `--apply`: writes an `engine:` section into a scenario file. Everything else in the file stays as it is, comments too. */
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { isMap, parseDocument, stringify } from 'yaml';
-import { InputError, fileProblem } from '../input-error.js';
+import { InputError } from '../input-error.js';
+import { writeFileWhole } from '../whole-file.js';
 import { SHIPPED, loadScenario, shippedNames } from '../scenario.js';
 import type { EngineSection } from '../scenario-schema.js';
 
@@ -61,17 +62,10 @@ export function withEngine(text: string, engine: EngineSection): string {
   return document.toString({ lineWidth: 0 });
 }
 
-/** Writes it, whole or not at all. @throws InputError for a file that cannot be written */
+/** Writes it, whole or not at all. @throws InputError for a file that is there by now, and what the file system says */
 export function applyEngine(target: ApplyTarget, engine: EngineSection): void {
-  const temporary = `${target.to}.${process.pid}.tmp`;
-  try {
-    const text = withEngine(readFileSync(target.from, 'utf8'), engine);
-    writeFileSync(temporary, text, { flag: 'wx' });
-    if (target.copy && existsSync(target.to)) throw new InputError(`${target.to}: is there already`);
-    renameSync(temporary, target.to);
-  } catch (error) {
-    if (error instanceof InputError) throw error;
-    throw new InputError(`${target.to}: cannot be written (${fileProblem(error)})`);
-  }
+  const text = withEngine(readFileSync(target.from, 'utf8'), engine);
+  if (target.copy && existsSync(target.to)) throw new InputError(`${target.to}: is there already`);
+  writeFileWhole(target.to, text);
   loadScenario(target.to);
 }

@@ -1,10 +1,9 @@
 /** A sweep as a picture: bars with their intervals, in SVG or PNG. Loaded only when a chart is asked for. */
-import { renameSync, writeFileSync } from 'node:fs';
 import { type EChartsCoreOption, init, use } from 'echarts/core';
 import { BarChart, CustomChart } from 'echarts/charts';
 import { GridComponent, TitleComponent } from 'echarts/components';
 import { SVGRenderer } from 'echarts/renderers';
-import { InputError, fileProblem } from '../input-error.js';
+import { writeFileWhole } from '../whole-file.js';
 import type { TuneReport, TuneRow } from './report.js';
 
 use([BarChart, CustomChart, GridComponent, TitleComponent, SVGRenderer]);
@@ -117,13 +116,7 @@ function whisker(_params: unknown, api: ItemApi): object {
 export async function writeChart(report: TuneReport, path: string): Promise<void> {
   const svg = chartSvg(report);
   const data = path.endsWith('.png') ? await png(svg) : svg;
-  const temporary = `${path}.${process.pid}.tmp`;
-  try {
-    writeFileSync(temporary, data);
-    renameSync(temporary, path);
-  } catch (error) {
-    throw new InputError(`--chart ${path}: cannot be written (${fileProblem(error)})`);
-  }
+  writeFileWhole(path, data);
 }
 
 async function png(svg: string): Promise<Uint8Array> {

@@ -26,6 +26,8 @@ export interface TuneOptions {
   /** Where the state is kept; null = nowhere. */
   readonly statePath: string | null;
   readonly interrupted: Promise<void>;
+  /** The state could not be written, for the first time: the sweep goes on without. */
+  readonly onUnwritten?: (error: unknown) => void;
   readonly onRun?: (run: { name: string; stage: string; done: number; expected: number }) => void;
 }
 
@@ -47,7 +49,7 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
   const stages = options.stages ?? STAGES;
   const swept = { file: scenario.file, ...subject, seed, metric, range, repetitions, seconds, stages };
   const what = `${named} (${subject.policy}, ${metric}, ${range[0]}..${range[1]} workers, ${repetitions} x ${seconds} s)`;
-  const state = SweepState.open(options.statePath, sweepHash(swept), what);
+  const state = SweepState.open(options.statePath, sweepHash(swept), what, options.onUnwritten);
   const { standard, hosts } = subject;
   const name = (setting: Setting): string => settingText(setting, standard, hosts.length);
   const result = await sweep({

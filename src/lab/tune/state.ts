@@ -3,10 +3,10 @@
  * so one that was stopped goes on where it stood: what is on disk is not measured again.
  */
 import { createHash } from 'node:crypto';
-import { renameSync, writeFileSync } from 'node:fs';
+import { writeFileWhole } from '../whole-file.js';
 import { z } from 'zod';
 import { readBounded } from '../bounded-file.js';
-import { InputError, fileProblem } from '../input-error.js';
+import { InputError, fileProblem, writeProblem } from '../input-error.js';
 import type { Sample } from './statistics.js';
 
 const STATE_SCHEMA = 'pinfall.tune/1';
@@ -38,10 +38,19 @@ export class SweepState {
   readonly #samples: Sample[];
   #violations: number;
   #tookSeconds: number;
+  /** Told of the first failure to write; then null. */
+  #onUnwritten: ((error: unknown) => void) | null;
   /** How many measurements an earlier call has made. */
   readonly resumed: number;
 
-  private constructor(path: string | null, hash: string, what: string, before: z.infer<typeof STATE> | null) {
+  private constructor(
+    path: string | null,
+    hash: string,
+    what: string,
+    before: z.infer<typeof STATE> | null,
+    onUnwritten: ((error: unknown) => void) | null,
+  ) {
+    this.#onUnwritten = onUnwritten;
     this.#path = path;
     this.#hash = hash;
     this.#what = what;
@@ -53,18 +62,28 @@ export class SweepState {
 
   /**
    * Goes on with the state at `path` when it is of this sweep and unfinished; begins anew when there is none, or a finished
-   * one. Writes it, so that a file that cannot be written is known before anything is measured.
+   * one. Writes it, so that a file that cannot be written is known before anything is measured. A disk that fills up later does not end
+   * the sweep: what was measured is kept here, and `onUnwritten` is told once.
    * @throws InputError for an unfinished sweep of something else, a file that is no state, or one that cannot be written
    */
-  static open(path: string | null, hash: string, what: string): SweepState {
+  static open(
+    path: string | null,
+    hash: string,
+    what: string,
+    onUnwritten: ((error: unknown) => void) | null = null,
+  ): SweepState {
     const before = path === null ? null : readState(path);
     if (before !== null && !before.finished && before.hash !== hash) {
       throw new InputError(
         `${path}: an unfinished sweep of ${before.what}, not of ${what}: finish it with its options, remove it, or name another --state`,
       );
     }
-    const state = new SweepState(path, hash, what, before !== null && !before.finished ? before : null);
-    state.#write(false);
+    const state = new SweepState(path, hash, what, before !== null && !before.finished ? before : null, onUnwritten);
+    try {
+      state.#writeNow(false);
+    } catch (error) {
+      throw new InputError(`${path}: cannot be written (${writeProblem(error)})`);
+    }
     return state;
   }
 
@@ -98,6 +117,15 @@ export class SweepState {
   }
 
   #write(finished: boolean): void {
+    try {
+      this.#writeNow(finished);
+    } catch (error) {
+      this.#onUnwritten?.(error);
+      this.#onUnwritten = null;
+    }
+  }
+
+  #writeNow(finished: boolean): void {
     if (this.#path === null) return;
     const state: z.infer<typeof STATE> = {
       schema: STATE_SCHEMA,
@@ -108,13 +136,7 @@ export class SweepState {
       took_s: this.#tookSeconds,
       samples: this.#samples,
     };
-    const temporary = `${this.#path}.${process.pid}.tmp`;
-    try {
-      writeFileSync(temporary, `${JSON.stringify(state, null, 1)}\n`);
-      renameSync(temporary, this.#path);
-    } catch (error) {
-      throw new InputError(`${this.#path}: cannot be written (${fileProblem(error)})`);
-    }
+    writeFileWhole(this.#path, `${JSON.stringify(state, null, 1)}\n`);
   }
 }
 
