@@ -106,7 +106,7 @@ describe('exit codes', () => {
       join(dir, 'a.ndjson'),
     );
     expect(found.code).toBe(1);
-    expect(found.out).toMatch(/<-- pinned page unmapped/);
+    expect(found.out).toMatch(/<-- pinned page\s+unmapped/);
     const again = await pinfall('replay', schedule, '--events', join(dir, 'b.ndjson'));
     expect(again.code).toBe(1);
     const { readFileSync } = await import('node:fs');

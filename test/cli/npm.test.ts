@@ -7,7 +7,8 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { ROOT, start } from './run.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'pinfall-npm-'));
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
+// thousands of files, on a disk that others use too
+afterAll(() => rmSync(dir, { recursive: true, force: true }), 300_000);
 
 /** A copy of the checkout, without what npm installs. */
 function checkout(name: string): string {
