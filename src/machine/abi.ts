@@ -128,6 +128,8 @@ export const PG_TABLE = 1 << 16;
 export const PG_RESERVED = 1 << 17;
 /** "maybe mapped shared" of a large folio (6.15+ _mm_ids). */
 export const PG_MAYBE_SHARED = 1 << 18;
+/** memory_failure() is done with the page, and keeps the reference that it came with: nobody is to get the page again. */
+export const PG_HWPOISON_KEPT = 1 << 19;
 /** A driver's own memory, mapped by remap_pfn_range(): its count says nothing about who uses it. */
 export const PG_DRIVER = 1 << 24;
 

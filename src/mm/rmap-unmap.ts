@@ -73,10 +73,11 @@ function* walk(ctx: Context, folio: number, purpose: number): Coroutine {
   const mappingAt = pageWord(ctx.m, folio, PAGE_MAPPING);
   if (--ctx.quantum < 0) yield reads(mappingAt);
   const mapping = folioMapping(ctx, folio);
-  if (!mappingIsAnon(mapping)) return 0;
-  const anonVma = yield* folioGetAnonVma(ctx, folio);
+  // of a file's pages only broken ones come here
+  if (!mappingIsAnon(mapping) && purpose === LOOK) return 0;
+  const anonVma = mappingIsAnon(mapping) ? yield* folioGetAnonVma(ctx, folio) : 0;
   // folio_lock_anon_vma_read(): nothing maps it any more
-  if (anonVma === 0 && !mappingIsKsm(mapping)) return 0;
+  if (anonVma === 0 && mappingIsAnon(mapping) && !mappingIsKsm(mapping)) return 0;
   const index = folioIndex(ctx, folio);
   let sum = 0;
   let cursor = yield* rmapWalkStart(ctx, mapping);

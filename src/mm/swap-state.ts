@@ -104,7 +104,7 @@ export function* takeFromSwapCache(ctx: Context, folio: number): Coroutine<void>
 }
 
 /** delete_from_swap_cache() of a locked folio to which the caller holds a reference. */
-function* deleteFromSwapCache(ctx: Context, folio: number): Coroutine<void> {
+export function* deleteFromSwapCache(ctx: Context, folio: number): Coroutine<void> {
   const slot = folioSwap(ctx, folio);
   yield* lockSwapCache(ctx);
   yield* takeFromSwapCache(ctx, folio);

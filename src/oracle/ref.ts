@@ -5,7 +5,7 @@
  *
  * On one thread the ledger follows every change, and a count that changed without a holder is seen at the next one.
  */
-import { GUP_PIN_COUNTING_BIAS, PG_BUDDY, PG_DRIVER, PG_HWPOISON, PG_PCP } from '../machine/abi.js';
+import { GUP_PIN_COUNTING_BIAS, PG_BUDDY, PG_DRIVER, PG_HWPOISON, PG_HWPOISON_KEPT, PG_PCP } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
 import { type Machine, PAGE_COMPOUND, PAGE_FLAGS, PAGE_PINCOUNT, PAGE_REFS } from '../machine/layout.js';
 import type { Census } from './census.js';
@@ -39,7 +39,10 @@ export function auditRefs(
     if ((flags & (PG_BUDDY | PG_PCP | PG_DRIVER)) !== 0 || (refs === 0 && (flags & PG_HWPOISON) !== 0)) continue;
     const large = isLarge(m, pfn);
     const inCaches = (census.cachePages[pfn] as number) + (census.swapCaches[pfn] as number);
+    // memory_failure() has kept one
+    const kept = (flags & PG_HWPOISON_KEPT) !== 0 ? 1 : 0;
     const known =
+      kept +
       leavesOfFolio(census, m, pfn) + (census.lruBatches[pfn] as number) + inCaches + sumOverFolio(m, pfn, held);
     const rest = refs - known;
     const pinned = pins === null ? -1 : sumOverFolio(m, pfn, pins);
