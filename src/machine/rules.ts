@@ -12,10 +12,12 @@ export interface KernelRules {
   readonly gupHonorsNuma: 'v6.0' | 'v6.1' | 'v6.8';
   /** mprotect makes exclusive private pages writable at once (MM_CP_TRY_CHANGE_WRITABLE): no (before v6.0), PTEs, PMDs too (v6.2). */
   readonly mprotectWritable: 0 | 1 | 2;
-  /** 3.14: one notifier pair per VMA, or two (through 6.13). */
+  /** 3.14: one notifier pair per VMA, or two (through 6.15). */
   readonly splitNotifierPairs: 1 | 2;
   /** 3.13, 3.12: try_to_unmap() has a pair of its own for the split of a huge PMD (through 6.10), or splits it inside its own, or drops it whole. */
   readonly unmapNotifierPairs: 1 | 2;
+  /** A huge page that several processes map by its PMD can be split: not from v6.16 to v6.19 (try_to_migrate_one() ended its walk too early). */
+  readonly splitShared: boolean;
   /** Where the call of mprotect and of the NUMA scan begins: at the first page middle directory in use, or at the range's start (v6.12). */
   readonly protectNotifier: 'pmd' | 'pud';
   /** Reclaim of a huge page: split first (through 4.12); written out whole if mapped by a PMD, or (v6.10) if mapped in all its pages. */
@@ -32,7 +34,7 @@ export interface KernelRules {
   readonly poisonUnsplit: 'EBUSY' | 'EHWPOISON';
   /** 3.11: v6.8+ splits unmap and move loops; v6.1 has one loop. */
   readonly migrateLoops: 'v6.1' | 'v6.8';
-  /** 3.16 steps 3 to 6: stable search before the checksum (through 6.8) or after. */
+  /** 3.16 steps 3 to 6: stable search before the checksum (through 6.10) or after. */
   readonly ksmChecksumFirst: boolean;
   /** 3.21 step 6: sequence sampled after the unlock (before v6.3). */
   readonly seqAfterUnlock: boolean;
@@ -53,6 +55,7 @@ export const RULES_V6_18: KernelRules = {
   mprotectWritable: 2,
   splitNotifierPairs: 1,
   unmapNotifierPairs: 1,
+  splitShared: false,
   protectNotifier: 'pud',
   swapOutHuge: 'v6.10',
   hugeCow: 'split',
@@ -81,12 +84,17 @@ const CHANGES: readonly (readonly [before: readonly [number, number], rules: Par
   [[6, 2], { mprotectWritable: 1, unshareZeropage: false }],
   [[6, 3], { seqAfterUnlock: true }],
   [[6, 8], { migrateLoops: 'v6.1', gupHonorsNuma: 'v6.1' }],
-  [[6, 9], { ksmChecksumFirst: false }],
   [[6, 10], { numaBusy: 'v5.17', swapOutHuge: 'v4.13', freeLargeBatch: false }],
-  [[6, 11], { unmapNotifierPairs: 2, poisonUnsplit: 'EBUSY' }],
+  [[6, 11], { ksmChecksumFirst: false, unmapNotifierPairs: 2, poisonUnsplit: 'EBUSY' }],
   [[6, 12], { protectNotifier: 'pmd', splitZeropage: 'never' }],
-  [[6, 14], { splitNotifierPairs: 2 }],
+  [[6, 16], { splitNotifierPairs: 2, splitShared: true }],
   [[6, 18], { splitZeropage: 'v6.12' }],
+];
+
+/** What newer ones do otherwise, from the release on that each row names. */
+const NEWER: readonly (readonly [from: readonly [number, number], rules: Partial<KernelRules>])[] = [
+  [[6, 19], { numaBusy: 'v6.19' }],
+  [[7, 0], { splitShared: true }],
 ];
 
 /** `v5.17` as numbers, or null. */
@@ -104,8 +112,8 @@ export function rulesOfVersion(text: string, base: KernelRules): KernelRules {
   if (version === null) throw new RangeError(`no kernel version '${text}'`);
   const [major, minor] = version;
   const isBefore = ([a, b]: readonly [number, number]): boolean => major < a || (major === a && minor < b);
-  const newest: Partial<KernelRules> = isBefore([6, 19]) ? {} : { numaBusy: 'v6.19' };
+  const newer = NEWER.flatMap(([from, change]) => (isBefore(from) ? [] : [change]));
   // the newest change first, so that the oldest that applies has the last word
   const older = CHANGES.toReversed().flatMap(([before, change]) => (isBefore(before) ? [change] : []));
-  return Object.assign({}, base, newest, ...older) as KernelRules;
+  return Object.assign({}, base, ...newer, ...older) as KernelRules;
 }

@@ -58,6 +58,7 @@ import {
   folioMaps,
   folioOf,
   folioPut,
+  folioPages,
   folioRefs,
   folioTestLarge,
   mapsWord,
@@ -291,7 +292,7 @@ function* isolateFolio(ctx: Context, folio: number): Coroutine {
   let expected = 0;
   if (ctx.m.swapSlots > 0) {
     if (--ctx.quantum < 0) yield reads(flagsWord(ctx, folio));
-    if (testFlag(ctx, folio, PG_SWAPCACHE)) expected = 1;
+    if (testFlag(ctx, folio, PG_SWAPCACHE)) expected = folioPages(ctx, folio);
   }
   if (--ctx.quantum < 0) yield reads(mapsWord(ctx, folio));
   expected += folioMaps(ctx, folio);

@@ -48,6 +48,7 @@ import {
   folioMaps,
   folioMapping,
   folioOf,
+  folioPages,
   folioRefs,
   folioTestLarge,
   mapsWord,
@@ -162,7 +163,8 @@ function* scanFolio(ctx: Context, head: number): Coroutine {
   const maps = folioMaps(ctx, head);
   if (--ctx.quantum < 0) yield reads(refsWord(ctx, head));
   // racy, as the kernel says: a pin taken from here on is met again in the isolation
-  if (folioRefs(ctx, head) !== maps + ((flags & PG_SWAPCACHE) !== 0 ? 1 : 0)) return SCAN_PAGE_COUNT;
+  if (folioRefs(ctx, head) !== maps + ((flags & PG_SWAPCACHE) !== 0 ? folioPages(ctx, head) : 0))
+    return SCAN_PAGE_COUNT;
   // folio_maybe_mapped_shared()
   const shared = folioTestLarge(ctx, head) ? (flags & PG_MAYBE_SHARED) !== 0 : maps > 1;
   return shared ? SCAN_EXCEED_SHARED_PTE : SCAN_SUCCEED;

@@ -52,6 +52,7 @@ import {
   folioIndex,
   folioMapping,
   folioMaps,
+  folioPages,
   folioPut,
   folioRefs,
   mappingId,
@@ -67,7 +68,7 @@ import { allocPages } from './page-alloc.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { folioAddNewAnonRmap, folioChangeRmapPte } from './rmap.js';
 import { SWAP_READ_AGAIN, readSwapCacheAsync, waitForSwapReader } from './swap-read.js';
-import { folioFreeSwap, folioSwap, swapCacheGetFolio, swapReadFolio } from './swap-state.js';
+import { folioFreeSwap, hasSwapSlot, swapCacheGetFolio, swapPage, swapReadFolio } from './swap-state.js';
 import { folioAddLru } from './swap.js';
 import { swapCountOf, swapFree, swapMap, swapcacheClear, vmSwapFull } from './swapfile.js';
 import { vmaAnonVma, vmaFlags } from './vma.js';
@@ -101,7 +102,7 @@ export function* doSwapPage(
     // reclaim or another process's write may have taken it out of the cache
     if (--ctx.quantum < 0) yield reads(flagsWord(ctx, folio));
     const folioFlags = readOnce(ctx.words, flagsWord(ctx, folio));
-    if ((folioFlags & PG_SWAPCACHE) !== 0 && folioSwap(ctx, folio) === slot) {
+    if ((folioFlags & PG_SWAPCACHE) !== 0 && hasSwapSlot(ctx, folio, slot)) {
       if ((folioFlags & PG_HWPOISON) !== 0) result = VM_FAULT_HWPOISON;
       else if ((folioFlags & PG_UPTODATE) === 0) result = VM_FAULT_SIGBUS;
       else return yield* mapLocked(ctx, mm, vma, vpn, flags, orig, folio);
@@ -174,8 +175,9 @@ function* mapLocked(
   const mappingAt = pageWord(ctx.m, swapcache, PAGE_MAPPING);
   if (--ctx.quantum < 0) yield reads(mappingAt);
   const mapping = folioMapping(ctx, swapcache);
-  if (ksmMightNeedToCopy(ctx, vma, vpn, swapcache, mapping)) {
-    const copy = yield* copyFolio(ctx, swapcache, flags);
+  const page = swapPage(ctx, swapcache, entryPfn(orig));
+  if (ksmMightNeedToCopy(ctx, vma, vpn - (page - swapcache), swapcache, mapping)) {
+    const copy = yield* copyFolio(ctx, page, flags);
     result = copy < 0 ? VM_FAULT_OOM : yield* mapFresh(ctx, mm, vma, vpn, flags, orig, copy);
   } else {
     const table = yield* pteOffsetMapLock(ctx, mm, vpn);
@@ -266,6 +268,8 @@ function* mapCached(
 ): Coroutine {
   const { words } = ctx;
   const slot = entryPfn(orig);
+  // of a huge page that was written out whole, the page alone (from v6.11 on Linux maps all of it where all swap entries are there)
+  const page = swapPage(ctx, folio, slot);
   const ksm = mappingIsKsm(mapping);
   const bit = ctx.kernel.rules.wpReuse === 'v5.19';
   let exclusive = bit && !ksm && swapType(orig) === SWP_SWAP_EXCLUSIVE;
@@ -281,8 +285,8 @@ function* mapCached(
     exclusive = folioRefs(ctx, folio) === 1;
   }
   if (exclusive) {
-    if (--ctx.quantum < 0) yield updates(flagsWord(ctx, folio));
-    setFlag(ctx, folio, PG_ANON_EXCLUSIVE);
+    if (--ctx.quantum < 0) yield updates(flagsWord(ctx, page));
+    setFlag(ctx, page, PG_ANON_EXCLUSIVE);
   }
   if (!mappingIsAnon(mapping)) {
     // folio_add_new_anon_rmap() of a folio that was read in: shared pages belong to the oldest anon_vma of the family
@@ -294,11 +298,11 @@ function* mapCached(
     if (--ctx.quantum < 0) yield writes(mappingAt);
     writeOnce(words, mappingAt, ((exclusive ? anonVma : anonVmaRoot(ctx, anonVma)) << 2) | MAPPING_ANON);
   }
-  yield* folioChangeRmapPte(ctx, folio, folio, mm, vpn, 1);
+  yield* folioChangeRmapPte(ctx, folio, page, mm, vpn, 1);
   ctx.probe.onRef(ctx, folio, -1, REF_TEMP);
   ctx.probe.onRef(ctx, folio, 1, REF_MAP);
   const write = exclusive && (bit || (flags & FAULT_FLAG_WRITE) !== 0);
-  return yield* setPte(ctx, mm, vma, vpn, flags, orig, folio, pteAt, write);
+  return yield* setPte(ctx, mm, vma, vpn, flags, orig, page, pteAt, write);
 }
 
 /** should_try_to_free_swap(): swap is short, or the page is about to be written and needs its slot no more. */
@@ -314,7 +318,7 @@ function* shouldTryToFreeSwap(
   if ((readOnce(ctx.words, flagsWord(ctx, folio)) & PG_MLOCKED) !== 0) return true;
   if ((flags & FAULT_FLAG_WRITE) === 0 || ksm) return false;
   if (--ctx.quantum < 0) yield reads(refsWord(ctx, folio));
-  return folioRefs(ctx, folio) === 2;
+  return folioRefs(ctx, folio) === 1 + folioPages(ctx, folio);
 }
 
 function* setPte(

@@ -281,7 +281,7 @@ function* wpPageCopy(ctx: Context, mm: number, vma: number, vpn: number, flags: 
   ctx.mechanism = outer;
   if (!copied) yield* folioPut(ctx, copy, REF_ALLOC);
   if (oldHead !== ZERO_PFN) {
-    if (copied && m.swapSlots > 0 && !folioTestLarge(ctx, oldHead)) yield* freeSwapCache(ctx, oldHead);
+    if (copied && m.swapSlots > 0) yield* freeSwapCache(ctx, oldHead);
     if (copied) yield* folioPut(ctx, oldHead, REF_MAP);
     yield* folioPut(ctx, oldHead, REF_TEMP);
   }

@@ -181,19 +181,22 @@ function* migrateSwapCache(ctx: Context, src: number, dst: number, expected: num
   const frozen = refFreeze(ctx, src, expected);
   if (frozen) {
     const slot = folioSwap(ctx, src);
+    const pages = folioPages(ctx, src);
     set(ctx.words, pageWord(ctx.m, dst, PAGE_SWAP), slot);
     if (--ctx.quantum < 0) yield updates(refsWord(ctx, dst));
-    refAdd(ctx, dst, 1, REF_SWAP_CACHE);
+    refAdd(ctx, dst, pages, REF_SWAP_CACHE);
     if (--ctx.quantum < 0) yield updates(flagsWord(ctx, dst));
     setFlag(ctx, dst, PG_SWAPCACHE | PG_SWAPBACKED);
-    const at = swapFolioWord(ctx, slot);
-    if (--ctx.quantum < 0) yield writes(at);
-    writeOnce(ctx.words, at, dst);
+    for (let i = 0; i < pages; i++) {
+      const at = swapFolioWord(ctx, slot + i);
+      if (--ctx.quantum < 0) yield writes(at);
+      writeOnce(ctx.words, at, dst);
+    }
     if (--ctx.quantum < 0) yield updates(flagsWord(ctx, src));
     clearFlag(ctx, src, PG_SWAPCACHE);
     if (--ctx.quantum < 0) yield updates(refsWord(ctx, src));
-    ctx.probe.onRef(ctx, src, -1, REF_SWAP_CACHE);
-    refUnfreeze(ctx, src, expected - 1);
+    ctx.probe.onRef(ctx, src, -pages, REF_SWAP_CACHE);
+    refUnfreeze(ctx, src, expected - pages);
   }
   yield* unlockSwapCache(ctx);
   return frozen;

@@ -102,9 +102,9 @@ export function* tryToMigrateOne(ctx: Context, head: number, vma: number, vpn: n
   const mm = vmaMm(ctx, vma);
   const pages = folioPages(ctx, head);
   const end = pages === 1 ? vpn + 1 : Math.min(folioIndex(ctx, head) + pages, vmaEnd(ctx, vma));
-  // through 6.13 the split of the PMD was a call of its own, with a notifier pair of its own
+  // through 6.15 the split of the PMD was a call of its own, with a notifier pair of its own
   if ((flags & TTU_SPLIT_HUGE_PMD) !== 0 && pages > 1 && ctx.kernel.rules.splitNotifierPairs === 2) {
-    yield* splitHugePmdAddress(ctx, mm, vma, thpStart(ctx, vpn));
+    yield* splitHugePmdAddress(ctx, mm, vma, thpStart(ctx, vpn), head, true);
   }
   yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, vpn, end, MMU_NOTIFY_CLEAR, true);
   const result = yield* unmapMapping(ctx, mm, vma, head, vpn, end, flags);
@@ -127,14 +127,22 @@ export function* unmapMapping(
   return result;
 }
 
-/** split_huge_pmd_address(freeze): with a notifier pair over the whole huge page, whatever the PMD is. */
-function* splitHugePmdAddress(ctx: Context, mm: number, vma: number, start: number): Coroutine<void> {
+/** split_huge_pmd_address() of a folio: with a notifier pair over the whole huge page, whatever the PMD is. */
+export function* splitHugePmdAddress(
+  ctx: Context,
+  mm: number,
+  vma: number,
+  start: number,
+  head: number,
+  freeze: boolean,
+): Coroutine<void> {
   const end = start + ctx.m.thpPages;
   const pmdAt = pmdWord(ctx.m, mm, start);
   yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, start, end, MMU_NOTIFY_CLEAR, true);
   const lock = yield* pmdLock(ctx, mm, start);
   if (--ctx.quantum < 0) yield reads(pmdAt);
-  if (isHuge(readOnce(ctx.words, pmdAt))) yield* splitHugePmdLocked(ctx, mm, vma, start, true);
+  const pmd = readOnce(ctx.words, pmdAt);
+  if (isHuge(pmd) && entryPfn(pmd) === head) yield* splitHugePmdLocked(ctx, mm, vma, start, freeze);
   if (--ctx.quantum < 0) yield releases(lock);
   spinUnlock(ctx, lock, LOCK_PMD);
   yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, start, end);
@@ -163,7 +171,8 @@ function* unmapFolio(
   if (isTransHuge(now) && entryPfn(now) === head) {
     if ((flags & TTU_SPLIT_HUGE_PMD) !== 0) {
       yield* splitHugePmdLocked(ctx, mm, vma, thpStart(ctx, vpn), true);
-      result = 0;
+      // from v6.16 to v6.19 that ended the walk, so that a huge page which others map as well was never split
+      result = ctx.kernel.rules.splitShared ? RESTART : 0;
     } else {
       result = (yield* setPmdMigrationEntry(ctx, mm, thpStart(ctx, vpn), head)) === 0 ? 1 : 0;
     }

@@ -1,6 +1,6 @@
 /**
  * try_to_unmap: every mapping of a folio in the swap cache becomes a swap entry, of a lazily freed one nothing; and folio_referenced, who has used it lately
- * (mm/rmap.c, v6.18; kernel-model 3.12 steps 2 and 4). The folio is small and locked.
+ * (mm/rmap.c, v6.18; kernel-model 3.12 steps 2 and 4). The folio is locked; huge pages: rmap-unmap-huge.ts.
  *
  * As in migration the notifier comes before the look at the pins. Secondary MMUs are not asked whether they have used the page:
  * no subscriber here has aging callbacks.
@@ -34,7 +34,9 @@ import {
   folioIndex,
   folioMapping,
   folioMaps,
+  folioPages,
   folioRefs,
+  folioTestLarge,
   mappingIsAnon,
   mappingIsKsm,
   mapsWord,
@@ -49,6 +51,7 @@ import { folioTryShareAnonRmap } from './migrate-ptes.js';
 import { folioGetAnonVma } from './migrate.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { folioChangeRmapPte, rmapWalkEnd, rmapWalkNext, rmapWalkStart } from './rmap.js';
+import { hugeReferencedOne, tryToUnmapHuge } from './rmap-unmap-huge.js';
 import { swapDuplicate, swapFree } from './swapfile.js';
 import { folioSwap } from './swap-state.js';
 import { vmaFlags, vmaMm } from './vma.js';
@@ -79,9 +82,10 @@ function* walk(ctx: Context, folio: number, purpose: number): Coroutine {
   // folio_lock_anon_vma_read(): nothing maps it any more
   if (anonVma === 0 && mappingIsAnon(mapping) && !mappingIsKsm(mapping)) return 0;
   const index = folioIndex(ctx, folio);
+  const pages = folioPages(ctx, folio);
   let sum = 0;
   let cursor = yield* rmapWalkStart(ctx, mapping);
-  while ((cursor = yield* rmapWalkNext(ctx, mapping, cursor, index, 1)) !== 0) {
+  while ((cursor = yield* rmapWalkNext(ctx, mapping, cursor, index, pages)) !== 0) {
     const vma = ctx.rmapVma;
     const vpn = ctx.rmapVpn;
     if (purpose === LOOK) {
@@ -89,7 +93,11 @@ function* walk(ctx: Context, folio: number, purpose: number): Coroutine {
       if (sum >= REFERENCED_LOCKED) break;
       continue;
     }
-    if ((yield* ctx.kernel.tryToUnmapOne(ctx, folio, vma, vpn)) === 0) break;
+    const gone =
+      pages > 1
+        ? yield* tryToUnmapHuge(ctx, folio, vma, vpn, unmapPte)
+        : yield* ctx.kernel.tryToUnmapOne(ctx, folio, vma, vpn);
+    if (gone === 0) break;
     // done: folio_not_mapped()
     if (--ctx.quantum < 0) yield reads(mapsWord(ctx, folio));
     if (folioMaps(ctx, folio) === 0) break;
@@ -133,6 +141,7 @@ function* unlockPtl(ctx: Context, table: number): Coroutine<void> {
 function* folioReferencedOne(ctx: Context, folio: number, vma: number, vpn: number): Coroutine {
   const mm = vmaMm(ctx, vma);
   if ((vmaFlags(ctx, vma) & VM_LOCKED) !== 0) return REFERENCED_LOCKED;
+  if (folioTestLarge(ctx, folio)) return yield* hugeReferencedOne(ctx, folio, vma, vpn);
   const table = yield* mappedIn(ctx, mm, vpn, folio);
   if (table < 0) return 0;
   const pteAt = pteWord(ctx.m, table, vpn);
@@ -167,9 +176,14 @@ export function* tryToUnmapOne(ctx: Context, folio: number, vma: number, vpn: nu
   return result;
 }
 
+/** The page of an anonymous folio that a PTE at `vpn` maps. */
+const subpage = (ctx: Context, folio: number, vpn: number): number =>
+  folioTestLarge(ctx, folio) ? folio + vpn - folioIndex(ctx, folio) : folio;
+
 /** One PTE becomes a swap entry, or none. False: pinned, and it is what it was. Under the PTL. */
 function* unmapPte(ctx: Context, mm: number, vpn: number, folio: number, pteAt: number): Coroutine<boolean> {
   const { words } = ctx;
+  const page = subpage(ctx, folio, vpn);
   if (--ctx.quantum < 0) yield updates(pteAt);
   const pte = xchg(words, pteAt, 0);
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, pte, 0);
@@ -182,15 +196,15 @@ function* unmapPte(ctx: Context, mm: number, vpn: number, folio: number, pteAt: 
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, folio));
   if (isPoisoned(ctx, folio)) return yield* poisonPte(ctx, mm, vpn, folio, pteAt);
   if (!testFlag(ctx, folio, PG_SWAPBACKED)) return yield* ctx.kernel.unmapLazyfreePte(ctx, mm, vpn, folio, pteAt, pte);
-  const slot = folioSwap(ctx, folio);
+  const slot = folioSwap(ctx, folio) + page - folio;
   yield* swapDuplicate(ctx, slot);
   let type = SWP_SWAP;
   // before v5.19 nobody looked at the pins once more (Z07)
   if (ctx.kernel.rules.wpReuse === 'v5.19') {
-    if (--ctx.quantum < 0) yield reads(flagsWord(ctx, folio));
-    if (pageAnonExclusive(ctx, folio)) {
+    if (--ctx.quantum < 0) yield reads(flagsWord(ctx, page));
+    if (pageAnonExclusive(ctx, page)) {
       type = SWP_SWAP_EXCLUSIVE;
-      if (!(yield* folioTryShareAnonRmap(ctx, folio, folio))) {
+      if (!(yield* folioTryShareAnonRmap(ctx, folio, page))) {
         yield* swapFree(ctx, slot);
         return yield* restorePte(ctx, mm, vpn, pteAt, pte);
       }
@@ -200,12 +214,12 @@ function* unmapPte(ctx: Context, mm: number, vpn: number, folio: number, pteAt: 
   if (--ctx.quantum < 0) yield writes(pteAt);
   writeOnce(words, pteAt, entry);
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, 0, entry);
-  yield* folioChangeRmapPte(ctx, folio, folio, mm, vpn, -1);
+  yield* folioChangeRmapPte(ctx, folio, page, mm, vpn, -1);
   // the swap cache holds one more: never the last
   if (--ctx.quantum < 0) yield updates(refsWord(ctx, folio));
   refSubAndTest(ctx, folio, 1, REF_MAP);
   countStat(ctx.m, ctx.actor, STAT.swap_outs, 1);
-  emit(ctx, EVENT.swap_out, mm, vpn, folio, slot);
+  emit(ctx, EVENT.swap_out, mm, vpn, page, slot);
   return true;
 }
 
@@ -265,8 +279,9 @@ export function* unmapLazyfreePte(
 
 /** Nothing is left in place of a lazily freed page's PTE. */
 export function* discardPte(ctx: Context, mm: number, vpn: number, folio: number): Coroutine<void> {
-  ctx.probe.onDiscarded(ctx, mm, vpn, folio);
-  yield* folioChangeRmapPte(ctx, folio, folio, mm, vpn, -1);
+  const page = subpage(ctx, folio, vpn);
+  ctx.probe.onDiscarded(ctx, mm, vpn, page);
+  yield* folioChangeRmapPte(ctx, folio, page, mm, vpn, -1);
   // the isolation holds one more
   if (--ctx.quantum < 0) yield updates(refsWord(ctx, folio));
   refSubAndTest(ctx, folio, 1, REF_MAP);

@@ -1,7 +1,8 @@
 /**
  * The swap cache: which folio stands for a slot while it is on its way out or in (mm/swap_state.c, mm/swapfile.c, mm/page_io.c,
  * v6.18). A folio in it has PG_swapcache, one reference of the cache's, and its slot in PAGE_SWAP, all under its folio lock; the
- * cache's own lock (i_pages) is a leaf. Only small folios are swapped here.
+ * cache's own lock (i_pages) is a leaf. A huge page that is written out whole has as many slots and references, one after the other; the
+ * first slot is in PAGE_SWAP.
  */
 import { PG_DIRTY, PG_SWAPBACKED, PG_SWAPCACHE, PG_UPTODATE, PG_WRITEBACK } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_SWAP_CACHE, REF_TEMP } from '../machine/context.js';
@@ -26,7 +27,9 @@ import {
   clearFlag,
   flagsWord,
   folioMaps,
+  folioPages,
   folioPut,
+  folioTestLarge,
   mapsWord,
   refAdd,
   refAddUnlessZero,
@@ -39,6 +42,16 @@ import { swapCountOf, swapFree, swapMap, swapcacheClear } from './swapfile.js';
 
 /** folio->swap of a folio in the swap cache. Its lock is held. */
 export const folioSwap = (ctx: Context, folio: number): number => get(ctx.words, pageWord(ctx.m, folio, PAGE_SWAP));
+
+/** The page of a folio in the swap cache that stands for `slot`. Its lock is held. */
+export const swapPage = (ctx: Context, folio: number, slot: number): number =>
+  folioTestLarge(ctx, folio) ? folio + slot - folioSwap(ctx, folio) : folio;
+
+/** Whether `slot` is one of those of a folio in the swap cache. Its lock is held. */
+export function hasSwapSlot(ctx: Context, folio: number, slot: number): boolean {
+  const at = slot - folioSwap(ctx, folio);
+  return at >= 0 && at < folioPages(ctx, folio);
+}
 
 /** The word that says which folio stands for a slot. */
 export const swapFolioWord = (ctx: Context, slot: number): number => swapWord(ctx.m, slot, SWAP_FOLIO);
@@ -80,25 +93,31 @@ export function* swapCacheGetFolio(ctx: Context, slot: number): Coroutine {
   }
 }
 
-/** add_to_swap_cache() of a locked folio for a slot whose SWAP_HAS_CACHE is the caller's. */
+/** add_to_swap_cache() of a locked folio from `slot` on, as many as it has pages, whose SWAP_HAS_CACHE is the caller's. */
 export function* addToSwapCache(ctx: Context, folio: number, slot: number): Coroutine<void> {
+  const pages = folioPages(ctx, folio);
   yield* lockSwapCache(ctx);
   if (--ctx.quantum < 0) yield updates(refsWord(ctx, folio));
-  refAdd(ctx, folio, 1, REF_SWAP_CACHE);
+  refAdd(ctx, folio, pages, REF_SWAP_CACHE);
   set(ctx.words, pageWord(ctx.m, folio, PAGE_SWAP), slot);
   if (--ctx.quantum < 0) yield updates(flagsWord(ctx, folio));
   setFlag(ctx, folio, PG_SWAPCACHE);
-  const at = swapFolioWord(ctx, slot);
-  if (--ctx.quantum < 0) yield writes(at);
-  writeOnce(ctx.words, at, folio);
+  for (let i = 0; i < pages; i++) {
+    const at = swapFolioWord(ctx, slot + i);
+    if (--ctx.quantum < 0) yield writes(at);
+    writeOnce(ctx.words, at, folio);
+  }
   yield* unlockSwapCache(ctx);
 }
 
-/** __delete_from_swap_cache(): the cache's lock is held; its reference is the caller's to drop. */
+/** __delete_from_swap_cache(): the cache's lock is held; its references are the caller's to drop. */
 export function* takeFromSwapCache(ctx: Context, folio: number): Coroutine<void> {
-  const at = swapFolioWord(ctx, folioSwap(ctx, folio));
-  if (--ctx.quantum < 0) yield writes(at);
-  writeOnce(ctx.words, at, 0);
+  const slot = folioSwap(ctx, folio);
+  for (let i = 0; i < folioPages(ctx, folio); i++) {
+    const at = swapFolioWord(ctx, slot + i);
+    if (--ctx.quantum < 0) yield writes(at);
+    writeOnce(ctx.words, at, 0);
+  }
   if (--ctx.quantum < 0) yield updates(flagsWord(ctx, folio));
   clearFlag(ctx, folio, PG_SWAPCACHE);
 }
@@ -106,23 +125,27 @@ export function* takeFromSwapCache(ctx: Context, folio: number): Coroutine<void>
 /** delete_from_swap_cache() of a locked folio to which the caller holds a reference. */
 export function* deleteFromSwapCache(ctx: Context, folio: number): Coroutine<void> {
   const slot = folioSwap(ctx, folio);
+  const pages = folioPages(ctx, folio);
   yield* lockSwapCache(ctx);
   yield* takeFromSwapCache(ctx, folio);
   yield* unlockSwapCache(ctx);
-  yield* swapcacheClear(ctx, slot);
+  for (let i = 0; i < pages; i++) yield* swapcacheClear(ctx, slot + i);
   if (--ctx.quantum < 0) yield updates(refsWord(ctx, folio));
-  refSubAndTest(ctx, folio, 1, REF_SWAP_CACHE);
+  refSubAndTest(ctx, folio, pages, REF_SWAP_CACHE);
 }
 
 /**
- * folio_free_swap(): a locked folio leaves the swap cache, if no swap entry needs its slot and it is not being written there.
+ * folio_free_swap(): a locked folio leaves the swap cache, if no swap entry needs a slot of it and it is not being written there.
  * It is dirty then: nothing else holds its content.
  */
 export function* folioFreeSwap(ctx: Context, folio: number): Coroutine<boolean> {
   const flagsAt = flagsWord(ctx, folio);
   if (--ctx.quantum < 0) yield reads(flagsAt);
   if ((readOnce(ctx.words, flagsAt) & (PG_SWAPCACHE | PG_WRITEBACK)) !== PG_SWAPCACHE) return false;
-  if (swapCountOf(yield* swapMap(ctx, folioSwap(ctx, folio))) !== 0) return false;
+  const slot = folioSwap(ctx, folio);
+  for (let i = 0; i < folioPages(ctx, folio); i++) {
+    if (swapCountOf(yield* swapMap(ctx, slot + i)) !== 0) return false;
+  }
   yield* deleteFromSwapCache(ctx, folio);
   if (--ctx.quantum < 0) yield updates(flagsAt);
   setFlag(ctx, folio, PG_DIRTY);
@@ -155,7 +178,7 @@ export function* freeSwapAndCache(ctx: Context, slot: number): Coroutine<void> {
   if (--ctx.quantum < 0) yield tries(lock);
   if (folioTrylock(ctx, folio)) {
     if (--ctx.quantum < 0) yield reads(flagsWord(ctx, folio));
-    const ours = testFlag(ctx, folio, PG_SWAPCACHE) && folioSwap(ctx, folio) === slot;
+    const ours = testFlag(ctx, folio, PG_SWAPCACHE) && hasSwapSlot(ctx, folio, slot);
     if (--ctx.quantum < 0) yield reads(mapsWord(ctx, folio));
     if (ours && folioMaps(ctx, folio) === 0) yield* folioFreeSwap(ctx, folio);
     if (--ctx.quantum < 0) yield releases(lock);
@@ -184,7 +207,7 @@ export function* swapReadFolio(ctx: Context, folio: number, slot: number, isPriv
 }
 
 /**
- * swap_writeout(): a locked folio's content goes to its slot. The folio is unlocked before the device begins; writeback is
+ * swap_writeout(): a locked folio's content goes to its slots. The folio is unlocked before the device begins; writeback is
  * over when this returns. A folio that no swap entry needs is taken out of the cache instead.
  */
 export function* swapWriteout(ctx: Context, folio: number): Coroutine<void> {
@@ -192,6 +215,7 @@ export function* swapWriteout(ctx: Context, folio: number): Coroutine<void> {
   const slot = folioSwap(ctx, folio);
   const flagsAt = flagsWord(ctx, folio);
   const lock = folioLockWord(ctx, folio);
+  const pages = folioPages(ctx, folio);
   if (yield* folioFreeSwap(ctx, folio)) {
     if (--ctx.quantum < 0) yield releases(lock);
     folioUnlock(ctx, folio);
@@ -201,12 +225,14 @@ export function* swapWriteout(ctx: Context, folio: number): Coroutine<void> {
   setFlag(ctx, folio, PG_WRITEBACK);
   if (--ctx.quantum < 0) yield releases(lock);
   folioUnlock(ctx, folio);
-  const from = pageWord(m, folio, PAGE_CONTENT);
-  if (--ctx.quantum < 0) yield reads(from);
-  const content = readOnce(words, from);
-  const to = swapWord(m, slot, SWAP_CONTENT);
-  if (--ctx.quantum < 0) yield writes(to);
-  writeOnce(words, to, content);
+  for (let i = 0; i < pages; i++) {
+    const from = pageWord(m, folio + i, PAGE_CONTENT);
+    if (--ctx.quantum < 0) yield reads(from);
+    const content = readOnce(words, from);
+    const to = swapWord(m, slot + i, SWAP_CONTENT);
+    if (--ctx.quantum < 0) yield writes(to);
+    writeOnce(words, to, content);
+  }
   // folio_end_writeback()
   if (--ctx.quantum < 0) yield updates(flagsAt);
   clearFlag(ctx, folio, PG_WRITEBACK);

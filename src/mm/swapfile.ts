@@ -33,6 +33,39 @@ export function* swapAlloc(ctx: Context): Coroutine {
 }
 
 /**
+ * folio_alloc_swap() of a huge page (CONFIG_THP_SWAP): a cluster of slots as long as the page, aligned and all free, which become its
+ * pages' in turn, marked as having a folio in the cache.
+ * @returns the first slot, or -1: swap is too full, or too fragmented
+ */
+export function* swapAllocCluster(ctx: Context): Coroutine {
+  const { m, words } = ctx;
+  const pages = m.thpPages;
+  const free = globalWord(m, SWAP_FREE_SLOTS);
+  if (m.swapSlots < pages) return -1;
+  if (--ctx.quantum < 0) yield updates(free);
+  let left = readOnce(words, free);
+  while (left >= pages && cmpxchg(words, free, left, left - pages) !== left) left = readOnce(words, free);
+  if (left < pages) return -1;
+  for (let first = 0; first + pages <= m.swapSlots; first += pages) {
+    let taken = 0;
+    for (; taken < pages; taken++) {
+      const at = swapMapWord(ctx, first + taken);
+      if (--ctx.quantum < 0) yield updates(at);
+      if (cmpxchg(words, at, 0, SWAP_HAS_CACHE) !== 0) break;
+    }
+    if (taken === pages) return first;
+    for (let i = 0; i < taken; i++) {
+      const at = swapMapWord(ctx, first + i);
+      if (--ctx.quantum < 0) yield updates(at);
+      fetchAnd(words, at, ~SWAP_HAS_CACHE);
+    }
+  }
+  if (--ctx.quantum < 0) yield adds(free);
+  fetchAdd(words, free, pages);
+  return -1;
+}
+
+/**
  * swap_duplicate(): one more swap entry refers to the slot. The caller holds an entry of it under its PTL, or its folio's
  * lock. (The kernel's counts continue elsewhere beyond 62, and may want memory for that; these do not.)
  */

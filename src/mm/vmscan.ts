@@ -22,7 +22,15 @@ import { glance } from '../machine/beside.js';
 import { type Context, type Coroutine, REF_ISOLATED, REF_SWAP_CACHE } from '../machine/context.js';
 import { LOCAL, reads, releases, tries, updates } from '../machine/effects.js';
 import { entryPfn, isHuge, isPresent, isSpecial, isTable } from '../machine/entries.js';
-import { PAGE_COMPOUND, PAGE_MAPPING, pageWord, pmdWord, pteWord } from '../machine/layout.js';
+import {
+  PAGE_COMPOUND,
+  PAGE_ENTIRE_MAPS,
+  PAGE_MAPPING,
+  PAGE_MAPS,
+  pageWord,
+  pmdWord,
+  pteWord,
+} from '../machine/layout.js';
 import { MC_ATTEMPTS, MC_BACKED_OUT, MC_PAGES_MOVED, countMechanism } from '../machine/stats.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
@@ -34,7 +42,9 @@ import {
   folioMapping,
   folioMaps,
   folioMaybeDmaPinned,
+  folioPages,
   folioPut,
+  folioRefs,
   folioTestLarge,
   mapsWord,
   pinsWord,
@@ -57,7 +67,7 @@ import {
   takeFromSwapCache,
   unlockSwapCache,
 } from './swap-state.js';
-import { swapAlloc, swapcacheClear, vmSwapFull } from './swapfile.js';
+import { swapAlloc, swapAllocCluster, swapcacheClear, vmSwapFull } from './swapfile.js';
 import { folioPutbackLru } from './swap.js';
 
 /** How one folio fares. */
@@ -117,8 +127,8 @@ export function* isolateLruFolios(ctx: Context, cursor: number, count: number, i
 }
 
 /**
- * Reclaims the page that (mm, vpn) maps, as MADV_PAGEOUT or the LRU would come to it. Huge pages are split, and all of their
- * pages tried.
+ * Reclaims the page that (mm, vpn) maps, as MADV_PAGEOUT or the LRU would come to it. A huge page goes as a whole where swap has
+ * a cluster for it; else it is split, and all of its pages tried.
  * @returns pages reclaimed
  */
 export function* reclaimPage(ctx: Context, mm: number, vpn: number, ignoreReferences: boolean): Coroutine {
@@ -168,21 +178,23 @@ export function* shrinkFolioList(ctx: Context, folios: number[], ignoreReference
     }
     if (result === LOST) yield* folioPut(ctx, folio, REF_ISOLATED);
     else (result === FREE || result === DISCARDED ? freed : kept).push(folio);
-    if (result === FREE) ctx.probe.onRef(ctx, folio, -1, REF_SWAP_CACHE);
+    if (result === FREE) ctx.probe.onRef(ctx, folio, -folioPages(ctx, folio), REF_SWAP_CACHE);
     emit(ctx, EVENT.reclaim, folio, result, 0);
   }
   // no CPU may use what is about to be free
   yield* tryToUnmapFlush(ctx);
+  let pages = 0;
   for (let i = 0; i < freed.length; i++) {
     const folio = freed[i] as number;
+    pages += folioPages(ctx, folio);
     ctx.probe.onRef(ctx, folio, -1, REF_ISOLATED);
     yield* freeFolio(ctx, folio);
   }
-  countMechanism(m, actor, MECH_RECLAIM, MC_PAGES_MOVED, freed.length);
+  countMechanism(m, actor, MECH_RECLAIM, MC_PAGES_MOVED, pages);
   countMechanism(m, actor, MECH_RECLAIM, MC_BACKED_OUT, kept.length);
   for (let i = 0; i < kept.length; i++) yield* folioPutbackLru(ctx, kept[i] as number);
   ctx.mechanism = outer;
-  return freed.length;
+  return pages;
 }
 
 /** One locked folio. Returns FREE (frozen, out of the swap cache), KEEP_LOCKED, KEEP, ACTIVATE, DISCARDED or LOST. */
@@ -201,7 +213,7 @@ function* shrinkFolio(ctx: Context, folio: number, folios: number[], ignoreRefer
   if (--ctx.quantum < 0) yield reads(mappingAt);
   // the pages of shared memory objects are not swapped here
   if ((folioMapping(ctx, folio) & MAPPING_ANON) === 0) return ACTIVATE;
-  if ((flags & PG_SWAPBACKED) === 0) return yield* discard(ctx, folio, folios);
+  if ((flags & PG_SWAPBACKED) === 0) return yield* discard(ctx, folio);
   if ((flags & PG_SWAPCACHE) === 0) {
     const added = yield* enterSwapCache(ctx, folio, folios);
     if (added !== FREE) return added;
@@ -226,11 +238,7 @@ function* shrinkFolio(ctx: Context, folio: number, folios: number[], ignoreRefer
 }
 
 /** A lazily freed folio (MADV_FREE): unmapped and freed without a slot, unless it was written since or somebody holds it. */
-function* discard(ctx: Context, folio: number, folios: number[]): Coroutine {
-  if (folioTestLarge(ctx, folio)) {
-    const split = yield* splitFolioToList(ctx, folio, folios);
-    if (split !== FREE) return split;
-  }
+function* discard(ctx: Context, folio: number): Coroutine {
   yield* tryToUnmap(ctx, folio);
   if (--ctx.quantum < 0) yield reads(mapsWord(ctx, folio));
   if (folioMaps(ctx, folio) > 0) return ACTIVATE;
@@ -252,23 +260,51 @@ function* folioCheckReferences(ctx: Context, folio: number): Coroutine {
   return KEEP_LOCKED;
 }
 
-/** Step 3: pins, the split of a huge page, a slot. FREE: the folio, small, is in the swap cache. */
+/** Step 3: pins, slots, or else the split of a huge page and a slot. FREE: the folio is in the swap cache. */
 function* enterSwapCache(ctx: Context, folio: number, folios: number[]): Coroutine {
   if (ctx.kernel.rules.reclaimPinChecks > 0) {
     if (--ctx.quantum < 0) yield reads(pinsWord(ctx, folio));
     if (folioMaybeDmaPinned(ctx, folio)) return KEEP_LOCKED;
   }
+  let slot = -1;
   if (folioTestLarge(ctx, folio)) {
-    const split = yield* splitFolioToList(ctx, folio, folios);
-    if (split !== FREE) return split;
+    // can_split_folio(): somebody else holds it
+    if (--ctx.quantum < 0) yield reads(mapsWord(ctx, folio));
+    const maps = folioMaps(ctx, folio);
+    if (--ctx.quantum < 0) yield reads(refsWord(ctx, folio));
+    if (maps !== folioRefs(ctx, folio) - 1) return ACTIVATE;
+    if (!(yield* swapsWhole(ctx, folio)) || (slot = yield* swapAllocCluster(ctx)) < 0) {
+      const split = yield* splitFolioToList(ctx, folio, folios);
+      if (split !== FREE) return split;
+    }
   }
-  const slot = yield* swapAlloc(ctx);
+  if (slot < 0) slot = yield* swapAlloc(ctx);
   if (slot < 0) return ACTIVATE;
   yield* addToSwapCache(ctx, folio, slot);
   // folio_mark_dirty(): the slot holds nothing of it yet
   if (--ctx.quantum < 0) yield updates(flagsWord(ctx, folio));
   setFlag(ctx, folio, PG_DIRTY | PG_UPTODATE);
   return FREE;
+}
+
+/**
+ * Whether a huge page may be written out as one, or is split at once: through v4.12 always; then where no PMD maps it, for chances are
+ * that some of it need not be written; from v6.10 on where it is partly mapped, so that some of it surely need not.
+ */
+function* swapsWhole(ctx: Context, folio: number): Coroutine<boolean> {
+  const { m, words } = ctx;
+  const rule = ctx.kernel.rules.swapOutHuge;
+  if (rule === 'v4.12') return false;
+  const entireAt = pageWord(m, folio, PAGE_ENTIRE_MAPS);
+  if (--ctx.quantum < 0) yield reads(entireAt);
+  if (readOnce(words, entireAt) > 0) return true;
+  if (rule === 'v4.13') return false;
+  for (let pfn = folio; pfn < folio + m.thpPages; pfn++) {
+    const mapsAt = pageWord(m, pfn, PAGE_MAPS);
+    if (--ctx.quantum < 0) yield reads(mapsAt);
+    if (readOnce(words, mapsAt) === 0) return false;
+  }
+  return true;
 }
 
 /**
@@ -327,7 +363,8 @@ export function* removeMapping(ctx: Context, folio: number): Coroutine<boolean> 
   const slot = folioSwap(ctx, folio);
   yield* lockSwapCache(ctx);
   if (--ctx.quantum < 0) yield updates(refsWord(ctx, folio));
-  const frozen = refFreeze(ctx, folio, 2);
+  const pages = folioPages(ctx, folio);
+  const frozen = refFreeze(ctx, folio, 1 + pages);
   let dirty = false;
   if (frozen) {
     // whoever wrote through a reference marked it dirty before he dropped it
@@ -335,13 +372,13 @@ export function* removeMapping(ctx: Context, folio: number): Coroutine<boolean> 
     dirty = testFlag(ctx, folio, PG_DIRTY);
     if (dirty) {
       if (--ctx.quantum < 0) yield updates(refsWord(ctx, folio));
-      refUnfreeze(ctx, folio, 2);
+      refUnfreeze(ctx, folio, 1 + pages);
     } else {
       yield* takeFromSwapCache(ctx, folio);
     }
   }
   yield* unlockSwapCache(ctx);
   if (!frozen || dirty) return false;
-  yield* swapcacheClear(ctx, slot);
+  for (let i = 0; i < pages; i++) yield* swapcacheClear(ctx, slot + i);
   return true;
 }

@@ -42,8 +42,7 @@ export function auditRefs(
     // memory_failure() has kept one
     const kept = (flags & PG_HWPOISON_KEPT) !== 0 ? 1 : 0;
     const known =
-      kept +
-      leavesOfFolio(census, m, pfn) + (census.lruBatches[pfn] as number) + inCaches + sumOverFolio(m, pfn, held);
+      kept + leavesOfFolio(census, m, pfn) + (census.lruBatches[pfn] as number) + inCaches + sumOverFolio(m, pfn, held);
     const rest = refs - known;
     const pinned = pins === null ? -1 : sumOverFolio(m, pfn, pins);
     const owned = known === 0 && kernelOwned(pfn) ? 1 : 0;

@@ -15,7 +15,7 @@ import {
 } from '../machine/layout.js';
 import { peek } from '#words';
 import type { Census } from './census.js';
-import { page } from './view.js';
+import { isLarge, page } from './view.js';
 import type { ViolationLog } from './violation.js';
 
 const ID = 'I-REF';
@@ -25,6 +25,7 @@ const text = (map: number): string => `${map & ~SWAP_HAS_CACHE}${(map & SWAP_HAS
 export function auditSwap(census: Census, log: ViolationLog): void {
   const { m } = census;
   if (m.swapSlots === 0) return;
+  const pagesOf = (head: number): number => (isLarge(m, head) ? m.thpPages : 1);
   let free = 0;
   for (let slot = 0; slot < m.swapSlots; slot++) {
     const map = peek(m.words, swapWord(m, slot, SWAP_MAP));
@@ -40,7 +41,8 @@ export function auditSwap(census: Census, log: ViolationLog): void {
       });
     }
     if (folio === 0) continue;
-    const agrees = (page(m, folio, PAGE_FLAGS) & PG_SWAPCACHE) !== 0 && page(m, folio, PAGE_SWAP) === slot;
+    const at = slot - page(m, folio, PAGE_SWAP);
+    const agrees = (page(m, folio, PAGE_FLAGS) & PG_SWAPCACHE) !== 0 && at >= 0 && at < pagesOf(folio);
     if (!agrees) log.found(ID, 'swap cache and folio disagree', { pfn: folio, other: slot });
   }
   const count = peek(m.words, globalWord(m, SWAP_FREE_SLOTS));
@@ -49,6 +51,7 @@ export function auditSwap(census: Census, log: ViolationLog): void {
   }
   for (let pfn = 1; pfn < m.frames; pfn++) {
     const flagged = (page(m, pfn, PAGE_FLAGS) & PG_SWAPCACHE) !== 0;
-    if (flagged && (census.swapCaches[pfn] as number) !== 1) log.found(ID, 'folio not in its swap cache', { pfn });
+    if (flagged && (census.swapCaches[pfn] as number) !== pagesOf(pfn))
+      log.found(ID, 'folio not in its swap cache', { pfn });
   }
 }

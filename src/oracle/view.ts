@@ -20,6 +20,7 @@ import {
   PAGE_CONTENT,
   PAGE_MAPPING,
   SWAP_CONTENT,
+  PAGE_SWAP,
   SWAP_FOLIO,
   VM_MEMSLOTS,
   VM_MM,
@@ -69,7 +70,9 @@ export function pfnOfEntry(m: Machine, entry: number, vpn: number): number {
 /** What a swapped-out page holds: in the swap cache's folio, or on the device. */
 export function swappedContent(m: Machine, slot: number): number {
   const folio = peek(m.words, swapWord(m, slot, SWAP_FOLIO));
-  return folio === 0 ? peek(m.words, swapWord(m, slot, SWAP_CONTENT)) : page(m, folio, PAGE_CONTENT);
+  if (folio === 0) return peek(m.words, swapWord(m, slot, SWAP_CONTENT));
+  // a large folio has its slots one after the other
+  return page(m, isLarge(m, folio) ? folio + slot - page(m, folio, PAGE_SWAP) : folio, PAGE_CONTENT);
 }
 
 /** The stage-2 leaf (page or block) of `gfn`, or 0. */

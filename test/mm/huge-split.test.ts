@@ -215,7 +215,7 @@ describe('split_huge_page', () => {
     expect(audit(lab.m)).toEqual([]);
   });
 
-  it('two notifier pairs through 6.13, one since', () => {
+  it('two notifier pairs through 6.15, one since', () => {
     for (const splitNotifierPairs of [1, 2] as const) {
       const { lab, head } = thpLab(2, { splitNotifierPairs });
       hold(lab, head);

@@ -183,7 +183,7 @@ describe('migration entries', () => {
     expect([pinned.refs(other), pinned.pins(other)]).toEqual([5, 1]);
   });
 
-  it('through 6.13 the split had a notifier pair of its own', () => {
+  it('through 6.15 the split had a notifier pair of its own', () => {
     const lab = new MmLab({ rules: { splitNotifierPairs: 2 } });
     lab.mapHuge(0, 4);
     const head = lab.pfn(0);
