@@ -142,6 +142,7 @@ function* pinBatch(
     const result = yield* pinUserPagesFast(ctx, mm, start + i, FOLL_PIN | FOLL_WRITE | longterm);
     noteLatency(ctx, LATENCY.pin, started);
     if (result !== 1) return;
+    ctx.probe.onLongtermPin(ctx, ctx.gupPfn);
     queue.pfns[at + i] = ctx.gupPfn;
     queue.lengths[batch] = i + 1;
   }
@@ -157,6 +158,7 @@ function* deviceWrites(ctx: Context, queue: PinQueue, params: ActorParams): Coro
     const content = someContent(ctx, param(params, 'duplicate_percent', 30), param(params, 'duplicate_kinds', 64));
     const word = pageWord(ctx.m, pfn, PAGE_CONTENT);
     if (--ctx.quantum < 0) yield writes(word);
+    ctx.probe.onDeviceAccess(ctx, pfn, -1);
     xchg(ctx.words, word, content);
     ctx.probe.onDeviceWrite(ctx, pfn, content);
   }

@@ -1,5 +1,5 @@
 /** Litmus operations on references to pages: who takes them and gives them back, and what a device does through them. */
-import { EFAULT, FOLL_FORCE, FOLL_GET } from '../src/machine/abi.js';
+import { EFAULT, FOLL_FORCE, FOLL_GET, FOLL_LONGTERM } from '../src/machine/abi.js';
 import type { Context, Coroutine } from '../src/machine/context.js';
 import { reads, writes } from '../src/machine/effects.js';
 import { PAGE_CONTENT, pageWord } from '../src/machine/layout.js';
@@ -9,7 +9,7 @@ import { gupPutFolio } from '../src/mm/gup-grab.js';
 import { getUserPagesUnlocked, pinUserPagesFast } from '../src/mm/gup.js';
 import { readOnce, xchg } from '#words';
 import type { LitmusOperation } from './litmus-operations.js';
-import { type LitmusTask, register } from './litmus-task.js';
+import { type LitmusTask, givesBack, register } from './litmus-task.js';
 
 type Args = readonly number[];
 const at = (args: Args, i: number): number => args[i] as number;
@@ -20,12 +20,18 @@ function* pin(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const result = yield* ctx.kernel.pinUserPages(ctx, mm, at(args, 1), at(args, 2));
   const pfn = ctx.gupPfn;
   yield* mmapReadUnlock(ctx, mm);
-  return result === 1 ? pfn : result;
+  return result === 1 ? returned(ctx, pfn, at(args, 2)) : result;
+}
+
+/** What a pin call has returned. */
+function returned(ctx: Context, pfn: number, flags: number): number {
+  if ((flags & FOLL_LONGTERM) !== 0) ctx.probe.onLongtermPin(ctx, pfn);
+  return pfn;
 }
 
 function* pinFast(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const result = yield* pinUserPagesFast(ctx, at(args, 0), at(args, 1), at(args, 2));
-  return result === 1 ? ctx.gupPfn : result;
+  return result === 1 ? returned(ctx, ctx.gupPfn, at(args, 2)) : result;
 }
 
 function* get(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
@@ -48,12 +54,14 @@ function* getFast(ctx: Context, task: LitmusTask, args: Args): Coroutine {
 
 function* unpin(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const pfn = register(ctx, at(args, 0));
+  givesBack(ctx, at(args, 0));
   if (pfn >= 0) yield* ctx.kernel.unpinUserPage(ctx, pfn, false);
   return 0;
 }
 
 function* put(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const pfn = register(ctx, at(args, 0));
+  givesBack(ctx, at(args, 0));
   if (pfn > ZERO_PFN) {
     ctx.probe.onHeld(ctx, pfn, -1);
     yield* gupPutFolio(ctx, pfn, FOLL_GET);
@@ -67,6 +75,7 @@ function* pinRead(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   if (pfn < 0) return pfn;
   const word = pageWord(ctx.m, pfn, PAGE_CONTENT);
   if (--ctx.quantum < 0) yield reads(word);
+  if (pfn !== ZERO_PFN) ctx.probe.onDeviceAccess(ctx, pfn, at(args, 0));
   const content = readOnce(ctx.words, word);
   ctx.probe.onPinRead(ctx, pfn, content);
   return content;
@@ -78,6 +87,7 @@ function* pinWrite(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   if (pfn === ZERO_PFN) return -EFAULT;
   const word = pageWord(ctx.m, pfn, PAGE_CONTENT);
   if (--ctx.quantum < 0) yield writes(word);
+  ctx.probe.onDeviceAccess(ctx, pfn, at(args, 0));
   xchg(ctx.words, word, at(args, 1));
   ctx.probe.onDeviceWrite(ctx, pfn, at(args, 1));
   return 0;

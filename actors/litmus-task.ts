@@ -1,6 +1,6 @@
 /** Who an operation of a litmus test is done by, and its registers. */
 import type { Context } from '../src/machine/context.js';
-import { HDR_REGISTERS } from '../src/machine/layout.js';
+import { HDR_GIVEN_BACK, HDR_REGISTERS } from '../src/machine/layout.js';
 import { peek, set } from '#words';
 
 /** A process, a VM and its vCPU; -1 = none. */
@@ -17,4 +17,9 @@ export const register = (ctx: Context, r: number): number => peek(ctx.words, HDR
 
 export function setRegister(ctx: Context, r: number, value: number): void {
   if (r >= 0) set(ctx.words, HDR_REGISTERS + r, value);
+}
+
+/** The reference in register `r` is being given back: a device that goes on with it does wrong (I-DMA). */
+export function givesBack(ctx: Context, r: number): void {
+  if (r >= 0) set(ctx.words, HDR_GIVEN_BACK + r, 1);
 }

@@ -6,7 +6,7 @@
  */
 import type { Context, Coroutine } from '../src/machine/context.js';
 import { reads, writes } from '../src/machine/effects.js';
-import { MM_FORKS, VCPU_CLOSED, mmWord, vcpuWord } from '../src/machine/layout.js';
+import { HDR_REGISTERS, MM_FORKS, VCPU_CLOSED, mmWord, vcpuWord } from '../src/machine/layout.js';
 import { isBuffered } from '../src/machine/store-buffer.js';
 import { waitWhile, wake } from '../src/machine/wait.js';
 import { readOnce, writeOnce } from '#words';
@@ -59,6 +59,9 @@ function* callOf(ctx: Context, plan: LitmusColumns, index: number, op: number, a
     return result;
   }
   const row = LITMUS_OPERATIONS[op];
+  if ((op === UNPIN || op === PUT) && isUsedElsewhere(plan, index, args[0] as number)) {
+    if (--ctx.quantum < 0) yield writes(HDR_REGISTERS + (args[0] as number));
+  }
   if (op === DESTROY_VM) {
     const vm = args[0] as number;
     yield* untilVcpusClosed(ctx, plan, vm);
@@ -73,6 +76,13 @@ function* callOf(ctx: Context, plan: LitmusColumns, index: number, op: number, a
   const call = litmusCall(ctx, task, op, args);
   return mm !== task.mm && exitingColumn(plan, mm, EXIT) >= 0 ? yield* whileMmLives(ctx, mm, call) : yield* call;
 }
+
+/** Whether another column than `index` goes on with the reference in register `r`. */
+const isUsedElsewhere = ({ columns }: LitmusColumns, index: number, r: number): boolean =>
+  columns.some(
+    ({ calls }, i) =>
+      i !== index && calls.some(({ op, args }) => (op === PIN_READ || op === PIN_WRITE) && args[0] === r),
+  );
 
 /** Whether some column drops the last reference to `vm`. */
 const isDestroyed = ({ columns }: LitmusColumns, vm: number): boolean =>
@@ -93,6 +103,10 @@ const PLAIN_READ = litmusOperation('plain_read');
 const FORK = litmusOperation('fork');
 const DESTROY_VM = litmusOperation('destroy_vm');
 const EXIT = litmusOperation('exit');
+const UNPIN = litmusOperation('unpin');
+const PUT = litmusOperation('put');
+const PIN_READ = litmusOperation('pin_read');
+const PIN_WRITE = litmusOperation('pin_write');
 
 /** A task of a process that some column forks into begins when that fork has returned. */
 function* untilForked(ctx: Context, mm: number): Coroutine<void> {

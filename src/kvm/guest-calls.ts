@@ -3,7 +3,7 @@
  * it up. They go past the host; where the page is not mapped yet, the vCPU leaves to the host as for a data abort and asks
  * again when it is there.
  */
-import { EFAULT, EINTR, EINVAL } from '../machine/abi.js';
+import { EFAULT, EHWPOISON, EINTR, EINVAL } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { RETRY } from '../machine/effects.js';
 import { VCPU_ENTERED, VM_MM, VM_PROTECTED, pinnedPageWord, vcpuWord, vmWord } from '../machine/layout.js';
@@ -14,7 +14,7 @@ import { kvmCallHyp } from './call-hyp.js';
 import { mmuLock, mmuUnlock } from './mmu.js';
 import { kvmHandleGuestAbort } from './vcpu.js';
 
-/** MEM_SHARE of `gfn`: 0, -EPERM (not the guest's own), or what the fault exits to user space with. */
+/** MEM_SHARE of `gfn`: 0, -EPERM (not the guest's own), -EHWPOISON (SIGBUS: the page is poisoned), or what the fault exits to user space with. */
 export const vcpuShare = (ctx: Context, vm: number, vcpu: number, gfn: number): Coroutine =>
   guestCall(ctx, vm, vcpu, HYP_GUEST_SHARE, gfn);
 
@@ -48,6 +48,10 @@ function* guestCall(ctx: Context, vm: number, vcpu: number, fn: number, gfn: num
     if (ctx.fatalSignal) return -EINTR;
     const mapped = yield* kvmHandleGuestAbort(ctx, vm, vcpu, gfn, true);
     if (mapped !== 0) return mapped;
+    if (ctx.sigbus) {
+      ctx.sigbus = false;
+      return -EHWPOISON;
+    }
     if (--ctx.quantum < 0) yield RETRY;
   }
 }

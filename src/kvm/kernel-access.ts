@@ -43,6 +43,7 @@ function* kernelRead(ctx: Context, pfn: number): Coroutine {
     }
     if (--ctx.quantum < 0) yield reads(content);
     ctx.accessValue = readOnce(words, content);
+    ctx.probe.onKernelRead(ctx, pfn, ctx.accessValue);
     leaveAccess(ctx);
     return 0;
   }

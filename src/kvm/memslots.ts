@@ -55,14 +55,14 @@ export const gfnToVpn = (ctx: Context, slot: number, gfn: number): number =>
 
 /**
  * gfn -> vpn by the active memslots, for audits and reports of a machine that stands still; -1 where there is none.
- * A slot that is being moved or deleted does not count.
+ * A slot that is being moved or deleted counts only if `leaving` is asked for: guests have its pages until they are unmapped.
  */
-export function vpnOfGfn(m: Machine, vm: number, gfn: number): number {
+export function vpnOfGfn(m: Machine, vm: number, gfn: number, leaving = false): number {
   const slots = setAt(m, vm, peek(m.words, vmWord(m, vm, VM_MEMSLOTS)));
   for (let i = peek(m.words, slots) - 1; i >= 0; i--) {
     const slot = slotAt(slots, i);
     const offset = gfn - peek(m.words, slot + SLOT_BASE);
-    const valid = (peek(m.words, slot + SLOT_FLAGS) & KVM_MEMSLOT_INVALID) === 0;
+    const valid = leaving || (peek(m.words, slot + SLOT_FLAGS) & KVM_MEMSLOT_INVALID) === 0;
     if (valid && offset >= 0 && offset < peek(m.words, slot + SLOT_PAGES))
       return peek(m.words, slot + SLOT_VPN) + offset;
   }

@@ -78,6 +78,7 @@ export function* pinAndMap(ctx: Context, vm: number, mm: number, gfn: number, vp
   const pfn = ctx.gupPfn;
   yield* mmapReadUnlock(ctx, mm);
   if (pinned !== 1) return pinned === -EHWPOISON ? pinned : -EFAULT;
+  ctx.probe.onLongtermPin(ctx, pfn);
   const head = folioOf(ctx, pfn);
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
   if (!testFlag(ctx, head, PG_SWAPBACKED)) return yield* ctx.kernel.pkvmRefusePage(ctx, pfn);

@@ -89,6 +89,12 @@ export class Probe {
   onFlushDeferred(_ctx: Context, _mm: number, _vpn: number, _pfn: number): void {}
   /** Everything that the actor has unmapped so far is flushed: its batch is empty. */
   onBatchFlushed(_ctx: Context): void {}
+  /** MADV_FREE of [start, end) begins: what is written there until `onLazyFreeEnd` may be lost. */
+  onLazyFreeBegin(_ctx: Context, _mm: number, _start: number, _end: number): void {}
+  /** MADV_FREE is done, TLBs included: what is written from here on is kept (I-LOST). */
+  onLazyFreeEnd(_ctx: Context, _mm: number, _start: number, _end: number): void {}
+  /** The folio with head `pfn` is lazily freed: reclaim may drop it as long as nobody writes it. */
+  onLazyFree(_ctx: Context, _pfn: number): void {}
   /** mprotect of [start, end) is about to let go of mmap_lock: its pages have these VM_* flags (I-TLB). */
   onProtected(_ctx: Context, _mm: number, _start: number, _end: number, _flags: number): void {}
   /** Pages [start, end) of a shared memory object are being taken away, and are gone: zeros from then on. */
@@ -119,6 +125,14 @@ export class Probe {
   /** A CPU (`guest` or host access) read or wrote `content` of `pfn` through space (vm or mm) at page `page`. */
   onRead(_ctx: Context, _guest: boolean, _space: number, _page: number, _pfn: number, _content: number): void {}
   onWrite(_ctx: Context, _guest: boolean, _space: number, _page: number, _pfn: number, _content: number): void {}
+  /**
+   * A device is about to read or write `pfn` (I-DMA). @param register of a litmus test, which its pin is in, or -1
+   */
+  onDeviceAccess(_ctx: Context, _pfn: number, _register: number): void {}
+  /** A pin call with FOLL_LONGTERM has returned `pfn` (I-MOVABLE). */
+  onLongtermPin(_ctx: Context, _pfn: number): void {}
+  /** The kernel itself has read `content` of `pfn` on behalf of somebody (I-SECRET). */
+  onKernelRead(_ctx: Context, _pfn: number, _content: number): void {}
   /** A write through a pin or by a device. */
   onDeviceWrite(_ctx: Context, _pfn: number, _content: number): void {}
   /** A device, or a pipe, read `content` through a pin of `pfn`. */

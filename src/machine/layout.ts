@@ -61,8 +61,10 @@ export const HDR_STORE_BUFFER = 104;
 /** Results of a litmus test's operations: each written by the actor that does it. */
 export const HDR_REGISTERS = 128;
 export const LITMUS_REGISTERS = 128;
+/** For each of them 1 when the reference that it holds has been given back, which oracles look at. */
+export const HDR_GIVEN_BACK = HDR_REGISTERS + LITMUS_REGISTERS;
 /** The modelled store buffers, by CPU. */
-export const HDR_STORE_BUFFERS = 256;
+export const HDR_STORE_BUFFERS = HDR_GIVEN_BACK + LITMUS_REGISTERS;
 export const STORE_BUFFERS = 8;
 export const STORE_BUFFER_SLOTS = 7;
 export const STORE_BUFFER_WORDS = 2 + 2 * STORE_BUFFER_SLOTS;

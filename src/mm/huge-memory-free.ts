@@ -39,6 +39,7 @@ export function* folioMarkLazyfree(ctx: Context, head: number): Coroutine<void> 
   if (--ctx.quantum < 0) yield updates(flagsWord(ctx, head));
   if (testFlag(ctx, head, PG_LRU) && testFlag(ctx, head, PG_SWAPBACKED) && !testFlag(ctx, head, PG_SWAPCACHE))
     clearFlag(ctx, head, PG_SWAPBACKED | PG_REFERENCED);
+  ctx.probe.onLazyFree(ctx, head);
 }
 
 /** split_folio() of a locked folio with a reference (REF_TEMP) for it, and the end of both. 0 or -errno. */

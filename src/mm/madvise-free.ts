@@ -51,6 +51,7 @@ export function* madviseFree(ctx: Context, mm: number, start: number, end: numbe
   yield* mmapReadLock(ctx, mm);
   if (--ctx.quantum < 0) yield updates(tlbFlushPendingWord(ctx, mm));
   tlbGatherMmu(ctx, mm, start, end);
+  ctx.probe.onLazyFreeBegin(ctx, mm, start, end);
   let result = 0;
   for (let vpn = start; vpn < end;) {
     const vma = findVmaFrom(ctx, mm, vpn);
@@ -71,6 +72,7 @@ export function* madviseFree(ctx: Context, mm: number, start: number, end: numbe
     vpn = to;
   }
   yield* tlbFinishMmu(ctx, mm);
+  ctx.probe.onLazyFreeEnd(ctx, mm, start, end);
   yield* mmapReadUnlock(ctx, mm);
   ctx.mechanism = outer;
   return result;

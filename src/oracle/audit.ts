@@ -19,6 +19,7 @@ import { auditOwnership } from './ownership.js';
 import { auditPins, sumOfPins } from './pin.js';
 import { auditReadOnly } from './read-only.js';
 import { auditRefs } from './ref.js';
+import { auditSlots } from './slots.js';
 import { auditStale } from './stale.js';
 import { auditSwap } from './swap.js';
 import { auditTlbs } from './tlb.js';
@@ -68,6 +69,7 @@ export class Audit {
     auditReadOnly(census, log);
     auditTlbs(m, actors, claims.el2, log);
     if (claims.stage2FollowsHost) auditStale(m, claims, bitMatters, log);
+    auditSlots(m, log);
     if (claims.el2) auditOwnership(census, log);
     auditAccounting(m, log);
     if (ledgers.length > 0) {

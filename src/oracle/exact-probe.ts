@@ -8,6 +8,7 @@ import { PMD_INVALID, isHuge, isPresent } from '../machine/entries.js';
 import type { Machine } from '../machine/layout.js';
 import { CowWatch } from './cow.js';
 import { MemcacheLedger } from './hyp-memcache.js';
+import { LazyFree } from './lazyfree.js';
 import { LedgerProbe } from './ledger-probe.js';
 import type { OracleOptions } from './options.js';
 import { OwnershipWatch } from './ownership.js';
@@ -19,6 +20,7 @@ import { Shadow } from './shadow.js';
 import { StaleWatch } from './stale.js';
 import { Stage2Tables } from './stage2-tables.js';
 import { TlbWatch } from './tlb.js';
+import { UndoneWork } from './undone.js';
 
 export class ExactProbe extends LedgerProbe {
   readonly #refs: RefLedger;
@@ -31,6 +33,8 @@ export class ExactProbe extends LedgerProbe {
   readonly #memcaches: MemcacheLedger;
   readonly #stage2Tables: Stage2Tables;
   readonly #places: PinPlaces | null;
+  readonly #lazyFree: LazyFree;
+  readonly #undone: UndoneWork;
 
   constructor(m: Machine, options: OracleOptions, buffer: ArrayBufferLike | null) {
     super(m, options, buffer);
@@ -45,6 +49,9 @@ export class ExactProbe extends LedgerProbe {
     this.#memcaches = new MemcacheLedger(m, this.log);
     this.#stage2Tables = new Stage2Tables(m, this.log);
     this.#places = (options.pinKeepsPlace ?? options.keepsExclusiveBit) === false ? null : new PinPlaces(m);
+    this.#lazyFree = new LazyFree(m, this.log);
+    this.#undone = new UndoneWork(m, this.log, actors);
+    this.#undone.reset();
     this.#shadow.reset();
   }
 
@@ -60,6 +67,8 @@ export class ExactProbe extends LedgerProbe {
     this.#memcaches.reset();
     this.#stage2Tables.reset();
     this.#places?.reset();
+    this.#lazyFree.reset();
+    this.#undone.reset();
   }
 
   override knows(ctx: Context, mm: number, vpn: number, pfn: number, content: number): void {
@@ -71,6 +80,7 @@ export class ExactProbe extends LedgerProbe {
     this.#refs.allocated(pfn, order);
     this.#cow.allocated(pfn, order);
     this.#places?.allocated(pfn, order);
+    this.#lazyFree.allocated(pfn, order);
   }
 
   override onPinned(ctx: Context, mm: number, vpn: number, pfn: number): void {
@@ -120,11 +130,13 @@ export class ExactProbe extends LedgerProbe {
 
   override onStage2Map(ctx: Context, vm: number, gfn: number, pfn: number, pages: number, writable: boolean): void {
     super.onStage2Map(ctx, vm, gfn, pfn, pages, writable);
+    this.#undone.mapped(ctx, vm, gfn, pfn, pages, writable);
     this.#stale?.guestChanged(vm, gfn, pages);
   }
 
   override onStage2Perm(ctx: Context, vm: number, gfn: number, pfn: number, pages: number, writable: boolean): void {
     super.onStage2Perm(ctx, vm, gfn, pfn, pages, writable);
+    this.#undone.permitted(vm, gfn, pages, writable);
     this.#stale?.guestChanged(vm, gfn, pages);
   }
 
@@ -136,6 +148,7 @@ export class ExactProbe extends LedgerProbe {
     super.onWrite(ctx, guest, space, at, pfn, content);
     this.#cow.wrote(guest, space, pfn);
     this.#shadow.wrote(guest, space, at, pfn, content);
+    this.#lazyFree.wrote(guest, space, at, pfn);
   }
 
   override onDeviceWrite(ctx: Context, pfn: number, content: number): void {
@@ -152,6 +165,7 @@ export class ExactProbe extends LedgerProbe {
 
   override onDiscarded(ctx: Context, mm: number, vpn: number, pfn: number): void {
     super.onDiscarded(ctx, mm, vpn, pfn);
+    this.#lazyFree.discarded(ctx, mm, vpn, pfn);
     this.#places?.discarded(mm, vpn, pfn);
     this.#shadow.zapped(mm, vpn, vpn + 1);
   }
@@ -184,12 +198,29 @@ export class ExactProbe extends LedgerProbe {
     this.#cow.unpinned(pfn, this.ledger.pins(pfn));
   }
 
+  protected override holdersOf(pfn: number): number {
+    return Math.max(0, this.ledger.pins(pfn)) + Math.max(0, this.ledger.held(pfn));
+  }
+
+  override onLazyFreeBegin(_ctx: Context, mm: number, start: number, end: number): void {
+    this.#lazyFree.begins(mm, start, end);
+  }
+
+  override onLazyFreeEnd(_ctx: Context, mm: number, start: number, end: number): void {
+    this.#lazyFree.ends(mm, start, end);
+  }
+
+  override onLazyFree(_ctx: Context, pfn: number): void {
+    this.#lazyFree.freed(pfn);
+  }
+
   override onPinRead(ctx: Context, pfn: number, content: number): void {
     this.#cow.pinRead(ctx, pfn, content);
   }
 
   override onCopy(_ctx: Context, from: number, to: number): void {
     this.#cow.copied(from, to);
+    this.#lazyFree.copied(from, to);
   }
 
   override onObjectZapBegin(_ctx: Context, object: number, start: number, end: number): void {
@@ -248,5 +279,26 @@ export class ExactProbe extends LedgerProbe {
   override onProgress(ctx: Context): void {
     super.onProgress(ctx);
     this.#tlbs.operationEnded(ctx);
+    this.#undone.progressed(ctx);
+  }
+
+  override onNotifierStart(ctx: Context, mm: number, start: number, end: number, event: number): void {
+    super.onNotifierStart(ctx, mm, start, end, event);
+    this.#undone.announced(ctx);
+  }
+
+  override onStage2Unmap(ctx: Context, vm: number, gfn: number, pfn: number, pages: number): void {
+    super.onStage2Unmap(ctx, vm, gfn, pfn, pages);
+    this.#undone.unmapped(ctx, vm, gfn, pfn);
+  }
+
+  override onStage2Fault(ctx: Context, vm: number, gfn: number, begin: boolean): void {
+    super.onStage2Fault(ctx, vm, gfn, begin);
+    this.#undone.faultBegins(ctx, begin);
+  }
+
+  override onRetry(ctx: Context, vm: number, at: number): void {
+    super.onRetry(ctx, vm, at);
+    this.#undone.retried(ctx, vm, at);
   }
 }

@@ -2,6 +2,7 @@
 import type { Context } from '../machine/context.js';
 import { isPresent } from '../machine/entries.js';
 import type { Machine } from '../machine/layout.js';
+import { deviceAccesses } from './device.js';
 import { ANY, BASE, EMPTIED, Ledger, ZAPPED } from './ledger.js';
 import { LocalProbe } from './local-probe.js';
 import { userPageOf } from './lost.js';
@@ -55,6 +56,15 @@ export class LedgerProbe extends LocalProbe {
     this.pinnedStage2.pinsChanged();
     this.ledger.unpin(pfn);
     if (this.sharedPins !== null) Atomics.sub(this.sharedPins, pfn, 1);
+  }
+
+  override onDeviceAccess(ctx: Context, pfn: number, register: number): void {
+    deviceAccesses(ctx, this.log, pfn, register, this.holdersOf(pfn));
+  }
+
+  /** Pins and kept references of a frame; -1: this worker does not know all of them. */
+  protected holdersOf(pfn: number): number {
+    return this.sharedPins === null ? -1 : Atomics.load(this.sharedPins, pfn);
   }
 
   override onHeld(_ctx: Context, pfn: number, delta: number): void {

@@ -11,12 +11,14 @@ import { FaultPins } from './fault-pins.js';
 import { FreeOracle } from './free.js';
 import { Liveness } from './liveness.js';
 import { LockRules } from './lock-rules.js';
+import { longtermPinned } from './movable.js';
 import type { OracleOptions } from './options.js';
 import { PinnedStage2 } from './pinned-stage2.js';
 import { OracleProbe } from './probe.js';
 import { isReadOnlyPage, readOnlyMapped, readOnlyWritten } from './read-only.js';
 import { writableMapped } from './stale.js';
 import { tableWalked } from './table-walk.js';
+import { leafInstalled, slotsReleased } from './slots.js';
 import { page } from './view.js';
 import { hostBecameOwner } from './wipe.js';
 
@@ -66,6 +68,10 @@ export class LocalProbe extends OracleProbe {
     else writableStored(ctx, this.log, mm, vpn, after);
   }
 
+  override onLongtermPin(ctx: Context, pfn: number): void {
+    longtermPinned(ctx, this.log, pfn);
+  }
+
   override onLockAttempt(ctx: Context, lock: number, kind: number, mode: number): void {
     this.#locks.attempt(ctx, lock, kind, mode);
   }
@@ -74,7 +80,8 @@ export class LocalProbe extends OracleProbe {
     if (trylock) this.#locks.acquired(ctx, lock, kind);
   }
 
-  override onRelease(ctx: Context, _lock: number, _kind: number, _mode: number): void {
+  override onRelease(ctx: Context, lock: number, kind: number, _mode: number): void {
+    slotsReleased(ctx, this.log, lock, kind);
     this.#locks.released(ctx);
   }
 
@@ -101,6 +108,7 @@ export class LocalProbe extends OracleProbe {
 
   override onStage2Map(ctx: Context, vm: number, gfn: number, pfn: number, _pages: number, writable: boolean): void {
     this.#free.mapped(ctx, vm, gfn, pfn);
+    leafInstalled(ctx, this.log, vm, gfn, pfn);
     if (writable) writableMapped(ctx, this.log, vm, gfn, pfn);
   }
 

@@ -222,7 +222,7 @@ export class Shadow {
   /** Pages of shared memory objects have one number each, behind all user pages, wherever they are mapped. */
   #pageOf(guest: boolean, space: number, at: number, pfn: number): number {
     const m = this.#m;
-    const vpn = guest ? vpnOfGfn(m, space, at) : at;
+    const vpn = guest ? vpnOfGfn(m, space, at, true) : at;
     if (vpn < 0) return -1;
     const mm = guest ? peek(m.words, vmWord(m, space, VM_MM)) : space;
     if (m.objects > 0) {

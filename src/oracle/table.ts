@@ -36,6 +36,12 @@ export const INVARIANTS: readonly InvariantRow[] = [
     'ghost, audit',
   ),
   row(
+    'I-SLOT',
+    'a stage-2 leaf lies in a memslot',
+    'when it is installed; when slots_lock is released; at rest',
+    'local, audit',
+  ),
+  row(
     'I-PERM',
     'a writable stage-2 leaf is of an exclusive page, never KSM, never the zero page',
     'as I-STALE',
@@ -54,6 +60,18 @@ export const INVARIANTS: readonly InvariantRow[] = [
     'ghost, audit',
   ),
   row(
+    'I-MOVABLE',
+    'no page in memory that must stay movable is pinned for long',
+    'when a pin call with FOLL_LONGTERM returns',
+    'local',
+  ),
+  row(
+    'I-DMA',
+    'a device touches only frames whose pin or reference is held',
+    'before each access of a device',
+    'ghost',
+  ),
+  row(
     'I-PINNED-S2',
     "a pinned page's stage-2 entry is not removed",
     'where the policy claims it, from the return of pin and map to the release',
@@ -67,8 +85,8 @@ export const INVARIANTS: readonly InvariantRow[] = [
   ),
   row(
     'I-LOST',
-    'no retired write disappears, and nothing that was zapped comes back',
-    "at the owner's next read, unless the page was zapped or written meanwhile",
+    'no retired write disappears, also not with a lazily freed page, and nothing that was zapped comes back',
+    "at the owner's next read, unless the page was zapped or written meanwhile; at a discard",
     'ghost, audit',
   ),
   row(
@@ -139,8 +157,8 @@ export const INVARIANTS: readonly InvariantRow[] = [
   ),
   row(
     'I-LIVE',
-    'no actor repeats fault and retry for ever, and no scanner passes over the same page',
-    'no invalidation is open and nobody else holds a lock; after three scans',
+    'no actor repeats fault and retry for ever, no two undo the work of each other for ever, and no scanner passes over the same page',
+    'no invalidation is open and nobody else holds a lock; when a fault makes an entry; after three scans',
     'local, ghost',
   ),
 ];

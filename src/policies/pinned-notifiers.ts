@@ -100,6 +100,7 @@ function* pinnedMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, wr
     countStat(m, ctx.actor, STAT.sigbus, 1);
     return 0;
   }
+  ctx.probe.onLongtermPin(ctx, pfn);
   const lock = vmWord(ctx.m, vm, VM_MMU_LOCK);
   if (--ctx.quantum < 0) yield ctx.kernel.rules.protectedKvm ? acquires(lock) : acquiresRead(lock);
   while (!kvmFaultLock(ctx, lock)) yield contended(ctx, lock);
