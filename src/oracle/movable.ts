@@ -6,11 +6,11 @@
 import { PG_UNPINNABLE_ZONE } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
 import { PAGE_FLAGS } from '../machine/layout.js';
-import { page } from './view.js';
+import { headOf, page } from './view.js';
 import type { ViolationLog } from './violation.js';
 
-/** The call has returned `pfn`, which cannot move any more. */
+/** The call has returned `pfn`, which cannot move any more. A folio lies in one zone: its head's. */
 export function longtermPinned(ctx: Context, log: ViolationLog, pfn: number): void {
-  if ((page(ctx.m, pfn, PAGE_FLAGS) & PG_UNPINNABLE_ZONE) === 0) return;
+  if ((page(ctx.m, headOf(ctx.m, pfn), PAGE_FLAGS) & PG_UNPINNABLE_ZONE) === 0) return;
   log.report(ctx, 'I-MOVABLE', 'long-term pin in movable memory', { pfn });
 }
