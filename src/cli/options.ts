@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { NOISE, NOISE_NAMES, type NoiseName } from '../engine/noise.js';
 import { WORKERS_MAX } from '../lab/explore.js';
 import { InputError } from '../lab/input-error.js';
+import { meant } from '../lab/nearest.js';
 import { POLICIES } from '../policies/index.js';
 
 /** A whole number of an option, between limits. */
@@ -40,8 +41,8 @@ export const seed = wholeNumber('--seed', 0, 0xffffffff);
 /** One of a list of names. */
 export function oneOf(option: string, names: readonly string[]): (text: string) => string {
   return (text) => {
-    if (!names.includes(text)) throw new InputError(`${option}: no '${text}'; expected one of ${names.join(', ')}`);
-    return text;
+    if (names.includes(text)) return text;
+    throw new InputError(`${option}: no '${text}'; expected one of ${names.join(', ')}${meant(text, names)}`);
   };
 }
 

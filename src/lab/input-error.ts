@@ -6,8 +6,11 @@ export class InputError extends Error {
   override readonly name = 'InputError';
 
   /** A line for each mistake; most inputs have one. */
-  get mistakes(): readonly string[] {
-    return [this.message];
+  readonly mistakes: readonly string[];
+
+  constructor(message: string, mistakes: readonly string[] = [message]) {
+    super(message);
+    this.mistakes = mistakes;
   }
 }
 

@@ -10,6 +10,7 @@ import type { Strategy } from '../engine/strategies/strategy.js';
 import { type Clash, clashIfAny, clashMarks } from './clash.js';
 import { EXPLORE_DEFAULTS } from './explore.js';
 import { InputError } from './input-error.js';
+import { meant } from './nearest.js';
 import { type EndRow, REPORT_SCHEMA, type ReportViolation } from './report.js';
 import type { Subject } from './subject.js';
 import type { Diagram } from '../trace/diagram.js';
@@ -172,7 +173,8 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
 function strategyOf(name: string, { seed }: Schedule): Strategy {
   const kind = strategyKind(name);
   if (kind !== undefined) return kind.create({ seed, depth: EXPLORE_DEFAULTS.depth });
-  throw new InputError(`--then: no '${name}'; expected one of ${STRATEGIES.map((each) => each.name).join(', ')}`);
+  const known = STRATEGIES.map((each) => each.name);
+  throw new InputError(`--then: no '${name}'; expected one of ${known.join(', ')}${meant(name, known)}`);
 }
 
 function continuedRow({ matched, wanted }: ContinuedScript, strategy: string, actors: readonly string[]): ContinuedRow {

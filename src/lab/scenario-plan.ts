@@ -2,8 +2,9 @@
 import { Machine } from '../machine/layout.js';
 import type { Plan } from '../engine/plan.js';
 import { prepareMachine } from '../engine/setup.js';
-import { policyById } from '../policies/index.js';
+import { POLICIES, policyById } from '../policies/index.js';
 import { InputError } from './input-error.js';
+import { meant } from './nearest.js';
 import { planActors } from './scenario-actors.js';
 import { type PlanOptions, ScenarioMemory } from './scenario-memory.js';
 import type { Scenario } from './scenario.js';
@@ -18,7 +19,10 @@ export function makePlan(scenario: Scenario, options: PlanOptions): Plan {
   const { file } = scenario;
   const kernel = options.policy ?? file.policy ?? DEFAULT_POLICY;
   const policy = policyById(kernel);
-  if (options.policy === undefined && policy === undefined) scenario.refuse(['policy'], `no policy ${kernel}`);
+  if (options.policy === undefined && policy === undefined) {
+    const known = POLICIES.map(({ id }) => id);
+    scenario.refuse(['policy'], `no policy ${kernel}; expected one of ${known.join(', ')}${meant(kernel, known)}`);
+  }
   const el2 = options.el2 ?? policy?.claims.el2 ?? false;
   const memory = new ScenarioMemory(scenario, options);
   const vms = memory.vms();

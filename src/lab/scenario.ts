@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { type Document, LineCounter, type ParsedNode, isMap, isNode, isScalar, parseDocument, visit } from 'yaml';
 import { readBounded } from './bounded-file.js';
 import { InputError, fileProblem } from './input-error.js';
+import { meant } from './nearest.js';
+import { nearestFile } from './nearest-file.js';
 import { describeIssue, pathName } from './issue.js';
 import { SCENARIO, type ScenarioFile } from './scenario-schema.js';
 
@@ -52,20 +54,27 @@ export function shippedNames(): string[] {
 /**
  * Loads a scenario.
  * @param nameOrPath a shipped scenario's name, or a YAML or JSON file (a relative path from `base`)
+ * @param others names of other things that could stand there: one of them may have been meant
  * @throws InputError with file, line and column, and what was expected
  */
-export function loadScenario(nameOrPath: string, base: string = process.cwd()): Scenario {
+export function loadScenario(
+  nameOrPath: string,
+  base: string = process.cwd(),
+  others: readonly string[] = [],
+): Scenario {
   const names = shippedNames();
   if (names.includes(nameOrPath))
-    return readScenario(nameOrPath, join(SHIPPED, `${nameOrPath}.yaml`), `${nameOrPath}.yaml`);
+    return readScenario(nameOrPath, join(SHIPPED, `${nameOrPath}.yaml`), `${nameOrPath}.yaml`, []);
   const path = resolve(base, nameOrPath);
   if (!/[/\\.]/.test(nameOrPath) && !existsSync(path)) {
-    throw new InputError(`no scenario ${nameOrPath}; expected one of ${names.join(', ')}, or the path of a file`);
+    throw new InputError(
+      `no scenario ${nameOrPath}; expected one of ${[...names, ...others].join(', ')}, or the path of a file${meant(nameOrPath, [...names, ...others])}`,
+    );
   }
-  return readScenario(nameOrPath, path, nameOrPath);
+  return readScenario(nameOrPath, path, nameOrPath, names);
 }
 
-function readScenario(name: string, path: string, shown: string): Scenario {
+function readScenario(name: string, path: string, shown: string, names: readonly string[]): Scenario {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(readBounded(path, shown, BYTES_MAX, 'a scenario file'));
@@ -73,7 +82,7 @@ function readScenario(name: string, path: string, shown: string): Scenario {
     if (error instanceof InputError) throw error;
     if (error instanceof TypeError)
       throw new InputError(`${shown}: not a text file; expected a scenario in YAML or JSON`);
-    throw new InputError(`${shown}: ${fileProblem(error)}`);
+    throw new InputError(`${shown}: ${fileProblem(error)}${nearestFile(error, path, names)}`);
   }
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
@@ -81,6 +90,7 @@ function readScenario(name: string, path: string, shown: string): Scenario {
     const { line, col } = lines.linePos(offset);
     return `${shown}:${line}:${col}`;
   };
+  // what comes behind the first is mostly its consequence
   const broken = document.errors[0];
   if (broken !== undefined)
     throw new InputError(`${place(broken.pos[0])}: ${broken.message.split('\n')[0] ?? 'not YAML'}`);
@@ -99,10 +109,26 @@ function readScenario(name: string, path: string, shown: string): Scenario {
   const locate = (at: readonly PropertyKey[]): string => place(offsetOf(document, at));
   const parsed = SCENARIO.safeParse(data);
   if (parsed.success) return new Scenario(name, dirname(path), parsed.data, locate);
-  const issue = parsed.error.issues[0];
-  if (issue === undefined) throw new InputError(`${shown}: not a scenario`);
-  const at = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] as string] : issue.path;
-  throw new InputError(`${locate(at)}: ${describeIssue(issue, data)}`);
+  // a line for each unknown key, where it stands
+  const mistakes = parsed.error.issues.flatMap((issue): [number, string][] => {
+    if (issue.code !== 'unrecognized_keys') return [[offsetOf(document, issue.path), describeIssue(issue, data)]];
+    return issue.keys.map((key) => [
+      offsetOf(document, [...issue.path, key]),
+      describeIssue({ ...issue, keys: [key] }, data, SCENARIO),
+    ]);
+  });
+  throw told(mistakes, place);
+}
+
+/** More mistakes than these are counted. */
+const MISTAKES_MAX = 30;
+
+/** All mistakes of a file at once, in the order of their places. */
+function told(mistakes: readonly (readonly [number, string])[], place: (offset: number) => string): InputError {
+  const lines = mistakes.toSorted(([a], [b]) => a - b).map(([offset, message]) => `${place(offset)}: ${message}`);
+  const more = lines.length - MISTAKES_MAX;
+  const shown = more > 0 ? [...lines.slice(0, MISTAKES_MAX), `and ${more} more mistakes`] : lines;
+  return new InputError(shown[0] ?? '', shown);
 }
 
 /** Where the key or entry at `path` stands in the file; where it is missing, what should hold it. */

@@ -7,6 +7,7 @@ import { hashText } from '../engine/schedule-file.js';
 import { POLICIES } from '../policies/index.js';
 import { InputError } from './input-error.js';
 import { type LitmusSource, isLitmus, litmusSubject, readLitmus } from './litmus/subject.js';
+import { meant } from './nearest.js';
 import { loadScenario } from './scenario.js';
 import { makePlan } from './scenario-plan.js';
 
@@ -120,12 +121,15 @@ export function subjectOf({
     return litmusSubject({ path: scenario, text, options: { seed, kernel: policy }, within });
   }
   if (policy !== undefined && !POLICIES.some(({ id }) => id === policy)) {
-    throw new InputError(`no policy ${policy}; expected one of ${POLICIES.map(({ id }) => id).join(', ')}`);
+    const known = POLICIES.map(({ id }) => id);
+    throw new InputError(`no policy ${policy}; expected one of ${known.join(', ')}${meant(policy, known)}`);
   }
   const model = programKind(scenario);
   if (model !== undefined) return programSubject(scenario, policy ?? DEFAULT_POLICY, seed, model.create);
   const options = { seed, base, oracles: 'all', opsEach: OPS_EACH } as const;
-  return planSubject(makePlan(loadScenario(scenario, base), policy === undefined ? options : { ...options, policy }));
+  const models = PROGRAMS.map(({ name }) => name);
+  const loaded = loadScenario(scenario, base, models);
+  return planSubject(makePlan(loaded, policy === undefined ? options : { ...options, policy }));
 }
 
 /** The models' names and titles, for `list`. */

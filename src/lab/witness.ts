@@ -15,6 +15,7 @@ import type { Projection } from '../trace/projection.js';
 import { formatNdjson } from '../trace/ndjson.js';
 import { lastMark } from './clash.js';
 import { InputError } from './input-error.js';
+import { meant } from './nearest.js';
 import { StepText } from './step-diagram.js';
 
 export interface Witness {
@@ -112,7 +113,10 @@ function eventsAt({ records, count }: EventLog, actor: number, time: number): bo
 export function actorNamed(program: Program, name: string | undefined): number | undefined {
   if (name === undefined) return undefined;
   const actor = program.actors.indexOf(name);
-  if (actor < 0) throw new InputError(`--actor: no '${name}'; expected one of ${program.actors.join(', ')}`);
+  if (actor < 0) {
+    const known = program.actors;
+    throw new InputError(`--actor: no '${name}'; expected one of ${known.join(', ')}${meant(name, known)}`);
+  }
   return actor;
 }
 

@@ -12,6 +12,7 @@ import { Budget } from './budget.js';
 import { explore } from './explore.js';
 import { EXHAUSTIVE } from './prove.js';
 import { InputError } from './input-error.js';
+import { meant } from './nearest.js';
 import { fileObserver } from './litmus/threads/file-observer.js';
 import { litmusThreads } from './litmus/threads/run.js';
 import { type LitmusSource, type LitmusSubject, litmusSubject, readLitmus } from './litmus/subject.js';
@@ -118,13 +119,15 @@ export function zooSubject(bug: Bug, planted: boolean, seed = 1): LitmusSubject 
   return litmusSubject(source);
 }
 
+const ZOO_IDS = BUGS.map(({ id }) => id);
+
 /** @throws InputError for an id that is none */
 export function zooBugs(ids: readonly string[] = []): readonly Bug[] {
   if (ids.length === 0) return BUGS;
   return ids.map((id) => {
     const bug = bugById(id) ?? bugById(id.toUpperCase());
     if (bug === undefined)
-      throw new InputError(`no bug '${id}'; expected one of ${BUGS.map((each) => each.id).join(', ')}`);
+      throw new InputError(`no bug '${id}'; expected one of ${ZOO_IDS.join(', ')}${meant(id, ZOO_IDS)}`);
     return bug;
   });
 }

@@ -26,6 +26,25 @@ describe('bad input', () => {
     ['a binary scenario', ['stress', file('r.bin', noise)], /r\.bin/],
     ['a seed that is none', ['stress', '--seed', 'x'], /--seed/],
     ['an unknown command', ['nosuchcommand'], /no command 'nosuchcommand'/],
+    ['a misspelt command', ['exlpore'], /no command 'exlpore'; .*; did you mean 'explore'\?$/m],
+    ['a misspelt option', ['stress', '--polcy', 'classic'], /unknown option '--polcy'; did you mean --policy\?$/m],
+    ['a misspelt policy', ['stress', '--policy', 'clasic'], /; did you mean 'classic'\?$/m],
+    ['a misspelt scenario', ['stress', 'redis-gest'], /; did you mean 'redis-guest'\?$/m],
+    ['a misspelt program', ['explore', 'pin-vs-write-protct'], /; did you mean 'pin-vs-write-protect'\?$/m],
+    ['a misspelt strategy', ['explore', '--strategy', 'rnadom'], /; did you mean 'random'\?$/m],
+    [
+      'a misspelt litmus file',
+      ['litmus', 'bad_check_then_notifi'],
+      /no such file; did you mean 'bad_check_then_notify'\?$/m,
+    ],
+    ['a misspelt file', ['stress', file('mine.yaml', '').replace('mine', 'mien')], /; did you mean 'mine\.yaml'\?$/m],
+    [
+      'a misspelt schedule',
+      ['replay', file('my.schedule', '').replace('my', 'mi')],
+      /; did you mean 'my\.schedule'\?$/m,
+    ],
+    ['a misspelt bug', ['litmus', 'x', '--bug', 'Z04-numa-pined'], /--bug: no 'Z04-numa-pined'/],
+    ['a litmus file to replay', ['replay', 'x.litmus'], /a litmus file, not a schedule; 'litmus x\.litmus' writes/],
     ['an unknown option', ['stress', '--bogus'], /--bogus/],
     ['too many CPUs', ['stress', '--cpus', '100000'], /--cpus/],
     ['a binary schedule', ['replay', file('q.bin', noise)], /q\.bin/],
@@ -47,7 +66,8 @@ describe('bad input', () => {
     expect(code).toBe(2);
     expect(out).toBe('');
     expect(err).toMatch(message);
-    expect(err.trimEnd().split('\n')).toHaveLength(1);
+    // a line for each mistake
+    for (const line of err.trimEnd().split('\n')) expect(line).toMatch(/^pinfall: \S/);
     expect(readdirSync(dir)).toHaveLength(before);
   });
 });

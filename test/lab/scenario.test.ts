@@ -117,7 +117,11 @@ describe('a scenario file', () => {
     ['nothing', '', /:1:1: expected a map, got (nothing|null)$/],
     ['a key twice', `${GOOD}title: again\n`, /:12:1: Map keys must be unique$/],
     ['an alias of nothing', GOOD.replace('nodes: 2', 'nodes: *two'), /:2:19: no anchor &two before this alias$/],
-    ['an unknown key', GOOD.replace('nodes: 2', 'knodes: 2'), /:2:12: machine: unknown key "knodes"$/],
+    [
+      'an unknown key',
+      GOOD.replace('nodes: 2', 'knodes: 2'),
+      /:2:12: machine: unknown key "knodes"; did you mean 'nodes'\?$/,
+    ],
     [
       'a number out of range',
       GOOD.replace('nodes: 2', 'nodes: 9'),
@@ -163,7 +167,7 @@ describe('a scenario file', () => {
       /guests\[0\]\.vcpus: recorded, but this guest has no recording$/,
     ],
     ['a name twice', `${GOOD}  - { kind: dma, pages: 16 }\n`, /:12:5: actors\[3\]: a second actor named dma$/],
-    ['an unknown policy', `policy: nosuch\n${GOOD}`, /:1:1: policy: no policy nosuch$/],
+    ['an unknown policy', `policy: nosuch\n${GOOD}`, /:1:1: policy: no policy nosuch; expected one of classic, /],
     [
       'a machine too large',
       GOOD.replace('frames_per_node: 32', 'frames_per_node: 1048576').replace('nodes: 2,', 'nodes: 8,'),
@@ -181,6 +185,31 @@ describe('a scenario file', () => {
     ],
   ])('is refused with its place: %s', (_, text, message) => {
     expect(refusal(() => planOf(text))).toMatch(message);
+  });
+
+  it('is told of all its mistakes at once, in order, with what may have been meant', () => {
+    const text = GOOD.replace('title:', 'titel:')
+      .replace('machine:', 'machne: {}\nmachine:')
+      .replace('kind: vcpu', 'kind: vcpuu');
+    try {
+      planOf(text);
+      expect.unreachable('was not refused');
+    } catch (error) {
+      const { mistakes } = error as InputError;
+      const said = mistakes.map((line) => line.replace(/^.*\.yaml:(\d+):\d+: /, '$1 '));
+      expect(said).toEqual(
+        expect.arrayContaining([expect.stringMatching(/^1 unknown key "titel"; did you mean 'title'\?$/)]),
+      );
+      expect(said).toEqual(
+        expect.arrayContaining([expect.stringMatching(/unknown key "machne"; did you mean 'machine'\?$/)]),
+      );
+      expect(said).toEqual(
+        expect.arrayContaining([expect.stringMatching(/kind: expected one of .*; did you mean 'vcpu'\?$/)]),
+      );
+      expect(said.map((line) => Number.parseInt(line, 10))).toEqual(
+        said.map((line) => Number.parseInt(line, 10)).toSorted((a, b) => a - b),
+      );
+    }
   });
 
   it('is refused when it is no text, no file or nothing known', () => {

@@ -3,6 +3,8 @@ import { Command } from 'commander';
 import { createInterface } from 'node:readline';
 import { readBounded } from '../../lab/bounded-file.js';
 import { InputError, fileProblem } from '../../lab/input-error.js';
+import { nearestFile } from '../../lab/nearest-file.js';
+import { isLitmus } from '../../lab/litmus/subject.js';
 import { readSchedule, replay } from '../../lab/replay.js';
 import { Stepper } from '../../lab/stepper.js';
 import { subjectOf } from '../../lab/subject.js';
@@ -35,6 +37,11 @@ export function replayCommand(): Command {
 }
 
 async function run(file: string, flags: ReplayFlags): Promise<number> {
+  if (isLitmus(file)) {
+    throw new InputError(
+      `${file}: a litmus file, not a schedule; 'litmus ${file}' writes the schedule of a violation, 'explain ${file} --outcome X --schedule F' that of an outcome`,
+    );
+  }
   const schedule = readSchedule(readText(file), file);
   const subject = subjectOf({
     scenario: schedule.scenario,
@@ -90,6 +97,8 @@ function readText(file: string): string {
   try {
     return readBounded(userPath(file), file, FILE_BYTES_MAX, 'a schedule file').toString('utf8');
   } catch (error) {
-    throw error instanceof InputError ? error : new InputError(`${file}: ${fileProblem(error)}`);
+    throw error instanceof InputError
+      ? error
+      : new InputError(`${file}: ${fileProblem(error)}${nearestFile(error, userPath(file))}`);
   }
 }

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { STRATEGIES } from '../../engine/strategies/index.js';
 import { InputError } from '../../lab/input-error.js';
+import { meant } from '../../lab/nearest.js';
 import { ZOO_DEFAULTS, listZoo, runZoo, zooBugs } from '../../lab/zoo.js';
 import { onInterrupt } from '../interrupt.js';
 import { withWidth } from '../diagram-options.js';
@@ -26,8 +27,8 @@ interface ZooFlags {
 function strategies(text: string): readonly string[] {
   const known = STRATEGIES.map(({ name }) => name);
   return text.split(',').map((name) => {
-    if (!known.includes(name)) throw new InputError(`--strategies: no '${name}'; expected some of ${known.join(', ')}`);
-    return name;
+    if (known.includes(name)) return name;
+    throw new InputError(`--strategies: no '${name}'; expected some of ${known.join(', ')}${meant(name, known)}`);
   });
 }
 

@@ -8,6 +8,7 @@ import { INVARIANTS } from '../../oracle/table.js';
 import { Budget } from '../budget.js';
 import { explore } from '../explore.js';
 import { InputError } from '../input-error.js';
+import { meant } from '../nearest.js';
 import { type EndRow, REPORT_SCHEMA, type ReportViolation } from '../report.js';
 import type { Diagram } from '../../trace/diagram.js';
 import { formatDiagram } from '../../trace/diagram-text.js';
@@ -126,7 +127,7 @@ function ruleNamed(outcome: string): string | null {
   const rules = ['deadlock', 'exception', ...INVARIANTS.map(({ id }) => id)];
   if (rules.includes(name)) return name;
   if (name === outcome) return null;
-  throw new InputError(`--outcome: no invariant '${name}'`);
+  throw new InputError(`--outcome: no invariant '${name}'${meant(name, rules)}`);
 }
 
 /** The schedule on the test as it is, where what was looked for is no broken rule. */

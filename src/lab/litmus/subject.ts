@@ -3,9 +3,13 @@ import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { resolveKernel } from '../../engine/kernel.js';
+import { POLICIES } from '../../policies/index.js';
+import { BUGS } from '../../zoo/index.js';
 import { hashText } from '../../engine/schedule-file.js';
 import { readBounded } from '../bounded-file.js';
 import { InputError, fileProblem } from '../input-error.js';
+import { meant } from '../nearest.js';
+import { nearestFile } from '../nearest-file.js';
 import type { Subject } from '../subject.js';
 import { type CompileOptions, type Compiled, type LitmusTest, compileLitmus } from './compile.js';
 import { LITMUS_CHARS_MAX, type Mistake } from './parse.js';
@@ -36,12 +40,8 @@ export class LitmusError extends InputError {
 
   constructor(path: string, mistakes: readonly Mistake[]) {
     const lines = mistakes.map((each) => mistakeLine(path, each));
-    super(lines[0] ?? `${path}: no litmus file`);
+    super(lines[0] ?? `${path}: no litmus file`, lines);
     this.lines = lines;
-  }
-
-  override get mistakes(): readonly string[] {
-    return this.lines;
   }
 }
 
@@ -55,7 +55,8 @@ export function readLitmus(path: string, base = process.cwd()): string {
     return readBounded(full, `${path}:1:1`, 4 * LITMUS_CHARS_MAX, 'a litmus file').toString('utf8');
   } catch (error) {
     if (error instanceof InputError) throw error;
-    throw new InputError(`${path}: ${fileProblem(error)}`);
+    const names = shippedLitmus().map((each) => basename(each, LITMUS_SUFFIX));
+    throw new InputError(`${path}: ${fileProblem(error)}${nearestFile(error, full, names)}`);
   }
 }
 
@@ -87,7 +88,10 @@ function isKernel(id: string): boolean {
  */
 export function litmusTest({ path, text, options, within }: LitmusSource): LitmusTest {
   const wanted = options.kernel ?? options.bug ?? options.policy;
-  if (wanted !== undefined && !isKernel(wanted)) throw new InputError(`no policy or bug '${wanted}'`);
+  if (wanted !== undefined && !isKernel(wanted)) {
+    const known = [...POLICIES, ...BUGS].map(({ id }) => id);
+    throw new InputError(`no policy or bug '${wanted}'${meant(wanted, known)}`);
+  }
   const { test, mistakes } = checkedLitmus(text, options);
   if (test === null) {
     const { path: file, lines } = within ?? { path, lines: 0 };
