@@ -7,6 +7,8 @@
 import type { Context, Coroutine } from '../src/machine/context.js';
 import { reads, writes } from '../src/machine/effects.js';
 import { HDR_REGISTERS, MM_FORKS, VCPU_CLOSED, mmWord, vcpuWord } from '../src/machine/layout.js';
+import { emit } from '../src/events/emit.js';
+import { EVENT } from '../src/events/table.js';
 import { isBuffered } from '../src/machine/store-buffer.js';
 import { waitWhile, wake } from '../src/machine/wait.js';
 import { readOnce, writeOnce } from '#words';
@@ -43,7 +45,10 @@ export function* litmus(ctx: Context, index: number, plan: LitmusColumns | undef
       i += block.length - 1;
       continue;
     }
-    setRegister(ctx, result, yield* callOf(ctx, plan, index, op, args));
+    emit(ctx, EVENT.litmus_call, i, 1, 0, 0);
+    const value = yield* callOf(ctx, plan, index, op, args);
+    setRegister(ctx, result, value);
+    emit(ctx, EVENT.litmus_call, i, 0, value, 0);
   }
   if (task.vm >= 0) yield* closeVcpu(ctx, plan, task);
   const ends = exitingColumn(plan, task.mm, EXIT) >= 0 && calls.every(({ op }) => op !== EXIT);

@@ -19,13 +19,21 @@ export interface Place {
   readonly line: number;
 }
 
+/** A function of the simulated kernel, and the file that it stands in; empty where that is not known. */
+export type FunctionPlace = Omit<Place, 'line'>;
+
 /** The project's root, seen from dist/src/engine. */
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const GLOBAL = '__pinfallSuspended';
 
 interface InternalProperty {
   readonly name: string;
-  readonly value?: { readonly value?: unknown; readonly description?: string };
+  readonly value?: { readonly value?: unknown; readonly description?: string; readonly objectId?: string };
+}
+
+function functionIn(properties: readonly InternalProperty[]): string {
+  const code = properties.find(({ name }) => name === '[[GeneratorFunction]]')?.value?.description ?? '';
+  return /^function\*\s*([\w$]+)/.exec(code)?.[1] ?? /^\*?\s*([\w$]+)\s*\(/.exec(code)?.[1] ?? '';
 }
 
 /** Opened for one report, closed after it: an attached inspector costs speed. */
@@ -53,19 +61,32 @@ export class Positions {
     Reflect.set(globalThis, GLOBAL, coroutine);
     const properties = this.#internals();
     const location = properties.find(({ name }) => name === '[[GeneratorLocation]]')?.value?.value;
-    const code = properties.find(({ name }) => name === '[[GeneratorFunction]]')?.value?.description ?? '';
-    const fn = /^function\*\s*([\w$]+)/.exec(code)?.[1] ?? /^\*?\s*([\w$]+)\s*\(/.exec(code)?.[1] ?? '';
-    return { fn, ...this.#source(location) };
+    return { fn: functionIn(properties), ...this.#source(location) };
+  }
+
+  /** The function that `coroutine` runs, or ran: known also when it has returned. */
+  functionOf(coroutine: Coroutine<unknown>): FunctionPlace {
+    Reflect.set(globalThis, GLOBAL, coroutine);
+    const properties = this.#internals();
+    const made = properties.find(({ name }) => name === '[[GeneratorFunction]]')?.value;
+    const location = this.#internalsOf(made?.objectId).find(({ name }) => name === '[[FunctionLocation]]')?.value
+      ?.value;
+    return { fn: functionIn(properties), file: this.#source(location).file };
   }
 
   #internals(): readonly InternalProperty[] {
     let found: readonly InternalProperty[] = [];
     this.#session.post('Runtime.evaluate', { expression: `globalThis.${GLOBAL}` }, (error, evaluated) => {
-      const objectId = error === null ? evaluated.result.objectId : undefined;
-      if (objectId === undefined) return;
-      this.#session.post('Runtime.getProperties', { objectId, ownProperties: true }, (failed, answer) => {
-        if (failed === null) found = (answer.internalProperties ?? []) as readonly InternalProperty[];
-      });
+      if (error === null) found = this.#internalsOf(evaluated.result.objectId);
+    });
+    return found;
+  }
+
+  #internalsOf(objectId: string | undefined): readonly InternalProperty[] {
+    let found: readonly InternalProperty[] = [];
+    if (objectId === undefined) return found;
+    this.#session.post('Runtime.getProperties', { objectId, ownProperties: true }, (failed, answer) => {
+      if (failed === null) found = (answer.internalProperties ?? []) as readonly InternalProperty[];
     });
     return found;
   }

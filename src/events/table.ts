@@ -64,6 +64,8 @@ export const EVENT_TABLE = [
   ['swap_out', 'mm:mm', 'vpn:vpn', 'pfn:pfn', 'slot:count'],
   ['swap_in', 'mm:mm', 'vpn:vpn', 'pfn:pfn', 'slot:count'],
   ['reclaim', 'pfn:pfn', 'result:count', 'slot:count', 'a:count'],
+  ['litmus_call', 'call:count', 'begin:bool', 'result:count', 'a:count'],
+  ['stage2_check', 'vm:vm', 'seq:count', 'now:count', 'in_progress:count'],
 ] as const;
 
 export type EventName = (typeof EVENT_TABLE)[number][0];

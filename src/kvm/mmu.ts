@@ -138,7 +138,12 @@ export function* faultLockAndCheck(ctx: Context, vm: number, seq: number): Corou
   const lock = vmWord(ctx.m, vm, VM_MMU_LOCK);
   if (--ctx.quantum < 0) yield ctx.kernel.rules.protectedKvm ? acquires(lock) : acquiresRead(lock);
   while (!kvmFaultLock(ctx, lock)) yield contended(ctx, lock);
-  return ctx.kernel.mmuInvalidateRetry(ctx, vm, seq);
+  const retry = ctx.kernel.mmuInvalidateRetry(ctx, vm, seq);
+  if (!retry) {
+    const now = get(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_SEQ));
+    emit(ctx, EVENT.stage2_check, vm, seq, now, get(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_IN_PROGRESS)));
+  }
+  return retry;
 }
 
 /** Whether the VMA reaches over the whole block around `vpn`. Under mmap_lock. */

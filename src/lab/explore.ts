@@ -216,7 +216,7 @@ class Campaign {
     const { program } = this.#runner.thread;
     const { thread, choices } = this.#smaller(find);
     const clash = this.#options.minimise === false ? null : clashIfAny(thread, variation, choices);
-    const witness = tell(thread, variation, choices, null, clashMarks(clash, program.actors));
+    const witness = tell(thread, variation, choices, { marks: clashMarks(clash, program.actors) });
     this.#events ??= witness.events;
     const breach = witness.breach ?? { invariant: end, what: end };
     return {

@@ -192,7 +192,7 @@ class Teller {
     const { thread, choices } = this.#smaller(found, end, invariant);
     const { program } = thread;
     const clash = clashIfAny(thread, 0, choices);
-    const witness = tell(thread, 0, choices, null, clashMarks(clash, program.actors));
+    const witness = tell(thread, 0, choices, { marks: clashMarks(clash, program.actors) });
     if (thread.endText !== end) return null;
     this.events ??= witness.events;
     const breach = witness.breach ?? { invariant: end, what: end };

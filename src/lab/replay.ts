@@ -111,7 +111,7 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
     options.continueWith === undefined
       ? null
       : new ContinuedScript(schedule.choices, strategyOf(options.continueWith, schedule));
-  const witness = tell(thread, schedule.variation, schedule.choices, continued);
+  const witness = tell(thread, schedule.variation, schedule.choices, { continued });
   const { breach } = witness;
   const choices = thread.choices.slice(0, thread.steps);
   const state = thread.outcome;
@@ -136,7 +136,7 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
     continued === null || !continued.left ? null : continuedRow(continued, options.continueWith ?? '', program.actors);
   const clash = breach === null || mismatch ? null : clashIfAny(thread, schedule.variation, choices);
   const shown =
-    clash === null ? witness : tell(thread, schedule.variation, choices, null, clashMarks(clash, program.actors));
+    clash === null ? witness : tell(thread, schedule.variation, choices, { marks: clashMarks(clash, program.actors) });
   const drawing = shown.draw(only);
   const report: ReplayReport = {
     schema: REPORT_SCHEMA,

@@ -17,6 +17,7 @@ import {
 import type { StepObserver } from '../engine/one-thread.js';
 import type { Program } from '../engine/program.js';
 import type { Diagram, DiagramRow } from '../trace/diagram.js';
+import type { Item } from '../trace/diagram-items.js';
 import { type Projection, withOthers } from '../trace/projection.js';
 
 const ROWS_MAX = 60;
@@ -61,7 +62,9 @@ export class StepText implements StepObserver {
   /** The diagram: the last steps, a column per actor, or that of one alone. */
   diagram(verdict: string, projection?: Projection): Diagram {
     const { actors } = this.#program;
-    const all = this.steps.map(({ time, actor, text }) => ({
+    const all = this.steps.map(({ time, actor, text }): Item => ({
+      kind: 'mark',
+      rank: 1,
       index: -1,
       time,
       actor,

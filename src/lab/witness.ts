@@ -2,21 +2,23 @@
  * One schedule, told: run again by its choices, with its events, as a diagram and as event lines. For programs that write
  * events (the simulated kernel) these are their events, for others their steps.
  */
-import { EventLog, recordActor, recordTime } from '../events/record.js';
+import { EventLog, recordTime } from '../events/record.js';
 import { END_DEADLOCK, END_EXCEPTION, END_MISMATCH, type OneThread } from '../engine/one-thread.js';
 import type { Breach, Program } from '../engine/program.js';
 import { effectText } from '../engine/recheck.js';
 import type { ContinuedScript } from '../engine/strategies/continued.js';
 import { ExactScript } from '../engine/strategies/script.js';
 import type { Violation } from '../oracle/violation.js';
-import { type Diagram, type DiagramMark, chooseRows } from '../trace/diagram.js';
+import type { Diagram, DiagramMark } from '../trace/diagram.js';
 import { formatDiagram } from '../trace/diagram-text.js';
 import type { Projection } from '../trace/projection.js';
 import { formatNdjson } from '../trace/ndjson.js';
-import { lastMark } from './clash.js';
 import { InputError } from './input-error.js';
+import type { Wanted } from './litmus/compile.js';
 import { meant } from './nearest.js';
 import { StepText } from './step-diagram.js';
+import { drawingOf, snapshot } from './steps/drawing.js';
+import { StepRecorder } from './steps/recorder.js';
 
 export interface Witness {
   readonly end: number;
@@ -32,32 +34,40 @@ export interface Witness {
   readonly events: string;
 }
 
-/**
- * Runs `choices` on `thread` again and tells what happens.
- * @param marks steps that the diagram shows beside the events
- * @param continued goes on where the choices end or do not fit
- */
+export interface TellOptions {
+  /** Goes on where the choices end or do not fit. */
+  readonly continued?: ContinuedScript | null | undefined;
+  /** Steps that are pointed at: their times, their actors and what is said of them. */
+  readonly marks?: readonly DiagramMark[] | undefined;
+  /** The outcome that was asked for: what it names has a column. */
+  readonly wanted?: Wanted | null | undefined;
+}
+
+/** Runs `choices` on `thread` again and tells what happens. */
 export function tell(
   thread: OneThread,
   variation: number,
   choices: Uint8Array,
-  continued: ContinuedScript | null = null,
-  marks: readonly DiagramMark[] = [],
+  { continued = null, marks = [], wanted = null }: TellOptions = {},
 ): Witness {
   const { program } = thread;
   const log = new EventLog();
   const text = new StepText(program);
+  const recorder = new StepRecorder(thread);
   const script = continued?.exact ?? new ExactScript().load(choices, choices.length);
+  program.reset(variation);
+  const start = snapshot(program);
   const hasEvents = program.recordEvents(log);
   const strategy = continued ?? script;
   strategy.begin(0, program.actors.length);
-  if (!hasEvents) thread.observer = text;
+  thread.observer = hasEvents ? recorder : text;
   const end = thread.run(strategy, variation);
   thread.observer = null;
   program.recordEvents(null);
 
   const breach = breachOf(thread, script);
-  const details = end === END_DEADLOCK ? program.explain(thread.waiting()) : thread.livelock;
+  const waiting = end === END_DEADLOCK ? thread.waiting() : [];
+  const details = end === END_DEADLOCK ? program.explain(waiting) : thread.livelock;
   // what the fair phase after the step limit wrote only goes round
   while (details === thread.livelock && details.length > 0 && log.count > 0) {
     if (recordTime(log.records, log.count - 1) <= thread.steps) break;
@@ -72,38 +82,15 @@ export function tell(
     const draw = (actor?: number): Diagram => text.diagram(verdict, projectionOf(actor));
     return { ...common, diagram: formatDiagram(draw()), draw, events: text.ndjson() };
   }
-  const violation = breach === null ? undefined : { ...breach, actor: byWhom(breach), time: breach.time || undefined };
-  const all = [...marks, ...(continued === null ? untold(thread, variation, done, breach, log, marks) : [])];
-  const draw = (actor?: number): Diagram =>
-    chooseRows(log.view(), program.actors, { violation, marks: all, projection: projectionOf(actor) });
+  const { steps } = recorder;
+  const drawn = drawingOf({ program, choices: done, log, steps, breach, waiting, start, marks, wanted });
+  const draw = (actor?: number): Diagram => drawn(projectionOf(actor));
   return {
     ...common,
     diagram: formatDiagram(draw()),
     draw,
     events: formatNdjson(log.records, log.count, program.actors),
   };
-}
-
-/** The step in which the rule was broken, where neither an event nor a mark tells of it. */
-function untold(
-  thread: OneThread,
-  variation: number,
-  done: Uint8Array,
-  breach: Breach | null,
-  log: EventLog,
-  marks: readonly DiagramMark[],
-): DiagramMark[] {
-  const { actor = -1, time } = breach ?? {};
-  if (actor < 0 || time !== done.length || done.at(-1) !== actor) return [];
-  const told = marks.some((mark) => mark.time === time) || eventsAt(log, actor, time);
-  return told ? [] : lastMark(thread, variation, done);
-}
-
-function eventsAt({ records, count }: EventLog, actor: number, time: number): boolean {
-  for (let i = count - 1; i >= 0 && recordTime(records, i) >= time; i--) {
-    if (recordActor(records, i) === actor) return true;
-  }
-  return false;
 }
 
 /**
@@ -119,9 +106,6 @@ export function actorNamed(program: Program, name: string | undefined): number |
   }
   return actor;
 }
-
-/** The actor that was found breaking the rule, if anybody was. */
-const byWhom = ({ actor }: Breach): number | undefined => (actor === undefined || actor < 0 ? undefined : actor);
 
 /** A broken rule for a report: names instead of numbers for actors and locks, what the oracle knows beside them as it is. */
 export function violationRow(program: Program, breach: Breach): Record<string, unknown> {

@@ -13,6 +13,8 @@ import {
   swapType,
 } from '../machine/entries.js';
 import { pmdLockOf, pmdWord } from '../machine/layout.js';
+import { emit } from '../events/emit.js';
+import { EVENT } from '../events/table.js';
 import { contended } from '../machine/wait.js';
 import { LOCK_PMD, LOCK_PMD_NESTED } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
@@ -90,6 +92,7 @@ function* shareHuge(
   if (--ctx.quantum < 0) yield updates(srcAt);
   const before = fetchAnd(ctx.words, srcAt, ~PTE_WRITE);
   ctx.probe.onEntry(ctx, parent, start, srcAt, before, before & ~PTE_WRITE);
+  emit(ctx, EVENT.pmd_change, parent, start, before, before & ~PTE_WRITE);
   yield* setChildPmd(ctx, child, start, pmd & ~(PTE_WRITE | PTE_YOUNG | PTE_UFFD_WP));
   return 0;
 }
@@ -109,6 +112,7 @@ function* shareMigration(
     if (--ctx.quantum < 0) yield writes(srcAt);
     writeOnce(ctx.words, srcAt, entry);
     ctx.probe.onEntry(ctx, parent, start, srcAt, pmd, entry);
+    emit(ctx, EVENT.pmd_change, parent, start, pmd, entry);
   }
   pgtableDeposit(ctx, child, start, table);
   yield* setChildPmd(ctx, child, start, entry);

@@ -233,6 +233,7 @@ export function* copyPresentPte(
     if (--ctx.quantum < 0) yield updates(srcAt);
     const before = fetchAnd(words, srcAt, ~PTE_WRITE);
     ctx.probe.onEntry(ctx, vmaMm(ctx, src), vpn, srcAt, before, before & ~PTE_WRITE);
+    emit(ctx, EVENT.pte_change, vmaMm(ctx, src), vpn, before, before & ~PTE_WRITE);
     entry &= ~PTE_WRITE;
   }
   if ((flags & VM_SHARED) !== 0) entry &= ~PTE_DIRTY;

@@ -152,7 +152,8 @@ function* restorePte(
   if (--ctx.quantum < 0) yield writes(pteAt);
   writeOnce(ctx.words, pteAt, entry);
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, old, entry);
-  emit(ctx, EVENT.migration_entry, mm, vpn, pfn, 0);
+  // of the zero page, which comes in the place of an unused one, the entry says so
+  emit(ctx, EVENT.migration_entry, mm, vpn, entryPfn(entry), 0);
 }
 
 /**

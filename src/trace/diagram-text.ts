@@ -95,6 +95,40 @@ function squeeze(widths: readonly number[], least: readonly number[], room: numb
   return squeezed;
 }
 
+/** Moves room from one column to another as long as that saves lines. */
+function balanced(diagram: Diagram, widths: readonly number[], least: readonly number[]): number[] {
+  const columns = diagram.actors.map(({ actor }) =>
+    diagram.rows.flatMap((row) => row.cells.filter((cell) => cell.actor === actor).map((cell) => cell.lines)),
+  );
+  const known = columns.map(() => new Map<number, number>());
+  const height = (column: number, width: number): number => {
+    const heights = known[column] as Map<number, number>;
+    let found = heights.get(width);
+    if (found === undefined) {
+      found = (columns[column] ?? []).reduce((total, lines) => total + layOut(lines, width).length, 0);
+      heights.set(width, found);
+    }
+    return found;
+  };
+  const best = [...widths];
+  for (let saved = true; saved;) {
+    saved = false;
+    for (let from = 0; from < best.length; from++) {
+      for (let to = 0; to < best.length; to++) {
+        const [a, b] = [best[from] as number, best[to] as number];
+        for (let move = 1; from !== to && a - move >= (least[from] ?? 0); move++) {
+          if (height(from, a - move) + height(to, b + move) >= height(from, a) + height(to, b)) continue;
+          best[from] = a - move;
+          best[to] = b + move;
+          saved = true;
+          break;
+        }
+      }
+    }
+  }
+  return best;
+}
+
 /** Where each column begins, and how wide its text may be. */
 interface Place {
   readonly left: number;
@@ -116,7 +150,7 @@ function layoutOf(diagram: Diagram, width: number): Layout {
     const widths = squeeze(wishes(diagram, false), least, room);
     const last = widths.length - 1;
     widths[last] = (widths[last] ?? 0) + Math.max(0, room - sum(widths));
-    return beside(widths);
+    return beside(balanced(diagram, widths, least));
   }
   return overlapping(diagram, least, width);
 }

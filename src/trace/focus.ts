@@ -50,7 +50,14 @@ const NOISE: readonly EventName[] = [
   'vm_create',
 ];
 /** Never shown: they say who runs, not what happens to a page. */
-const HIDDEN: readonly EventName[] = ['sched_operation', 'lock_wait', 'lock_acquire', 'lock_release', 'mark'];
+const HIDDEN: readonly EventName[] = [
+  'sched_operation',
+  'lock_wait',
+  'lock_acquire',
+  'lock_release',
+  'mark',
+  'litmus_call',
+];
 /** Shown whatever they are about. */
 const ALWAYS: readonly EventName[] = ['warn', 'fork', 'vm_destroy'];
 
@@ -186,16 +193,21 @@ export class Relevance {
   readonly #pfns = new Set<number>();
   readonly #pages: PageRange[] = [];
   readonly #thpOrder: number;
+  #namesMax = Infinity;
 
   /**
    * @param end records before this one are looked through, from the last on, for the page's other names
+   * @param foci the pages
    * @param thpOrder log2 of the pages of a huge page
    */
-  constructor(records: Int32Array, end: number, focus: DiagramFocus, thpOrder = 0) {
+  constructor(records: Int32Array, end: number, foci: readonly DiagramFocus[], thpOrder = 0) {
     this.#thpOrder = thpOrder;
-    if (focus.pfn !== undefined) this.#pfns.add(focus.pfn);
-    if (focus.gfn !== undefined) this.#addPages('vm', focus.vm ?? 0, focus.gfn, focus.pages ?? 1);
-    if (focus.vpn !== undefined) this.#addPages('mm', focus.mm ?? 0, focus.vpn, focus.pages ?? 1);
+    for (const { pfn, vm = 0, gfn, mm = 0, vpn, pages = 1 } of foci) {
+      if (pfn !== undefined) this.#pfns.add(pfn);
+      if (gfn !== undefined) this.#addPages('vm', vm, gfn, pages);
+      if (vpn !== undefined) this.#addPages('mm', mm, vpn, pages);
+    }
+    this.#namesMax = NAMES_MAX + Math.max(this.#pfns.size, this.#pages.length);
     if (this.anything) return;
     // twice: from a guest page to its frame, and from there to the user page
     for (let round = 0; round < 2; round++) {
@@ -215,8 +227,31 @@ export class Relevance {
     if (info === undefined || hidden.has(type)) return false;
     if (always.has(type)) return true;
     if (this.anything) return !noise.has(type);
+    // the check is about the whole VM
+    if (type === EVENT.stage2_check) return this.#isGuest(records[index * RECORD_WORDS + RECORD_ARGS] ?? 0);
     const named = namedBy(records, index, info, this.#thpOrder);
     return this.#touches(named) || this.#covers(named);
+  }
+
+  /** Whether a word that belongs to these pages does: a frame's (-1: none), or an entry's of a process or a guest. */
+  touchesWord(pfn: number, mm: number, vm: number, page: number, pages: number): boolean {
+    if (this.anything || this.#pfns.has(pfn)) return true;
+    const covers = (kind: 'mm' | 'vm', space: number): boolean =>
+      space >= 0 && this.#covers({ pfns: [], pages, kind, space, start: page, end: page + pages });
+    return page >= 0 && (covers('mm', mm) || covers('vm', vm));
+  }
+
+  /** Whether any of those pages is one that matters. */
+  isAbout({ pfn = -1, mm = -1, vpn = -1, vm = -1, gfn = -1, pages = 1 }: DiagramFocus): boolean {
+    return (
+      this.touchesWord(pfn, -1, -1, -1, 0) ||
+      this.touchesWord(-1, mm, -1, vpn, pages) ||
+      this.touchesWord(-1, -1, vm, gfn, pages)
+    );
+  }
+
+  #isGuest(vm: number): boolean {
+    return this.#pages.some(({ kind, space }) => kind === 'vm' && space === vm);
   }
 
   #touches({ pfns, pages }: Named): boolean {
@@ -240,7 +275,7 @@ export class Relevance {
     const range = this.#pages.find((known) => overlaps(known, named));
     if (range !== undefined) {
       const within = Math.max(range.start - named.start, 0);
-      for (const pfn of named.pfns) if (this.#pfns.size < NAMES_MAX) this.#pfns.add(pfn + within);
+      for (const pfn of named.pfns) if (this.#pfns.size < this.#namesMax) this.#pfns.add(pfn + within);
     } else if (this.#touches(named)) {
       const first = named.pfns[0] ?? 0;
       const pfn = [...this.#pfns].find((known) => known >= first && known < first + named.pages) ?? first;
@@ -249,6 +284,6 @@ export class Relevance {
   }
 
   #addPages(kind: 'mm' | 'vm', space: number, start: number, pages: number): void {
-    if (this.#pages.length < NAMES_MAX) this.#pages.push({ kind, space, start, end: start + pages });
+    if (this.#pages.length < this.#namesMax) this.#pages.push({ kind, space, start, end: start + pages });
   }
 }

@@ -1,18 +1,10 @@
 /** One actor's column alone: between its own steps stands how many steps the others did meanwhile. */
-import type { DiagramLine } from './diagram.js';
+import type { Item } from './diagram-items.js';
 
 export interface Projection {
   readonly actor: number;
   /** The schedule: who did step 1, step 2 and so on. Times of what is drawn are steps of it, from 1. */
   readonly choices: ArrayLike<number>;
-}
-
-/** Something that is drawn. */
-interface Drawn {
-  readonly index: number;
-  readonly time: number;
-  readonly actor: number;
-  readonly lines: readonly DiagramLine[];
 }
 
 /** `... (cpu1: 3 steps, ksmd: 1 step)`: what others did after step `from` and up to step `to`; empty: nothing. */
@@ -29,13 +21,14 @@ function othersBetween({ actor, choices }: Projection, from: number, to: number,
 }
 
 /** The actor's own steps, in order of time, with those of the others between them, before the first and after the last. */
-export function withOthers(own: readonly Drawn[], projection: Projection, names: readonly string[]): Drawn[] {
-  const out: Drawn[] = [];
+export function withOthers(own: readonly Item[], projection: Projection, names: readonly string[]): Item[] {
+  const out: Item[] = [];
   let done = 0;
   const others = (to: number): void => {
     const text = othersBetween(projection, done, to, names);
     const { actor } = projection;
-    if (text !== '') out.push({ index: -1, time: to, actor, lines: [{ indent: 0, text, note: '' }] });
+    if (text !== '')
+      out.push({ kind: 'mark', rank: 1, index: -1, time: to, actor, lines: [{ indent: 0, text, note: '' }] });
     done = Math.max(done, to);
   };
   for (const step of own) {

@@ -147,7 +147,7 @@ const WORDS: Readonly<Record<EventName, Words>> = {
   migrate: (src, dst, result) =>
     `migrate_folio(pfn ${hex(src)})${result === 0 ? `: moved to pfn ${hex(dst)}` : `${outcome(result)}: stays`}`,
   migration_entry: (_mm, vpn, pfn, installed) =>
-    `PTE(${hex(vpn)}) := ${installed !== 0 ? 'migration entry' : 'restored,'} pfn ${hex(pfn)}`,
+    `PTE(${hex(vpn)}) := ${installed !== 0 ? `migration entry pfn ${hex(pfn)}` : pfn === 0 ? 'the zero page, not what was there' : `restored, pfn ${hex(pfn)}`}`,
   ksm_scan: (_mm, vpn, pfn, checksum) => `cmp_and_merge_page(${hex(vpn)}): pfn ${hex(pfn)}, checksum ${hex(checksum)}`,
   ksm_write_protect: (_mm, vpn, pfn, result) =>
     `write_protect_page(${hex(vpn)}): pfn ${hex(pfn)} ${result < 0 ? `backs out${outcome(result)}` : 'read-only'}`,
@@ -185,6 +185,11 @@ const WORDS: Readonly<Record<EventName, Words>> = {
   file_map: (_mm, vpn, pfn, object) => `finish_fault(${hex(vpn)}): pfn ${hex(pfn)} of shared object ${object}`,
   swap_out: (_mm, vpn, pfn, slot) => `try_to_unmap_one(${hex(vpn)}): pfn ${hex(pfn)} -> swap entry ${slot}`,
   swap_in: (_mm, vpn, pfn, slot) => `do_swap_page(${hex(vpn)}): swap entry ${slot} -> pfn ${hex(pfn)}`,
+  litmus_call: (call, begin, result) => (begin !== 0 ? `begins call ${call}` : `call ${call} returns ${result}`),
+  stage2_check: (_vm, seq, now, inProgress) =>
+    `mmu_invalidate_retry(): seq ${now} ${now === seq ? '==' : '!='} ${seq}${
+      inProgress !== 0 ? `, ${inProgress} in progress` : ''
+    }${now === seq ? ', goes on' : ', goes on all the same'}`,
   reclaim: (pfn, result) => `shrink_folio_list(pfn ${hex(pfn)}): ${RECLAIMED[result] ?? `result ${result}`}`,
 };
 

@@ -165,7 +165,7 @@ function tellSchedule(subject: LitmusSubject, text: string): Omit<Solved, keyof 
   const thread = new OneThread(subject.create(), found.stepsMax);
   const choices = minimise(thread, found.variation, found.choices, found.end);
   const clash = clashIfAny(thread, found.variation, choices);
-  const witness = tell(thread, found.variation, choices, null, clashMarks(clash, thread.program.actors));
+  const witness = tell(thread, found.variation, choices, { marks: clashMarks(clash, thread.program.actors) });
   return {
     what: witness.breach?.what ?? found.end,
     schedule: formatSchedule({ ...found, choices, seed: subject.seed, litmus: subject.litmus }),

@@ -13,6 +13,7 @@ import { type EndRow, REPORT_SCHEMA, type ReportViolation } from '../report.js';
 import type { Diagram } from '../../trace/diagram.js';
 import { formatDiagram } from '../../trace/diagram-text.js';
 import { actorNamed, tell } from '../witness.js';
+import type { Wanted } from './compile.js';
 import { OUTCOME } from './program.js';
 import { canProve, proveLitmus } from './prove.js';
 import { LITMUS_DEFAULTS } from './run.js';
@@ -94,7 +95,8 @@ export async function explainLitmus(options: ExplainOptions): Promise<Explanatio
     ({ report } = await proveLitmus({ subject, budget: new Budget(seconds / 2), stop: options.stop }));
   }
   const find = report.violations.find(isSought);
-  const told = find?.schedule === undefined ? null : retold(litmusSubject(source), find.schedule, only);
+  const told =
+    find?.schedule === undefined ? null : retold(litmusSubject(source), find.schedule, only, subject.test.wanted);
   const foundIn = find?.['found_in_schedule'];
   return {
     report: {
@@ -131,11 +133,11 @@ function ruleNamed(outcome: string): string | null {
 }
 
 /** The schedule on the test as it is, where what was looked for is no broken rule. */
-function retold(subject: LitmusSubject, text: string, only: number | undefined) {
+function retold(subject: LitmusSubject, text: string, only: number | undefined, wanted: Wanted | null) {
   const schedule = parseSchedule(text);
   const program = subject.create();
   const thread = new OneThread(program, schedule.stepsMax);
-  const { draw, events, steps } = tell(thread, schedule.variation, schedule.choices);
+  const { draw, events, steps } = tell(thread, schedule.variation, schedule.choices, { wanted });
   const end = thread.outcome;
   const { hash } = subject;
   return { outcome: end, steps, drawing: draw(only), events, schedule: formatSchedule({ ...schedule, end, hash }) };

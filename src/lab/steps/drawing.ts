@@ -1,0 +1,109 @@
+/**
+ * A schedule that has run, as a diagram: its events, the steps that decided, and the operations around them. Everything that draws a
+ * schedule comes here: explore, explain, replay, the hand-over.
+ */
+import type { EventLog } from '../../events/record.js';
+import { recordActor, recordTime, recordType } from '../../events/record.js';
+import { PlanProgram } from '../../engine/one-thread-plan.js';
+import type { Breach, Program, Waiting } from '../../engine/program.js';
+import { Machine } from '../../machine/layout.js';
+import { type Diagram, type DiagramMark, type DiagramViolation, chooseRows } from '../../trace/diagram.js';
+import { type DiagramFocus, Relevance, isShown } from '../../trace/focus.js';
+import type { Projection } from '../../trace/projection.js';
+import type { Wanted } from '../litmus/compile.js';
+import { type Named, namedByRule, namedIn, operationsOf } from '../litmus/drawing.js';
+import { LitmusProgram } from '../litmus/program.js';
+import { otherNames } from './mapped.js';
+import { marksOf } from './marks.js';
+import type { Step } from './recorder.js';
+
+/** What has run. */
+export interface Told {
+  readonly program: Program;
+  readonly choices: Uint8Array;
+  readonly log: EventLog;
+  readonly steps: readonly Step[];
+  readonly breach: Breach | null;
+  /** Who waits for what, in a deadlock. */
+  readonly waiting: readonly Waiting[];
+  /** The machine as it was before the first step. */
+  readonly start: Machine | null;
+  /** Steps that are pointed at. */
+  readonly marks: readonly DiagramMark[];
+  /** The outcome that was asked for. */
+  readonly wanted: Wanted | null;
+}
+
+/** A copy of the machine as it is now; null for programs without one. */
+export function snapshot(program: Program): Machine | null {
+  if (!(program instanceof PlanProgram)) return null;
+  const { machine } = program;
+  const buffer = new SharedArrayBuffer(machine.buffer.byteLength);
+  const copy = new Machine(machine.config, buffer);
+  copy.words.set(machine.words);
+  return copy;
+}
+
+const NOBODY: Named = { pages: [], actors: [] };
+
+/** The pages that a broken rule names, and whom the outcome is about. */
+function namedBy({ program, breach, wanted }: Told): Named {
+  const { pfn, vm, gfn, mm, vpn } = (breach ?? {}) as DiagramFocus;
+  if (pfn !== undefined || gfn !== undefined || vpn !== undefined)
+    return { pages: [{ pfn, vm, gfn, mm, vpn }], actors: [] };
+  if (!(program instanceof LitmusProgram)) return NOBODY;
+  if (breach === null) return namedIn(program.test, wanted);
+  return breach.answer === true || breach.invariant === 'forbidden' || breach.invariant === 'always'
+    ? namedByRule(program.test, breach.what)
+    : NOBODY;
+}
+
+/** The drawing of what has run, for each actor alone too. */
+export function drawingOf(told: Told): (projection?: Projection) => Diagram {
+  const { program, choices, log, steps, breach, waiting, start, marks: pointed, wanted } = told;
+  const records = log.view();
+  const thpOrder = program instanceof PlanProgram ? program.machine.thpOrder : 0;
+  const named = namedBy(told);
+  const focus = program instanceof PlanProgram ? allNames(program.machine, start, named.pages) : named.pages;
+  const relevance = new Relevance(records, log.count, focus, thpOrder);
+  const violation = violationOf(breach);
+  const marks = marksOf(program, steps, {
+    isFocus: ({ of }) => of !== null && relevance.touchesWord(of.pfn, of.mm, of.vm, of.page, of.pages),
+    pointed,
+    broken: brokenAt(breach, choices, log),
+    locks: new Set(waiting.map(({ word }) => word)),
+  });
+  const about = wanted === null ? [] : named.actors;
+  const operations = program instanceof LitmusProgram ? operationsOf(program.test) : undefined;
+  return (projection) =>
+    chooseRows(records, program.actors, {
+      violation,
+      marks,
+      projection,
+      operations,
+      choices,
+      thpOrder,
+      named: about,
+      ...(focus.length > 0 && { focus }),
+    });
+}
+
+const violationOf = (breach: Breach | null): DiagramViolation | undefined =>
+  breach === null
+    ? undefined
+    : { ...breach, actor: (breach.actor ?? -1) < 0 ? undefined : breach.actor, time: breach.time || undefined };
+
+/** A page's names at the start and at the end: it may have been moved. */
+function allNames(m: Machine, start: Machine | null, pages: readonly DiagramFocus[]): readonly DiagramFocus[] {
+  return start === null ? otherNames(m, pages) : otherNames(m, otherNames(start, pages));
+}
+
+/** The step in which the rule was broken, where no event tells of it; 0: none in particular. */
+function brokenAt(breach: Breach | null, choices: Uint8Array, { records, count }: EventLog): number {
+  const { actor = -1, time = 0 } = breach ?? {};
+  if (actor < 0 || time !== choices.length || choices.at(-1) !== actor) return 0;
+  for (let i = count - 1; i >= 0 && recordTime(records, i) >= time; i--) {
+    if (recordActor(records, i) === actor && isShown(recordType(records, i))) return 0;
+  }
+  return time;
+}

@@ -1,0 +1,95 @@
+/** The functions that a step is inside of, by the names that the kernel gives them. */
+import { type FunctionPlace, Positions } from '../../engine/where.js';
+import type { Coroutine } from '../../machine/context.js';
+
+/** The actors' own loops and what a litmus test's operations go through: no function of the kernel. */
+const OUTER: ReadonlySet<string> = new Set([
+  'litmus',
+  'litmusCall',
+  'untilForked',
+  'untilVcpusClosed',
+  'vcpu',
+  'vmm',
+  'dma',
+  'driver',
+  'touchUser',
+  'runSynthetic',
+]);
+
+/** What no function of the kernel does: the MMU of a CPU, a device. */
+const HARDWARE: Readonly<Record<string, string>> = {
+  hostAccess: 'user access',
+  guestAccess: 'guest access',
+  pinRead: 'device read',
+  pinWrite: 'device write',
+};
+
+/** Our parts of functions that the kernel has in one piece, by the kernel's name for the whole. */
+const PARTS: Readonly<Record<string, string>> = {
+  walk: 'gup_fast_pte_range',
+  stillAllowed: 'gup_fast_pte_range',
+  gupFastUnchanged: 'gup_fast_pte_range',
+  numaDecision: 'folio_maybe_dma_pinned',
+  pinnedPte: 'folio_maybe_dma_pinned',
+  lookAtPmd: 'folio_maybe_dma_pinned',
+  collapseLocked: 'collapse_huge_page',
+  mappedIn: 'page_vma_mapped_walk',
+  unmapPte: 'try_to_unmap_one',
+  faultLockAndCheck: 'kvm_fault_lock',
+  writeProtectPte: 'write_protect_page',
+  restorePte: 'remove_migration_pte',
+  changePtes: 'change_pte_range',
+};
+
+/** What takes a lock for somebody. */
+const HELPERS: ReadonlySet<string> = new Set([
+  'mmapReadLock',
+  'mmapReadUnlock',
+  'mmapDownWrite',
+  'mmapUpWrite',
+  'pteOffsetMapLock',
+  'pmdLock',
+  'mmuLock',
+  'mmuUnlock',
+  'lock',
+  'unlock',
+  'unlockPtes',
+]);
+/** Files of functions that stand in a kernel function's place. */
+const STANDS_IN = /^(src\/zoo|src\/policies|actors)\//;
+
+const kernelName = (fn: string): string => PARTS[fn] ?? fn.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** Asks for names, of few steps; {@link close} when done. */
+export class FunctionNames {
+  readonly #positions = new Positions();
+  readonly #known = new Map<Coroutine<unknown>, FunctionPlace>();
+
+  close(): void {
+    this.#positions.close();
+  }
+
+  /**
+   * `folio_maybe_dma_pinned()`, `user access`: the innermost function of the kernel that a step is in; helpers and what stands in place of
+   * a kernel function (a planted bug, a policy) go by the name of the one that calls them. Empty where there is none.
+   */
+  of(calls: readonly Coroutine<unknown>[]): string {
+    let fallback = '';
+    for (let at = calls.length - 1; at >= 0; at--) {
+      const { fn, file } = this.#place(calls[at] as Coroutine<unknown>);
+      if (OUTER.has(fn)) break;
+      const hardware = HARDWARE[fn];
+      if (hardware !== undefined) return hardware;
+      const name = `${kernelName(fn)}()`;
+      if (!HELPERS.has(fn) && (PARTS[fn] !== undefined || !STANDS_IN.test(file))) return name;
+      if (fallback === '') fallback = name;
+    }
+    return fallback;
+  }
+
+  #place(call: Coroutine<unknown>): FunctionPlace {
+    let place = this.#known.get(call);
+    if (place === undefined) this.#known.set(call, (place = this.#positions.functionOf(call)));
+    return place;
+  }
+}
