@@ -171,7 +171,7 @@ describe('the race diagram', () => {
     // no two rounds alike, or they would be folded
     const kinds = [EVENT.page_pin, EVENT.stage2_retry, EVENT.anon_map, EVENT.wp_copy, EVENT.numa_skip_pinned];
     for (let time = 2; time < 40; time++) {
-      const kind = kinds[((time * time) % 7) % kinds.length] as number;
+      const kind = kinds[Math.trunc(1.618 * time * time) % kinds.length] as number;
       events.push([time, 1, kind, 0, kind === EVENT.stage2_retry ? 0x12 + time : 0x12, time, PIN]);
     }
     const violation = { invariant: 'I-LOCKORD', what: 'order', actor: 0, time: 40, mm: 0, vpn: 0x12 };
@@ -253,9 +253,9 @@ describe('the race diagram', () => {
     const text = raceDiagram(records, ['vcpu0', 'vmm'], { operations, choices: [1, 1, 0, 0, 1, 0, 0], width: 100 });
     expect(text).toBe(
       [
-        '  cpu0 (vcpu0)                    cpu1 (vmm)',
-        '  ------------                    ----------',
-        '                                  zap_page_range(0x5): 1 page',
+        '  cpu0 (vcpu0)                     cpu1 (vmm)',
+        '  ------------                     ----------',
+        '                                   zap_page_range(0x5): 1 page',
         // its first step is the third
         '  r = guest_read(5)',
         '    stage2_map(gfn 0x5): pfn 0x21',
