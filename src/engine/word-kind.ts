@@ -5,8 +5,10 @@
 import { entryPfn, isS2Table } from '../machine/entries.js';
 import {
   CPU_IRQS_OFF,
+  CPU_MAILBOX,
   CPU_WORDS,
   LINE,
+  MAIL_STATE,
   MM_FLAGS,
   MM_LOCKED_VM,
   MM_MMAP_LOCK,
@@ -107,6 +109,7 @@ export type WordKind =
   | 'objectPage'
   | 'memcache'
   | 'irqsOff'
+  | 'request'
   | 'other';
 
 /** A word and whose it is; -1 where that means nothing. */
@@ -142,8 +145,10 @@ export function wordOf(m: Machine, word: number): WordOf {
     return { ...NOWHERE, kind: 'objectPage', index: hit[0], page: hit[1] - OBJECT_PAGES, pages: 1 };
   if ((hit = inside(m.vmasAt, m.mms * m.vmasPerMm, VMA_WORDS)) && hit[1] === VMA_REFCNT)
     return { ...NOWHERE, kind: 'lock', index: hit[0] };
-  if ((hit = inside(m.cpusAt, m.cpus, CPU_WORDS)) && hit[1] === CPU_IRQS_OFF)
-    return { ...NOWHERE, kind: 'irqsOff', index: hit[0] };
+  if ((hit = inside(m.cpusAt, m.cpus, CPU_WORDS))) {
+    if (hit[1] === CPU_IRQS_OFF) return { ...NOWHERE, kind: 'irqsOff', index: hit[0] };
+    if (hit[1] === CPU_MAILBOX + MAIL_STATE) return { ...NOWHERE, kind: 'request', index: hit[0] };
+  }
   return NOWHERE;
 }
 

@@ -106,6 +106,7 @@ export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
   if (yield* ctx.kernel.faultLockAndCheck(ctx, vm, seq)) {
     emit(ctx, EVENT.stage2_retry, vm, gfn, seq, get(words, vmWord(m, vm, VM_INVALIDATE_IN_PROGRESS)));
   } else {
+    emit(ctx, EVENT.stage2_check, vm, gfn, seq, get(words, vmWord(m, vm, VM_INVALIDATE_SEQ)));
     result = yield* mapFault(
       ctx,
       vm,
@@ -138,12 +139,7 @@ export function* faultLockAndCheck(ctx: Context, vm: number, seq: number): Corou
   const lock = vmWord(ctx.m, vm, VM_MMU_LOCK);
   if (--ctx.quantum < 0) yield ctx.kernel.rules.protectedKvm ? acquires(lock) : acquiresRead(lock);
   while (!kvmFaultLock(ctx, lock)) yield contended(ctx, lock);
-  const retry = ctx.kernel.mmuInvalidateRetry(ctx, vm, seq);
-  if (!retry) {
-    const now = get(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_SEQ));
-    emit(ctx, EVENT.stage2_check, vm, seq, now, get(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_IN_PROGRESS)));
-  }
-  return retry;
+  return ctx.kernel.mmuInvalidateRetry(ctx, vm, seq);
 }
 
 /** Whether the VMA reaches over the whole block around `vpn`. Under mmap_lock. */

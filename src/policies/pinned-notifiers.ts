@@ -106,6 +106,7 @@ function* pinnedMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, wr
   while (!kvmFaultLock(ctx, lock)) yield contended(ctx, lock);
   let result = -EAGAIN;
   if (!ctx.kernel.mmuInvalidateRetry(ctx, vm, seq)) {
+    emit(ctx, EVENT.stage2_check, vm, gfn, seq, get(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_SEQ)));
     result = permission
       ? yield* stage2RelaxPerms(ctx, vm, gfn)
       : yield* ctx.kernel.stage2Map(ctx, vm, vcpu, gfn, pfn, false, true);

@@ -210,15 +210,20 @@ function operationItem(
   return { time, actor, kind: 'end', rank: 1, index, lines: [{ indent: 0, text: result, note: '' }] };
 }
 
+/** Kinds of words that change behind the event that tells of it. */
+const BEFORE: ReadonlySet<string> = new Set(['inProgress', 'activeCount']);
+
 /** Whether an event near a store tells of it, with nothing of another actor between the two. */
 function isTold(
   records: Int32Array,
   entries: readonly Entry[],
   position: number,
-  { actor, tells: kind, time, note }: DiagramMark,
+  { actor, tells: kind, time, note, rank = 0 }: DiagramMark,
   relevance: Relevance,
 ): boolean {
   if (kind === undefined) return false;
+  // what a step is pointed at for stays, and the step that broke a rule, unless the event is the step's own
+  const itsOwn = note !== '' || rank === 0;
   const look = (step: 1 | -1): boolean => {
     for (let at = position + step; at >= 0 && at < entries.length; at += step) {
       const entry = entries[at] as Entry;
@@ -231,13 +236,13 @@ function isTold(
         if (shown) return false;
         continue;
       }
-      // what a step is pointed at for stays, unless the event is the step's own
-      if (note !== '' && recordTime(records, entry.index) !== time) return false;
+      if (itsOwn && recordTime(records, entry.index) !== time) return false;
       if (shown && tells(records, entry.index, kind)) return true;
     }
     return false;
   };
-  return look(1) || look(-1);
+  // a window's start is told before it is counted, all else when it is done
+  return look(1) || (BEFORE.has(kind) && look(-1));
 }
 
 /** Notes of marks whose step the event itself tells. */

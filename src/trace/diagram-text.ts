@@ -101,7 +101,7 @@ function balanced(diagram: Diagram, widths: readonly number[], least: readonly n
     diagram.rows.flatMap((row) => row.cells.filter((cell) => cell.actor === actor).map((cell) => cell.lines)),
   );
   const known = columns.map(() => new Map<number, number>());
-  const height = (column: number, width: number): number => {
+  const linesAt = (column: number, width: number): number => {
     const heights = known[column] as Map<number, number>;
     let found = heights.get(width);
     if (found === undefined) {
@@ -117,7 +117,7 @@ function balanced(diagram: Diagram, widths: readonly number[], least: readonly n
       for (let to = 0; to < best.length; to++) {
         const [a, b] = [best[from] as number, best[to] as number];
         for (let move = 1; from !== to && a - move >= (least[from] ?? 0); move++) {
-          if (height(from, a - move) + height(to, b + move) >= height(from, a) + height(to, b)) continue;
+          if (linesAt(from, a - move) + linesAt(to, b + move) >= linesAt(from, a) + linesAt(to, b)) continue;
           best[from] = a - move;
           best[to] = b + move;
           saved = true;
@@ -150,10 +150,21 @@ function layoutOf(diagram: Diagram, width: number): Layout {
     const widths = squeeze(wishes(diagram, false), least, room);
     const last = widths.length - 1;
     widths[last] = (widths[last] ?? 0) + Math.max(0, room - sum(widths));
-    return beside(balanced(diagram, widths, least));
+    const narrow = beside(balanced(diagram, widths, least));
+    const over = overlapping(diagram, least, width);
+    return diagram.actors.length > 2 && height(diagram, over) < height(diagram, narrow) ? over : narrow;
   }
   return overlapping(diagram, least, width);
 }
+
+/** Lines of all cells. */
+const height = ({ actors, rows }: Diagram, { places }: Layout): number =>
+  rows
+    .flatMap(({ cells }) => cells)
+    .reduce((total, { actor, lines }) => {
+      const column = actors.findIndex((each) => each.actor === actor);
+      return total + layOut(lines, places[column]?.width ?? 1).length;
+    }, 0);
 
 function beside(widths: readonly number[]): Layout {
   const places = widths.map((width, column) => ({
@@ -163,18 +174,29 @@ function beside(widths: readonly number[]): Layout {
   return { places, sideBySide: true };
 }
 
-/** Columns as far apart as the longest word of each allows. */
-function overlapping({ actors }: Diagram, least: readonly number[], width: number): Layout {
+/** Columns as far apart as the longest word of each allows, and no farther than saves lines. */
+function overlapping(diagram: Diagram, least: readonly number[], width: number): Layout {
+  const { actors } = diagram;
   const steps = actors.slice(0, -1).map(({ title }) => title.length + GAP);
   const lefts = (between: readonly number[]): number[] =>
     actors.map((_, column) => MARGIN.length + sum(between.slice(0, column)));
   const over = (between: readonly number[]): number =>
     Math.max(...lefts(between).map((left, column) => left + (least[column] ?? 0) - width));
+  const laid = (between: readonly number[]): Layout => {
+    const places = lefts(between).map((left) => ({ left, width: Math.max(1, width - left) }));
+    return { places, sideBySide: false };
+  };
   // titles that stand too close to each other get lines of their own
-  let between = over(steps) <= 0 ? steps : steps.map(() => STAGGER_MIN);
-  for (let wider = between; over(wider) <= 0; wider = wider.map((step) => step + 1)) between = wider;
-  const places = lefts(between).map((left) => ({ left, width: Math.max(1, width - left) }));
-  return { places, sideBySide: false };
+  const closest = over(steps) <= 0 ? steps : steps.map(() => STAGGER_MIN);
+  let best = laid(closest);
+  if (closest.length === 0) return best;
+  const lines = height(diagram, best);
+  for (let wider = closest; over(wider) <= 0; wider = wider.map((step) => step + 1)) {
+    const layout = laid(wider);
+    if (height(diagram, layout) > lines) break;
+    best = layout;
+  }
+  return best;
 }
 
 /**

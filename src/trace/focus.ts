@@ -227,8 +227,6 @@ export class Relevance {
     if (info === undefined || hidden.has(type)) return false;
     if (always.has(type)) return true;
     if (this.anything) return !noise.has(type);
-    // the check is about the whole VM
-    if (type === EVENT.stage2_check) return this.#isGuest(records[index * RECORD_WORDS + RECORD_ARGS] ?? 0);
     const named = namedBy(records, index, info, this.#thpOrder);
     return this.#touches(named) || this.#covers(named);
   }
@@ -248,10 +246,6 @@ export class Relevance {
       this.touchesWord(-1, mm, -1, vpn, pages) ||
       this.touchesWord(-1, -1, vm, gfn, pages)
     );
-  }
-
-  #isGuest(vm: number): boolean {
-    return this.#pages.some(({ kind, space }) => kind === 'vm' && space === vm);
   }
 
   #touches({ pfns, pages }: Named): boolean {

@@ -186,10 +186,10 @@ const WORDS: Readonly<Record<EventName, Words>> = {
   swap_out: (_mm, vpn, pfn, slot) => `try_to_unmap_one(${hex(vpn)}): pfn ${hex(pfn)} -> swap entry ${slot}`,
   swap_in: (_mm, vpn, pfn, slot) => `do_swap_page(${hex(vpn)}): swap entry ${slot} -> pfn ${hex(pfn)}`,
   litmus_call: (call, begin, result) => (begin !== 0 ? `begins call ${call}` : `call ${call} returns ${result}`),
-  stage2_check: (_vm, seq, now, inProgress) =>
-    `mmu_invalidate_retry(): seq ${now} ${now === seq ? '==' : '!='} ${seq}${
-      inProgress !== 0 ? `, ${inProgress} in progress` : ''
-    }${now === seq ? ', goes on' : ', goes on all the same'}`,
+  stage2_check: (_vm, gfn, seq, now) =>
+    `mmu_invalidate_retry(gfn ${hex(gfn)}): seq ${now} ${now === seq ? '==' : '!='} ${seq}, goes on${
+      now === seq ? '' : ' all the same'
+    }`,
   reclaim: (pfn, result) => `shrink_folio_list(pfn ${hex(pfn)}): ${RECLAIMED[result] ?? `result ${result}`}`,
 };
 

@@ -11,8 +11,9 @@
  */
 import type { WordKind } from '../../engine/word-kind.js';
 import { GUP_PIN_COUNTING_BIAS } from '../../machine/abi.js';
-import { PTE_DIRTY, PTE_YOUNG, isS2Table, isTable } from '../../machine/entries.js';
+import { PTE_DIRTY, PTE_YOUNG, S2_LOCKED, S2_VALID, isS2Table, isTable as isPageTable } from '../../machine/entries.js';
 import { type Step, isRead, isStore } from './recorder.js';
+import { type Whose, served } from './served.js';
 import { DECIDING_FLAGS } from './values.js';
 
 /** Why a step is shown. */
@@ -61,7 +62,6 @@ const TOLD_STORES: ReadonlySet<WordKind> = new Set([
   'content',
   'refs',
   'pincount',
-  'mapping',
   'hostS2',
   'objectPage',
 ]);
@@ -85,6 +85,12 @@ function meaning(kind: WordKind, value: number): number {
 const changes = (step: Step): boolean =>
   isStore(step) && step.of !== null && meaning(step.of.kind, step.before) !== meaning(step.of.kind, step.after);
 
+/** That a table is there, or soon will be, says nothing of a page yet. */
+const isTable = (kind: WordKind, value: number): boolean =>
+  kind === 'pmd'
+    ? isPageTable(value)
+    : kind === 's2' && (isS2Table(value) || ((value & S2_LOCKED) !== 0 && (value & S2_VALID) === 0));
+
 /** The operation that a step is part of: the outermost call inside its actor's loop. */
 const operationOf = ({ calls, actor }: Step): unknown => calls[1] ?? actor;
 
@@ -107,7 +113,8 @@ export function chooseSteps(steps: readonly Step[], isFocus: (step: Step) => boo
   };
   const ends = new Map<unknown, number>();
   for (const step of steps) ends.set(operationOf(step), step.time);
-  const decided = byWord(steps, isFocus).flatMap((words) => decisions(words, ends));
+  const whose = served(steps);
+  const decided = byWord(steps, isFocus).flatMap((words) => decisions(words, ends, whose));
   for (const { read, change } of withoutTables(decided)) {
     add(read, 1);
     add(change, 1);
@@ -116,7 +123,7 @@ export function chooseSteps(steps: readonly Step[], isFocus: (step: Step) => boo
     const { of } = step;
     if (of === null || !isFocus(step)) continue;
     if (step.stale) add(step, 1);
-    if (TOLD_STORES.has(of.kind) && changes(step)) add(step, 2);
+    if (TOLD_STORES.has(of.kind) && changes(step) && !isTable(of.kind, step.after)) add(step, 2);
   }
   return [...chosen.values()].toSorted((x, y) => x.step.time - y.step.time);
 }
@@ -135,7 +142,7 @@ function byWord(steps: readonly Step[], isFocus: (step: Step) => boolean): (read
 }
 
 /** Reads of one word that another actor made wrong, or that saw what another was in the middle of. */
-function decisions(steps: readonly Step[], ends: ReadonlyMap<unknown, number>): Decision[] {
+function decisions(steps: readonly Step[], ends: ReadonlyMap<unknown, number>, whose: Whose): Decision[] {
   const goesOn = (step: Step, time: number): boolean => (ends.get(operationOf(step)) ?? 0) > time;
   const found: Decision[] = [];
   let last: Step | null = null;
@@ -144,29 +151,29 @@ function decisions(steps: readonly Step[], ends: ReadonlyMap<unknown, number>): 
   /** By actor: its last read. */
   const reads = new Map<number, Step>();
   for (const step of steps) {
+    const who = whose(step);
     if (changes(step)) {
-      for (const read of since.values())
-        if (read.actor !== step.actor && goesOn(read, step.time)) found.push({ read, change: step });
+      for (const [reader, read] of since)
+        if (reader !== who && goesOn(read, step.time)) found.push({ read, change: step });
       since = new Map();
       last = step;
       continue;
     }
     if (!isRead(step)) continue;
-    const isFirst = !since.has(step.actor);
-    since.set(step.actor, step);
-    const before = reads.get(step.actor);
-    reads.set(step.actor, step);
-    const again = before !== undefined && operationOf(before) === operationOf(step) && before.time < (last?.time ?? 0);
-    if (again && isFirst && last !== null && last.actor !== step.actor) found.push({ read: step, change: last });
-    if (last === null || !isFirst || last.actor === step.actor || !goesOn(last, step.time)) continue;
+    const isFirst = !since.has(who);
+    since.set(who, step);
+    const before = reads.get(who);
+    reads.set(who, step);
+    if (last === null || !isFirst || whose(last) === who) continue;
+    const again = before !== undefined && operationOf(before) === operationOf(step) && before.time < last.time;
     // flags of a process have many readers, each after bits of its own
-    if (step.of?.kind !== 'mmFlags') found.push({ read: step, change: last });
+    const inTheMiddle = goesOn(last, step.time) && step.of?.kind !== 'mmFlags';
+    if (again || inTheMiddle) found.push({ read: step, change: last });
   }
   return found;
 }
 
-const isTableRead = ({ of, after }: Step): boolean =>
-  (of?.kind === 'pmd' && isTable(after)) || (of?.kind === 's2' && isS2Table(after));
+const isTableRead = ({ of, after }: Step): boolean => of !== null && isTable(of.kind, after);
 
 /** Of a walk down the tables, the look at the entry says all where the table above changes too. */
 function withoutTables(decided: readonly Decision[]): Decision[] {

@@ -3,7 +3,9 @@
  * schedule comes here: explore, explain, replay, the hand-over.
  */
 import type { EventLog } from '../../events/record.js';
-import { recordActor, recordTime, recordType } from '../../events/record.js';
+import { recordActor, recordArg, recordTime, recordType } from '../../events/record.js';
+import { EVENT } from '../../events/table.js';
+import { ZERO_PFN } from '../../mm/folio.js';
 import { PlanProgram } from '../../engine/one-thread-plan.js';
 import type { Breach, Program, Waiting } from '../../engine/program.js';
 import { Machine } from '../../machine/layout.js';
@@ -16,6 +18,7 @@ import { LitmusProgram } from '../litmus/program.js';
 import { otherNames } from './mapped.js';
 import { marksOf } from './marks.js';
 import type { Step } from './recorder.js';
+import { served } from './served.js';
 
 /** What has run. */
 export interface Told {
@@ -47,15 +50,28 @@ export function snapshot(program: Program): Machine | null {
 const NOBODY: Named = { pages: [], actors: [] };
 
 /** The pages that a broken rule names, and whom the outcome is about. */
-function namedBy({ program, breach, wanted }: Told): Named {
-  const { pfn, vm, gfn, mm, vpn } = (breach ?? {}) as DiagramFocus;
+function namedBy(told: Told): Named {
+  const { program, breach, wanted } = told;
+  const { pfn: frame, vm, gfn, mm, vpn } = (breach ?? {}) as DiagramFocus;
+  // everybody's page is nobody's
+  const pfn = frame === ZERO_PFN ? undefined : frame;
   if (pfn !== undefined || gfn !== undefined || vpn !== undefined)
     return { pages: [{ pfn, vm, gfn, mm, vpn }], actors: [] };
   if (!(program instanceof LitmusProgram)) return NOBODY;
   if (breach === null) return namedIn(program.test, wanted);
-  return breach.answer === true || breach.invariant === 'forbidden' || breach.invariant === 'always'
-    ? namedByRule(program.test, breach.what)
-    : NOBODY;
+  if (breach.answer === true || breach.invariant === 'forbidden' || breach.invariant === 'always')
+    return namedByRule(program.test, breach.what);
+  return { pages: underWay(told, breach.actor ?? -1), actors: [] };
+}
+
+/** The pages of the operation that an actor of a litmus test is in: what a rule without a page was broken for. */
+function underWay({ program, log: { records, count } }: Told, actor: number): readonly DiagramFocus[] {
+  if (!(program instanceof LitmusProgram)) return [];
+  for (let i = count - 1; i >= 0; i--) {
+    if (recordActor(records, i) !== actor || recordType(records, i) !== EVENT.litmus_call) continue;
+    return operationsOf(program.test)[actor]?.[recordArg(records, i, 0)]?.pages ?? [];
+  }
+  return [];
 }
 
 /** The drawing of what has run, for each actor alone too. */
@@ -73,7 +89,11 @@ export function drawingOf(told: Told): (projection?: Projection) => Diagram {
     broken: brokenAt(breach, choices, log),
     locks: new Set(waiting.map(({ word }) => word)),
   });
-  const about = wanted === null ? [] : named.actors;
+  // a server of hypercalls is there for somebody
+  const whose = served(steps);
+  const drawnAt = new Set(marks.map(({ time }) => time));
+  const callers = steps.filter((step) => drawnAt.has(step.time) || step.time === choices.length).map(whose);
+  const about = [...new Set([...callers, ...(wanted === null ? [] : named.actors)])];
   const operations = program instanceof LitmusProgram ? operationsOf(program.test) : undefined;
   return (projection) =>
     chooseRows(records, program.actors, {

@@ -39,6 +39,21 @@ const PARTS: Readonly<Record<string, string>> = {
   writeProtectPte: 'write_protect_page',
   restorePte: 'remove_migration_pte',
   changePtes: 'change_pte_range',
+  mapCopy: 'wp_page_copy',
+  mapFresh: 'do_swap_page',
+  enterSwapCache: 'add_to_swap',
+  isolateFolio: '__collapse_huge_page_isolate',
+  copyAndFree: '__collapse_huge_page_copy',
+  freeVmas: 'free_pgtables',
+  freePtes: 'madvise_free_pte_range',
+  splitUnmapped: '__split_unmapped_folio',
+  invalidateMemslot: 'kvm_invalidate_memslot',
+  kvmActivateSet: 'kvm_swap_active_memslots',
+  poisonPage: 'hyp_poison_page',
+  nextAnonPage: 'scan_get_next_rmap_item',
+  hostMapGuest: '__pkvm_host_map_guest',
+  hostDonateHyp: '__pkvm_host_donate_hyp',
+  hostShareHyp: '__pkvm_host_share_hyp',
 };
 
 /** What takes a lock for somebody. */

@@ -33,7 +33,7 @@ export function marksOf(program: Program, steps: readonly Step[], options: MarkO
   for (const step of steps) if (locks.has(step.word) && isAcquire(step)) must(step);
   // a rule that is judged when a lock is dropped was broken before
   const last = byTime.get(broken);
-  if (last !== undefined && !isRelease(last)) must(last);
+  if (last !== undefined && !isRelease(last) && last.of?.kind !== 'request') must(last);
   const all = [...chosen.values()].toSorted((x, y) => x.step.time - y.step.time);
   const kept =
     all.length <= MARKS_MAX
@@ -72,7 +72,7 @@ function markOf(
   const text = stepText(step, {
     program,
     earlier: earlier.read(step),
-    holder: holder === undefined ? undefined : program.actors[holder],
+    holder: holder === step.actor ? 'itself' : holder === undefined ? undefined : program.actors[holder],
   });
   const notes = [...note, step.stale ? 'through a stale translation' : ''].filter((each) => each !== '');
   return {

@@ -66,7 +66,8 @@ function readText({ of, after }: Step, name: string, { earlier }: Telling): stri
   }
   const again =
     earlier === undefined || !ENTRIES.has(of.kind) ? '' : earlier === after ? ', unchanged' : ', has changed';
-  return `${name} is ${valueText(of, after)}${again}`;
+  const colon = of.kind === 'flags' || of.kind === 'mmFlags' ? ':' : ' is';
+  return `${name}${colon} ${valueText(of, after)}${again}`;
 }
 
 /** `PTE(0x1)`, `refs of pfn 0x4`, `mmu_invalidate_seq`. */

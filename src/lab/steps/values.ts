@@ -93,7 +93,8 @@ function mappingText(value: number): string {
 const TEXTS: Readonly<Partial<Record<WordKind, (value: number) => string>>> = {
   refs: refsText,
   pincount: (value) => (value === 0 ? '0, not pinned' : `${value}, pinned`),
-  flags: (value) => names(value & ~USUAL_FLAGS, FLAG_NAMES),
+  flags: (value) =>
+    `${names(value & ~USUAL_FLAGS, FLAG_NAMES)}${(value & abi.PG_DIRTY) !== 0 ? '' : ', clean'}`.replace(/^none, /, ''),
   mmFlags: (value) => names(value, MM_FLAG_NAMES),
   pte: entryText,
   pmd: entryText,
