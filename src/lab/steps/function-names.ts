@@ -6,6 +6,12 @@ import type { Coroutine } from '../../machine/context.js';
 const OUTER: ReadonlySet<string> = new Set([
   'litmus',
   'litmusCall',
+  'callOf',
+  'whileMmLives',
+  'whileVmLives',
+  'exits',
+  'closesVm',
+  'leavesMm',
   'untilForked',
   'untilVcpusClosed',
   'vcpu',
