@@ -16,7 +16,7 @@ import { hostUnshareGuest, hostWrprotectGuest } from '../hyp/share-guest.js';
 import { tlbFlushGuest, tlbFlushHost } from '../hyp/tlb.js';
 import { checkReclaim, doReclaim, hostReclaimPage, isDying } from '../hyp/teardown.js';
 import { hvaToPfnRemapped, releaseFaultinPage } from './faultin.js';
-import { pkvmKernelAbort } from './kernel-access.js';
+import { pkvmKernelAbort, pkvmKernelRead } from './kernel-access.js';
 import { faultLockAndCheck, kvmUnmapGfnRange, mmuInvalidateRetry, userMemAbort } from './mmu.js';
 import { kvmMmuInvalidateBegin, kvmMmuInvalidateEnd } from './notifier.js';
 import { pkvmRefusePage, pkvmUncharge } from './pkvm.js';
@@ -49,6 +49,7 @@ export type KvmFunctions = Pick<
   | 'pkvmRefusePage'
   | 'pkvmUncharge'
   | 'pkvmKernelAbort'
+  | 'pkvmKernelRead'
   | 'pkvmReclaimPinnedPage'
   | 'checkHostOwned'
   | 'checkHostShares'
@@ -95,6 +96,7 @@ export const KVM_FUNCTIONS: KvmFunctions = {
   pkvmRefusePage,
   pkvmUncharge,
   pkvmKernelAbort,
+  pkvmKernelRead,
   pkvmReclaimPinnedPage,
   checkHostOwned,
   checkHostShares,

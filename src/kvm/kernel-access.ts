@@ -19,13 +19,13 @@ export function* accessRemoteVm(ctx: Context, mm: number, vpn: number): Coroutin
   const got = yield* getUserPagesUnlocked(ctx, mm, vpn, FOLL_GET | FOLL_FORCE);
   if (got !== 1) return -EFAULT;
   const pfn = ctx.gupPfn;
-  const result = yield* kernelRead(ctx, pfn);
+  const result = yield* pkvmKernelRead(ctx, pfn);
   if (!isZeroPfn(pfn)) yield* folioPut(ctx, folioOf(ctx, pfn), REF_TEMP);
   return result;
 }
 
-/** A load through the kernel's map: 0, or what became of its abort. */
-function* kernelRead(ctx: Context, pfn: number): Coroutine {
+/** A load through the kernel's map under protected KVM: 0, with `ctx.accessValue` set; or what became of its abort. */
+export function* pkvmKernelRead(ctx: Context, pfn: number): Coroutine {
   const { m, words } = ctx;
   const content = pageWord(m, pfn, PAGE_CONTENT);
   const host = pageWord(m, pfn, PAGE_HOST_S2);

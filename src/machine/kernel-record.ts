@@ -207,6 +207,8 @@ export interface Kernel {
   pkvmRefusePage(ctx: Context, pfn: number): Coroutine;
   /** Takes the charge of a fault back that has failed since. */
   pkvmUncharge(ctx: Context, mm: number): Coroutine<void>;
+  /** A load of the kernel's own through its map of all memory: 0 and `ctx.accessValue`, or -EFAULT. */
+  pkvmKernelRead(ctx: Context, pfn: number): Coroutine;
   /** An access of the kernel's own to a page that EL2 keeps from it: -EFAULT, or an oops. */
   pkvmKernelAbort(ctx: Context, pfn: number): number;
   /** One pinned page of a VM that ends: given back by EL2, uncharged, unpinned. */

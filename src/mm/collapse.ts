@@ -16,6 +16,7 @@ import { glance } from '../machine/beside.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_MAP } from '../machine/context.js';
 import { acquires, reads, releases, tries, updates, writes } from '../machine/effects.js';
 import {
+  annotationOwner,
   PMD_HUGE,
   PTE_DIRTY,
   PTE_PRESENT,
@@ -33,6 +34,7 @@ import {
   MMF_EXITING,
   MM_FLAGS,
   PAGE_CONTENT,
+  PAGE_HOST_S2,
   PAGE_FLAGS,
   TABLE_DETACHED,
   TABLE_LIVE,
@@ -290,6 +292,12 @@ function* isolateFolio(ctx: Context, folio: number): Coroutine {
   if (--ctx.quantum < 0) yield tries(lock);
   if (!folioTrylock(ctx, folio)) return SCAN_PAGE_LOCK;
   let expected = 0;
+  // copy_mc_user_highpage() of a protected guest's page would abort
+  if (ctx.kernel.rules.protectedKvm && annotationOwner(glance(ctx.words, pageWord(ctx.m, folio, PAGE_HOST_S2))) !== 0) {
+    if (--ctx.quantum < 0) yield releases(lock);
+    folioUnlock(ctx, folio);
+    return SCAN_PAGE_COUNT;
+  }
   if (ctx.m.swapSlots > 0) {
     if (--ctx.quantum < 0) yield reads(flagsWord(ctx, folio));
     if (testFlag(ctx, folio, PG_SWAPCACHE)) expected = folioPages(ctx, folio);

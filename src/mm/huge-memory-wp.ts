@@ -32,6 +32,7 @@ import { folioLock, folioLockWord, folioTrylock, folioUnlock, spinLock, spinUnlo
 import { fetchOr, readOnce, set, writeOnce, xchg } from '#words';
 import { ZERO_PFN, flagsWord, folioPut, folioRefs, pageAnonExclusive, refAdd, refsWord, setFlag } from './folio.js';
 import { mapHuge, thpFaultAllowed, thpStart, vmaAllocAnonFolioPmd } from './huge-memory.js';
+import { kernelLoad } from './kernel-map.js';
 import { pmdLock } from './pgtable.js';
 import { folioChangeRmapPmd } from './rmap.js';
 import { flushTlbRange } from './tlb-flush.js';
@@ -169,9 +170,11 @@ function* replaceHuge(ctx: Context, mm: number, vma: number, vpn: number, flags:
   const head = old === ZERO_PFN || thpFaultAllowed(ctx, vma, vpn) ? yield* vmaAllocAnonFolioPmd(ctx, flags) : -1;
   if (head < 0) return VM_FAULT_FALLBACK;
   for (let i = 0; old !== ZERO_PFN && i < m.thpPages; i++) {
-    const contentAt = pageWord(m, old + i, PAGE_CONTENT);
-    if (--ctx.quantum < 0) yield reads(contentAt);
-    set(words, pageWord(m, head + i, PAGE_CONTENT), readOnce(words, contentAt));
+    if ((yield* kernelLoad(ctx, old + i)) !== 0) {
+      yield* folioPut(ctx, head, REF_ALLOC);
+      return VM_FAULT_SIGBUS;
+    }
+    set(words, pageWord(m, head + i, PAGE_CONTENT), ctx.accessValue);
     ctx.probe.onCopy(ctx, old + i, head + i);
   }
   const outer = ctx.mechanism;

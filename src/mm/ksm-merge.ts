@@ -19,7 +19,6 @@ import {
 import {
   KSM_ZERO_PAGES,
   MM_TLB_FLUSH_PENDING,
-  PAGE_CONTENT,
   PAGE_MAPPING,
   globalWord,
   mmWord,
@@ -51,6 +50,7 @@ import {
   refsWord,
   setFlag,
 } from './folio.js';
+import { kernelLoad } from './kernel-map.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { folioChangeRmapPte } from './rmap.js';
 import { folioFreeSwap } from './swap-state.js';
@@ -271,10 +271,7 @@ export function* tryToMergeOnePage(
 
 /** pages_identical(). */
 function* pagesIdentical(ctx: Context, a: number, b: number): Coroutine<boolean> {
-  const first = pageWord(ctx.m, a, PAGE_CONTENT);
-  if (--ctx.quantum < 0) yield reads(first);
-  const content = readOnce(ctx.words, first);
-  const second = pageWord(ctx.m, b, PAGE_CONTENT);
-  if (--ctx.quantum < 0) yield reads(second);
-  return readOnce(ctx.words, second) === content;
+  if ((yield* kernelLoad(ctx, a)) !== 0) return false;
+  const content = ctx.accessValue;
+  return (yield* kernelLoad(ctx, b)) === 0 && ctx.accessValue === content;
 }

@@ -18,7 +18,6 @@ import {
   KSM_SCAN_MM,
   KSM_USE_ZERO_PAGES,
   MM_KSM_SLOT,
-  PAGE_CONTENT,
   PAGE_HOST_S2,
   PAGE_MAPPING,
   globalLock,
@@ -35,9 +34,10 @@ import { EVENT } from '../events/table.js';
 import { LOCK_KSM_THREAD_MUTEX } from '../locks/classes.js';
 import { folioLock, folioLockWord, folioTrylock, folioUnlock, mutexLock, mutexUnlock } from '../locks/exclusive.js';
 import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
-import { get, peek, readOnce, set, writeOnce } from '#words';
+import { get, peek, set, writeOnce } from '#words';
 import { anonVmaRoot } from './anon-vma.js';
 import { ZERO_PFN, folioMapping, folioOf, folioPut, mappingId, mappingIsKsm } from './folio.js';
+import { kernelLoad } from './kernel-map.js';
 import { tryToMergeOnePage } from './ksm-merge.js';
 import {
   ITEM_STABLE,
@@ -102,7 +102,6 @@ function* cmpAndMergePage(ctx: Context, item: number, pfn: number): Coroutine<vo
   if (--ctx.quantum < 0) yield reads(pageWord(m, folio, PAGE_MAPPING));
   const mapping = folioMapping(ctx, folio);
   const ksm = mappingIsKsm(mapping);
-  const contentAt = pageWord(m, pfn, PAGE_CONTENT);
   if (ksm) {
     const inPlace =
       get(words, ksmItemWord(m, item, KSM_ITEM_STATE)) === ITEM_STABLE &&
@@ -111,8 +110,8 @@ function* cmpAndMergePage(ctx: Context, item: number, pfn: number): Coroutine<vo
   } else {
     yield* removeRmapItemFromTree(ctx, item);
   }
-  if (--ctx.quantum < 0) yield reads(contentAt);
-  const content = readOnce(words, contentAt);
+  if ((yield* kernelLoad(ctx, pfn)) !== 0) return;
+  const content = ctx.accessValue;
   const checksum = checksumOf(content);
   const checksumAt = ksmItemWord(m, item, KSM_ITEM_CHECKSUM);
   emit(ctx, EVENT.ksm_scan, (item / m.mmPages) | 0, item % m.mmPages, pfn, checksum);
@@ -151,7 +150,6 @@ function* cmpAndMergePage(ctx: Context, item: number, pfn: number): Coroutine<vo
 }
 
 function* mergeFromUnstable(ctx: Context, item: number, pfn: number, content: number): Coroutine<void> {
-  const { m, words } = ctx;
   const treeItem = unstableTreeSearchInsert(ctx, item, content);
   if (treeItem < 0) return;
   // get_mergeable_page(): what the tree's item maps by now, with a reference
@@ -160,9 +158,7 @@ function* mergeFromUnstable(ctx: Context, item: number, pfn: number, content: nu
     removeUnstable(ctx, treeItem);
     return;
   }
-  const treeContentAt = pageWord(m, treePfn, PAGE_CONTENT);
-  if (--ctx.quantum < 0) yield reads(treeContentAt);
-  const same = readOnce(words, treeContentAt) === content && treePfn !== pfn;
+  const same = (yield* kernelLoad(ctx, treePfn)) === 0 && ctx.accessValue === content && treePfn !== pfn;
   const sameThp = folioOf(ctx, pfn) === folioOf(ctx, treePfn) && folioOf(ctx, pfn) !== pfn;
   const merged = same && (yield* tryToMergeTwoPages(ctx, item, pfn, treeItem, treePfn));
   yield* folioPut(ctx, folioOf(ctx, treePfn), REF_TEMP);

@@ -9,6 +9,7 @@
  */
 import {
   EAGAIN,
+  EFAULT,
   EBUSY,
   EHWPOISON,
   ENOMEM,
@@ -82,6 +83,7 @@ import {
 import { isCowMapping } from './gup-checks.js';
 import { copyHugePmd } from './huge-memory-fork.js';
 import { protBits } from './huge-memory.js';
+import { kernelLoad } from './kernel-map.js';
 import { allocPages } from './page-alloc.js';
 import { pteAlloc } from './pgtable.js';
 import { folioAddNewAnonRmap, folioChangeRmapPte } from './rmap.js';
@@ -126,7 +128,7 @@ export function* copyTables(ctx: Context, dst: number, src: number): Coroutine {
     const pmd = readOnce(words, pmdAt);
     let result = isHuge(pmd) ? yield* copyHugePmd(ctx, dst, src, vpn) : -EAGAIN;
     if (result === -EAGAIN) result = pmd === 0 ? 0 : yield* copyPteRange(ctx, dst, src, vpn, next);
-    if (result !== 0) return -ENOMEM;
+    if (result !== 0) return result === -EFAULT ? -EFAULT : -ENOMEM;
     vpn = next;
   }
   return 0;
@@ -135,7 +137,7 @@ export function* copyTables(ctx: Context, dst: number, src: number): Coroutine {
 /**
  * copy_pte_range() of [start, end), which lies in one table. A page that must be copied is allocated with the locks dropped
  * (`prealloc`), and the PTE looked at again.
- * @returns 0, -ENOMEM or -EHWPOISON
+ * @returns 0, -ENOMEM, -EHWPOISON or -EFAULT
  */
 function* copyPteRange(ctx: Context, dst: number, src: number, start: number, end: number): Coroutine {
   const { m, words } = ctx;
@@ -179,7 +181,7 @@ function* copyPteRange(ctx: Context, dst: number, src: number, start: number, en
     spinUnlock(ctx, dstPtl, LOCK_PTL);
     // cond_resched()
     if (--ctx.quantum < 0) yield LOCAL;
-    if (result === -EHWPOISON) break;
+    if (result === -EHWPOISON || result === -EFAULT) break;
     if (result === -EAGAIN) {
       prealloc = yield* allocPages(ctx, 0, ctx.node, 0);
       if (prealloc < 0) {
@@ -280,7 +282,7 @@ function* folioNeedsCowForDma(ctx: Context, mm: number, head: number): Coroutine
 
 /**
  * copy_present_page(): the child's own copy, writable at once; the parent's PTE stays as it is, and so does what writes to
- * the page meanwhile. Returns 1 or -EHWPOISON.
+ * the page meanwhile. Returns 1, -EHWPOISON, or -EFAULT: a protected guest's page.
  */
 function* copyPresentPage(
   ctx: Context,
@@ -294,9 +296,8 @@ function* copyPresentPage(
   const { m, words } = ctx;
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, pfn));
   if (testFlag(ctx, pfn, PG_HWPOISON)) return -EHWPOISON;
-  const contentAt = pageWord(m, pfn, PAGE_CONTENT);
-  if (--ctx.quantum < 0) yield reads(contentAt);
-  set(words, pageWord(m, copy, PAGE_CONTENT), readOnce(words, contentAt));
+  if ((yield* kernelLoad(ctx, pfn)) !== 0) return -EFAULT;
+  set(words, pageWord(m, copy, PAGE_CONTENT), ctx.accessValue);
   set(words, pageWord(m, copy, PAGE_FLAGS), get(words, pageWord(m, copy, PAGE_FLAGS)) | PG_UPTODATE);
   ctx.probe.onCopy(ctx, pfn, copy);
   const child = vmaMm(ctx, dst);

@@ -64,6 +64,7 @@ import {
 } from './folio.js';
 import { protBits } from './huge-memory.js';
 import { faultGfp } from './memory-anon.js';
+import { kernelLoad } from './kernel-map.js';
 import { allocPages } from './page-alloc.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { folioAddNewAnonRmap, folioChangeRmapPte } from './rmap.js';
@@ -213,9 +214,11 @@ function* copyFolio(ctx: Context, from: number, flags: number): Coroutine {
   const { m, words } = ctx;
   const copy = yield* allocPages(ctx, 0, ctx.node, faultGfp(flags));
   if (copy < 0) return -1;
-  const contentAt = pageWord(m, from, PAGE_CONTENT);
-  if (--ctx.quantum < 0) yield reads(contentAt);
-  set(words, pageWord(m, copy, PAGE_CONTENT), readOnce(words, contentAt));
+  if ((yield* kernelLoad(ctx, from)) !== 0) {
+    yield* folioPut(ctx, copy, REF_ALLOC);
+    return -1;
+  }
+  set(words, pageWord(m, copy, PAGE_CONTENT), ctx.accessValue);
   const copyFlags = pageWord(m, copy, PAGE_FLAGS);
   set(words, copyFlags, get(words, copyFlags) | PG_UPTODATE | PG_DIRTY | PG_SWAPBACKED);
   ctx.probe.onCopy(ctx, from, copy);

@@ -16,6 +16,7 @@ import {
   PG_UPTODATE,
   VM_FAULT_HWPOISON,
   VM_FAULT_OOM,
+  VM_FAULT_SIGBUS,
   VM_SHARED,
   VM_WRITE,
 } from '../machine/abi.js';
@@ -57,6 +58,7 @@ import {
   testFlag,
 } from './folio.js';
 import { faultGfp, vmfAnonPrepare } from './memory-anon.js';
+import { kernelLoad } from './kernel-map.js';
 import { allocPages } from './page-alloc.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { folioAddNewAnonRmap, folioChangeRmapPte } from './rmap.js';
@@ -296,9 +298,8 @@ function* copyUserPage(ctx: Context, from: number, to: number): Coroutine {
     // copy_mc_user_highpage() takes the machine check
     if (testFlag(ctx, from, PG_HWPOISON)) return VM_FAULT_HWPOISON;
   }
-  const contentAt = pageWord(m, from, PAGE_CONTENT);
-  if (--ctx.quantum < 0) yield reads(contentAt);
-  set(words, pageWord(m, to, PAGE_CONTENT), readOnce(words, contentAt));
+  if ((yield* kernelLoad(ctx, from)) !== 0) return VM_FAULT_SIGBUS;
+  set(words, pageWord(m, to, PAGE_CONTENT), ctx.accessValue);
   set(words, pageWord(m, to, PAGE_FLAGS), get(words, pageWord(m, to, PAGE_FLAGS)) | PG_UPTODATE);
   ctx.probe.onCopy(ctx, from, to);
   return 0;

@@ -5,6 +5,7 @@
  */
 import {
   EAGAIN,
+  EFAULT,
   EHWPOISON,
   PG_DIRTY,
   PG_HAS_HWPOISONED,
@@ -55,6 +56,7 @@ import {
   refsWord,
   setFlag,
 } from './folio.js';
+import { kernelLoad } from './kernel-map.js';
 import { removeMigrationPtes } from './migrate-restore.js';
 import { folioSwap, lockSwapCache, swapFolioWord, unlockSwapCache } from './swap-state.js';
 import { folioAddLru } from './swap.js';
@@ -72,7 +74,7 @@ const record = (ctx: Context, dst: number): number => get(ctx.words, pageWord(ct
  * migrate_folio_move() of a locked, isolated folio that nothing maps. On success both folios are unlocked, `dst` is on
  * the LRU and `src` has been put; on failure nothing has changed, and the migration entries stay for another try or for
  * {@link migrateFolioUndo}.
- * @returns 0; -EAGAIN: somebody holds a reference; -EHWPOISON: the page cannot be read
+ * @returns 0; -EAGAIN: somebody holds a reference; -EHWPOISON, -EFAULT: the page cannot be read
  */
 export function* migrateFolioMove(ctx: Context, src: number, dst: number): Coroutine {
   // a folio of the swap cache keeps its slot in the same word
@@ -126,10 +128,9 @@ function* moveToNewFolio(ctx: Context, src: number, dst: number): Coroutine {
   // folio_mc_copy()
   if ((before & (PG_HWPOISON | PG_HAS_HWPOISONED)) !== 0) return -EHWPOISON;
   for (let i = 0; i < pages; i++) {
-    const from = pageWord(m, src + i, PAGE_CONTENT);
-    if (--ctx.quantum < 0) yield reads(from);
+    if ((yield* kernelLoad(ctx, src + i)) !== 0) return -EFAULT;
     // nobody sees dst yet
-    set(words, pageWord(m, dst + i, PAGE_CONTENT), readOnce(words, from));
+    set(words, pageWord(m, dst + i, PAGE_CONTENT), ctx.accessValue);
     ctx.probe.onCopy(ctx, src + i, dst + i);
   }
   if (inCache) {

@@ -25,7 +25,7 @@ import {
   mkEntry,
   swapType,
 } from '../machine/entries.js';
-import { PAGE_CONTENT, PAGE_MAPPING, pageWord, pmdWord, pteWord, ptlOf } from '../machine/layout.js';
+import { PAGE_MAPPING, pageWord, pmdWord, pteWord, ptlOf } from '../machine/layout.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { LOCK_PMD, LOCK_PTL } from '../locks/classes.js';
@@ -44,6 +44,7 @@ import {
   setFlag,
 } from './folio.js';
 import { pageProt, protBits, thpStart } from './huge-memory.js';
+import { kernelLoad } from './kernel-map.js';
 import { removeMigrationPmd } from './migrate-huge.js';
 import { pmdLock, pteOffsetMapLock } from './pgtable.js';
 import { RMAP_WALK_LOCKED, folioChangeRmapPte, rmapWalkEnd, rmapWalkNext, rmapWalkStart } from './rmap.js';
@@ -171,9 +172,7 @@ function* isUnused(ctx: Context, vmFlags: number, head: number, headFlags: numbe
   if (folioTestLarge(ctx, head) || (headFlags & PG_MLOCKED) !== 0 || (vmFlags & VM_LOCKED) !== 0) return false;
   // a broken page is not read (v6.18)
   if ((headFlags & PG_HWPOISON) !== 0 && ctx.kernel.rules.splitZeropage === 'v6.18') return false;
-  const contentAt = pageWord(ctx.m, head, PAGE_CONTENT);
-  if (--ctx.quantum < 0) yield reads(contentAt);
-  return readOnce(ctx.words, contentAt) === 0;
+  return (yield* kernelLoad(ctx, head)) === 0 && ctx.accessValue === 0;
 }
 
 /** The exclusive bit comes back unless the entry is the plain readable kind (5.19+). */

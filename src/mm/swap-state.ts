@@ -38,6 +38,7 @@ import {
   setFlag,
   testFlag,
 } from './folio.js';
+import { kernelLoad } from './kernel-map.js';
 import { swapCountOf, swapFree, swapMap, swapcacheClear } from './swapfile.js';
 
 /** folio->swap of a folio in the swap cache. Its lock is held. */
@@ -223,15 +224,21 @@ export function* swapWriteout(ctx: Context, folio: number): Coroutine<void> {
   }
   if (--ctx.quantum < 0) yield updates(flagsAt);
   setFlag(ctx, folio, PG_WRITEBACK);
+  let broken = false;
   if (--ctx.quantum < 0) yield releases(lock);
   folioUnlock(ctx, folio);
   for (let i = 0; i < pages; i++) {
-    const from = pageWord(m, folio + i, PAGE_CONTENT);
-    if (--ctx.quantum < 0) yield reads(from);
-    const content = readOnce(words, from);
+    // the device gets no more of a protected guest's page than the kernel: an I/O error
+    broken ||= (yield* kernelLoad(ctx, folio + i)) !== 0;
+    if (broken) break;
+    const content = ctx.accessValue;
     const to = swapWord(m, slot + i, SWAP_CONTENT);
     if (--ctx.quantum < 0) yield writes(to);
     writeOnce(words, to, content);
+  }
+  if (broken) {
+    if (--ctx.quantum < 0) yield updates(flagsAt);
+    setFlag(ctx, folio, PG_DIRTY);
   }
   // folio_end_writeback()
   if (--ctx.quantum < 0) yield updates(flagsAt);
