@@ -38,4 +38,5 @@ export const createProbe = (
   mode: 'threads' | 'one',
   ledger: SharedArrayBuffer | null,
   sharedPins: SharedArrayBuffer | null = null,
-): OracleProbe => createOracle(m, oracleOptions(plan, mode, sharedPins), ledger);
+  sharedSteps: SharedArrayBuffer | null = null,
+): OracleProbe => createOracle(m, { ...oracleOptions(plan, mode, sharedPins), sharedSteps }, ledger);

@@ -10,6 +10,7 @@ import { Audit } from './audit.js';
 import { ExactProbe } from './exact-probe.js';
 import { Ledger } from './ledger.js';
 import { LedgerProbe } from './ledger-probe.js';
+import { LitmusProbe } from './litmus-probe.js';
 import { LocalProbe } from './local-probe.js';
 import type { OracleOptions } from './options.js';
 import { withLockEvents } from './tracing-probe.js';
@@ -17,6 +18,8 @@ import { OracleProbe } from './probe.js';
 import type { Violation } from './violation.js';
 
 export { INVARIANTS, type InvariantRow } from './table.js';
+export { Ledger } from './ledger.js';
+export { sharedStepBytes } from './litmus-probe.js';
 export { ledgerBytes, sharedPinBytes } from './ledger.js';
 export type { OracleOptions } from './options.js';
 export { OracleProbe } from './probe.js';
@@ -31,6 +34,8 @@ export function createProbe(m: Machine, options: OracleOptions, ledgers: SharedA
     options.lockEvents === true ? withLockEvents(Kind) : Kind;
   if (options.level === 'off') return new (kind(OracleProbe))();
   if (options.level === 'local') return new (kind(LocalProbe))(m, options, () => 0, false);
+  const { sharedSteps } = options;
+  if (options.mode === 'threads' && sharedSteps != null) return new LitmusProbe(m, options, ledgers, sharedSteps);
   const Kind = options.mode === 'one' ? ExactProbe : LedgerProbe;
   return new (kind(Kind))(m, options, ledgers);
 }
@@ -57,11 +62,11 @@ export const restartAudit = (m: Machine, options: OracleOptions): void => auditO
 export function auditAll(
   m: Machine,
   options: OracleOptions,
-  ledgers: readonly SharedArrayBuffer[],
+  ledgers: readonly (SharedArrayBuffer | Ledger)[],
   probes: readonly OracleProbe[] = [],
 ): Violation[] {
   if (options.level === 'off') return [];
-  const all = ledgers.map((buffer) => new Ledger(m, buffer));
+  const all = ledgers.map((each) => (each instanceof Ledger ? each : new Ledger(m, each)));
   for (const { ledger } of probes) if (ledger !== null) all.push(ledger);
   return auditOf(m, options).run(options, options.level === 'all' ? all : []);
 }

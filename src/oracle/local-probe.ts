@@ -13,12 +13,14 @@ import { Liveness } from './liveness.js';
 import { LockRules } from './lock-rules.js';
 import { longtermPinned } from './movable.js';
 import type { OracleOptions } from './options.js';
+import type { Claims } from '../policies/policy.js';
 import { PinnedStage2 } from './pinned-stage2.js';
 import { OracleProbe } from './probe.js';
 import { isReadOnlyPage, readOnlyMapped, readOnlyWritten } from './read-only.js';
 import { writableMapped } from './stale.js';
 import { tableWalked } from './table-walk.js';
 import { leafInstalled, slotsReleased } from './slots.js';
+import { entryChanged } from './untold.js';
 import { page } from './view.js';
 import { hostBecameOwner } from './wipe.js';
 
@@ -29,6 +31,8 @@ export class LocalProbe extends OracleProbe {
   readonly #liveness: Liveness;
   protected readonly pinnedStage2: PinnedStage2;
   readonly #faultPins: FaultPins;
+  readonly #claims: Claims;
+  readonly #threads: boolean;
 
   /** @param pins returned pins of a frame, as far as they are known; @param deep whether frees look into TLBs */
   constructor(m: Machine, options: OracleOptions, pins: (pfn: number) => number, deep: boolean) {
@@ -37,12 +41,20 @@ export class LocalProbe extends OracleProbe {
     this.#locks = new LockRules(m, this.log);
     this.#free = new FreeOracle(m, this.log, options.actors, deep, options.claims.el2);
     this.#liveness = new Liveness(m, this.log, options.actors);
+    this.#claims = options.claims;
+    this.#threads = options.mode === 'threads';
     this.#faultPins = new FaultPins(m, this.log);
     this.pinnedStage2 = new PinnedStage2(this.log, options.claims, pins);
   }
 
   override reset(): void {
     super.reset();
+    this.#locks.reset();
+    this.#liveness.reset();
+  }
+
+  override forget(): void {
+    super.forget();
     this.#locks.reset();
     this.#liveness.reset();
   }
@@ -61,7 +73,8 @@ export class LocalProbe extends OracleProbe {
     tableWalked(ctx, this.log, mm, vpn, table);
   }
 
-  override onEntry(ctx: Context, mm: number, vpn: number, _word: number, _before: number, after: number): void {
+  override onEntry(ctx: Context, mm: number, vpn: number, word: number, before: number, after: number): void {
+    if (this.#threads) entryChanged(ctx, this.log, this.#claims, mm, vpn, word, before, after);
     if (!isWritableLeaf(after)) return;
     const pfn = entryPfn(after);
     if (isReadOnlyPage(ctx, pfn)) readOnlyMapped(ctx, this.log, mm, vpn, pfn);

@@ -25,6 +25,8 @@ export interface OracleOptions {
    * its own only, and judges nobody by what it does not know.
    */
   readonly sharedPins?: SharedArrayBuffer | null;
+  /** What the workers of a litmus test share besides (litmus-probe.ts, sharedStepBytes). */
+  readonly sharedSteps?: SharedArrayBuffer | null;
   /** Every acquisition, release and operation is written as an event. */
   readonly lockEvents?: boolean;
 }

@@ -30,6 +30,11 @@ export class OracleProbe extends Probe {
     this.log.reset();
   }
 
+  /** As {@link reset}, for the violations alone: what it knows of the machine is put back by others. */
+  forget(): void {
+    this.log.reset();
+  }
+
   /** Before a run: the process's page at `vpn` is frame `pfn` and holds `content`. */
   knows(_ctx: Context, _mm: number, _vpn: number, _pfn: number, _content: number): void {}
 

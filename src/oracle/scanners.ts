@@ -1,5 +1,5 @@
 /**
- * What scanners must not do, on one thread: ksmd frees a node of the stable tree whose page is alive (I-UAFNODE: the next rmap walk of
+ * What scanners must not do, on one thread and in litmus tests on several: ksmd frees a node of the stable tree whose page is alive (I-UAFNODE: the next rmap walk of
  * that page follows its mapping to the node, Z50), or walks the VMAs of a process that is no more (Z31); ksmd passes over a page that is mapped, scan after scan (I-LIVE, Z32); a hint
  * fault is counted for an entry that is no hint (I-ACCT, Z53).
  */
@@ -20,10 +20,11 @@ export class Scanners {
   /** By user page: looks of ksmd in a row that found no page where one was mapped. */
   readonly #passed: Uint8Array;
 
-  constructor(m: Machine, log: ViolationLog) {
+  /** @param passed what all workers share, where there are several */
+  constructor(m: Machine, log: ViolationLog, passed: Uint8Array = new Uint8Array(m.mms * m.mmPages)) {
     this.#m = m;
     this.#log = log;
-    this.#passed = new Uint8Array(m.mms * m.mmPages);
+    this.#passed = passed;
   }
 
   reset(): void {

@@ -6,15 +6,16 @@ import type { Context } from '../machine/context.js';
 import type { Machine } from '../machine/layout.js';
 import type { ViolationLog } from './violation.js';
 
-/** One thread only. */
+/** On one thread, and in litmus tests on several. */
 export class Stage2Tables {
   readonly #log: ViolationLog;
   /** Gone back to the pool, and not taken out again. */
   readonly #freed: Uint8Array;
 
-  constructor(m: Machine, log: ViolationLog) {
+  /** @param freed what all workers share, where there are several */
+  constructor(m: Machine, log: ViolationLog, freed: Uint8Array = new Uint8Array(m.s2Tables)) {
     this.#log = log;
-    this.#freed = new Uint8Array(m.s2Tables);
+    this.#freed = freed;
   }
 
   reset(): void {

@@ -53,11 +53,12 @@ export function renderLitmusThreads(
     `policy ${report.policy}, ${report.workers} worker threads: ${number(report.iterations)} iterations, ` +
       `${report.elapsed_s.toFixed(2)} s, ${rate}; the actors overlapped in ${percent(report.overlap)} of them.`,
     table(
-      ['outcome', 'count', 'share', 'verdict', 'questions', 'first'],
-      report.outcomes.map(({ state, count, share, verdict, questions: held, first }) => [
+      ['outcome', 'count', 'share', 'rule broken', 'verdict', 'questions', 'first'],
+      report.outcomes.map(({ state, count, share, broken, verdict, questions: held, first }) => [
         state,
         count,
         percent(share),
+        broken,
         verdict,
         held.join(','),
         String(first),

@@ -8,7 +8,7 @@
  *   word 48, 49    machines of this round; how far apart the workers begin
  *   word 50        the machine where the round begins
  *   word 51        machines in which actors wait for what nobody will change
- *   word 64 +      by machine, a line each: begun, ended, whether actors overlapped, whether it is stuck
+ *   word 64 +      by machine, a line each: begun, ended, whether actors overlapped, whether it is stuck, whether a rule was broken
  */
 export const STOP = 0;
 const ARRIVED = 16;
@@ -22,6 +22,7 @@ const BEGUN = 0;
 const ENDED = 1;
 const OVERLAPPED = 2;
 const STUCK = 3;
+const BROKEN = 4;
 /** Values of STUCK. */
 const WAITING = 1;
 const ROUND = 2;
@@ -81,6 +82,15 @@ export class LitmusControl {
 
   overlapped(machine: number): boolean {
     return this.words[MACHINES_AT + LINE * machine + OVERLAPPED] === 1;
+  }
+
+  /** An actor of this machine has broken a rule. */
+  breaks(machine: number): void {
+    Atomics.store(this.words, MACHINES_AT + LINE * machine + BROKEN, 1);
+  }
+
+  isBroken(machine: number): boolean {
+    return Atomics.load(this.words, MACHINES_AT + LINE * machine + BROKEN) === 1;
   }
 
   /** Its actors wait for each other for good, or go round for good: nobody waits for them any more. */

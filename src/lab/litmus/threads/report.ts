@@ -22,6 +22,8 @@ export interface LitmusThreadsOutcome {
   readonly count: number;
   /** Of all iterations, 0 to 1. */
   readonly share: number;
+  /** Of these, the iterations in which a rule was broken, on the way or by the final state. */
+  readonly broken: number;
   readonly verdict: LitmusVerdict;
   /** The questions whose condition holds there, from 1. */
   readonly questions: readonly number[];
@@ -40,6 +42,8 @@ export interface LitmusThreadsReport extends AskedRow {
   readonly seed: number;
   readonly workers: number;
   readonly iterations: number;
+  /** Iterations whose final state was judged by all rules: all but those that never came to rest. */
+  readonly audited: number;
   readonly elapsed_s: number;
   readonly iterations_per_s: number;
   /** Share of the iterations in which at least two actors were at work at one time: 0 to 1. */
@@ -90,6 +94,7 @@ export async function runLitmusThreads(options: LitmusThreadsOptions): Promise<L
     seed: subject.seed,
     workers: result.workers,
     iterations: result.iterations,
+    audited: result.audited,
     elapsed_s: result.elapsed_s,
     iterations_per_s: result.elapsed_s > 0 ? result.iterations / result.elapsed_s : 0,
     overlap: result.overlap,
@@ -110,18 +115,19 @@ function notAsked({ iterations }: ThreadsResult, questions: readonly LitmusAnswe
   return 'its questions are about every state on the way, which real threads do not show';
 }
 
-function outcome({ state, yes, count, first }: ThreadsRow, questions: readonly Question[], of: number) {
+function outcome({ state, yes, count, broken, first }: ThreadsRow, questions: readonly Question[], of: number) {
   const held = yes.flatMap((holds, index) => (holds ? [index + 1] : []));
   const words = new Set(held.map((number) => questions[number - 1]?.word));
   const missed = questions.some(({ word, during }, index) => word === 'always' && !during && yes[index] === false);
-  const verdict: LitmusVerdict = STUCK.some(([name]) => name === state)
-    ? 'violation'
-    : words.has('forbidden') || missed
-      ? 'forbidden'
-      : words.has('exists') || words.has('sometimes')
-        ? 'interesting'
-        : 'ok';
-  return { state, count, share: of === 0 ? 0 : count / of, verdict, questions: held, first };
+  const verdict: LitmusVerdict =
+    broken > 0
+      ? 'violation'
+      : words.has('forbidden') || missed
+        ? 'forbidden'
+        : words.has('exists') || words.has('sometimes')
+          ? 'interesting'
+          : 'ok';
+  return { state, count, share: of === 0 ? 0 : count / of, broken, verdict, questions: held, first };
 }
 
 const total = (rows: readonly ThreadsRow[]): number => rows.reduce((sum, { count }) => sum + count, 0);

@@ -4,11 +4,17 @@
  */
 import { Piscina } from 'piscina';
 import { availableParallelism } from 'node:os';
+import { Context } from '../../../machine/context.js';
+import { NO_EVENTS } from '../../../events/ring.js';
+import { resolveKernel } from '../../../engine/kernel.js';
+import { primeOracles } from '../../../engine/litmus-setup.js';
+import { createProbe } from '../../../engine/probes.js';
+import { ledgerBytes, sharedPinBytes, sharedStepBytes } from '../../../oracle/index.js';
 import type { Plan } from '../../../engine/plan.js';
 import { prepareWithNotes } from '../../../engine/setup.js';
 import { MACHINES_MAX } from './adapt.js';
 import { LitmusControl, PASSED, STOP } from './control.js';
-import type { LitmusTally, LitmusTask } from './worker.js';
+import type { LitmusTally, LitmusTask, MachineOracles } from './worker.js';
 
 export interface ThreadsOptions {
   readonly plan: Plan;
@@ -30,12 +36,16 @@ export interface ThreadsRow {
   /** By question of the file, whether it holds there. */
   readonly yes: readonly boolean[];
   readonly count: number;
+  /** Of these, the iterations in which a rule was broken, on the way or by the final state. */
+  readonly broken: number;
   /** The first iteration that ended so. */
   readonly first: number;
 }
 
 export interface ThreadsResult {
   readonly iterations: number;
+  /** Iterations whose final state was judged by all rules that hold at rest: those that came to rest. */
+  readonly audited: number;
   readonly elapsed_s: number;
   readonly workers: number;
   /** The share of iterations in which at least two actors were at work at one time: 0 to 1. */
@@ -58,8 +68,10 @@ const LOOK_MS = 20;
 export async function litmusThreads(options: ThreadsOptions): Promise<ThreadsResult> {
   // real CPUs have store buffers of their own
   const plan = { ...options.plan, actors: options.plan.actors.filter(({ kind }) => kind !== 'store-buffer') };
-  const machines = Array.from({ length: MACHINES_MAX }, () => prepareWithNotes(plan).machine.buffer);
   const workers = Math.min(options.workers ?? Math.max(2, availableParallelism()), plan.actors.length);
+  const prepared = Array.from({ length: MACHINES_MAX }, () => prepare(plan, workers));
+  const machines = prepared.map(({ machine }) => machine);
+  const oracles = prepared.map((each) => each.oracles);
   const clients = plan.actors.filter(({ tier }) => tier !== 'server').length;
   const control = new SharedArrayBuffer(LitmusControl.bytes(machines.length));
   const spins = workers <= availableParallelism();
@@ -84,6 +96,7 @@ export async function litmusThreads(options: ThreadsOptions): Promise<ThreadsRes
     const tasks = Array.from({ length: workers }, (_, worker): LitmusTask => ({
       plan,
       machines,
+      oracles,
       control,
       worker,
       workers,
@@ -102,20 +115,41 @@ export async function litmusThreads(options: ThreadsOptions): Promise<ThreadsRes
   }
 }
 
+/** A machine set up, and what its oracles know then: that of the set-up's pins, references and contents. */
+function prepare(
+  plan: Plan,
+  workers: number,
+): { readonly machine: SharedArrayBuffer; readonly oracles: MachineOracles } {
+  const { machine: m, notes } = prepareWithNotes(plan);
+  const oracles = {
+    ledgers: Array.from({ length: workers }, () => new SharedArrayBuffer(ledgerBytes(m))),
+    pins: new SharedArrayBuffer(sharedPinBytes(m)),
+    steps: new SharedArrayBuffer(sharedStepBytes(m)),
+  };
+  const all = { ...plan, oracles: 'all' } as const;
+  const probe = createProbe(m, all, 'threads', oracles.ledgers[0] ?? null, oracles.pins, oracles.steps);
+  const ctx = new Context(m, resolveKernel(plan.kernel), probe, NO_EVENTS, 0, 0, plan.seed);
+  if (plan.litmus !== undefined) primeOracles(m, ctx, probe, notes);
+  return { machine: m.buffer, oracles };
+}
+
 function merge(tallies: readonly LitmusTally[], workers: number, until: readonly string[]): ThreadsResult {
-  const outcomes = new Map<string, { yes: readonly boolean[]; count: number; first: number }>();
+  const outcomes = new Map<string, { yes: readonly boolean[]; count: number; broken: number; first: number }>();
   const violations = new Map<string, { count: number; first: object }>();
   let iterations = 0;
   let overlapped = 0;
+  let audited = 0;
   for (const tally of tallies) {
     iterations += tally.iterations;
     overlapped += tally.overlapped;
-    for (const { state, yes, count, first } of tally.outcomes) {
+    audited += tally.audited;
+    for (const { state, yes, count, broken, first } of tally.outcomes) {
       const key = `${state}\n${yes.join(' ')}`;
       const row = outcomes.get(key);
-      if (row === undefined) outcomes.set(key, { yes, count, first });
+      if (row === undefined) outcomes.set(key, { yes, count, broken, first });
       else {
         row.count += count;
+        row.broken += broken;
         row.first = Math.min(row.first, first);
       }
     }
@@ -128,12 +162,13 @@ function merge(tallies: readonly LitmusTally[], workers: number, until: readonly
   }
   return {
     iterations,
+    audited,
     elapsed_s: Math.max(...tallies.map(({ elapsed_s }) => elapsed_s)),
     workers,
     overlap: iterations === 0 ? 0 : overlapped / iterations,
     found: until.some((invariant) => violations.has(invariant)),
     outcomes: [...outcomes]
-      .map(([key, { yes, count, first }]) => ({ state: key.split('\n')[0] ?? '', yes, count, first }))
+      .map(([key, row]) => ({ state: key.split('\n')[0] ?? '', ...row }))
       .toSorted((x, y) => y.count - x.count || (x.state < y.state ? -1 : 1)),
     violations: [...violations.values()].toSorted((x, y) => y.count - x.count),
   };

@@ -14,10 +14,10 @@ import { resolveKernel } from '../../../engine/kernel.js';
 import { MachineImage } from '../../../engine/machine-image.js';
 import { createProbe, oracleOptions } from '../../../engine/probes.js';
 import type { Plan } from '../../../engine/plan.js';
-import { litmusOperation } from '../../../../actors/litmus-operations.js';
-import { type OracleOptions, type Violation, auditAll, restartAudit } from '../../../oracle/index.js';
+import { Ledger, type OracleOptions, type Violation, auditAll, restartAudit } from '../../../oracle/index.js';
 import { Adapter } from './adapt.js';
 import { BATCH, FIRST, LitmusControl, SPREAD, STOP } from './control.js';
+import { MemoryImage } from './memory-image.js';
 import { Player } from './player.js';
 
 /** Judges the final state of a machine. */
@@ -45,6 +45,8 @@ export interface LitmusTask {
   readonly plan: Plan;
   /** The machines, each set up; alike. */
   readonly machines: readonly SharedArrayBuffer[];
+  /** What the oracles of each machine's workers know. */
+  readonly oracles: readonly MachineOracles[];
   readonly control: SharedArrayBuffer;
   readonly worker: number;
   readonly workers: number;
@@ -59,16 +61,27 @@ export interface LitmusTask {
   readonly observer: { readonly url: string; readonly data: unknown };
 }
 
+/** The oracles' memory of one machine; the first worker's ledger, pins and steps as the set-up leaves them. */
+export interface MachineOracles {
+  /** A ledger for each worker. */
+  readonly ledgers: readonly SharedArrayBuffer[];
+  readonly pins: SharedArrayBuffer;
+  readonly steps: SharedArrayBuffer;
+}
+
 /** What a worker found in its share of the machines. */
 export interface LitmusTally {
   readonly outcomes: readonly {
     readonly state: string;
     readonly yes: readonly boolean[];
     readonly count: number;
+    readonly broken: number;
     readonly first: number;
   }[];
   readonly violations: readonly { readonly count: number; readonly first: object }[];
   readonly iterations: number;
+  /** Final states that were judged by all rules that hold at rest. */
+  readonly audited: number;
   readonly overlapped: number;
   readonly rounds: number;
   /** Since everybody was ready. */
@@ -83,9 +96,6 @@ const ROUND_TURNS = 5000;
 const IDLE_TURNS = 40;
 /** An actor is preempted within its first so many points: operations have some tens to some hundreds. */
 const PREEMPTION_POINTS = [16, 64, 256, 1024] as const;
-/** The first final states of each kind are audited whole, and one of so many of all. */
-const AUDIT_FIRST = 32;
-const AUDIT_EVERY = 64;
 /** Fruitless turns before a worker lets others run, with a core of its own and without, and for how long, milliseconds. */
 const SPIN_TURNS = 3000;
 const PATIENCE_TURNS = 64;
@@ -95,16 +105,6 @@ const NAP_MS = 0.02;
 export default async function litmusWorker(task: LitmusTask): Promise<LitmusTally> {
   const { createObserver } = (await import(task.observer.url)) as ObserverModule;
   return new LitmusWorker(task, createObserver(task.plan, task.observer.data)).run();
-}
-
-/** Whether the test takes FOLL_GET references, which it may keep. */
-function keepsReferences({ litmus }: Plan): boolean {
-  const gets = new Set(['get', 'get_fast'].map(litmusOperation));
-  const calls = [
-    ...(litmus?.init ?? []).map(({ call }) => call),
-    ...(litmus?.columns ?? []).flatMap((each) => each.calls),
-  ];
-  return calls.some(({ op }) => gets.has(op));
 }
 
 class LitmusWorker {
@@ -118,9 +118,13 @@ class LitmusWorker {
   readonly #isServer: readonly boolean[];
   readonly #adapter: Adapter | null;
   readonly #oracles: OracleOptions;
-  readonly #keepsReferences: boolean;
-  readonly #outcomes = new Map<number, { count: number; first: number }>();
+  /** By machine: the ledgers of all workers, and what this worker puts back of the oracles' memory. */
+  readonly #ledgers: readonly (readonly Ledger[])[];
+  readonly #memory: readonly MemoryImage[];
+  readonly #shared: readonly MemoryImage[];
+  readonly #outcomes = new Map<number, { count: number; broken: number; first: number }>();
   readonly #violations = new Map<string, { count: number; first: object }>();
+  #audited = 0;
   #stuck = 0;
   #round = 0;
   #overlapped = 0;
@@ -139,14 +143,19 @@ class LitmusWorker {
     this.#images = this.#machines.map((m) => new MachineImage(m));
     const kernel = resolveKernel(plan.kernel);
     this.#players = this.#machines.map((m, machine) => {
-      const probe = createProbe(m, { ...plan, oracles: 'local' }, 'threads', null);
+      const { ledgers, pins, steps } = task.oracles[machine] as MachineOracles;
+      const probe = createProbe(m, { ...plan, oracles: 'all' }, 'threads', ledgers[worker] ?? null, pins, steps);
       observer.prepare?.(m, machine);
       const events = observer.events?.(machine) ?? NO_EVENTS;
       return actors.map((actor) => new Player(plan, kernel, m, machine, actor, probe, events, actors.length > 1));
     });
     this.#isServer = actors.map((actor) => plan.actors[actor]?.tier === 'server');
     this.#oracles = oracleOptions({ ...plan, oracles: 'all' }, 'threads');
-    this.#keepsReferences = keepsReferences(plan);
+    this.#ledgers = task.oracles.map(({ ledgers }, i) =>
+      ledgers.map((ledger) => new Ledger(this.#machines[i] as Machine, ledger)),
+    );
+    this.#memory = task.oracles.map(({ ledgers }) => new MemoryImage([ledgers[worker] as SharedArrayBuffer]));
+    this.#shared = task.oracles.map(({ pins, steps }) => new MemoryImage([pins, steps]));
     this.#adapter = worker === 0 ? new Adapter(machines.length) : null;
     this.#seed = plan.seed | 1;
     this.#random = mixSeed(plan.seed, 1 + worker);
@@ -164,11 +173,14 @@ class LitmusWorker {
       const batch = words[BATCH] as number;
       for (let i = worker; i < batch; i += workers) {
         (this.#images[i] as MachineImage).restore((this.#machines[i] as Machine).words);
+        (this.#shared[i] as MemoryImage).restore();
         control.resetMachine(i);
         this.#observer.reset?.(i);
       }
+      for (let i = 0; i < batch; i++) (this.#memory[i] as MemoryImage).restore();
       control.barrier();
       this.#play(batch, ((words[FIRST] as number) + worker * (words[SPREAD] as number)) % batch);
+      this.#tell(batch);
       control.barrier();
       const overlapped = this.#look(batch, total);
       total += batch;
@@ -290,37 +302,44 @@ class LitmusWorker {
         continue;
       }
       const m = this.#machines[machine] as Machine;
-      const seen = this.#count(this.#observer.observe(m, machine), total + machine);
-      if (seen <= AUDIT_FIRST || this.#iterations % AUDIT_EVERY === 0) this.#audit(m);
-    }
-    for (let machine = 0; machine < batch; machine++) {
-      const [player] = this.#players[machine] as readonly Player[];
-      const probe = player?.probe;
-      if (probe === undefined || probe.violations.length === 0) continue;
-      for (const violation of probe.violations) this.#broken(violation);
-      probe.reset();
+      const sound = this.#audit(m, this.#ledgers[machine] as readonly Ledger[]);
+      this.#count(this.#observer.observe(m, machine), total + machine, !sound || control.isBroken(machine));
     }
     this.#overlapped += overlapped;
     return overlapped;
   }
 
-  /** Returns how often this outcome has come up. */
-  #count(observation: number, iteration: number): number {
+  #count(observation: number, iteration: number, broken: boolean): void {
     const row = this.#outcomes.get(observation);
-    if (row !== undefined) return ++row.count;
+    if (row !== undefined) {
+      row.count++;
+      if (broken) row.broken++;
+      return;
+    }
     if (this.#task.until.length > 0 && this.#observer.isForbidden?.(observation) === true) {
       Atomics.compareExchange(this.#control.words, STOP, 0, 1);
     }
-    this.#outcomes.set(observation, { count: 1, first: iteration });
-    return 1;
+    this.#outcomes.set(observation, { count: 1, broken: broken ? 1 : 0, first: iteration });
   }
 
-  /** The whole machine, at rest. */
-  #audit(m: Machine): void {
+  /** The whole machine, at rest, by every rule that holds then. Whether none is broken. */
+  #audit(m: Machine, ledgers: readonly Ledger[]): boolean {
+    this.#audited++;
     restartAudit(m, this.#oracles);
-    for (const violation of auditAll(m, this.#oracles, [])) {
-      // no ledger tells who keeps what get returned: on one thread it does
-      if (!this.#keepsReferences || violation.invariant !== 'I-REF') this.#broken(violation);
+    const found = auditAll(m, this.#oracles, ledgers);
+    for (const violation of found) this.#broken(violation);
+    return found.length === 0;
+  }
+
+  /** The rules that this worker's actors have broken on their way. */
+  #tell(batch: number): void {
+    for (let machine = 0; machine < batch; machine++) {
+      const [player] = this.#players[machine] as readonly Player[];
+      const probe = player?.probe;
+      if (probe === undefined || probe.violations.length === 0) continue;
+      for (const violation of probe.violations) this.#broken(violation);
+      this.#control.breaks(machine);
+      probe.forget();
     }
   }
 
@@ -333,18 +352,24 @@ class LitmusWorker {
   }
 
   #tally(): LitmusTally {
-    const outcomes = [...this.#outcomes].map(([observation, { count, first }]) => ({
+    const outcomes = [...this.#outcomes].map(([observation, { count, broken, first }]) => ({
       state: this.#observer.name(observation),
       yes: this.#observer.yes?.(observation) ?? [],
       count,
+      broken,
       first,
     }));
-    if (this.#stuck > 0) outcomes.push({ state: 'deadlock', yes: [], count: this.#stuck, first: 0 });
-    if (this.#round > 0) outcomes.push({ state: 'livelock', yes: [], count: this.#round, first: 0 });
+    for (const [state, count] of [
+      ['deadlock', this.#stuck],
+      ['livelock', this.#round],
+    ] as const) {
+      if (count > 0) outcomes.push({ state, yes: [], count, broken: count, first: 0 });
+    }
     return {
       outcomes,
       violations: [...this.#violations.values()],
       iterations: this.#iterations,
+      audited: this.#audited,
       overlapped: this.#overlapped,
       rounds: this.#rounds,
       elapsed_s: (performance.now() - this.#started) / 1000,
