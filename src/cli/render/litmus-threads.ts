@@ -32,6 +32,11 @@ function handoverText(handover: Handover | null, scheduleFile: string | undefine
   return `On one thread, after ${effort}: ${handover.what}\n\n${handover.diagram.trimEnd()}${replay}`;
 }
 
+const judged = ({ audited, iterations }: LitmusThreadsReport): string =>
+  audited === iterations
+    ? 'every final state was judged by all rules'
+    : `${number(audited)} came to rest, and were judged by all rules`;
+
 /** @param scheduleFile where the schedule of the handed-over violation was written, if it was */
 export function renderLitmusThreads(
   report: LitmusThreadsReport,
@@ -51,7 +56,7 @@ export function renderLitmusThreads(
     report.not_asked === null ? '' : pc.red(notAskedLine(report.not_asked)),
     `${pc.bold(report.name)}  ${report.sentence}`,
     `policy ${report.policy}, ${report.workers} worker threads: ${number(report.iterations)} iterations, ` +
-      `${report.elapsed_s.toFixed(2)} s, ${rate}; the actors overlapped in ${percent(report.overlap)} of them.`,
+      `${report.elapsed_s.toFixed(2)} s, ${rate}; the actors overlapped in ${percent(report.overlap)} of them; ${judged(report)}.`,
     table(
       ['outcome', 'count', 'share', 'rule broken', 'verdict', 'questions', 'first'],
       report.outcomes.map(({ state, count, share, broken, verdict, questions: held, first }) => [
