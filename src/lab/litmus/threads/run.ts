@@ -168,7 +168,7 @@ function merge(tallies: readonly LitmusTally[], workers: number, until: readonly
     overlap: iterations === 0 ? 0 : overlapped / iterations,
     found: until.some((invariant) => violations.has(invariant)),
     outcomes: [...outcomes]
-      .map(([key, row]) => ({ state: key.split('\n')[0] ?? '', ...row }))
+      .map(([key, { yes, count, broken, first }]) => ({ state: key.split('\n')[0] ?? '', yes, count, broken, first }))
       .toSorted((x, y) => y.count - x.count || (x.state < y.state ? -1 : 1)),
     violations: [...violations.values()].toSorted((x, y) => y.count - x.count),
   };
