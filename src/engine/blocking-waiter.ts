@@ -7,7 +7,7 @@
  * get there stops where it is: it may retry until somebody goes on who is frozen in the middle of an operation.
  */
 import type { Context, Waiter } from '../machine/context.js';
-import { FIRST_WAIT, WAIT_LOCK, effectKind, effectWord } from '../machine/effects.js';
+import { FIRST_WAIT, RETRY, WAIT_LOCK, effectKind, effectWord } from '../machine/effects.js';
 import {
   ACTOR_EFFECT,
   ACTOR_PROGRESS,
@@ -36,7 +36,7 @@ import {
   PHASE_RUN,
   phaseKind,
 } from './phase.js';
-import { READER_MS_MAX, SLEEP_MS_MAX } from './slice.js';
+import { READER_MS_MAX, SLEEP_MS_MAX, backoffMicros } from './slice.js';
 
 /** Thrown through the actor's stack when the run is aborted: nobody will ring. */
 export class Aborted extends Error {
@@ -61,6 +61,8 @@ export interface WaiterHost {
   spinTurns: number;
   sleeps: number;
   ringWaits: number;
+  /** Whether the host's loop wants the worker back: another phase, a call, the end of the slice. */
+  readonly wanted: boolean;
 }
 
 export class BlockingWaiter implements Waiter {
@@ -102,11 +104,14 @@ export class BlockingWaiter implements Waiter {
     words[ctx.recordAt + ACTOR_EFFECT] = effect;
     if (Atomics.load(words, HDR_ABORT) !== 0) throw new Aborted();
     if (this.#ringReserve !== 0 && this.#ring.room() < this.#ringReserve) this.#awaitReader(ctx);
+    if (effect === RETRY) this.#giveWay(ctx, backoffMicros(ctx.retries));
     if (effectKind(effect) >= FIRST_WAIT) this.#await(ctx, effectKind(effect), effectWord(effect));
     else if (!this.#frozen()) this.#frozenPoints = 0;
     else if (++this.#frozenPoints > FROZEN_POINTS_MAX) this.#freeze(ctx);
     const { noise } = this.#actor as HostedActor;
     ctx.quantum = noise === null ? this.#host.quantum : this.#noise(noise, ctx, effectKind(effect), site);
+    // waits and retries come here in every operation: the loop would never have its turn, did each of them begin a new quantum
+    if (this.#host.wanted) this.#given = ctx.quantum = 0;
   }
 
   /** The noise maker's turn, before the effect. Returns the points until its next one. */
@@ -174,7 +179,10 @@ export class BlockingWaiter implements Waiter {
       if (!doorbell.register(actor)) break;
       this.#host.clocks.publish();
       this.#sleep(ctx, sample, PARKED_ASLEEP);
-      if (!this.#frozen() && (Atomics.load(words, word) & mask) !== value) break;
+      if (this.#frozen()) continue;
+      // a lock that was free meanwhile and is taken again looks as before: each ring is worth an attempt (locks/queue.ts)
+      const rung = doorbell.sample() !== sample;
+      if ((kind === WAIT_LOCK && rung) || (Atomics.load(words, word) & mask) !== value) break;
     }
     actor.mode = MODE_RUNNABLE;
     words[ctx.recordAt + ACTOR_STATE] = ACTOR_RUNNABLE;
@@ -196,10 +204,18 @@ export class BlockingWaiter implements Waiter {
     this.#frozenPoints = 0;
   }
 
-  #sleep(ctx: Context, sample: number, parked: number): void {
+  /** Leaves the CPU to others for `micros`. */
+  #giveWay(ctx: Context, micros: number): void {
+    if (micros === 0 || this.#timeoutMs === Infinity) return;
+    this.#host.clocks.publish();
+    this.#sleep(ctx, this.#host.doorbell.sample(), PARKED_ASLEEP, micros / 1000);
+    if (this.#frozen()) this.#freeze(ctx);
+  }
+
+  #sleep(ctx: Context, sample: number, parked: number, longestMs = this.#timeoutMs): void {
     this.#host.sleeps++;
     countStat(this.#m, ctx.actor, STAT.sleeps, 1);
-    this.#host.clocks.raise(this.#host.doorbell.wait(sample, parked, this.#timeoutMs));
+    this.#host.clocks.raise(this.#host.doorbell.wait(sample, parked, longestMs));
     this.#words[this.#currentAt] = ctx.actor + 1;
   }
 

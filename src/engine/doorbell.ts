@@ -33,7 +33,8 @@ export class Doorbell {
    */
   register(a: HostedActor): boolean {
     const { words } = this.#m;
-    registerSleeper(this.#m, a.word, this.#worker);
+    // who waits in line for a lock is woken by its turn (locks/queue.ts)
+    if (a.mode === MODE_ON_WORD || a.ctx.queuedFor !== a.word) registerSleeper(this.#m, a.word, this.#worker);
     if (a.mode === MODE_ON_WORD) return Atomics.load(words, a.word) === a.value;
     return lockValue(Atomics.compareExchange(words, a.word, a.value, a.value | WAITERS)) === a.value;
   }

@@ -6,7 +6,7 @@
  * see a change some time (the calls between them keep the compiler from keeping a value); nothing rests on them: before
  * the worker sleeps it looks through Atomics, and resumed kernel code reads the word again as the kernel would.
  */
-import { FIRST_IDLE, FIRST_WAIT, IDLE_SLEEP, IDLE_TOP, IDLE_WORD, WAIT_LOCK } from '../machine/effects.js';
+import { FIRST_IDLE, FIRST_WAIT, IDLE_SLEEP, IDLE_TOP, IDLE_WORD, RETRY, WAIT_LOCK } from '../machine/effects.js';
 import {
   ACTOR_EFFECT,
   ACTOR_STATE,
@@ -61,10 +61,13 @@ import {
   SLICE_END,
   SLICE_FREEZE,
   SLICE_SPENT,
+  backoffMicros,
 } from './slice.js';
 
 /** Resumes between two looks at the phase and the clock: about 30 us. */
 const RESUMES_PER_LOOK = 16;
+/** How far beyond its slice the blocking form goes on from wait to wait before the loop has its turn: a turn is dear. */
+const OVERDUE_SLICES = 20;
 /** Resumes out of an idle point after which an actor that ought to return is left to wait again. */
 const NUDGES_MAX = 1000;
 
@@ -99,6 +102,8 @@ export class HostLoop {
   /** The earliest of the timers, host clock; Infinity when there is none. */
   #nextTimer = Infinity;
   #ringFull = false;
+  /** When the slice under way ends, host clock. */
+  #deadline = 0;
 
   /** @param ringReserve records that one resume may write; 0 when the ring never holds a worker up */
   constructor(
@@ -126,6 +131,15 @@ export class HostLoop {
     this.clocks = new EventClock(m, worker, workers, ring, this.#actors);
     this.#currentAt = workerWord(m, worker, WORKER_CURRENT);
     this.#phase = 0;
+  }
+
+  get wanted(): boolean {
+    const words = this.#words;
+    return (
+      Atomics.load(words, HDR_PHASE) !== this.#phase ||
+      Atomics.load(words, HDR_CONTROL_SEQ) !== this.controlSeen ||
+      this.#clock() >= this.#deadline + OVERDUE_SLICES * this.sliceMicros
+    );
   }
 
   get actors(): readonly HostedActor[] {
@@ -169,7 +183,7 @@ export class HostLoop {
   slice(): number {
     const words = this.#words;
     const actors = this.#actors;
-    const deadline = this.#clock() + this.sliceMicros;
+    this.#deadline = this.#clock() + this.sliceMicros;
     let first = true;
     let left = 0;
     const at = workerWord(this.#m, this.#worker, WORKER_SLICES);
@@ -184,7 +198,7 @@ export class HostLoop {
         if (phaseKind(phase) === PHASE_END) return SLICE_END;
         const now = this.#clock();
         if (now >= this.#nextTimer) this.#fireTimers(now);
-        if (now >= deadline && !first) return SLICE_SPENT;
+        if (now >= this.#deadline && !first) return SLICE_SPENT;
         first = false;
       }
       let ran = false;
@@ -279,6 +293,15 @@ export class HostLoop {
     a.kind = kind;
     if (kind >= FIRST_WAIT) this.#block(a, kind, effect >>> 4);
     else if (a.noise !== null && holdUp(this.#m, a, a.noise, given, this.#phase, this.#clock)) this.#sleepUntil(a);
+    else if (effect === RETRY && this.#timeouts) this.#giveWay(a, backoffMicros(ctx.retries));
+  }
+
+  /** Lets an actor in a retry loop stand back for `micros`, in the middle of its operation. */
+  #giveWay(a: HostedActor, micros: number): void {
+    if (micros === 0) return;
+    a.mode = MODE_ON_TIMER;
+    a.wakeAt = this.#clock() + micros;
+    if (a.wakeAt < this.#nextTimer) this.#nextTimer = a.wakeAt;
   }
 
   #block(a: HostedActor, kind: number, word: number): void {
@@ -380,6 +403,9 @@ export class HostLoop {
     this.sleeps++;
     if (sleeper !== null) countStat(this.#m, sleeper.actor, STAT.sleeps, 1);
     this.park(sample, PARKED_ASLEEP, due);
+    // a lock that was free meanwhile and is taken again looks as before: each ring is worth an attempt (locks/queue.ts)
+    if (this.doorbell.sample() === sample) return true;
+    for (const a of this.#actors) if (a.mode === MODE_ON_LOCK) this.#enable(a);
     return true;
   }
 

@@ -263,6 +263,7 @@ class Host implements HostApi {
     const kind = Object.hasOwn(rooms.kinds, spec.kind) ? rooms.kinds[spec.kind] : undefined;
     if (kind === undefined) throw new RangeError(`actor ${spec.name}: unknown kind ${JSON.stringify(spec.kind)}`);
     const ctx = new Context(this.#m, rooms.kernel, this.#probe, this.#ring, actor, spec.node, plan.seed, clock);
+    ctx.queues = true;
     const hosted = new HostedActor(actor, tierOf(spec), ctx, kind(ctx, spec, plan), this.#noiseFor(actor, spec));
     if (luggage !== null) unpack(hosted, luggage, clock());
     if (form === 'blocking') {

@@ -42,7 +42,7 @@ export function* vcpuRelinquish(ctx: Context, vm: number, vcpu: number, gfn: num
 }
 
 function* guestCall(ctx: Context, vm: number, vcpu: number, fn: number, gfn: number): Coroutine {
-  for (;;) {
+  for (let tries = 1; ; tries++) {
     const result = yield* callOnce(ctx, vm, vcpu, fn, gfn);
     if (result !== -EFAULT) return result;
     if (ctx.fatalSignal) return -EINTR;
@@ -52,7 +52,8 @@ function* guestCall(ctx: Context, vm: number, vcpu: number, fn: number, gfn: num
       ctx.sigbus = false;
       return -EHWPOISON;
     }
-    if (--ctx.quantum < 0) yield RETRY;
+    ctx.retries = tries;
+    if (--ctx.quantum < 0 || ctx.queues) yield RETRY;
   }
 }
 

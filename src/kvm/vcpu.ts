@@ -44,8 +44,10 @@ export function* vcpuAccess(
       if (tries === 1) ctx.loops++;
       countStat(ctx.m, ctx.actor, STAT.stage2_retries, 1);
       ctx.probe.onRetry(ctx, vm, gfn);
-      // the guest faults again at once: strategies see by this point that it is a retry
-      if (--ctx.quantum < 0) yield RETRY;
+      // the guest faults again at once: strategies see by this point that it is a retry; real threads look here at each turn whether
+      // others need the CPU (cond_resched() in kvm_arch_vcpu_ioctl_run)
+      ctx.retries = tries;
+      if (--ctx.quantum < 0 || ctx.queues) yield RETRY;
     }
     ctx.abortPermission = access === ACCESS_PERMISSION;
     const result = yield* kvmHandleGuestAbort(ctx, vm, vcpu, gfn, write);

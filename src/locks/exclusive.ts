@@ -1,6 +1,6 @@
 /**
  * Exclusive locks: spinlocks (PTL, PMD lock, leaf locks), mutexes and the folio lock. One word each: 0 free, else the
- * holder (actor + 1), with the WAITERS bit while a worker sleeps for it.
+ * holder (actor + 1), with the WAITERS bit while a worker sleeps for it, and the queue's bits (queue.ts) while somebody waits in line.
  *
  * A blocking acquisition is an attempt in a loop that yields while it fails:
  *
@@ -11,13 +11,18 @@
  */
 import { type Context, LOCK_WRITE } from '../machine/context.js';
 import { PAGE_LOCK, pageWord } from '../machine/layout.js';
-import { readOnce, cmpxchg, xchg } from '#words';
-import { lockValue, wake } from '../machine/wait.js';
+import { cmpxchg, readOnce } from '#words';
+import { WAITERS } from '../machine/wait.js';
 import { LOCK_FOLIO } from './classes.js';
 import { lamportAcquire, lamportRelease, mightSleep, popHeld, pushHeld } from './held.js';
+import { holderBits, joinQueue, keepPlace, leaveQueue, mayTake, restOfQueue, unlockContended } from './queue.js';
 
 function take(ctx: Context, lock: number, lockClass: number, spins: boolean, trylock: boolean): boolean {
-  if (cmpxchg(ctx.words, lock, 0, ctx.actor + 1) !== 0) return false;
+  if (ctx.queuedFor === lock) {
+    if (!takeInTurn(ctx, lock)) return false;
+  } else if (cmpxchg(ctx.words, lock, 0, ctx.actor + 1) !== 0) {
+    if (!ctx.queues || !(trylock ? takeBefore(ctx, lock) : takeInTurn(ctx, lock))) return false;
+  }
   lamportAcquire(ctx, lock);
   pushHeld(ctx, lock, lockClass, LOCK_WRITE, spins);
   ctx.probe.onAcquire(ctx, lock, lockClass, LOCK_WRITE, trylock);
@@ -28,7 +33,28 @@ function drop(ctx: Context, lock: number, lockClass: number, spins: boolean): vo
   ctx.probe.onRelease(ctx, lock, lockClass, LOCK_WRITE);
   popHeld(ctx, lock, spins);
   lamportRelease(ctx, lock);
-  if (xchg(ctx.words, lock, 0) < 0) wake(ctx.m, lock);
+  if (cmpxchg(ctx.words, lock, ctx.actor + 1, 0) !== ctx.actor + 1) unlockContended(ctx, lock, 0);
+}
+
+/** An attempt of an actor that has found the lock taken, or somebody before it. False: not yet its turn. */
+function takeInTurn(ctx: Context, lock: number): boolean {
+  const { words } = ctx;
+  joinQueue(ctx, lock);
+  for (;;) {
+    const value = readOnce(words, lock);
+    if (holderBits(value) !== 0 || !mayTake(ctx, lock, value)) {
+      if (keepPlace(ctx, lock, value)) return false;
+    } else if (cmpxchg(words, lock, value, (ctx.actor + 1) | restOfQueue(ctx, lock)) === value) {
+      leaveQueue(ctx);
+      return true;
+    }
+  }
+}
+
+/** A trylock of a lock whose word is not 0: it may be free, and some wait to be woken for it. */
+function takeBefore(ctx: Context, lock: number): boolean {
+  const value = readOnce(ctx.words, lock);
+  return value === WAITERS && cmpxchg(ctx.words, lock, value, value | (ctx.actor + 1)) === value;
 }
 
 /** One attempt of spin_lock(). False: yield `contended` and try again. */
@@ -87,8 +113,8 @@ export function folioUnlock(ctx: Context, pfn: number): void {
 
 /** folio_test_locked(): a marked read of the lock word. */
 export function folioTestLocked(ctx: Context, pfn: number): boolean {
-  return lockValue(readOnce(ctx.words, pageWord(ctx.m, pfn, PAGE_LOCK))) !== 0;
+  return holderBits(readOnce(ctx.words, pageWord(ctx.m, pfn, PAGE_LOCK))) !== 0;
 }
 
 /** The actor that holds an exclusive lock word's value, or -1. */
-export const exclusiveHolder = (value: number): number => lockValue(value) - 1;
+export const exclusiveHolder = (value: number): number => holderBits(value) - 1;

@@ -1,15 +1,29 @@
 /**
  * Fair reader-writer locks: rwsems (mmap_lock, anon_vma), which sleep, and rwlocks (mmu_lock), which spin. One word:
  *
- *   bit 31 WAITERS | 13-20 writer (actor + 1) | 12 PENDING: a writer waits, later readers are held back | 0-11 readers
+ *   bit 31 WAITERS | 30 CLOSED | 21-28 turns | 13-20 writer (actor + 1) | 12 PENDING: a writer waits, later readers are held back | 0-11 readers
  *
- * A waiting writer sets PENDING; with readers gone and PENDING alone, any writer may take it. A writer that takes the
- * lock clears PENDING, and other waiting writers set it again at their next attempt.
+ * A waiting writer sets PENDING, which holds later readers back, as the kernel's do (qrwlock.c _QW_WAITING, rwsem.c
+ * RWSEM_READ_FAILED_MASK). A writer that takes the lock clears it, and other waiting writers set it again at their next attempt. On one
+ * thread, where every order is asked for, any writer may take a lock with PENDING alone. On real threads all who find it taken wait
+ * in one line (queue.ts), and the first in it, reader or writer, is let in before others.
  */
 import { type Context, LOCK_READ, LOCK_WRITE } from '../machine/context.js';
 import { cmpxchg, fetchAdd, fetchAnd, rawCmpxchg, rawLoad, readOnce } from '#words';
-import { WAITERS, wake } from '../machine/wait.js';
+import { WAITERS } from '../machine/wait.js';
 import { lamportAcquire, lamportRelease, mightSleep, popHeld, pushHeld } from './held.js';
+import {
+  CLOSED,
+  QUEUE_BITS,
+  isFirst,
+  joinQueue,
+  keepPlace,
+  leaveQueue,
+  mayTake,
+  restOfQueue,
+  unlockContended,
+  wakeFirst,
+} from './queue.js';
 
 export const RW_READERS = 0xfff;
 export const RW_PENDING = 1 << 12;
@@ -23,13 +37,36 @@ export const rwReaders = (value: number): number => value & RW_READERS;
 function takeRead(ctx: Context, lock: number, lockClass: number, spins: boolean, trylock: boolean): boolean {
   for (;;) {
     const value = readOnce(ctx.words, lock);
-    if ((value & (RW_WRITER | RW_PENDING)) !== 0) return false;
+    if (ctx.queuedFor === lock || (value & (RW_WRITER | RW_PENDING | CLOSED)) !== 0) {
+      if (trylock || !ctx.queues || !takeReadInTurn(ctx, lock)) return false;
+      break;
+    }
     if (cmpxchg(ctx.words, lock, value, value + 1) === value) break;
   }
   lamportAcquire(ctx, lock);
   pushHeld(ctx, lock, lockClass, LOCK_READ, spins);
   ctx.probe.onAcquire(ctx, lock, lockClass, LOCK_READ, trylock);
   return true;
+}
+
+/** An attempt of a reader that has found a writer or a queue. False: not yet its turn. */
+function takeReadInTurn(ctx: Context, lock: number): boolean {
+  const { words } = ctx;
+  joinQueue(ctx, lock);
+  for (;;) {
+    const value = readOnce(words, lock);
+    const open = (value & (RW_WRITER | RW_PENDING | CLOSED)) === 0;
+    if (!open && ((value & RW_WRITER) !== 0 || !isFirst(ctx, lock))) {
+      if (keepPlace(ctx, lock, value)) return false;
+      continue;
+    }
+    const rest = restOfQueue(ctx, lock);
+    if (cmpxchg(words, lock, value, ((value & (RW_READERS | RW_PENDING)) + 1) | rest) !== value) continue;
+    leaveQueue(ctx);
+    // who is next may be a reader too
+    if (rest !== 0) wakeFirst(ctx, lock);
+    return true;
+  }
 }
 
 function dropRead(ctx: Context, lock: number, lockClass: number, spins: boolean): void {
@@ -42,15 +79,17 @@ function dropRead(ctx: Context, lock: number, lockClass: number, spins: boolean)
     if (rawCmpxchg(ctx.words, lock + 1, left, ctx.time | 0) === left) break;
   }
   ctx.time += ctx.tick;
-  if (fetchAdd(ctx.words, lock, -1) < 0) {
-    fetchAnd(ctx.words, lock, ~WAITERS);
-    wake(ctx.m, lock);
-  }
+  const before = fetchAdd(ctx.words, lock, -1);
+  if (before < 0 && (before & RW_READERS) === 1) unlockContended(ctx, lock, -1 & ~WAITERS);
 }
 
 function takeWrite(ctx: Context, lock: number, lockClass: number, spins: boolean, trylock: boolean): boolean {
   for (;;) {
     const value = readOnce(ctx.words, lock);
+    if (ctx.queues && (ctx.queuedFor === lock || (value & (RW_WRITER | RW_READERS | CLOSED)) !== 0)) {
+      if (trylock || !takeWriteInTurn(ctx, lock)) return false;
+      break;
+    }
     if ((value & (RW_WRITER | RW_READERS)) !== 0) {
       if (trylock) return false;
       // its holders may be gone before `contended` looks: PENDING alone is nothing for a writer to wait for
@@ -70,12 +109,29 @@ function takeWrite(ctx: Context, lock: number, lockClass: number, spins: boolean
   return true;
 }
 
+/** An attempt of a writer that has found the lock taken or a queue. False: not yet its turn. */
+function takeWriteInTurn(ctx: Context, lock: number): boolean {
+  const { words } = ctx;
+  joinQueue(ctx, lock);
+  for (;;) {
+    const value = readOnce(words, lock);
+    if ((value & (RW_WRITER | RW_READERS)) !== 0 || !mayTake(ctx, lock, value)) {
+      if (keepPlace(ctx, lock, value, RW_PENDING)) return false;
+      continue;
+    }
+    const next = ((ctx.actor + 1) << WRITER_SHIFT) | restOfQueue(ctx, lock);
+    if (cmpxchg(words, lock, value, next) !== value) continue;
+    leaveQueue(ctx);
+    return true;
+  }
+}
+
 function dropWrite(ctx: Context, lock: number, lockClass: number, spins: boolean): void {
   ctx.probe.onRelease(ctx, lock, lockClass, LOCK_WRITE);
   popHeld(ctx, lock, spins);
   lamportRelease(ctx, lock);
-  // PENDING of a writer that waits stays, so that no reader gets in before it
-  if (fetchAnd(ctx.words, lock, RW_PENDING) < 0) wake(ctx.m, lock);
+  // PENDING of a writer that waits stays, so that no reader gets in before it; and so does the queue
+  if (fetchAnd(ctx.words, lock, RW_PENDING | QUEUE_BITS) < 0) unlockContended(ctx, lock, -1 & ~WAITERS);
 }
 
 /** One attempt of down_read(). False: yield `contended` and try again. */

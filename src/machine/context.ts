@@ -218,8 +218,19 @@ export class Context {
   waitValue = 0;
   /** Beside 0, the value of the contended lock word that is free for this actor: PENDING alone, for a writer (locks/rw.ts). */
   freeValue = 0;
+  /**
+   * Whether waiters for a lock queue up, as the kernel's do (locks/queue.ts): on real threads. One thread asks for every order
+   * in which they could come, each of which some queue gives. Retry loops give way to others there too.
+   */
+  queues = false;
+  /** The lock word that it queues for, or 0, failed attempts since it came, and what the last one found there. */
+  queuedFor = 0;
+  queuedTries = 0;
+  queuedValue = 0;
   /** Loops without bound begun so far: RETRY points belong to the last. */
   loops = 0;
+  /** Turns of the loop under way when it stands at a RETRY point: the more, the longer a real thread leaves the CPU to others. */
+  retries = 0;
   /** Microseconds of an IDLE_SLEEP. */
   sleepMicros = 0;
   /** Set by the host at a drain: actors stop at the top of their loops. */

@@ -48,6 +48,8 @@ export const HDR_GENERATION = 64;
  * change them or are judged by them (machine/beside.ts), so that exhaustive search does not take their order for nothing.
  */
 export const HDR_GHOST_PINS = 80;
+/** Numbers handed out to actors that queue for locks (locks/queue.ts), low 32 bits. */
+export const HDR_LOCK_TICKETS = 65;
 /** How many actors of a litmus test have come to the first, second, ... place where they meet on real threads. */
 export const HDR_MEETINGS = 81;
 export const MEETINGS = 15;
@@ -171,6 +173,9 @@ export const ACTOR_HELD_COUNT = 10;
 /** Retries since the last progress (I-LIVE). */
 export const ACTOR_RETRIES = 11;
 export const ACTOR_PREEMPT_COUNT = 12;
+/** The lock word that it queues for, or 0, and its number in the queue (locks/queue.ts). */
+export const ACTOR_QUEUED_FOR = 13;
+export const ACTOR_TICKET = 14;
 /** Held locks: pairs of (lock word, class << 4 | mode). */
 export const ACTOR_HELD = 16;
 /** A collapse holds the folio locks of a whole THP's pages. */

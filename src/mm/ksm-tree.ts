@@ -70,7 +70,7 @@ export function* ksmGetFolio(ctx: Context, node: number, flags: number): Corouti
     const mappingAt = pageWord(m, kpfn, PAGE_MAPPING);
     let got = false;
     ctx.loops++;
-    for (;;) {
+    for (ctx.retries = 0; ; ctx.retries++) {
       if (--ctx.quantum < 0) yield reads(mappingAt);
       if (readOnce(words, mappingAt) !== expected) break;
       // refs 0 with the mapping still ours: frozen by a migration that will rewrite kpfn, or about to be freed

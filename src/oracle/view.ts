@@ -36,7 +36,7 @@ import {
   vmWord,
   vmaWord,
 } from '../machine/layout.js';
-import { WAITERS } from '../machine/wait.js';
+import { holderBits } from '../locks/queue.js';
 import { RW_PENDING } from '../locks/rw.js';
 import { setAt, slotAt } from '../kvm/memslots.js';
 import { peek } from '#words';
@@ -145,5 +145,5 @@ export function objectPageAt(m: Machine, mm: number, vpn: number): number {
 export const heldLock = (ctx: Context, i: number): number => peek(ctx.words, ctx.recordAt + ACTOR_HELD + 2 * i);
 export const heldPacked = (ctx: Context, i: number): number => peek(ctx.words, ctx.recordAt + ACTOR_HELD + 2 * i + 1);
 
-/** Whether nobody holds the lock at `word`; a sleeper's or a waiting writer's bit is no holder. */
-export const isFree = (m: Machine, word: number): boolean => (peek(m.words, word) & ~(WAITERS | RW_PENDING)) === 0;
+/** Whether nobody holds the lock at `word`; a sleeper's, a queue's or a waiting writer's bit is no holder. */
+export const isFree = (m: Machine, word: number): boolean => (holderBits(peek(m.words, word)) & ~RW_PENDING) === 0;

@@ -110,6 +110,7 @@ function waiterWith(nap: (ms: number, m: Machine) => void) {
     spinTurns: 0,
     sleeps: 0,
     ringWaits: 0,
+    wanted: false,
   };
   const waiter = new BlockingWaiter(m, 0, host, ring, 0, true);
   // takes every point: its random numbers are all 0

@@ -60,7 +60,7 @@ import { statsBase } from '../../machine/layout.js';
 import { UNSET } from '../../../actors/litmus-task.js';
 import { TLB_WRITABLE, tlbSlot, tlbTag } from '../../machine/tlb.js';
 import { rwReaders, rwWriter } from '../../locks/rw.js';
-import { lockValue } from '../../machine/wait.js';
+import { holderBits } from '../../locks/queue.js';
 import {
   type LitmusState,
   frame,
@@ -133,7 +133,7 @@ const word = Object.freeze({
 
 /** Flags of `flag(X, NAME)`: how each is read. */
 const FLAGS: Readonly<Record<string, (state: LitmusState, pfn: number, head: number) => boolean>> = {
-  locked: (state, _pfn, head) => lockValue(frame(state, head, PAGE_LOCK)) !== 0,
+  locked: (state, _pfn, head) => holderBits(frame(state, head, PAGE_LOCK)) !== 0,
   anon_exclusive: (state, pfn) => (frame(state, pfn, PAGE_FLAGS) & PG_ANON_EXCLUSIVE) !== 0,
   swapbacked: (state, _pfn, head) => (frame(state, head, PAGE_FLAGS) & PG_SWAPBACKED) !== 0,
   swapcache: (state, _pfn, head) => (frame(state, head, PAGE_FLAGS) & PG_SWAPCACHE) !== 0,
@@ -205,7 +205,7 @@ const rwState = (value: number): number => {
   if (rwWriter(value) >= 0) return word.held;
   return rwReaders(value) > 0 ? word.read : word.free;
 };
-const lockState = (value: number): number => (lockValue(value) === 0 ? word.free : word.held);
+const lockState = (value: number): number => (holderBits(value) === 0 ? word.free : word.held);
 
 /** Counter MC_* of one mechanism, or of all of them for -1. */
 function mechanismCount(state: LitmusState, mechanism: number, counter: number): number {
