@@ -22,11 +22,11 @@ import {
   workerWord,
 } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
-import { WAITERS } from '../machine/wait.js';
 import type { RingWriter } from '../events/ring.js';
 import type { HostOptions } from './control.js';
 import { Doorbell } from './doorbell.js';
 import { EventClock } from './event-clock.js';
+import { HostTimers } from './host-timers.js';
 import { holdUp, isHeldUp } from './held-up.js';
 import {
   type HostedActor,
@@ -36,10 +36,10 @@ import {
   MODE_RETURNED,
   MODE_RUNNABLE,
   MODE_STOPPED,
+  isWaitOver,
   recordWait,
 } from './hosted-actor.js';
 import {
-  ACTOR_ASLEEP,
   ACTOR_BLOCKED,
   ACTOR_IDLE,
   ACTOR_RETURNED,
@@ -99,8 +99,7 @@ export class HostLoop {
   #phase: number;
   /** Actors that the DRAIN or FINISH still waits for. */
   #pending = 0;
-  /** The earliest of the timers, host clock; Infinity when there is none. */
-  #nextTimer = Infinity;
+  readonly #timers: HostTimers;
   #ringFull = false;
   /** When the slice under way ends, host clock. */
   #deadline = 0;
@@ -124,6 +123,7 @@ export class HostLoop {
     this.#clock = clock;
     this.#timeouts = options.timeouts;
     this.#hooks = hooks;
+    this.#timers = new HostTimers(this.#actors, clock);
     this.quantum = options.quantum;
     this.sliceMicros = options.sliceMicros;
     this.spinTurns = options.spinTurns;
@@ -149,7 +149,7 @@ export class HostLoop {
   /** Takes an actor in, at the top of its loop. */
   add(a: HostedActor): void {
     this.#words[a.ctx.recordAt + ACTOR_WORKER] = this.#worker;
-    if (a.mode === MODE_ON_TIMER) this.#sleepUntil(a);
+    if (a.mode === MODE_ON_TIMER) this.#timers.sleepUntil(a);
     else this.#words[a.ctx.recordAt + ACTOR_STATE] = ACTOR_RUNNABLE;
     this.#actors.push(a);
     this.applyPhase();
@@ -197,7 +197,7 @@ export class HostLoop {
         if (phaseKind(phase) === PHASE_FREEZE) return SLICE_FREEZE;
         if (phaseKind(phase) === PHASE_END) return SLICE_END;
         const now = this.#clock();
-        if (now >= this.#nextTimer) this.#fireTimers(now);
+        if (now >= this.#timers.next) this.#timers.fire(now, (a) => this.#enable(a));
         if (now >= this.#deadline && !first) return SLICE_SPENT;
         first = false;
       }
@@ -240,7 +240,7 @@ export class HostLoop {
         a.mode = a.modeBeforeStop;
         if (a.mode === MODE_RUNNABLE) this.#enable(a);
         // the timers that were due while it stood still did not count it
-        else if (a.mode === MODE_ON_TIMER && a.wakeAt < this.#nextTimer) this.#nextTimer = a.wakeAt;
+        else if (a.mode === MODE_ON_TIMER) this.#timers.again(a);
       }
       if (!a.ctx.finish) continue;
       if (concerned) this.#pending++;
@@ -255,18 +255,11 @@ export class HostLoop {
     this.clocks.raise(this.doorbell.wait(sample, parked, Math.min(ms, longest)));
   }
 
-  /** Whether the actor's wait is over, by a plain load. */
+  /** Lets the actor go on if its wait is over. */
   #ready(a: HostedActor): boolean {
-    const now = this.#words[a.word] as number;
-    if (a.mode === MODE_ON_LOCK) {
-      if ((now & ~WAITERS) === a.value) return false;
-    } else if (a.mode === MODE_ON_WORD) {
-      if (now === a.value) return false;
-    } else {
-      return false;
-    }
-    this.#enable(a);
-    return true;
+    const over = isWaitOver(a, this.#words);
+    if (over) this.#enable(a);
+    return over;
   }
 
   #enable(a: HostedActor): void {
@@ -292,16 +285,9 @@ export class HostLoop {
     words[record + ACTOR_EFFECT] = effect;
     a.kind = kind;
     if (kind >= FIRST_WAIT) this.#block(a, kind, effect >>> 4);
-    else if (a.noise !== null && holdUp(this.#m, a, a.noise, given, this.#phase, this.#clock)) this.#sleepUntil(a);
-    else if (effect === RETRY && this.#timeouts) this.#giveWay(a, backoffMicros(ctx.retries));
-  }
-
-  /** Lets an actor in a retry loop stand back for `micros`, in the middle of its operation. */
-  #giveWay(a: HostedActor, micros: number): void {
-    if (micros === 0) return;
-    a.mode = MODE_ON_TIMER;
-    a.wakeAt = this.#clock() + micros;
-    if (a.wakeAt < this.#nextTimer) this.#nextTimer = a.wakeAt;
+    else if (a.noise !== null && holdUp(this.#m, a, a.noise, given, this.#phase, this.#clock))
+      this.#timers.sleepUntil(a);
+    else if (effect === RETRY && this.#timeouts) this.#timers.giveWay(a, backoffMicros(ctx.retries));
   }
 
   #block(a: HostedActor, kind: number, word: number): void {
@@ -319,7 +305,7 @@ export class HostLoop {
     } else if (kind === IDLE_SLEEP) {
       a.mode = MODE_ON_TIMER;
       a.wakeAt = this.#clock() + ctx.sleepMicros;
-      this.#sleepUntil(a);
+      this.#timers.sleepUntil(a);
     }
     if (ctx.finish) {
       if (a.nudges++ < NUDGES_MAX || kind === IDLE_TOP) this.#enable(a);
@@ -327,11 +313,6 @@ export class HostLoop {
       this.#stop(a);
       if (--this.#pending === 0) this.#tellDrained();
     }
-  }
-
-  #sleepUntil(a: HostedActor): void {
-    if (a.wakeAt < this.#nextTimer) this.#nextTimer = a.wakeAt;
-    recordWait(a, ACTOR_ASLEEP);
   }
 
   #stop(a: HostedActor): void {
@@ -351,15 +332,6 @@ export class HostLoop {
     this.#hooks.beforeDrained();
     this.clocks.publish();
     Atomics.store(this.#words, workerWord(this.#m, this.#worker, WORKER_DRAINED), this.#phase);
-  }
-
-  #fireTimers(now: number): void {
-    this.#nextTimer = Infinity;
-    for (const a of this.#actors) {
-      if (a.mode !== MODE_ON_TIMER) continue;
-      if (a.wakeAt <= now) this.#enable(a);
-      else if (a.wakeAt < this.#nextTimer) this.#nextTimer = a.wakeAt;
-    }
   }
 
   /** All actors wait: looks again some turns, since a sleep costs as much as a thousand looks. */
@@ -398,7 +370,7 @@ export class HostLoop {
       }
     }
     this.clocks.publish();
-    const due = (this.#nextTimer - this.#clock()) / 1000;
+    const due = (this.#timers.next - this.#clock()) / 1000;
     if (due <= 0) return true;
     this.sleeps++;
     if (sleeper !== null) countStat(this.#m, sleeper.actor, STAT.sleeps, 1);

@@ -1,6 +1,7 @@
 /** One actor as its host sees it: its coroutine, and what it waits for. */
 import type { Context, Coroutine } from '../machine/context.js';
 import type { NoiseMaker } from './noise.js';
+import { WAITERS } from '../machine/wait.js';
 import { ACTOR_STATE, ACTOR_WAIT_KIND, ACTOR_WAIT_VALUE, ACTOR_WAIT_WORD } from '../machine/layout.js';
 
 /** The coroutine may be resumed. */
@@ -57,4 +58,11 @@ export function recordWait(a: HostedActor, state: number): void {
   words[recordAt + ACTOR_WAIT_WORD] = a.word;
   words[recordAt + ACTOR_WAIT_VALUE] = a.value;
   words[recordAt + ACTOR_STATE] = state;
+}
+
+/** Whether the actor waits for a word that has changed, by a plain load. */
+export function isWaitOver(a: HostedActor, words: Int32Array): boolean {
+  const now = words[a.word] as number;
+  if (a.mode === MODE_ON_LOCK) return (now & ~WAITERS) !== a.value;
+  return a.mode === MODE_ON_WORD && now !== a.value;
 }
