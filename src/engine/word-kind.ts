@@ -4,6 +4,7 @@
  */
 import { entryPfn, isS2Table } from '../machine/entries.js';
 import {
+  CPU_IN_USE,
   CPU_IRQS_OFF,
   CPU_MAILBOX,
   CPU_WORDS,
@@ -109,6 +110,7 @@ export type WordKind =
   | 'objectPage'
   | 'memcache'
   | 'irqsOff'
+  | 'inUse'
   | 'request'
   | 'other';
 
@@ -146,6 +148,7 @@ export function wordOf(m: Machine, word: number): WordOf {
   if ((hit = inside(m.vmasAt, m.mms * m.vmasPerMm, VMA_WORDS)) && hit[1] === VMA_REFCNT)
     return { ...NOWHERE, kind: 'lock', index: hit[0] };
   if ((hit = inside(m.cpusAt, m.cpus, CPU_WORDS))) {
+    if (hit[1] === CPU_IN_USE) return { ...NOWHERE, kind: 'inUse', index: hit[0] };
     if (hit[1] === CPU_IRQS_OFF) return { ...NOWHERE, kind: 'irqsOff', index: hit[0] };
     if (hit[1] === CPU_MAILBOX + MAIL_STATE) return { ...NOWHERE, kind: 'request', index: hit[0] };
   }

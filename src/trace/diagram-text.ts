@@ -12,6 +12,8 @@ const GAP = 2;
 const COLUMN_MIN = 18;
 /** Between the beginnings of two columns that overlap, at least. */
 const STAGGER_MIN = 4;
+/** What wider gaps may cost: a tenth more lines. */
+const LINES_MORE = 1.1;
 const ARROW = '<-- ';
 
 /** One cell's lines as text of at most `width` columns; a note stands beside its step where there is room. */
@@ -174,7 +176,7 @@ function beside(widths: readonly number[]): Layout {
   return { places, sideBySide: true };
 }
 
-/** Columns as far apart as the longest word of each allows, and no farther than saves lines. */
+/** Columns as far apart as the longest word of each allows, and no farther than costs few lines. */
 function overlapping(diagram: Diagram, least: readonly number[], width: number): Layout {
   const { actors } = diagram;
   const steps = actors.slice(0, -1).map(({ title }) => title.length + GAP);
@@ -190,7 +192,7 @@ function overlapping(diagram: Diagram, least: readonly number[], width: number):
   const closest = over(steps) <= 0 ? steps : steps.map(() => STAGGER_MIN);
   let best = laid(closest);
   if (closest.length === 0) return best;
-  const lines = height(diagram, best);
+  const lines = Math.ceil(height(diagram, best) * LINES_MORE);
   for (let wider = closest; over(wider) <= 0; wider = wider.map((step) => step + 1)) {
     const layout = laid(wider);
     if (height(diagram, layout) > lines) break;

@@ -116,6 +116,8 @@ function pagesOf(records: Int32Array, index: number, info: EventTypeInfo, thpOrd
   if (huge.has(type)) return 1 << thpOrder;
   const flag = info.args.findIndex(({ name }) => name === 'huge');
   if (flag >= 0) return records[at + flag] === 0 ? 1 : 1 << thpOrder;
+  // the check comes before it is known whether a page or a block is mapped
+  if (type === EVENT.stage2_check) return ((records[at + 1] ?? 1) & ((1 << thpOrder) - 1)) === 0 ? 1 << thpOrder : 1;
   if (type !== EVENT.stage2_map && type !== EVENT.stage2_unmap) return 1;
   // whether it was a block is not said; a block's page numbers are aligned, and few others of both kinds are
   const aligned = (((records[at + 1] ?? 1) | (records[at + 2] ?? 1)) & ((1 << thpOrder) - 1)) === 0;

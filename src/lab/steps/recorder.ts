@@ -121,7 +121,10 @@ export class StepRecorder implements StepObserver {
 
   /** An access through a translation touches the page itself, whatever its step declared: one that hits the TLB declares no page. */
   #access(m: Machine, step: Step, actor: number): void {
-    for (let i = 0, count = this.#touched(actor); i < count; i++) {
+    const count = this.#touched(actor);
+    // the kernel's own glances at a page are no accesses
+    if (step.of?.kind !== 'inUse' && step.of?.kind !== 'content') return;
+    for (let i = 0; i < count; i++) {
       const effect = this.#effects[i] as number;
       const of = wordOf(m, effectWord(effect));
       if (of.kind !== 'content') continue;
