@@ -4,6 +4,7 @@
  * mattered:
  *
  *   stores    of the pages in question that others can see: entries, contents, owners, pins;
+ *   looks     at how often they are mapped, referenced or pinned;
  *   reads     that another actor made wrong while their reader went on: the last one before the change;
  *   reads     of what another actor was in the middle of: the first one after the change;
  *   reads     that look again after another's change: a check that passed, or did not;
@@ -66,6 +67,8 @@ const TOLD_STORES: ReadonlySet<WordKind> = new Set([
   'objectPage',
 ]);
 
+const COUNTS: ReadonlySet<WordKind> = new Set(['refs', 'pincount', 'maps']);
+
 /** What a change of a word means to others: its bits that decide something. */
 function meaning(kind: WordKind, value: number): number {
   switch (kind) {
@@ -81,9 +84,13 @@ function meaning(kind: WordKind, value: number): number {
   }
 }
 
-/** Whether the step changes what its word means. */
-const changes = (step: Step): boolean =>
-  isStore(step) && step.of !== null && meaning(step.of.kind, step.before) !== meaning(step.of.kind, step.after);
+/** Whether the step changes what its word means. CPUs set an entry's dirty bit; who clears it has something in mind. */
+function changes(step: Step): boolean {
+  const { of, before, after } = step;
+  if (of === null || !isStore(step)) return false;
+  const isCleaned = (of.kind === 'pte' || of.kind === 'pmd') && (before & ~after & PTE_DIRTY) !== 0;
+  return isCleaned || meaning(of.kind, before) !== meaning(of.kind, after);
+}
 
 /** That a table is there, or soon will be, says nothing of a page yet. */
 const isTable = (kind: WordKind, value: number): boolean =>
@@ -123,9 +130,21 @@ export function chooseSteps(steps: readonly Step[], isFocus: (step: Step) => boo
     const { of } = step;
     if (of === null || !isFocus(step)) continue;
     if (step.stale) add(step, 1);
+
     if (TOLD_STORES.has(of.kind) && changes(step) && !isTable(of.kind, step.after)) add(step, 2);
   }
+  for (const step of looks(steps, isFocus)) add(step, 2);
   return [...chosen.values()].toSorted((x, y) => x.step.time - y.step.time);
+}
+
+/**
+ * A page's counts are looked at for a decision, and for nothing else. Who looks at its references (or pins) decides by them; how often it
+ * is mapped only goes into what is expected of them.
+ */
+function looks(steps: readonly Step[], isFocus: (step: Step) => boolean): Step[] {
+  const all = steps.filter((step) => step.of !== null && COUNTS.has(step.of.kind) && isRead(step) && isFocus(step));
+  const byReferences = new Set(all.filter(({ of }) => of?.kind !== 'maps').map(operationOf));
+  return all.filter((step) => step.of?.kind !== 'maps' || !byReferences.has(operationOf(step)));
 }
 
 /** The steps on each word that matters, in order. */
