@@ -119,3 +119,25 @@ export class Positions {
     return map;
   }
 }
+
+const sources = new Map<string, readonly string[]>();
+
+/** A schedule point: what it stands before is on the next line. */
+const POINT = /^if \(--ctx\.quantum < 0\) yield /;
+
+/** The text of a place's line, without its indentation; of a schedule point, what follows it. Empty where the source is not there. */
+export function sourceLine({ file, line }: Place): string {
+  if (file === '' || line < 1) return '';
+  let lines = sources.get(file);
+  if (lines === undefined) {
+    try {
+      lines = readFileSync(new URL(file, `file://${ROOT}`), 'utf8').split('\n');
+    } catch {
+      // an installed package brings no sources
+      lines = [];
+    }
+    sources.set(file, lines);
+  }
+  const text = lines[line - 1]?.trim() ?? '';
+  return POINT.test(text) ? (lines[line]?.trim() ?? '') : text;
+}

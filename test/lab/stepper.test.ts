@@ -15,7 +15,14 @@ import { fileURLToPath } from 'node:url';
 
 const subject = subjectOf({ scenario: 'pin-race', policy: 'check-then-notify', seed: 1 });
 
+let recorded: Schedule | undefined;
+
 async function record(): Promise<Schedule> {
+  recorded ??= await found();
+  return recorded;
+}
+
+async function found(): Promise<Schedule> {
   const { report } = await explore({ subject, strategy: 'random', schedules: 2000 });
   return parseSchedule(String(report.violations[0]?.['schedule']));
 }
@@ -78,6 +85,49 @@ describe('a walk', () => {
     stepper.close();
   });
 
+  it('tells what the last step did and changed, with the source of the next one', async () => {
+    const stepper = new Stepper(await record(), subject);
+    stepper.goTo(20);
+    const [, source] = stepper.describe();
+    expect(source).toMatch(/^ {2}(src|actors)\/[\w/-]+\.ts:\d+ {2}\S/);
+    expect(source).not.toContain('ctx.quantum');
+    expect(stepper.search('stage2_unmap(gfn', 1)).toBe(true);
+    const text = stepper.describe().join('\n');
+    expect(text).toMatch(/\nlast was numa-balancer, stage2_unmap\(\): stage 2\(gfn 0x\d\): pfn 0x\d+ RW -> none\n/);
+    expect(text).toMatch(/\n {2}event numa-balancer: stage2_unmap\(gfn 0x\d\) {2}<-- pinned page unmapped\n/);
+    // the word by its name, and by what was in it
+    expect(text).toMatch(/\n {2}entry \d of stage-2 table \d: pfn 0x\d+ RW -> none\n/);
+    stepper.close();
+  });
+
+  it('stops at words, actors and events, on and back; refuses what is not there, with the nearest name', async () => {
+    const schedule = await record();
+    const stepper = new Stepper(schedule, subject);
+    stepper.addBreakpoint('event', 'page_pin');
+    expect(stepper.toBreakpoint(1)).toBe(true);
+    const pinned = stepper.at;
+    expect(stepper.describe().join('\n')).toContain('event dma: pin_user_pages(');
+    stepper.addBreakpoint('actor', 'numa-balancer');
+    expect(stepper.toBreakpoint(1)).toBe(true);
+    expect(schedule.actors[schedule.choices[stepper.at - 1] as number]).toBe('numa-balancer');
+    stepper.breakpoints.pop();
+    stepper.toBreakpoint(-1);
+    expect(stepper.at).toBe(pinned);
+    stepper.breakpoints.splice(0, 1, { part: 'word', text: 'mmu_lock' });
+    stepper.goTo(stepper.steps);
+    expect(stepper.toBreakpoint(-1)).toBe(true);
+    expect(stepper.describe().join('\n')).toMatch(/\nlast was .*lock mmu_lock/);
+    // nothing there: to the end of the record, and its state is that of the walk before
+    stepper.goTo(stepper.steps);
+    expect([stepper.toBreakpoint(1), stepper.at]).toEqual([false, stepper.steps]);
+    expect(() => stepper.addBreakpoint('actor', 'numa-balanser')).toThrow("did you mean 'numa-balancer'?");
+    expect(() => stepper.addBreakpoint('event', 'page_pni')).toThrow("did you mean 'page_pin'?");
+    expect(() => stepper.addBreakpoint('word', 'no such word')).toThrow(
+      "no step of this schedule has word 'no such word'",
+    );
+    stepper.close();
+  });
+
   it('is taken from standard input by replay --step', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'pinfall-'));
     const file = join(folder, 'a.schedule');
@@ -85,10 +135,14 @@ describe('a walk', () => {
     const main = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
     const { code, out, err } = await start('sh', [
       '-c',
-      `printf 'n\np\nx\n3\nq\n' | node ${main} replay ${file} --step`,
+      `printf 'n\np\nx\n3\n/pin_user\nb actor dmaa\nb actor dma\nc\nq\n' | node ${main} replay ${file} --step`,
     ]).done;
     expect(code).toBe(0);
-    expect(out.match(/^step \d+ of/gm)).toEqual(['step 0 of', 'step 1 of', 'step 0 of', 'step 3 of']);
+    const shown = out.match(/^step \d+ of/gm) ?? [];
+    expect(shown.slice(0, 4)).toEqual(['step 0 of', 'step 1 of', 'step 0 of', 'step 3 of']);
+    expect(shown).toHaveLength(6);
+    expect(out).toContain("no actor 'dmaa'; did you mean 'dma'?");
+    expect(out).toContain('\n1: actor dma\n');
     expect(err).toContain('n or Enter: a step');
   });
 });

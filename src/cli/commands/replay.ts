@@ -1,6 +1,5 @@
 /** `pinfall replay`: a recorded schedule again, step by step the same. */
 import { Command } from 'commander';
-import { createInterface } from 'node:readline';
 import { readBounded } from '../../lab/bounded-file.js';
 import { InputError, fileProblem } from '../../lab/input-error.js';
 import { nearestFile } from '../../lab/nearest-file.js';
@@ -9,12 +8,11 @@ import { readSchedule, replay } from '../../lab/replay.js';
 import { Stepper } from '../../lab/stepper.js';
 import { subjectOf } from '../../lab/subject.js';
 import { type DiagramFlags, printDrawn, withDiagramOptions } from '../diagram-options.js';
-import { onInterrupt } from '../interrupt.js';
 import { userPath } from '../options.js';
 import { EXIT_OK, EXIT_VIOLATION } from '../exit-codes.js';
 import { writeWhole } from '../output.js';
 import { renderReplay } from '../render/replay.js';
-import { print, tell } from '../terminal.js';
+import { walk } from '../walk.js';
 
 interface ReplayFlags extends DiagramFlags {
   events?: string;
@@ -27,7 +25,10 @@ export function replayCommand(): Command {
     .description('run a recorded schedule again')
     .argument('<file>', 'a schedule file that explore wrote')
     .option('--then <strategy>', 'go on with this strategy where the record ends or stops fitting')
-    .option('--step', 'walk through it: page tables, counts and locks after each step')
+    .option(
+      '--step',
+      'walk through it, forwards and backwards, with search and breakpoints: source, memory and locks at each step',
+    )
     .option('--events <file>', 'its events, as NDJSON')
     .option('--json', 'one report object on standard output')
     .option('--report <file>', 'the report object to a file')
@@ -59,36 +60,6 @@ async function run(file: string, flags: ReplayFlags): Promise<number> {
   if (flags.events !== undefined) writeWhole(userPath(flags.events), events);
   printDrawn(report, drawing, flags, renderReplay);
   return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
-}
-
-const WALK_HELP =
-  'n or Enter: a step   p: a step back   s: to the next context switch   NUMBER: to that step   q: leave';
-
-const prompt = (): void => void (process.stdin.isTTY && print(`\n${WALK_HELP}\n> `));
-
-/** Reads commands, a line each, and shows where they lead. */
-async function walk(stepper: Stepper): Promise<void> {
-  const show = (): void => void print(`${stepper.describe().join('\n')}\n`);
-  show();
-  prompt();
-  const lines = createInterface({ input: process.stdin });
-  onInterrupt(() => lines.close(), 'left');
-  for await (const line of lines) {
-    const word = line.trim();
-    if (word === 'q') break;
-    if (word === 'n' || word === '') stepper.goTo(stepper.at + 1);
-    else if (word === 'p') stepper.goTo(stepper.at - 1);
-    else if (word === 's') stepper.nextSwitch();
-    else if (/^\d{1,9}$/.test(word)) stepper.goTo(Number(word));
-    else {
-      tell(`${WALK_HELP}\n`);
-      continue;
-    }
-    print('\n');
-    show();
-    prompt();
-  }
-  stepper.close();
 }
 
 const FILE_BYTES_MAX = 64 << 20;

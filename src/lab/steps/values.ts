@@ -115,7 +115,7 @@ export function flagsText({ kind }: WordOf, before: number, after: number): stri
   const all = kind === 'flags' ? FLAG_NAMES : kind === 'mmFlags' ? MM_FLAG_NAMES : null;
   if (all === null) return null;
   const changed = all.filter(([bit]) => ((before ^ after) & bit) !== 0);
-  if (changed.length === 0) return 'stays';
+  if (changed.length === 0) return before === after ? 'stay' : `${hex(before)} -> ${hex(after)}`;
   return changed.map(([bit, name]) => `${name} ${(after & bit) !== 0 ? 'set' : 'cleared'}`).join(', ');
 }
 

@@ -1,0 +1,32 @@
+/** What a step has changed in the machine's memory: every word, named, with what it held before and holds now. */
+import { PlanProgram } from '../../engine/one-thread-plan.js';
+import type { Program } from '../../engine/program.js';
+import { wordOf } from '../../engine/word-kind.js';
+import { hex } from '../../trace/text.js';
+import { flagsText, valueText } from './values.js';
+
+/** Bookkeeping that is no part of the kernel's state: counters, clocks, who runs where. */
+const ASIDE = /^(statistics of|word \d+ of (statistics|actor record|worker|TLB)|actor record|worker |word \d+$)/;
+const LINES_MAX = 12;
+
+/** A line for each word that differs from what it was. */
+export function changedWords(program: Program, before: Int32Array): string[] {
+  const { words } = program;
+  const lines: string[] = [];
+  for (let word = 0; word < before.length; word++) {
+    const [was, is] = [before[word] as number, words[word] as number];
+    if (was === is) continue;
+    const name = program.describe(word);
+    if (!ASIDE.test(name)) lines.push(`  ${name}: ${changeText(program, word, was, is)}`);
+  }
+  if (lines.length <= LINES_MAX) return lines;
+  return [...lines.slice(0, LINES_MAX), `  ... and ${lines.length - LINES_MAX} more`];
+}
+
+function changeText(program: Program, word: number, was: number, is: number): string {
+  if (!(program instanceof PlanProgram)) return `${was} -> ${is}`;
+  const of = wordOf(program.machine, word);
+  const [before, after] = [valueText(of, was), valueText(of, is)];
+  // bits that no name tells apart
+  return flagsText(of, was, is) ?? (before === after ? `${hex(was)} -> ${hex(is)}` : `${before} -> ${after}`);
+}
