@@ -27,7 +27,7 @@ import { NO_EVENTS } from '../events/ring.js';
 import type { OracleProbe } from '../oracle/index.js';
 import { ZERO_PFN } from '../mm/folio.js';
 import { entryAt, pfnOfEntry, swappedContent } from '../oracle/view.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { resolveKernel } from './kernel.js';
 import type { LitmusPlan, LitmusTask, Plan } from './plan.js';
 

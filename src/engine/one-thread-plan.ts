@@ -8,7 +8,8 @@
  */
 import { ACTOR_KINDS } from '../../actors/index.js';
 import { Context, type Coroutine, type EventWriter, type Kernel, mixSeed } from '../machine/context.js';
-import { ghostPage, takeTouched, wordsWithGhosts } from '../machine/beside.js';
+import { AccessOrder } from '../machine/access-order.js';
+import { ghostPage, takeTouched, touches, wordsWithGhosts } from '../machine/beside.js';
 import { updates } from '../machine/effects.js';
 import type { Machine } from '../machine/layout.js';
 import { inUseWord } from '../machine/tlb.js';
@@ -23,6 +24,7 @@ import { type SetupNotes, primeOracles } from './litmus-setup.js';
 import { MachineImage } from './machine-image.js';
 import { heldLocks } from './report-state.js';
 import { prepareWithNotes } from './setup.js';
+import { undeclaredBreach } from './undeclared.js';
 import { waitsFor } from './waits-for.js';
 
 const tierOf = ({ tier, params }: ActorSpec): number => {
@@ -42,11 +44,13 @@ export class PlanProgram implements Program {
   /** The oracles, and where they announce a broken rule; who extends this may announce more. */
   readonly probe: OracleProbe;
   alarm: Alarm;
+  readonly order: AccessOrder;
   readonly #kernel: Kernel;
   readonly #oracles: OracleOptions;
   readonly #image: MachineImage;
   readonly #notes: SetupNotes;
   #events: EventWriter = NO_EVENTS;
+  #told = 0;
   /** By actor: its CPU's in-use word, when it was last looked at. */
   readonly #inUse: Int32Array;
 
@@ -71,6 +75,7 @@ export class PlanProgram implements Program {
       pinKeepsPlace: pinKeepsPlace(plan.kernel),
     };
     this.#inUse = new Int32Array(plan.actors.length);
+    this.order = new AccessOrder(this.words, plan.actors.length, touches);
     this.probe = createProbe(this.machine, this.#oracles, null);
     this.alarm = this.probe;
   }
@@ -134,6 +139,17 @@ export class PlanProgram implements Program {
     before[count] = was;
     effects[count++] = updates(word);
     return count;
+  }
+
+  /** Another one like it, whatever else a program made of this plan asks. */
+  again(): PlanProgram {
+    return new PlanProgram(this.plan);
+  }
+
+  undeclared(choices: Uint8Array, variation: number): readonly Breach[] {
+    const fresh = this.order.found.slice(this.#told);
+    this.#told += fresh.length;
+    return fresh.map((each) => undeclaredBreach(this, each, choices, variation));
   }
 
   retryLoop(actor: number): number {

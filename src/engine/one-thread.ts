@@ -14,6 +14,7 @@
  */
 import type { Coroutine } from '../machine/context.js';
 import { FIRST_WAIT, IDLE_WORD, LOCAL, WAIT_LOCK, WAIT_WORD } from '../machine/effects.js';
+import { watch } from '../machine/words-ordered.js';
 import { CoroutineStack, resume, stopRunning } from './coroutine-stack.js';
 import {
   END_DEADLOCK,
@@ -37,6 +38,13 @@ import { PRUNE, ScheduleView, type Strategy } from './strategies/strategy.js';
 
 export * from './ends.js';
 export type { StepObserver } from './step-observer.js';
+
+/** An access that nothing has ordered, and the first schedule that has it. */
+export interface Undeclared {
+  readonly breach: Breach;
+  readonly choices: Uint8Array;
+  readonly variation: number;
+}
 
 /** How an actor stands: in `waitWord`, beside the words it may wait for. */
 const RUNNABLE = -1;
@@ -64,6 +72,8 @@ export class OneThread {
   /** Of a livelock: what goes round, in lines. */
   livelock: readonly string[] = [];
   readonly view = new ScheduleView();
+  /** Accesses that nothing has ordered, in all schedules so far: a violation of its own, which ends no schedule. */
+  readonly undeclared: Undeclared[] = [];
 
   readonly #coroutines: Coroutine<void>[] = [];
   /** Of deep programs, instead. */
@@ -83,6 +93,8 @@ export class OneThread {
   /** Actors not done; those of them that wait for a word. */
   #live = 0;
   #waiting = 0;
+  /** Of what the program's order of accesses has found, so many are told. */
+  #told = 0;
 
   /** @param stepsMax a schedule that reaches this many steps ends there, as `step-limit` */
   constructor(program: Program, stepsMax: number) {
@@ -116,9 +128,17 @@ export class OneThread {
     view.step = 0;
     view.last = -1;
     program.reset(variation);
+    const { order } = program;
+    order?.begin();
+    if (order !== undefined) watch(order);
     let end = this.#startAll();
     if (end < 0) end = this.#schedule(strategy, this.choices, 0);
     if (end === END_STEP_LIMIT && this.fair) end = this.#goOnFairly();
+    if (order !== undefined) {
+      order.end();
+      watch(null);
+      if (order.found.length > this.#told) this.#tellUndeclared(variation);
+    }
     this.ended = this.livelock.length > 0 ? END_LIVELOCK : end;
     if (this.#broken.length > 0) this.breaches = this.#broken.slice();
     else if (end === END_FINISHED || end === END_DRAINED) this.breaches = program.audit();
@@ -172,10 +192,19 @@ export class OneThread {
     });
   }
 
+  #tellUndeclared(variation: number): void {
+    const { program, choices, steps } = this;
+    this.#told = program.order?.found.length ?? 0;
+    const done = choices.slice(0, steps);
+    for (const breach of program.undeclared?.(done, variation) ?? []) {
+      this.undeclared.push({ breach, choices: done, variation });
+    }
+  }
+
   /** Every actor up to its first point. Returns the end when that is already one, else -1. */
   #startAll(): number {
     const { program, observer } = this;
-    const { clocks } = program;
+    const { clocks, order } = program;
     const actors = program.actors.length;
     const left = this.#left;
     this.#finishing = 0;
@@ -192,6 +221,7 @@ export class OneThread {
       if (program.deep) (this.#stacks[actor] as CoroutineStack).start(this.#coroutines[actor]);
       if (clocks !== null) (clocks[actor] as { time: number }).time = 0;
       if (observer !== null) observer.beforeStep(actor, LOCAL, 0);
+      if (order !== undefined) order.step(actor, LOCAL);
       let step: IteratorResult<number, unknown>;
       try {
         step = this.#resume(actor);
@@ -211,7 +241,7 @@ export class OneThread {
   #schedule(strategy: Strategy, choices: Uint8Array, first: number): number {
     const { program, view, observer } = this;
     const stepsMax = choices.length;
-    const { clocks, alarm } = program;
+    const { clocks, alarm, order } = program;
     const { pending } = view;
     const { deep } = program;
     const stacks = this.#stacks;
@@ -234,6 +264,7 @@ export class OneThread {
         view.last = actor;
         if (clocks !== null) (clocks[actor] as { time: number }).time = step;
         if (observer !== null) observer.beforeStep(actor, pending[actor] as number, step);
+        if (order !== undefined) order.step(actor, pending[actor] as number);
         const waited = waitWord[actor] as number;
         running = actor;
         const result = deep

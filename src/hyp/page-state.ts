@@ -12,7 +12,7 @@ import { PG_NO_MAP } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
 import { PKVM_NOPAGE, annotationOwner } from '../machine/entries.js';
 import { PAGE_FLAGS, PAGE_HOST_S2, PAGE_HYP, pageWord } from '../machine/layout.js';
-import { get, peek, set } from '#words';
+import { get, look, set } from '#words';
 
 const HYP_STATE_SHIFT = 4;
 /** HOST_PAGE_PENDING_RECLAIM: a torn-down guest's page, waiting for the host to ask for it. */
@@ -58,9 +58,9 @@ export function setHypFlags(ctx: Context, pfn: number, flags: number): void {
   set(ctx.words, wordOf(ctx, pfn), (word & ~(HYP_PENDING_RECLAIM | HYP_NEED_POISON)) | flags);
 }
 
-/** addr_is_allowed_memory(): real memory, and no carve-out that the host must not map or give away (Z37, Z38). */
+/** addr_is_allowed_memory(): real memory, and no carve-out (a bit that never changes) that the host must not map or give away (Z37, Z38). */
 export const isAllowedMemory = (ctx: Context, pfn: number): boolean =>
-  pfn > 0 && pfn < ctx.m.frames && (peek(ctx.words, pageWord(ctx.m, pfn, PAGE_FLAGS)) & PG_NO_MAP) === 0;
+  pfn > 0 && pfn < ctx.m.frames && (look(ctx.words, pageWord(ctx.m, pfn, PAGE_FLAGS)) & PG_NO_MAP) === 0;
 
 /** Who owns the page by the host's stage 2: PKVM_ID_*. An absent entry is the host's. host_mmu.lock held. */
 export const hostS2Owner = (ctx: Context, pfn: number): number =>

@@ -4,7 +4,7 @@
  */
 import { entryPfn, isHuge, isPresent, isS2Block, isS2Leaf, isS2Table, isTable } from '../machine/entries.js';
 import { type Machine, VM_MM, pmdWord, pteWord, s2PteWord, s2RootWord, vmWord } from '../machine/layout.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { vpnOfGfn } from './memslots.js';
 
 /** The frame that stage 2 maps at `gfn`, or -1. */

@@ -6,7 +6,7 @@
 import { EEXIST, EINVAL, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
 import { LINE, MEMSLOTS_MAX, type Machine, VM_MEMSLOTS, VM_MEMSLOT_SETS, vmWord } from '../machine/layout.js';
-import { get, peek, readOnce, set } from '#words';
+import { get, look, readOnce, set } from '#words';
 
 /** KVM_MEMSLOT_INVALID: being moved or deleted; no fault may map through it, notifiers still count by it. */
 export const KVM_MEMSLOT_INVALID = 1 << 8;
@@ -58,13 +58,13 @@ export const gfnToVpn = (ctx: Context, slot: number, gfn: number): number =>
  * A slot that is being moved or deleted counts only if `leaving` is asked for: guests have its pages until they are unmapped.
  */
 export function vpnOfGfn(m: Machine, vm: number, gfn: number, leaving = false): number {
-  const slots = setAt(m, vm, peek(m.words, vmWord(m, vm, VM_MEMSLOTS)));
-  for (let i = peek(m.words, slots) - 1; i >= 0; i--) {
+  const slots = setAt(m, vm, look(m.words, vmWord(m, vm, VM_MEMSLOTS)));
+  for (let i = look(m.words, slots) - 1; i >= 0; i--) {
     const slot = slotAt(slots, i);
-    const offset = gfn - peek(m.words, slot + SLOT_BASE);
-    const valid = leaving || (peek(m.words, slot + SLOT_FLAGS) & KVM_MEMSLOT_INVALID) === 0;
-    if (valid && offset >= 0 && offset < peek(m.words, slot + SLOT_PAGES))
-      return peek(m.words, slot + SLOT_VPN) + offset;
+    const offset = gfn - look(m.words, slot + SLOT_BASE);
+    const valid = leaving || (look(m.words, slot + SLOT_FLAGS) & KVM_MEMSLOT_INVALID) === 0;
+    if (valid && offset >= 0 && offset < look(m.words, slot + SLOT_PAGES))
+      return look(m.words, slot + SLOT_VPN) + offset;
   }
   return -1;
 }

@@ -22,7 +22,7 @@ import { LOCK_MMU, LOCK_MN_INVALIDATE } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
 import { writeLock, writeUnlock } from '../locks/rw.js';
 import { srcuEnter, srcuLeave, srcuSide } from '../locks/srcu.js';
-import { get, peek, set, writeOnce } from '#words';
+import { get, look, set, writeOnce } from '#words';
 import { activeSet, activeSetWord, slotAt, slotBase, slotCount, slotPages, slotVpn } from './memslots.js';
 import { kvmFlushShadowAll } from './shadow.js';
 
@@ -135,7 +135,7 @@ function changeActiveCount(ctx: Context, vm: number, delta: number): void {
   touches(writes(at), before);
   writeOnce(ctx.words, at, active);
   wake(ctx.m, at);
-  ctx.probe.onInvalidateCount(ctx, vm, peek(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_IN_PROGRESS)), active);
+  ctx.probe.onInvalidateCount(ctx, vm, look(ctx.words, vmWord(ctx.m, vm, VM_INVALIDATE_IN_PROGRESS)), active);
 }
 
 /** kvm_mmu_invalidate_begin(): faults retry from here on. mmu_lock held for writing; only its holders look. */
@@ -174,5 +174,5 @@ export function kvmMmuInvalidateEnd(ctx: Context, vm: number): void {
 }
 
 function tellCounts(ctx: Context, vm: number, inProgress: number): void {
-  ctx.probe.onInvalidateCount(ctx, vm, inProgress, peek(ctx.words, vmWord(ctx.m, vm, VM_MN_ACTIVE_INVALIDATE_COUNT)));
+  ctx.probe.onInvalidateCount(ctx, vm, inProgress, look(ctx.words, vmWord(ctx.m, vm, VM_MN_ACTIVE_INVALIDATE_COUNT)));
 }

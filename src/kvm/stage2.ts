@@ -39,7 +39,7 @@ import { MC_STAGE2_UNMAPS, MC_STAGE2_UNMAPS_PINNED, STAT, countMechanism, countS
 import { tlbRemove, tlbSlot, tlbTag } from '../machine/tlb.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
-import { cmpxchg, fetchAdd, get, peek, readOnce, set, writeOnce, xchg } from '#words';
+import { cmpxchg, fetchAdd, get, look, readOnce, set, writeOnce, xchg } from '#words';
 import { deferS2Table, freeS2Tables, returnCachedTable, takeCachedTable } from './s2-tables.js';
 
 const PERMISSIONS = S2_WRITE | S2_EXEC;
@@ -136,7 +136,7 @@ function* breakTranslation(ctx: Context, vm: number, old: number, gfn: number, p
 
 function tellTableUnmapped(ctx: Context, vm: number, table: number, first: number): void {
   for (let i = 0; i < ctx.m.thpPages; i++) {
-    const leaf = peek(ctx.words, s2PteWord(ctx.m, table, i));
+    const leaf = look(ctx.words, s2PteWord(ctx.m, table, i));
     if (isS2Leaf(leaf)) tellUnmapped(ctx, vm, first + i, leaf);
   }
 }
@@ -152,10 +152,10 @@ function tellUnmapped(ctx: Context, vm: number, gfn: number, leaf: number): bool
 function looksPinned(ctx: Context, pfn: number): boolean {
   const { m, words } = ctx;
   if (pfn === 0) return false;
-  const compound = peek(words, pageWord(m, pfn, PAGE_COMPOUND));
-  if (compound === 0) return peek(words, pageWord(m, pfn, PAGE_REFS)) >= GUP_PIN_COUNTING_BIAS;
+  const compound = look(words, pageWord(m, pfn, PAGE_COMPOUND));
+  if (compound === 0) return look(words, pageWord(m, pfn, PAGE_REFS)) >= GUP_PIN_COUNTING_BIAS;
   const head = compound < 0 ? compound & ~COMPOUND_TAIL : pfn;
-  return peek(words, pageWord(m, head, PAGE_PINCOUNT)) > 0;
+  return look(words, pageWord(m, head, PAGE_PINCOUNT)) > 0;
 }
 
 /** How a permission fault found its entry: the granule that the syndrome names. */

@@ -23,7 +23,7 @@ import type { Positions } from '../engine/where.js';
 import { mappingIsKsm } from '../mm/folio.js';
 import { entryAt, headOf, page, pfnOfEntry, pfnOfStage2, stage2At } from '../oracle/view.js';
 import { entryText, hex } from '../trace/text.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 
 /** Rows of one table at most: litmus machines are small, scenarios are not. */
 const ROWS_MAX = 32;

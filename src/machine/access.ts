@@ -37,7 +37,7 @@ import {
 } from './layout.js';
 import { STAT } from './stats.js';
 import { TLB_DIRTY, TLB_WRITABLE, enterAccess, leaveAccess, tlbInsert, tlbLookup, tlbTag } from './tlb.js';
-import { cmpxchg, fetchOr, peek, rawLoad, rawXchg, readOnce } from '#words';
+import { cmpxchg, fetchOr, rawLoad, rawXchg, readOnce } from '#words';
 
 export const ACCESS_DONE = 0;
 /** Stage-1 or stage-2 translation fault. */
@@ -117,8 +117,9 @@ export function* hostAccess(
   if (--ctx.quantum < 0) yield updates(ctx.cpuAt + CPU_IN_USE);
   if (beginAccess(ctx, false, mm, vpn, write, value)) return ACCESS_DONE;
   ctx.words[ctx.statsAt + STAT.tlb_misses] = (words[ctx.statsAt + STAT.tlb_misses] as number) + 1;
+  // its own bit, which nobody else sets or clears
   const mask = mmWord(m, mm, MM_CPUMASK) + (ctx.actor >> 5);
-  if ((peek(words, mask) & (1 << (ctx.actor & 31))) === 0) {
+  if ((rawLoad(words, mask) & (1 << (ctx.actor & 31))) === 0) {
     leaveAccess(ctx);
     if (--ctx.quantum < 0) yield updates(mask);
     fetchOr(words, mask, 1 << (ctx.actor & 31));
@@ -187,7 +188,7 @@ export function* guestAccess(ctx: Context, vm: number, gfn: number, write: boole
   if (beginAccess(ctx, true, vm, gfn, write, value)) return ACCESS_DONE;
   words[ctx.statsAt + STAT.tlb_misses] = (words[ctx.statsAt + STAT.tlb_misses] as number) + 1;
   const mask = vmWord(m, vm, VM_CPUMASK) + (ctx.actor >> 5);
-  if ((peek(words, mask) & (1 << (ctx.actor & 31))) === 0) {
+  if ((rawLoad(words, mask) & (1 << (ctx.actor & 31))) === 0) {
     leaveAccess(ctx);
     if (--ctx.quantum < 0) yield updates(mask);
     fetchOr(words, mask, 1 << (ctx.actor & 31));

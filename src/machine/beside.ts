@@ -5,7 +5,7 @@
  */
 import { reads } from './effects.js';
 import type { Machine } from './layout.js';
-import { type Words, peek } from '#words';
+import { type Words, look, touched as tell } from '#words';
 
 /** Between the machine's words and the ghost words: numbers that the search uses itself. */
 export const RESERVED_WORDS = 8;
@@ -32,11 +32,12 @@ export function touches(effect: number, before = 0): void {
   const at = count++ & (SIZE - 1);
   touched[at] = effect;
   held[at] = before;
+  tell(effect);
 }
 
-/** As `peek`, where what it says decides what the actor does next, if only whether it looks closer. */
+/** A plain load without a lock, where what it says decides what the actor does next, if only whether it looks closer. */
 export function glance(words: Words, index: number): number {
-  const value = peek(words, index);
+  const value = look(words, index);
   touches(reads(index), value);
   return value;
 }

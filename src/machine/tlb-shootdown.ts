@@ -10,7 +10,7 @@ import { type Machine, tlbBase } from './layout.js';
 import { STAT, countStat } from './stats.js';
 import { inUseWord, tagGuest, tlbPfn, tlbRemoveRange } from './tlb.js';
 import { contended, lockValue } from './wait.js';
-import { cmpxchg, peek, readOnce } from '#words';
+import { rawCmpxchg, rawLoad, readOnce } from '#words';
 
 /**
  * Removes [start, end) of a VM (`guest`) or an mm from the TLBs of the CPUs in the mask that begins at word `mask`
@@ -78,8 +78,8 @@ function* waitForAccess(ctx: Context, inUse: number): Coroutine<void> {
 export function removeFrame(m: Machine, cpu: number, pfn: number): void {
   const base = tlbBase(m, cpu);
   for (let slot = base, last = base + 2 * m.tlbMask; slot <= last; slot += 2) {
-    const tag = peek(m.words, slot);
+    const tag = rawLoad(m.words, slot);
     // the value was written before its tag; whoever replaces the entry meanwhile fills from the changed table
-    if (tag !== 0 && !tagGuest(tag) && tlbPfn(peek(m.words, slot + 1)) === pfn) cmpxchg(m.words, slot, tag, 0);
+    if (tag !== 0 && !tagGuest(tag) && tlbPfn(rawLoad(m.words, slot + 1)) === pfn) rawCmpxchg(m.words, slot, tag, 0);
   }
 }

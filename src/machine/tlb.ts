@@ -11,9 +11,10 @@
  * Entries are page-sized: blocks are fractured, as a TLB may do.
  */
 import type { Context } from './context.js';
+import { updates } from './effects.js';
 import { CPU_IN_USE, type Machine, cpuWord, tlbBase } from './layout.js';
 import { wake } from './wait.js';
-import { peek, rawCmpxchg, rawLoad, rawStore, rawXchg } from '#words';
+import { rawCmpxchg, rawLoad, rawStore, rawXchg, touched } from '#words';
 
 export const TLB_WRITABLE = 1;
 export const TLB_DIRTY = 2;
@@ -32,12 +33,14 @@ export const tlbSlot = (m: Machine, cpu: number, page: number): number => tlbBas
 export function enterAccess(ctx: Context): void {
   const sequence = (ctx.accessSequence + 1) & 0x3fffffff;
   ctx.accessSequence = sequence;
+  touched(updates(ctx.cpuAt + CPU_IN_USE));
   rawStore(ctx.words, ctx.cpuAt + CPU_IN_USE, sequence + 1);
 }
 
 /** The access is over. */
 export function leaveAccess(ctx: Context): void {
   const at = ctx.cpuAt + CPU_IN_USE;
+  touched(updates(at));
   if (rawXchg(ctx.words, at, 0) < 0) wake(ctx.m, at);
 }
 
@@ -51,7 +54,7 @@ export function tlbLookup(ctx: Context, tag: number): number {
 export function tlbInsert(ctx: Context, tag: number, pfn: number, flags: number): void {
   const slot = tlbSlot(ctx.m, ctx.actor, tag >>> 8);
   // others only ever empty it
-  if (peek(ctx.words, slot) !== 0) rawStore(ctx.words, slot, 0);
+  if (rawLoad(ctx.words, slot) !== 0) rawStore(ctx.words, slot, 0);
   ctx.words[slot + 1] = (pfn << 2) | flags;
   rawStore(ctx.words, slot, tag);
 }

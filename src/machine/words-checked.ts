@@ -14,7 +14,7 @@ import { EFFECT_LOCAL, EFFECT_READ, EFFECT_RETRY, IDLE_SLEEP, effectKind, effect
 import { Guards } from './checked-guards.js';
 import type { Machine } from './layout.js';
 
-export { rawCmpxchg, rawLoad, rawStore, rawXchg } from './words.js';
+export { look, rawCmpxchg, rawLoad, rawStore, rawXchg, touched } from './words.js';
 
 /** The machine's words. Always the Int32Array over the machine's SharedArrayBuffer. */
 export type Words = Int32Array;

@@ -134,4 +134,4 @@ export function fetchAnd(_words: Words, index: number, bits: number): number {
 }
 
 export { readOnce as rawLoad, writeOnce as rawStore, cmpxchg as rawCmpxchg, xchg as rawXchg };
-export { get, peek, set } from './words.js';
+export { get, look, peek, set, touched } from './words.js';

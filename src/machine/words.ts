@@ -3,8 +3,9 @@
  * WRITE_ONCE, atomics, lock words) through `Atomics`, fields that a lock protects as plain loads and stores,
  * which JavaScript promises to be sequentially consistent in race-free programs.
  *
- * The checking build replaces it by `words-checked.ts` (package.json, condition `pinfall-checked`), which holds
- * each access against the schedule point before it. The blocking form has `words-wasm.ts` in its place.
+ * The workers of real threads run this (package.json, condition `pinfall-threads`), or the blocking form with `words-wasm.ts`.
+ * Everybody else has `words-ordered.ts` in its place, which looks whether the accesses of one-thread runs are ordered; the
+ * checking build `words-checked.ts` (condition `pinfall-checked`), which holds each against the table of locks.
  */
 
 /** The machine's words. Always the Int32Array over the machine's SharedArrayBuffer. */
@@ -55,13 +56,18 @@ export function set(words: Words, index: number, value: number): void {
   words[index] = value;
 }
 
-/**
- * A racy plain load: a hint that is looked at again under a lock or by `readOnce` before anything rests on it
- * (spin loops, statistics). Never a step of its own.
- */
+/** A plain load of a word that nobody changes meanwhile, or of the one that the step has declared. */
 export function peek(words: Words, index: number): number {
   return words[index] as number;
 }
+
+/** A look of somebody who is no actor: oracles, events, reports. Nothing that the kernel does may rest on it. */
+export function look(words: Words, index: number): number {
+  return words[index] as number;
+}
+
+/** The step under way touches the word of `effect` beside what it has declared: for words-ordered.ts. */
+export function touched(_effect: number): void {}
 
 /*
  * Accesses to words of the machine that are no step of the kernel's: what hardware does (TLBs), and the bookkeeping of locks and

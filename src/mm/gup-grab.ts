@@ -12,7 +12,7 @@ import { contended } from '../machine/wait.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { folioLock, folioLockWord, folioUnlock } from '../locks/exclusive.js';
-import { fetchAdd, peek } from '#words';
+import { fetchAdd, look } from '#words';
 import {
   flagsWord,
   folioOf,
@@ -65,7 +65,7 @@ export function* gupPutFolio(ctx: Context, pfn: number, flags: number): Coroutin
   }
   if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
   const last = refSubAndTest(ctx, head, refs, pinned ? REF_PIN : REF_TEMP);
-  if (pinned) emit(ctx, EVENT.page_unpin, pfn, peek(ctx.words, refsWord(ctx, head)));
+  if (pinned) emit(ctx, EVENT.page_unpin, pfn, look(ctx.words, refsWord(ctx, head)));
   if (last) yield* freeFolio(ctx, head);
 }
 

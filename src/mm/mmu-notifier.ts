@@ -33,7 +33,7 @@ import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { mightSleep } from '../locks/held.js';
 import { srcuReadLock, srcuReadUnlock, synchronizeSrcu } from '../locks/srcu.js';
-import { get, peek, set } from '#words';
+import { get, look, set } from '#words';
 
 /** A clock costs as much as a short notifier: one call in eight is timed. */
 const SAMPLE_MASK = 7;
@@ -171,23 +171,23 @@ function countPinned(ctx: Context, mm: number, start: number, end: number): numb
   const { m, words } = ctx;
   let pinned = 0;
   for (let vpn = start; vpn < end; vpn++) {
-    const pmd = peek(words, pmdWord(m, mm, vpn));
+    const pmd = look(words, pmdWord(m, mm, vpn));
     if (pmd === 0) {
       vpn |= m.thpPages - 1;
     } else if (isHuge(pmd)) {
       const next = Math.min(end, (vpn | (m.thpPages - 1)) + 1);
-      if (entryPfn(pmd) !== 0 && peek(words, pageWord(m, entryPfn(pmd), PAGE_PINCOUNT)) > 0) pinned += next - vpn;
+      if (entryPfn(pmd) !== 0 && look(words, pageWord(m, entryPfn(pmd), PAGE_PINCOUNT)) > 0) pinned += next - vpn;
       vpn = next - 1;
     } else if (isTable(pmd)) {
-      const entry = peek(words, pteWord(m, entryPfn(pmd), vpn));
+      const entry = look(words, pteWord(m, entryPfn(pmd), vpn));
       const pfn = entryPfn(entry);
       if (!isPresent(entry) || pfn === 0) continue;
-      const compound = peek(words, pageWord(m, pfn, PAGE_COMPOUND));
+      const compound = look(words, pageWord(m, pfn, PAGE_COMPOUND));
       if (compound === 0) {
-        if (peek(words, pageWord(m, pfn, PAGE_REFS)) >= GUP_PIN_COUNTING_BIAS) pinned++;
+        if (look(words, pageWord(m, pfn, PAGE_REFS)) >= GUP_PIN_COUNTING_BIAS) pinned++;
       } else {
         const head = compound < 0 ? compound & ~COMPOUND_TAIL : pfn;
-        if (peek(words, pageWord(m, head, PAGE_PINCOUNT)) > 0) pinned++;
+        if (look(words, pageWord(m, head, PAGE_PINCOUNT)) > 0) pinned++;
       }
     }
   }

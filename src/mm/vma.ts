@@ -38,7 +38,7 @@ import {
 import { anonVmaClone, anonVmaLockWord, unlinkAnonVmas } from './anon-vma.js';
 import { pudPresent } from './pgtable.js';
 import { iMmapLockWrite, iMmapUnlockWrite, unlinkFileVma, vmaLinkFile, vmaObject, vmaPgoff } from './filemap.js';
-import { get, peek, set, writeOnce } from '#words';
+import { get, look, set, writeOnce } from '#words';
 
 export const vmaStart = (ctx: Context, vma: number): number => get(ctx.words, vmaWord(ctx.m, vma, VMA_START));
 /** Exclusive. */
@@ -53,7 +53,7 @@ export const vmaAnonVma = (ctx: Context, vma: number): number => glance(ctx.word
 
 /** vma_lookup(): the VMA that contains `vpn`, or -1. Under mmap_lock. */
 export function findVma(ctx: Context, mm: number, vpn: number): number {
-  const at = firstEndingAfter(ctx, mm, vpn);
+  const at = firstEndingAfter(ctx, mm, vpn, false);
   if (at < 0) return -1;
   const vma = get(ctx.words, mmWord(ctx.m, mm, MM_VMA_LIST) + at);
   return vmaStart(ctx, vma) <= vpn ? vma : -1;
@@ -61,19 +61,21 @@ export function findVma(ctx: Context, mm: number, vpn: number): number {
 
 /** find_vma(): the first VMA that ends after `vpn`, or -1. Under mmap_lock. */
 export function findVmaFrom(ctx: Context, mm: number, vpn: number): number {
-  const at = firstEndingAfter(ctx, mm, vpn);
+  const at = firstEndingAfter(ctx, mm, vpn, false);
   return at < 0 ? -1 : get(ctx.words, mmWord(ctx.m, mm, MM_VMA_LIST) + at);
 }
 
-function firstEndingAfter(ctx: Context, mm: number, vpn: number): number {
+/** @param hint read without mmap_lock: a list that is being edited may be met half way, and its readers look again */
+function firstEndingAfter(ctx: Context, mm: number, vpn: number, hint: boolean): number {
   const { m, words } = ctx;
   const list = mmWord(m, mm, MM_VMA_LIST);
-  const count = peek(words, mmWord(m, mm, MM_VMA_COUNT));
+  const load = hint ? look : get;
+  const count = load(words, mmWord(m, mm, MM_VMA_COUNT));
   let low = 0;
   let high = count;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (peek(words, vmaWord(m, peek(words, list + middle), VMA_END)) > vpn) high = middle;
+    if (load(words, vmaWord(m, load(words, list + middle), VMA_END)) > vpn) high = middle;
     else low = middle + 1;
   }
   return low < count ? low : -1;
@@ -84,8 +86,8 @@ function firstEndingAfter(ctx: Context, mm: number, vpn: number): number {
  */
 export function vmaHint(ctx: Context, mm: number, vpn: number): number {
   glance(ctx.words, mmWord(ctx.m, mm, MM_VMA_SEQ));
-  const at = firstEndingAfter(ctx, mm, vpn);
-  return at < 0 ? -1 : peek(ctx.words, mmWord(ctx.m, mm, MM_VMA_LIST) + at);
+  const at = firstEndingAfter(ctx, mm, vpn, true);
+  return at < 0 ? -1 : look(ctx.words, mmWord(ctx.m, mm, MM_VMA_LIST) + at);
 }
 
 /**

@@ -1,6 +1,6 @@
 /** I-ACCT: at rest, mm.locked_vm is the number of pages that VMs of the mm keep pinned; nothing else charges it here. */
 import { type Machine, MM_LOCKED_VM, VM_MM, mmWord, pinnedPageWord, vmWord } from '../machine/layout.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import type { ViolationLog } from './violation.js';
 
 export function auditAccounting(m: Machine, log: ViolationLog): void {

@@ -41,7 +41,7 @@ import {
   vmaWord,
 } from '../machine/layout.js';
 import { MAIL_EMPTY } from '../machine/mailbox.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { isFree } from './view.js';
 import type { ViolationLog } from './violation.js';
 

@@ -43,7 +43,7 @@ import {
   tlbBase,
 } from '../machine/layout.js';
 import { tlbPfn } from '../machine/tlb.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { isWritableLeaf } from './exclusive.js';
 
 /** Two counts that should agree: a list's length, and what its head says. */

@@ -9,7 +9,7 @@
  */
 import type { Context } from '../machine/context.js';
 import { type Machine, PAGE_MAPPING, VM_MM, vmWord } from '../machine/layout.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { type Ledger, WRITTEN } from './ledger.js';
 import { headOf, page } from './view.js';
 import type { ViolationLog } from './violation.js';

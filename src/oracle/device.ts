@@ -7,7 +7,7 @@ import { touches } from '../machine/beside.js';
 import type { Context } from '../machine/context.js';
 import { reads } from '../machine/effects.js';
 import { HDR_GIVEN_BACK, HDR_REGISTERS } from '../machine/layout.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import type { ViolationLog } from './violation.js';
 
 const ID = 'I-DMA';

@@ -7,7 +7,7 @@
 import type { Context } from '../machine/context.js';
 import type { Machine } from '../machine/layout.js';
 import { STAT } from '../machine/stats.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import type { ViolationLog } from './violation.js';
 
 export class FaultPins {

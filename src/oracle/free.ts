@@ -21,7 +21,7 @@ import {
 } from '../machine/layout.js';
 import { HYP_PENDING_RECLAIM } from '../hyp/page-state.js';
 import { tlbPfn, tlbSlot, tlbTag } from '../machine/tlb.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import type { Census } from './census.js';
 import {
   entryAt,

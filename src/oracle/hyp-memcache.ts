@@ -31,7 +31,7 @@ import {
   MC_PLACE_TABLE,
   MC_PLACE_TEARDOWN_MC,
 } from '../hyp/memcache.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { page } from './view.js';
 import type { ViolationLog } from './violation.js';
 

@@ -22,7 +22,7 @@ import {
   vmWord,
 } from '../machine/layout.js';
 import { vpnOfGfn } from '../kvm/memslots.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { LOST_ID, contentText } from './lost.js';
 import { entryAt, headOf, isLarge, page, pfnOfEntry } from './view.js';
 import type { ViolationLog } from './violation.js';

@@ -18,7 +18,7 @@ import {
   s2RootWord,
   vmWord,
 } from '../machine/layout.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import type { ViolationLog } from './violation.js';
 
 /** Retries of one page with nothing to blame, before it is called a livelock. */

@@ -33,7 +33,7 @@ import {
   LOCK_SLOTS,
   lockClass,
 } from '../locks/classes.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { heldLock, heldPacked } from './view.js';
 import type { ViolationLog } from './violation.js';
 

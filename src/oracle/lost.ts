@@ -14,7 +14,7 @@ import { entryPfn, isHwpoisonEntry, isPresent, isSwapEntry } from '../machine/en
 import { LINE, type Machine, PAGE_CONTENT, VM_MEMSLOTS, VM_MM, VM_STATE, vmWord } from '../machine/layout.js';
 import { setAt } from '../kvm/memslots.js';
 import type { Claims } from '../policies/policy.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { claimsOfVm } from './claims.js';
 import { COW_ID, COW_VISIBLE, isWrittenByAnother } from './cow.js';
 import { ANY, BASE, DEVICE, EMPTIED, type Ledger, WRITTEN, ZAPPED } from './ledger.js';

@@ -30,7 +30,7 @@ import {
   vmWord,
 } from '../machine/layout.js';
 import { HYP_PENDING_RECLAIM, sharesOf } from '../hyp/page-state.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import type { Census } from './census.js';
 import { hostStateOf, hypStateOf } from './hyp-memcache.js';
 import { isFree, page, pfnOfStage2, stage2At } from './view.js';

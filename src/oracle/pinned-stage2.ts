@@ -14,7 +14,7 @@ import type { Context } from '../machine/context.js';
 import { adds, reads } from '../machine/effects.js';
 import { HDR_GHOST_PINS, VM_STATE, pinnedPageWord, vmWord } from '../machine/layout.js';
 import type { Claims } from '../policies/policy.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { claimsOfVm } from './claims.js';
 import type { ViolationLog } from './violation.js';
 

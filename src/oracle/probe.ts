@@ -1,7 +1,7 @@
 /** The probe of a run without oracles: it keeps what reports and the watchdog read, and finds nothing. */
 import { type Context, Probe } from '../machine/context.js';
 import { ACTOR_OPERATION, ACTOR_PROGRESS } from '../machine/layout.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import type { Ledger } from './ledger.js';
 import { type Violation, ViolationLog } from './violation.js';
 

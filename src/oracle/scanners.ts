@@ -7,7 +7,7 @@ import { MAPPING_KSM } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
 import { isProtnone } from '../machine/entries.js';
 import { MMF_EXITED, MM_FLAGS, type Machine, PAGE_MAPPING, PAGE_REFS, mmWord } from '../machine/layout.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { entryAt, page } from './view.js';
 import type { ViolationLog } from './violation.js';
 

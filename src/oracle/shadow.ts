@@ -17,7 +17,7 @@ import {
 } from '../machine/layout.js';
 import { vpnOfGfn } from '../kvm/memslots.js';
 import type { Claims } from '../policies/policy.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { claimsOfVm } from './claims.js';
 import { Coherence } from './cohere.js';
 import { COW_ID, COW_VISIBLE, type CowWatch } from './cow.js';

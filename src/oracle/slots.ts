@@ -12,7 +12,7 @@ import { reads } from '../machine/effects.js';
 import { type Machine, VM_MEMSLOTS, VM_SLOTS_LOCK, VM_STATE, s2RootWord, vmWord } from '../machine/layout.js';
 import { LOCK_SLOTS } from '../locks/classes.js';
 import { vpnOfGfn } from '../kvm/memslots.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { pfnOfStage2, stage2At } from './view.js';
 import type { ViolationLog } from './violation.js';
 

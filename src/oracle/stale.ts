@@ -34,7 +34,7 @@ import { RW_READERS } from '../locks/rw.js';
 import { vpnOfGfn } from '../kvm/memslots.js';
 import type { Claims } from '../policies/policy.js';
 import { ZERO_PFN } from '../mm/folio.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { claimsOfVm } from './claims.js';
 import { entryAt, gfnOfVpn, headOf, isFree, isLiveVmOf, page, pfnOfEntry, pfnOfStage2, stage2At } from './view.js';
 import type { ViolationLog, ViolationSubject } from './violation.js';

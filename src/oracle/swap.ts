@@ -13,7 +13,7 @@ import {
   globalWord,
   swapWord,
 } from '../machine/layout.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import type { Census } from './census.js';
 import { isLarge, page } from './view.js';
 import type { ViolationLog } from './violation.js';

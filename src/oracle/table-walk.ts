@@ -13,7 +13,7 @@ import {
   pmdWord,
   tableWord,
 } from '../machine/layout.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import type { ViolationLog } from './violation.js';
 
 const ID = 'I-UAFNODE';

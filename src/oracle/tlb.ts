@@ -12,7 +12,7 @@ import type { Context } from '../machine/context.js';
 import { PTE_WRITE, S2_WRITE, PKVM_NOPAGE, entryPfn, isHardwareValid, isHuge, isTable } from '../machine/entries.js';
 import { type Machine, PAGE_HYP, VM_HYP_LOCK, VM_MMU_LOCK, tlbBase, vmWord } from '../machine/layout.js';
 import { TLB_WRITABLE, tagGuest, tagPage, tagSpace, tlbPfn, tlbSlot, tlbTag } from '../machine/tlb.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { entryAt, gfnOfVpn, isFree, isLiveVmOf, page, pfnOfEntry, pfnOfStage2, stage2At } from './view.js';
 import type { ViolationLog, ViolationSubject } from './violation.js';
 

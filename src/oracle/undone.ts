@@ -19,7 +19,7 @@ import {
   actorWord,
   vmWord,
 } from '../machine/layout.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import type { ViolationLog } from './violation.js';
 
 const ID = 'I-LIVE';

@@ -39,7 +39,7 @@ import {
 import { holderBits } from '../locks/queue.js';
 import { RW_PENDING } from '../locks/rw.js';
 import { setAt, slotAt } from '../kvm/memslots.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 
 /** A field PAGE_* of frame `pfn`. */
 export const page = (m: Machine, pfn: number, field: number): number => peek(m.words, pageWord(m, pfn, field));

@@ -31,7 +31,7 @@ import type { Plan, VmSpec } from '../../engine/plan.js';
 import { KVM_MEMSLOT_INVALID, setAt, slotAt } from '../../kvm/memslots.js';
 import { mappingIsKsm } from '../../mm/folio.js';
 import { entryAt, gfnOfVpn, headOf, isLarge, page, pfnOfEntry, stage2At, swappedContent } from '../../oracle/view.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { type PageState, UNKNOWN } from './state.js';
 import type { StoryPage } from './story.js';
 

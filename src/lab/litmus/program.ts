@@ -6,7 +6,7 @@ import type { EventWriter } from '../../machine/context.js';
 import { PlanProgram } from '../../engine/one-thread-plan.js';
 import { knownSuffix } from '../../engine/ends.js';
 import type { Alarm, Breach } from '../../engine/program.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import type { LitmusTest, Wanted } from './compile.js';
 import { type Question, holds, needsTally } from './conditions.js';
 import { type Observation, observationOf } from './observation.js';

@@ -1,7 +1,7 @@
 /** Judges the final states of a litmus run on real threads as the file's questions do. */
 import type { EventWriter } from '../../../machine/context.js';
 import type { Machine } from '../../../machine/layout.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { holds, needsTally } from '../conditions.js';
 import { type Observation, observationOf } from '../observation.js';
 import { type LitmusState, startFrames } from '../state.js';
