@@ -134,7 +134,7 @@ describe('rooms', () => {
 
   it('take the words from #words, so that other builds replace them everywhere', () => {
     // what replaces them takes from them what it leaves as it is
-    const others = FILES.filter(({ path }) => !/\/words-(checked|wasm)\.ts$/.test(path));
+    const others = FILES.filter(({ path }) => !/\/words-(checked|ordered|wasm)\.ts$/.test(path));
     const direct = others.flatMap(({ path, text }) =>
       importsOf(text)
         .filter((name) => /\/words(-checked|-wasm)?\.js$/.test(name))

@@ -6,7 +6,7 @@
  * local variables cannot be looked at; whether the program's words are the same after a turn of all the loops is said beside it.
  */
 import { EFFECT_NAMES, effectKind, effectWord } from '../machine/effects.js';
-import type { Program } from './program.js';
+import type { Breach, Program } from './program.js';
 import type { ScheduleView, Strategy } from './strategies/strategy.js';
 
 /** Steps of the fair phase after which loops are looked for, ascending; after the last of them it is given up, undecided. */
@@ -93,6 +93,12 @@ export function periodOf(list: readonly number[]): number {
     border[i + 1] = ++length;
   }
   return list.length - (border[list.length] as number);
+}
+
+/** That actors go round and never end, as a broken rule. */
+export function livelockBreach(program: Program, loops: readonly ActorLoop[]): Breach {
+  const who = loops.map(({ actor }) => program.actors[actor]).join(', ');
+  return { invariant: 'I-LIVE', what: `livelock: ${who} go round for ever, though all run in turn` };
 }
 
 /**

@@ -14,6 +14,7 @@ import { type HostEvents, HostLink } from './host-link.js';
 import { actorsByWorker, checkPlacement, placeActors } from './placement.js';
 import type { Plan } from './plan.js';
 import type { HostView, ResolvedOptions, ThreadInfo } from './threads.js';
+import { threadFlags } from './worker-flags.js';
 
 const HOST_KNOBS: Readonly<Record<string, keyof HostOptions | undefined>> = Object.assign(
   Object.create(null) as object,
@@ -57,6 +58,7 @@ export class HostSet implements HostView {
       minThreads: workers,
       maxThreads: this.capacity,
       idleTimeout: Infinity,
+      execArgv: threadFlags(),
       atomics: 'disabled',
       ...(options.workerMemoryMb > 0 && { resourceLimits: { maxOldGenerationSizeMb: options.workerMemoryMb } }),
     });

@@ -8,7 +8,7 @@
  */
 import { ACTOR_KINDS } from '../../actors/index.js';
 import { Context, type Coroutine, type EventWriter, type Kernel, mixSeed } from '../machine/context.js';
-import { AccessOrder } from '../machine/access-order.js';
+import { AccessOrder, type Undeclared } from '../machine/access-order.js';
 import { ghostPage, takeTouched, touches, wordsWithGhosts } from '../machine/beside.js';
 import { updates } from '../machine/effects.js';
 import type { Machine } from '../machine/layout.js';
@@ -50,7 +50,6 @@ export class PlanProgram implements Program {
   readonly #image: MachineImage;
   readonly #notes: SetupNotes;
   #events: EventWriter = NO_EVENTS;
-  #told = 0;
   /** By actor: its CPU's in-use word, when it was last looked at. */
   readonly #inUse: Int32Array;
 
@@ -146,10 +145,8 @@ export class PlanProgram implements Program {
     return new PlanProgram(this.plan);
   }
 
-  undeclared(choices: Uint8Array, variation: number): readonly Breach[] {
-    const fresh = this.order.found.slice(this.#told);
-    this.#told += fresh.length;
-    return fresh.map((each) => undeclaredBreach(this, each, choices, variation));
+  undeclared(found: Undeclared, choices: Uint8Array, variation: number): Breach {
+    return undeclaredBreach(this, found, choices, variation);
   }
 
   retryLoop(actor: number): number {

@@ -14,7 +14,6 @@
  */
 import type { Coroutine } from '../machine/context.js';
 import { FIRST_WAIT, IDLE_WORD, LOCAL, WAIT_LOCK, WAIT_WORD } from '../machine/effects.js';
-import { watch } from '../machine/words-ordered.js';
 import { CoroutineStack, resume, stopRunning } from './coroutine-stack.js';
 import {
   END_DEADLOCK,
@@ -31,20 +30,15 @@ import {
   endText,
   stateAfter,
 } from './ends.js';
-import { type ActorLoop, FAIR_LIMITS, RoundRobin, tellLoops } from './fair-phase.js';
+import { type ActorLoop, FAIR_LIMITS, RoundRobin, livelockBreach, tellLoops } from './fair-phase.js';
 import { type Breach, type Program, TIERS, type Waiting } from './program.js';
 import type { StepObserver } from './step-observer.js';
 import { PRUNE, ScheduleView, type Strategy } from './strategies/strategy.js';
+import { UndeclaredLog } from './undeclared-log.js';
 
 export * from './ends.js';
 export type { StepObserver } from './step-observer.js';
-
-/** An access that nothing has ordered, and the first schedule that has it. */
-export interface Undeclared {
-  readonly breach: Breach;
-  readonly choices: Uint8Array;
-  readonly variation: number;
-}
+export type { Undeclared } from './undeclared-log.js';
 
 /** How an actor stands: in `waitWord`, beside the words it may wait for. */
 const RUNNABLE = -1;
@@ -72,8 +66,8 @@ export class OneThread {
   /** Of a livelock: what goes round, in lines. */
   livelock: readonly string[] = [];
   readonly view = new ScheduleView();
-  /** Accesses that nothing has ordered, in all schedules so far: a violation of its own, which ends no schedule. */
-  readonly undeclared: Undeclared[] = [];
+  /** Accesses that nothing has ordered, in this schedule and those before it. */
+  readonly undeclared: UndeclaredLog;
 
   readonly #coroutines: Coroutine<void>[] = [];
   /** Of deep programs, instead. */
@@ -93,14 +87,13 @@ export class OneThread {
   /** Actors not done; those of them that wait for a word. */
   #live = 0;
   #waiting = 0;
-  /** Of what the program's order of accesses has found, so many are told. */
-  #told = 0;
 
   /** @param stepsMax a schedule that reaches this many steps ends there, as `step-limit` */
   constructor(program: Program, stepsMax: number) {
     const actors = program.actors.length;
     if (actors < 1 || actors > 200) throw new RangeError(`${program.name}: 1 to 200 actors can run, not ${actors}`);
     this.program = program;
+    this.undeclared = new UndeclaredLog(program);
     this.stepsMax = stepsMax;
     this.choices = new Uint8Array(stepsMax);
     this.view.actors = actors;
@@ -119,32 +112,26 @@ export class OneThread {
   run(strategy: Strategy, variation: number): number {
     const { program, view } = this;
     this.steps = 0;
-    this.breaches = [];
+    this.breaches = this.livelock = [];
     this.error = undefined;
     this.errorActor = -1;
-    this.livelock = [];
     // (V8 sets a length in its runtime)
     if (this.#broken.length > 0) this.#broken.length = this.breachSteps.length = 0;
     view.step = 0;
     view.last = -1;
     program.reset(variation);
-    const { order } = program;
-    order?.begin();
-    if (order !== undefined) watch(order);
+    this.undeclared.begin();
     let end = this.#startAll();
     if (end < 0) end = this.#schedule(strategy, this.choices, 0);
     if (end === END_STEP_LIMIT && this.fair) end = this.#goOnFairly();
-    if (order !== undefined) {
-      order.end();
-      watch(null);
-      if (order.found.length > this.#told) this.#tellUndeclared(variation);
-    }
+    this.undeclared.end();
     this.ended = this.livelock.length > 0 ? END_LIVELOCK : end;
     if (this.#broken.length > 0) this.breaches = this.#broken.slice();
     else if (end === END_FINISHED || end === END_DRAINED) this.breaches = program.audit();
     else if (end === END_VIOLATION && this.livelock.length === 0) this.breaches = program.alarm.violations.slice();
     if (this.breaches.length > 0) end = END_VIOLATION;
     this.end = end;
+    this.undeclared.tell(this, variation);
     strategy.end(this.steps, this.goesOn ? this.ended : end, this.breachSteps);
     return end;
   }
@@ -192,15 +179,6 @@ export class OneThread {
     });
   }
 
-  #tellUndeclared(variation: number): void {
-    const { program, choices, steps } = this;
-    this.#told = program.order?.found.length ?? 0;
-    const done = choices.slice(0, steps);
-    for (const breach of program.undeclared?.(done, variation) ?? []) {
-      this.undeclared.push({ breach, choices: done, variation });
-    }
-  }
-
   /** Every actor up to its first point. Returns the end when that is already one, else -1. */
   #startAll(): number {
     const { program, observer } = this;
@@ -217,14 +195,15 @@ export class OneThread {
       left[tier] = (left[tier] as number) + 1;
     }
     for (let actor = 0; actor < actors; actor++) {
-      this.#coroutines[actor] = program.start(actor);
-      if (program.deep) (this.#stacks[actor] as CoroutineStack).start(this.#coroutines[actor]);
+      const coroutine = program.start(actor);
+      this.#coroutines[actor] = coroutine;
+      if (program.deep) (this.#stacks[actor] as CoroutineStack).start(coroutine);
       if (clocks !== null) (clocks[actor] as { time: number }).time = 0;
       if (observer !== null) observer.beforeStep(actor, LOCAL, 0);
       if (order !== undefined) order.step(actor, LOCAL);
       let step: IteratorResult<number, unknown>;
       try {
-        step = this.#resume(actor);
+        step = program.deep ? (this.#stacks[actor] as CoroutineStack).step() : resume.call(coroutine);
       } catch (error) {
         return this.#threw(actor, error);
       }
@@ -336,26 +315,18 @@ export class OneThread {
       if (turn(view.last)) break;
     }
     if (end !== END_STEP_LIMIT) return end;
-    const who = loops.map(({ actor }) => program.actors[actor]).join(', ');
     this.livelock = tellLoops(program, loops, before);
-    this.breaches = [{ invariant: 'I-LIVE', what: `livelock: ${who} go round for ever, though all run in turn` }];
+    this.breaches = [livelockBreach(program, loops)];
     return END_VIOLATION;
-  }
-
-  #resume(actor: number): IteratorResult<number, unknown> {
-    const stack = this.#stacks[actor];
-    return stack === undefined ? resume.call(this.#coroutines[actor] as Coroutine<void>) : stack.step();
   }
 
   /** `actor` has yielded `effect`. */
   #stand(actor: number, effect: number): void {
     this.view.pending[actor] = effect;
     const kind = effect & 15;
-    if (kind !== WAIT_LOCK && kind !== WAIT_WORD && kind !== IDLE_WORD) {
-      this.#waitWord[actor] = RUNNABLE;
-      return;
-    }
-    this.#waitWord[actor] = effect >>> 4;
+    const waits = kind === WAIT_LOCK || kind === WAIT_WORD || kind === IDLE_WORD;
+    this.#waitWord[actor] = waits ? effect >>> 4 : RUNNABLE;
+    if (!waits) return;
     this.#waitValue[actor] = this.program.waitValue(actor);
     this.#waitMask[actor] = kind === WAIT_LOCK ? 0x7fffffff : -1;
     this.#waiting++;

@@ -5,7 +5,7 @@
  * Between two schedule points a coroutine may touch only the one shared word that the point declared (effects.ts); what it
  * runs before its first point touches nothing shared. The engine then sees every interleaving that matters.
  */
-import type { AccessOrder } from '../machine/access-order.js';
+import type { AccessOrder, Undeclared as UndeclaredAccess } from '../machine/access-order.js';
 import type { Coroutine, EventWriter } from '../machine/context.js';
 
 /** A broken rule, as data. */
@@ -90,10 +90,10 @@ export interface Program {
   /** Told of every access to the words in each step (machine/words-ordered.ts). Absent: the program's accesses are its own business. */
   readonly order?: AccessOrder;
   /**
-   * What accesses no declaration and no lock has ordered, in the schedule that has just run: those not told of before.
+   * In words, what `order` has found in the schedule that has just run.
    * @param choices who ran in each of its steps
    */
-  undeclared?(choices: Uint8Array, variation: number): readonly Breach[];
+  undeclared?(found: UndeclaredAccess, choices: Uint8Array, variation: number): Breach;
   /** Of which of its loops the RETRY points of `actor` are now: a number for each time one was begun. Absent: it has one. */
   retryLoop?(actor: number): number;
   /** Sends the events of the schedules to come there, or nowhere. False: the program writes none. */

@@ -13,10 +13,13 @@ import {
   UNDECLARED_READ,
   UNDECLARED_WRITE,
   type Undeclared,
+  keyOf,
 } from '../machine/access-order.js';
+import { effectWord } from '../machine/effects.js';
 import { OneThread } from './one-thread.js';
 import type { Breach, Program } from './program.js';
 import { ExactScript } from './strategies/script.js';
+import { Positions } from './where.js';
 
 /** The id of the rule. */
 export const UNDECLARED = 'undeclared';
@@ -33,50 +36,72 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 /** Rooms whose frames are not the place of an access: whoever called them has made it. */
 const NO_PLACE = /machine\/(words|access-order|beside)/;
 
-/** `each` as a broken rule; the schedule is run again where the earlier of two accesses is meant, whose place is not known. */
+/** `each` as a broken rule; the schedule is run again where the place is not known: of the earlier of two accesses, of none at all. */
 export function undeclaredBreach(program: Ordered, each: Undeclared, choices: Uint8Array, variation: number): Breach {
   const { what, word, actor, other } = each;
-  const stack = each.stack ?? stackOf(program, each, choices, variation);
+  // (what runs here is the other run)
+  const isAgain = program.order.keepStacks;
+  const place =
+    each.stack !== undefined ? placeIn(each.stack) : isAgain ? '' : placeByRunning(program, each, choices, variation);
   const name = (who: number): string => program.actors[who] ?? `actor ${who}`;
-  const text = textOf(what, program.describe(word), other < 0 ? '' : name(other));
-  return { invariant: UNDECLARED, what: `${text} at ${placeOf(stack)}`, actor };
+  const where = place === '' ? 'a place that is not known' : place;
+  return {
+    invariant: UNDECLARED,
+    what: textOf(what, program.describe(word), where, other < 0 ? '' : name(other)),
+    actor,
+  };
 }
 
-function textOf(what: number, word: string, other: string): string {
+function textOf(what: number, word: string, place: string, other: string): string {
+  const unordered = 'and no declared access or lock that is held orders that with';
   switch (what) {
     case UNDECLARED_READ:
-      return `${word} is read without a mark, and no lock that is held orders that with a store of ${other}:`;
+      return `${word} was read without a mark at ${place}, ${unordered} a store of ${other}`;
     case UNDECLARED_WRITE:
-      return `${word} is stored to without a mark, and no lock that is held orders that with an access of ${other}:`;
+      return `${word} was stored to without a mark at ${place}, ${unordered} an access of ${other}`;
     case DECLARED_OTHERWISE:
-      return `${word} is accessed otherwise than its point declares:`;
+      return `${word} was accessed otherwise than its point declares at ${place}`;
     case NO_SUCH_LOCK:
-      return `${word} is taken or given back as a lock, but was not free, or not held:`;
+      return `${word} was taken or given back as a lock at ${place}, though it was not free, or not held`;
     case LOCK_NOT_TOUCHED:
-      return `${word} is declared to be taken or given back as a lock, and is not touched:`;
+      return `${word} was to be taken or given back as a lock at ${place}, and was not touched`;
     default:
       return word;
   }
 }
 
-/** Runs the schedule once more, on a program of its own, with the stacks of all plain accesses. */
-function stackOf(program: Ordered, each: Undeclared, choices: Uint8Array, variation: number): string {
+/** Runs the schedule once more, on a program of its own, with the stacks of all plain accesses and the places of locks' points. */
+function placeByRunning(program: Ordered, each: Undeclared, choices: Uint8Array, variation: number): string {
   const again = program.again();
-  again.order.keepStacks = true;
+  const { order } = again;
+  order.keepStacks = true;
   const thread = new OneThread(again, choices.length);
   thread.fair = false;
   thread.goesOn = true;
+  const positions = new Positions();
+  let point = '';
+  thread.observer = {
+    beforeStep(actor, effect) {
+      if (order.found.length > 0 || actor !== each.actor || effectWord(effect) !== each.word) return;
+      const call = thread.calls(actor).at(-1);
+      if (call === undefined) return;
+      const { file, line } = positions.placeOf(call);
+      if (line > 0) point = `${file}:${line}`;
+    },
+    afterStep() {},
+  };
   const script = new ExactScript().load(choices, choices.length);
   script.begin();
   thread.run(script, variation);
-  const found = again.order.found.find(({ what, word }) => what === each.what && word === each.word);
-  return found?.stack ?? '';
+  positions.close();
+  if (each.what === LOCK_NOT_TOUCHED) return point;
+  return placeIn(order.found.find((found) => keyOf(found) === keyOf(each))?.stack ?? '');
 }
 
 const maps = new Map<string, SourceMap | null>();
 
 /** `src/mm/gup.ts:120`: the first frame of kernel code. */
-function placeOf(stack: string): string {
+function placeIn(stack: string): string {
   for (const line of stack.split('\n').slice(1)) {
     const match = /\(?((?:file:\/\/)?\/[^()]*):(\d+):(\d+)\)?$/.exec(line);
     if (match === null) continue;
@@ -85,7 +110,7 @@ function placeOf(stack: string): string {
     if (NO_PLACE.test(path)) continue;
     return mapped(path, Number(row), Number(column));
   }
-  return 'a place that is not known';
+  return '';
 }
 
 function mapped(path: string, line: number, column: number): string {

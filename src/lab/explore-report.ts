@@ -6,6 +6,7 @@ import type { Budget } from './budget.js';
 import type { KnownWindow } from './known-windows.js';
 import type { EndRow, REPORT_SCHEMA, ReportViolation } from './report.js';
 import type { Subject } from './subject.js';
+import type { NotProved } from './undeclared.js';
 
 export interface ExploreOptions {
   readonly subject: Subject;
@@ -100,6 +101,8 @@ export interface ExploreReport extends AskedRow {
   readonly coverage: CoverageRow;
   /** What not finding anything says; empty when nothing can be said. */
   readonly guarantee: string;
+  /** Why it is no proof, or null where it is one. */
+  readonly not_proved: NotProved | null;
   /**
    * Why it stopped: `done`, `violation`, `exhausted`, `over`, `duration`, `interrupted`; of a budget, whether its CPU time (`budget`) or
    * the clock (`clock`) has ended it.

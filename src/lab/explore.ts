@@ -6,7 +6,7 @@
  * every version of Node and any number of workers.
  */
 import { Conductor, type Executor } from '../engine/campaign/conductor.js';
-import type { Find, Outcome } from '../engine/campaign/range.js';
+import type { Find, Outcome, UndeclaredAt } from '../engine/campaign/range.js';
 import { type CampaignSpec, FINDS_MAX, RangeRunner } from '../engine/campaign/runner.js';
 import { shrinkLivelock } from '../engine/campaign/shrink.js';
 import { curve, newPerThousand } from '../engine/campaign/tally.js';
@@ -23,6 +23,7 @@ import { InputError } from './input-error.js';
 import { EXHAUSTIVE, endRow, prove } from './prove.js';
 import { knownWindows } from './known-windows.js';
 import { REPORT_SCHEMA, type ReportViolation } from './report.js';
+import { type NotProved, undeclaredRows } from './undeclared.js';
 import { tell, violationRow } from './witness.js';
 
 export type * from './explore-report.js';
@@ -150,7 +151,9 @@ class Campaign {
     const outcomes = tally.sortedOutcomes();
     const { both, one } = tally.orders.summary();
     const newIn = tally.newIn();
-    const asked = askedRow(tally.violations > 0 ? null : schedulesNotAsked(outcomes));
+    const undeclared = tally.sortedUndeclared();
+    const broken = tally.violations + undeclared.length;
+    const asked = askedRow(broken > 0 ? null : schedulesNotAsked(outcomes));
     const rows = outcomes.map(({ state, count, verdict, first, variation, choices }) => ({
       state,
       count,
@@ -158,6 +161,7 @@ class Campaign {
       first,
       schedule: this.#text(variation, choices, state),
     }));
+    const notProved = this.#notProved(outcomes, undeclared);
     const report: ExploreReport = {
       schema: REPORT_SCHEMA,
       command: 'explore',
@@ -170,11 +174,18 @@ class Campaign {
       schedules: tally.schedules,
       steps: tally.steps,
       elapsed_s: elapsed,
-      // a schedule that was cut off may have gone on in ways that nobody has tried
-      exhaustive: this.#conductor.exhausted && !subject.varies && outcomes.every(({ verdict }) => verdict !== 'cut'),
+      exhaustive: notProved === null,
       outcomes: rows,
-      violations,
-      violation_count: tally.violations,
+      violations: [
+        ...violations,
+        ...undeclaredRows(
+          this.#runner.thread.program,
+          undeclared,
+          subject.seed,
+          ({ variation, choices, by, end: ends }) => this.#text(variation, choices, ends, by),
+        ),
+      ],
+      violation_count: broken,
       known_windows: knownWindows(subject, this.#spec.stepsMax, rows),
       rechecked: tally.rechecked,
       members: [...tally.members.values()].toSorted((x, y) => y.schedules - x.schedules || (x.name < y.name ? -1 : 1)),
@@ -186,11 +197,24 @@ class Campaign {
         new_per_thousand: newPerThousand(newIn, tally.schedules),
       },
       guarantee: this.#guarantee(outcomes),
+      not_proved: notProved,
       end: endRow(end, budget),
       ...asked,
-      ok: asked.asked && tally.violations === 0,
+      ok: asked.asked && broken === 0,
     };
     return { report, events: this.#events ?? this.#usualEvents(outcomes) };
+  }
+
+  /** Why it is no proof: only a strategy that tries every schedule there is can give one. */
+  #notProved(outcomes: readonly Outcome[], [first]: readonly UndeclaredAt[]): NotProved | null {
+    const { exhausted, tally } = this.#conductor;
+    if (first !== undefined) return { reason: 'undeclared', detail: first.breach.what };
+    if (!exhausted || this.#options.subject.varies) {
+      return { reason: 'strategy', detail: `${tally.schedules} schedules of ${this.#spec.strategy}` };
+    }
+    // a schedule that was cut off may have gone on in ways that nobody has tried
+    const cut = outcomes.filter(({ verdict }) => verdict === 'cut').reduce((sum, { count }) => sum + count, 0);
+    return cut === 0 ? null : { reason: 'cut', detail: `${cut} schedules were cut off before their end` };
   }
 
   /** What it means that nothing was found. */

@@ -3,7 +3,12 @@ import type { Verdict } from '../engine/campaign/range.js';
 import { isBroken } from '../engine/campaign/runner.js';
 import type { FirstBreach } from '../engine/exhaustive/breaches.js';
 import { END_DRAINED, END_NAMES, END_STEP_LIMIT, END_VIOLATION, type OneThread } from '../engine/one-thread.js';
+import type { UndeclaredAt } from '../engine/campaign/range.js';
 import { classify } from './classify.js';
+import { noteUndeclared } from './undeclared.js';
+
+/** The strategy's name, which is none of STRATEGIES: it has an end of its own. */
+export const EXHAUSTIVE = 'exhaustive';
 
 /** A schedule that is told. */
 export interface Example {
@@ -31,6 +36,7 @@ export interface FoundPart {
   readonly finds: readonly Find[];
   readonly executions: number;
   readonly violations: number;
+  readonly undeclared: readonly UndeclaredAt[];
 }
 
 export class Found {
@@ -38,6 +44,8 @@ export class Found {
   readonly rows = new Map<string, Seen>();
   /** By kind. */
   readonly finds = new Map<string, Find>();
+  /** By text: accesses that nothing orders. */
+  readonly undeclared = new Map<string, UndeclaredAt>();
   executions = 0;
   violations = 0;
   /** By 2, 4, 8, ... executions, how many outcomes there were. */
@@ -46,6 +54,7 @@ export class Found {
   /** An execution; `firsts` are the rules that it breaks on its way before others. */
   add(thread: OneThread, firsts: readonly FirstBreach[]): void {
     const number = this.executions++;
+    noteUndeclared(this.undeclared, thread.undeclared.list, number, EXHAUSTIVE);
     const isFind = isBroken(thread.end);
     const state = stateOf(thread, firsts);
     const row = this.rows.get(state);
@@ -58,7 +67,7 @@ export class Found {
   }
 
   /** What another thread has found; its executions come behind those known. */
-  merge({ rows, finds, executions, violations }: FoundPart): void {
+  merge({ rows, finds, executions, violations, undeclared }: FoundPart): void {
     const before = this.executions;
     for (const row of rows) {
       const known = this.rows.get(row.state);
@@ -68,6 +77,9 @@ export class Found {
     for (const find of finds) {
       if (!this.finds.has(find.kind)) this.finds.set(find.kind, { ...find, first: before + find.first });
     }
+    for (const each of undeclared) {
+      noteUndeclared(this.undeclared, [each], before + each.first, each.by);
+    }
     this.executions += executions;
     this.violations += violations;
     this.#note();
@@ -75,7 +87,8 @@ export class Found {
 
   toPart(): FoundPart {
     const { rows, finds, executions, violations } = this;
-    return { rows: [...rows.values()], finds: [...finds.values()], executions, violations };
+    const undeclared = [...this.undeclared.values()];
+    return { rows: [...rows.values()], finds: [...finds.values()], executions, violations, undeclared };
   }
 
   /** Outcomes not seen before, per thousand executions of the last half or so. */

@@ -12,14 +12,15 @@ import { askedRow, schedulesNotAsked } from './asked.js';
 import type { Budget } from './budget.js';
 import { clashIfAny, clashMarks } from './clash.js';
 import type { ExploreProgress, ExploreReport, OutcomeRow } from './explore-report.js';
-import { type Find, Found, type Seen } from './prove-found.js';
+import { EXHAUSTIVE, type Find, Found, type Seen } from './prove-found.js';
 import { searchInParts } from './prove-parts.js';
 import { knownWindows } from './known-windows.js';
 import { type EndRow, REPORT_SCHEMA, type ReportViolation } from './report.js';
+import { type NotProved, noteUndeclared, undeclaredRows } from './undeclared.js';
 import { tell, violationRow } from './witness.js';
 import type { Subject } from './subject.js';
 
-export const EXHAUSTIVE = 'exhaustive';
+export { EXHAUSTIVE };
 
 export interface ProveOptions {
   readonly subject: Subject;
@@ -102,7 +103,10 @@ export async function prove(options: ProveOptions): Promise<Proof> {
   const teller = new Teller(subject, stepsMax);
   const rows = [...found.rows.values()].toSorted((a, b) => b.count - a.count || (a.state < b.state ? -1 : 1));
   const finds = [...found.finds.values()].slice(0, FINDS_MAX);
-  const { executions, violations } = found;
+  noteUndeclared(found.undeclared, run.thread.undeclared.list, 0, EXHAUSTIVE);
+  const undeclared = [...found.undeclared.values()];
+  const { executions } = found;
+  const violations = found.violations + undeclared.length;
   const complete = result.exhaustive;
   // nothing more can be tried, though something was cut off
   const over = complete || result.end === 'over';
@@ -127,13 +131,19 @@ export async function prove(options: ProveOptions): Promise<Proof> {
     elapsed_s: elapsed(),
     exhaustive: complete,
     outcomes,
-    violations: finds.flatMap((find) => teller.violation(find) ?? []),
+    violations: [
+      ...finds.flatMap((find) => teller.violation(find) ?? []),
+      ...undeclaredRows(run.thread.program, undeclared, subject.seed, ({ choices, end }) =>
+        teller.schedule(choices, end),
+      ),
+    ],
     violation_count: violations,
     known_windows: knownWindows(subject, stepsMax, outcomes),
     rechecked: 0,
     members: [],
     coverage: { pairs_both_orders: 0, pairs_one_order: 0, behaviours: rows.length, curve: [], new_per_thousand: 0 },
     guarantee: [guarantee(result), complete || over ? '' : (end.detail ?? '')].filter((part) => part !== '').join('; '),
+    not_proved: notProved(result),
     end,
     ...asked,
     ok: asked.asked && violations === 0,
@@ -163,12 +173,24 @@ export function endRow(kind: string, budget: Budget | undefined): EndRow {
   return isBudgets && budget !== undefined ? { kind, detail: budget.tell(kind) } : { kind };
 }
 
-function guarantee({ executions, exhaustive, strayed, stray, cut, end }: ExhaustiveResult): string {
-  if (exhaustive) return `proved: ${executions} executions are all that differ`;
-  if (strayed > 0) return `not proved: the search strayed ${strayed} times (${stray})`;
+function guarantee(result: ExhaustiveResult): string {
+  const why = notProved(result);
+  return why === null ? `proved: ${result.executions} executions are all that differ` : `not proved: ${why.detail}`;
+}
+
+/** Why nothing is proved, or null. */
+function notProved(result: ExhaustiveResult): NotProved | null {
+  const { executions, exhaustive, strayed, stray, cut, end, undeclared, unordered } = result;
+  if (exhaustive) return null;
+  if (undeclared > 0) {
+    const others = undeclared === 1 ? '' : `; and ${undeclared - 1} more like it`;
+    return { reason: 'undeclared', detail: `${unordered}${others}` };
+  }
+  if (strayed > 0) return { reason: 'strayed', detail: `the search strayed ${strayed} times (${stray})` };
   const more = end === 'over' ? '' : `${executions} executions, and there are more`;
   const ended = cut === 0 ? '' : `${cut} of ${executions} executions were cut off before their end`;
-  return `not proved: ${[more, ended].filter((part) => part !== '').join('; ')}`;
+  const detail = [more, ended].filter((part) => part !== '').join('; ');
+  return { reason: end === 'over' ? 'cut' : 'more', detail };
 }
 
 /** Tells what was found, on a program of its own. */

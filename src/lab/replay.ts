@@ -13,6 +13,7 @@ import { InputError } from './input-error.js';
 import { meant } from './nearest.js';
 import { type EndRow, REPORT_SCHEMA, type ReportViolation } from './report.js';
 import type { Subject } from './subject.js';
+import { undeclaredRows } from './undeclared.js';
 import type { Diagram } from '../trace/diagram.js';
 import { formatDiagram } from '../trace/diagram-text.js';
 import { actorNamed, tell, violationRow } from './witness.js';
@@ -131,7 +132,8 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
           },
         ];
   const known = breach?.known === true;
-  const violations = known ? [] : told;
+  const undeclared = thread.undeclared.list.map((each) => Object.assign({ first: 0, by: 'replay' }, each));
+  const violations = [...(known ? [] : told), ...undeclaredRows(program, undeclared, schedule.seed)];
   const row =
     continued === null || !continued.left ? null : continuedRow(continued, options.continueWith ?? '', program.actors);
   const clash = breach === null || mismatch ? null : clashIfAny(thread, schedule.variation, choices);

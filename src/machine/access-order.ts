@@ -13,6 +13,7 @@
  *
  * Each schedule begins with all actors knowing everything before it, so nothing is set back between two.
  */
+import { ADDS, PLAIN_READS, READS, SHARED, STORED, STORES, VectorClocks, actorOf } from './vector-clocks.js';
 import {
   EFFECT_ACQUIRE,
   EFFECT_ACQUIRE_READ,
@@ -49,18 +50,6 @@ export interface Undeclared {
   readonly stack: string | undefined;
 }
 
-/** Vectors of a word's record: declared stores, reads, additions, accesses of readers of a lock; and plain reads by several actors. */
-const STORES = 0;
-const READS = 1;
-const ADDS = 2;
-const SHARED = 3;
-const PLAIN_READS = 4;
-/** By actor, when it last did store by a declared access: an exchange that fails is one of STORES, but stores nothing. */
-const STORED = 5;
-const VECTORS = 6;
-
-const ACTOR_BITS = 8;
-const CLOCK_MAX = 1 << 22;
 /** Of the last plain read: several actors have read, see the record; and the word has been found undeclared. */
 const SEVERAL = -1;
 const SUSPECT = -2;
@@ -74,33 +63,33 @@ const LOW = 0xfff;
 const KEPT = 50;
 const BESIDE_MAX = 16;
 
+/** What tells an undeclared access from others. */
+export const keyOf = ({ word, what }: Pick<Undeclared, 'word' | 'what'>): number => word * 8 + what;
+
 export class AccessOrder {
   readonly words: Int32Array;
   /** Told of accesses to suspect words: what a step touches beside (packed effect, value before). */
   readonly onSuspect: (effect: number, before: number) => void;
-  /** What has been found, once each; it only grows. */
+  /** What has been found, once each. */
   readonly found: Undeclared[] = [];
   /** Keeps the stack of plain accesses, so that the earlier of two can be named. Slow. */
   keepStacks = false;
-  /** Any word was found undeclared. */
+  /**
+   * What was found stays found from one schedule to the next, and its words are told to `onSuspect`: for a search, whose relation
+   * they enter. Otherwise what a schedule finds does not depend on those before it.
+   */
+  keeps = false;
+  /** Words that were found undeclared. */
   suspects = 0;
-  readonly #actors: number;
-  /** By actor, its clock. */
-  readonly #clocks: Int32Array;
+  readonly #suspects: number[] = [];
+  readonly #clocks: VectorClocks;
   /** By actor, its last declared access. */
   readonly #last: Int32Array;
   /** By word: epochs (clock << 8 | actor) of the last plain store and the last plain read. */
   readonly #stored: Int32Array;
   readonly #read: Int32Array;
-  /** By word: its record + 1. */
-  readonly #record: Int32Array;
-  #records: Int32Array;
-  #recordCount = 0;
   readonly #known = new Set<number>();
   readonly #stacks = new Map<number, { readonly stack?: string }>();
-  #actor = 0;
-  #own = 0;
-  #epoch = 0;
   #declared = -1;
   #kind = EFFECT_LOCAL;
   /** The declared access has been made. */
@@ -113,26 +102,19 @@ export class AccessOrder {
   constructor(words: Int32Array, actors: number, onSuspect: (effect: number, before: number) => void) {
     this.words = words;
     this.onSuspect = onSuspect;
-    this.#actors = actors;
-    this.#clocks = new Int32Array(actors * actors);
+    this.#clocks = new VectorClocks(words.length, actors);
     this.#last = new Int32Array(actors);
     this.#stored = new Int32Array(words.length);
     this.#read = new Int32Array(words.length);
-    this.#record = new Int32Array(words.length);
-    this.#records = new Int32Array(64 * VECTORS * actors);
   }
 
   /** A schedule begins: everything before it is known to all. */
   begin(): void {
-    const n = this.#actors;
-    const clocks = this.#clocks;
-    for (let actor = 0; actor < n; actor++) {
-      const now = clocks[actor * n + actor] as number;
-      if (now > CLOCK_MAX) this.#restart();
-      for (let other = 0; other < n; other++) clocks[other * n + actor] = now;
+    if (!this.#clocks.meet()) {
+      this.#stored.fill(0);
+      for (let i = 0; i < this.#read.length; i++) if (this.#read[i] !== SUSPECT) this.#read[i] = 0;
     }
-    for (let actor = 0; actor < n; actor++) clocks[actor * n + actor] = (clocks[actor * n + actor] as number) + 1;
-    this.#actor = -1;
+    if (!this.keeps && this.found.length > 0) this.#forget();
     this.#last.fill(EFFECT_LOCAL);
     this.#stacks.clear();
     this.#declared = -1;
@@ -161,10 +143,7 @@ export class AccessOrder {
     this.#done = false;
     this.#besideCount = 0;
     this.#touched = !isOfLock(kind);
-    if (actor === this.#actor && this.#own === actor * this.#actors) return;
-    this.#actor = actor;
-    this.#own = actor * this.#actors;
-    this.#epoch = ((this.#clocks[this.#own + actor] as number) << ACTOR_BITS) | actor;
+    this.#clocks.select(actor);
   }
 
   /** The schedule is over. */
@@ -176,13 +155,13 @@ export class AccessOrder {
   /** A load of `index`, marked or not. */
   load(index: number): void {
     if (index === this.#declared) this.#declaredLoad(index);
-    else if (this.#read[index] !== this.#epoch) this.#plainLoad(index);
+    else if (this.#read[index] !== this.#clocks.epoch) this.#plainLoad(index);
   }
 
   /** A store to `index`, marked or not. */
   store(index: number): void {
     if (index === this.#declared) this.#declaredStore(index);
-    else if (this.#stored[index] !== this.#epoch || (this.#read[index] as number) < 0) this.#plainStore(index);
+    else if (this.#stored[index] !== this.#clocks.epoch || (this.#read[index] as number) < 0) this.#plainStore(index);
   }
 
   /** An atomic addition. */
@@ -238,7 +217,7 @@ export class AccessOrder {
     this.#touched = true;
     if (kind === EFFECT_READ || kind === EFFECT_ADD) this.#report(DECLARED_OTHERWISE, index, -1, true);
     else if (kind === EFFECT_RELEASE) {
-      const mine = (value & LOW) === this.#actor + 1 || (value & WRITER) >> 13 === this.#actor + 1;
+      const mine = (value & LOW) === this.#clocks.actor + 1 || (value & WRITER) >> 13 === this.#clocks.actor + 1;
       if (!mine && !this.#done) this.#report(NO_SUCH_LOCK, index, -1, true);
       else this.#once(index, STORES, true);
     } else if (isOfLock(kind)) {
@@ -257,142 +236,81 @@ export class AccessOrder {
 
   /** The declared access has stored to the word. */
   #noteStored(index: number): void {
-    const at = ((this.#record[index] as number) - 1) * VECTORS * this.#actors + STORED * this.#actors + this.#actor;
     const read = this.#read[index] as number;
     if (read !== 0) this.#againstLoads(index, read);
-    // the access itself was the moment before
-    this.#records[at] = (this.#epoch >>> ACTOR_BITS) - 1;
+    this.#clocks.noteStored(index);
   }
 
-  /** A declared access: ordered with all of other classes before it, and with those of its own if it stores. */
+  /** A declared access: whoever makes it must know of all plain stores. */
   #order(index: number, vector: number): void {
-    const n = this.#actors;
-    const clocks = this.#clocks;
-    const own = this.#own;
-    const actor = this.#actor;
-    const records = this.#recordOf(index) * VECTORS * n;
-    const all = this.#records;
-    for (let each = STORES; each <= SHARED; each++) {
-      if (each === vector && vector !== STORES) continue;
-      for (let i = 0, at = records + each * n; i < n; i++) {
-        if ((all[at + i] as number) > (clocks[own + i] as number)) clocks[own + i] = all[at + i] as number;
-      }
-    }
+    this.#clocks.sync(index, vector);
     const stored = this.#stored[index] as number;
-    if (stored !== 0 && this.#read[index] !== SUSPECT && this.#isOpen(stored)) {
-      this.#report(UNDECLARED_WRITE, index, stored & 255, false);
-    }
-    for (let i = 0, at = records + vector * n; i < n; i++) {
-      if ((clocks[own + i] as number) > (all[at + i] as number)) all[at + i] = clocks[own + i] as number;
-    }
-    const now = (clocks[own + actor] as number) + 1;
-    clocks[own + actor] = now;
-    this.#epoch = (now << ACTOR_BITS) | actor;
+    if (stored === 0 || this.#read[index] === SUSPECT || !this.#clocks.isOpen(stored)) return;
+    this.#report(UNDECLARED_WRITE, index, actorOf(stored), false);
   }
 
   /** A declared store meets plain loads of others. */
   #againstLoads(index: number, read: number): void {
-    const by =
-      read > 0 ? (this.#isOpen(read) ? read & 255 : -1) : read === SEVERAL ? this.#openOf(index, PLAIN_READS) : -1;
-    if (by >= 0 && by !== this.#actor) this.#report(UNDECLARED_READ, index, by, false);
+    const by = this.#openRead(index, read);
+    if (by >= 0) this.#report(UNDECLARED_READ, index, by, false);
+  }
+
+  /** Who has read the word plainly, unknown to this step's actor; -1 = nobody. */
+  #openRead(index: number, read: number): number {
+    if (read > 0) return this.#clocks.isOpen(read) ? actorOf(read) : -1;
+    return read === SEVERAL ? this.#clocks.openOf(index, PLAIN_READS) : -1;
+  }
+
+  #openStore(index: number): number {
+    const stored = this.#stored[index] as number;
+    return stored !== 0 && this.#clocks.isOpen(stored) ? actorOf(stored) : -1;
   }
 
   #plainLoad(index: number): void {
     if (this.#besideCount > 0 && this.#isBeside(index)) return;
     const read = this.#read[index] as number;
+    const clocks = this.#clocks;
     if (read === SUSPECT) {
-      this.onSuspect((index << 4) | EFFECT_READ, this.words[index] as number);
+      if (this.keeps) this.onSuspect((index << 4) | EFFECT_READ, this.words[index] as number);
       return;
     }
-    const stored = this.#stored[index] as number;
-    const by = stored !== 0 && this.#isOpen(stored) ? stored & 255 : this.#openStore(index);
+    let by = this.#openStore(index);
+    if (by < 0) by = clocks.openOf(index, STORED);
     if (by >= 0) {
       this.#report(UNDECLARED_READ, index, by, true);
       return;
     }
     if (this.keepStacks) this.#keepStack(index, false);
-    if (read === SEVERAL)
-      this.#records[this.#recordOf(index) * VECTORS * this.#actors + PLAIN_READS * this.#actors + this.#actor] =
-        this.#epoch >>> ACTOR_BITS;
-    else if (read === 0 || (read & 255) === this.#actor || !this.#isOpen(read)) this.#read[index] = this.#epoch;
+    if (read === SEVERAL) clocks.noteRead(index, 0);
+    else if (read === 0 || actorOf(read) === clocks.actor || !clocks.isOpen(read)) this.#read[index] = clocks.epoch;
     else {
-      const at = (this.#recordOf(index) * VECTORS + PLAIN_READS) * this.#actors;
-      this.#records.fill(0, at, at + this.#actors);
-      this.#records[at + (read & 255)] = read >>> ACTOR_BITS;
-      this.#records[at + this.#actor] = this.#epoch >>> ACTOR_BITS;
+      clocks.noteRead(index, read);
       this.#read[index] = SEVERAL;
     }
   }
 
   #plainStore(index: number): void {
-    if (this.#besideCount > 0 && this.#isBeside(index)) return;
     const read = this.#read[index] as number;
     if (read === SUSPECT) {
-      this.onSuspect((index << 4) | EFFECT_RMW, this.words[index] as number);
+      if (this.keeps) this.onSuspect((index << 4) | EFFECT_RMW, this.words[index] as number);
       return;
     }
-    const stored = this.#stored[index] as number;
-    let by = -1;
-    if (stored !== 0 && this.#isOpen(stored)) by = stored & 255;
-    else if (read > 0 && this.#isOpen(read)) by = read & 255;
-    else if (read === SEVERAL) by = this.#openOf(index, PLAIN_READS);
-    if (by < 0) by = this.#openStore(index);
-    if (by < 0 && this.#record[index] !== 0) by = this.#openAccess(index);
+    if (this.#besideCount > 0 && this.#isBeside(index)) return;
+    let by = this.#openStore(index);
+    if (by < 0 && read !== 0) by = this.#openRead(index, read);
+    if (by < 0) by = this.#clocks.openAccess(index);
     if (by >= 0) {
       this.#report(UNDECLARED_WRITE, index, by, true);
       return;
     }
     if (this.keepStacks) this.#keepStack(index, true);
     this.#read[index] = 0;
-    this.#stored[index] = this.#epoch;
+    this.#stored[index] = this.#clocks.epoch;
   }
 
   #isBeside(index: number): boolean {
     for (let i = 0; i < this.#besideCount; i++) if (this.#beside[i] === index) return true;
     return false;
-  }
-
-  /** Whether an access of another actor's with this epoch is not known to the actor of this step. */
-  #isOpen(epoch: number): boolean {
-    return epoch >>> ACTOR_BITS > (this.#clocks[this.#own + (epoch & 255)] as number);
-  }
-
-  /** Who has stored to the word by a declared access that this step's actor does not know of; -1 = nobody. */
-  #openStore(index: number): number {
-    if (this.#record[index] === 0) return -1;
-    return this.#openOf(index, STORED);
-  }
-
-  /** Who has accessed it so. */
-  #openAccess(index: number): number {
-    for (let vector = STORES; vector <= SHARED; vector++) {
-      const by = this.#openOf(index, vector);
-      if (by >= 0) return by;
-    }
-    return -1;
-  }
-
-  #openOf(index: number, vector: number): number {
-    const n = this.#actors;
-    const at = (((this.#record[index] as number) - 1) * VECTORS + vector) * n;
-    for (let i = 0; i < n; i++) {
-      if (i !== this.#actor && (this.#records[at + i] as number) > (this.#clocks[this.#own + i] as number)) return i;
-    }
-    return -1;
-  }
-
-  #recordOf(index: number): number {
-    const known = this.#record[index] as number;
-    if (known !== 0) return known - 1;
-    const record = this.#recordCount++;
-    const size = VECTORS * this.#actors;
-    if ((record + 1) * size > this.#records.length) {
-      const grown = new Int32Array(this.#records.length * 2);
-      grown.set(this.#records);
-      this.#records = grown;
-    }
-    this.#record[index] = record + 1;
-    return record;
   }
 
   /** A lock was to be taken or given back in the step before. */
@@ -405,27 +323,28 @@ export class AccessOrder {
   #report(what: number, word: number, other: number, now: boolean): void {
     if (what <= UNDECLARED_WRITE) {
       this.#read[word] = SUSPECT;
+      this.#suspects.push(word);
       this.suspects++;
     }
-    const key = word * 8 + what;
+    const key = keyOf({ word, what });
     if (this.#known.has(key) || this.found.length >= KEPT) return;
     this.#known.add(key);
-    const actor = now || other < 0 ? this.#actor : other;
+    const actor = now || other < 0 ? this.#clocks.actor : other;
     const earlier = this.#stacks.get(word * 512 + actor * 2 + (what === UNDECLARED_WRITE ? 1 : 0));
     const { stack } = now ? new Error('undeclared') : (earlier ?? {});
-    this.found.push({ what, word, actor, other: now ? other : this.#actor, stack });
+    this.found.push({ what, word, actor, other: now ? other : this.#clocks.actor, stack });
   }
 
   #keepStack(index: number, write: boolean): void {
-    this.#stacks.set(index * 512 + this.#actor * 2 + (write ? 1 : 0), new Error('undeclared'));
+    this.#stacks.set(index * 512 + this.#clocks.actor * 2 + (write ? 1 : 0), new Error('undeclared'));
   }
 
-  /** Clocks are about to overflow. */
-  #restart(): void {
-    this.#clocks.fill(0);
-    this.#stored.fill(0);
-    for (let i = 0; i < this.#read.length; i++) if (this.#read[i] !== SUSPECT) this.#read[i] = 0;
-    this.#records.fill(0);
+  #forget(): void {
+    for (const word of this.#suspects) this.#read[word] = 0;
+    this.#suspects.length = 0;
+    this.suspects = 0;
+    this.found.length = 0;
+    this.#known.clear();
   }
 }
 

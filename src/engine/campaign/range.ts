@@ -2,6 +2,7 @@
  * A range of a campaign's schedules, and what it came to: plain data both, for ranges run on several threads. Whatever the
  * ranges are, put together they come to the same (tally.ts).
  */
+import type { Undeclared } from '../one-thread.js';
 import type { Difference } from '../recheck.js';
 
 /** Schedules whose choices seed and number fix; and those of a search that goes on from one to the next. */
@@ -49,6 +50,12 @@ export interface Find {
   readonly difference: Difference | null;
 }
 
+/** An access that nothing orders. */
+export interface UndeclaredAt extends Undeclared {
+  readonly first: number;
+  readonly by: string;
+}
+
 /** Schedules by the strategy that decided them. */
 export interface MemberCount {
   readonly name: string;
@@ -69,6 +76,8 @@ export interface RangeResult {
   readonly outcomes: readonly Outcome[];
   readonly finds: readonly Find[];
   readonly members: readonly MemberCount[];
+  /** Accesses that nothing orders, with the first schedule of the range that has each. */
+  readonly undeclared: readonly UndeclaredAt[];
   /** OrderTable.toArray of the sampled schedules. */
   readonly orders: Float64Array;
   /** Strategy.save after it. */

@@ -15,7 +15,7 @@ import { type Profile, ProfilingWalk } from '../strategies/profile.js';
 import type { Strategy } from '../strategies/strategy.js';
 import { OrderObserver, isSampled } from './orders.js';
 import { type Find, LANE_KEPT, type MemberCount, type Outcome, type RangeResult, type RangeTask } from './range.js';
-import type { Verdict } from './range.js';
+import type { UndeclaredAt, Verdict } from './range.js';
 
 /** What all threads of a campaign must agree on; plain data. */
 export interface CampaignSpec {
@@ -78,6 +78,7 @@ class RangeCount {
   readonly outcomes = new Map<number | string, Outcome>();
   readonly finds = new Map<string, Find>();
   readonly members = new Map<string, MemberCount>();
+  readonly undeclared: UndeclaredAt[] = [];
 }
 
 export class RangeRunner {
@@ -113,6 +114,7 @@ export class RangeRunner {
     const count = new RangeCount();
     this.#count = count;
     this.#orders.table.clear();
+    thread.undeclared.forget();
     const actors = thread.program.actors.length;
     let number = task.from;
     let over = strategy.over === true || (kept && strategy.exhausted);
@@ -143,6 +145,7 @@ export class RangeRunner {
       outcomes: [...count.outcomes.values()].map((outcome) => Object.assign({}, outcome, { key: outcome.state })),
       finds: [...count.finds.values()],
       members: [...count.members.values()],
+      undeclared: count.undeclared,
       orders: this.#orders.table.toArray(),
       state: kept ? strategy.save?.() : undefined,
       over,
@@ -164,6 +167,9 @@ export class RangeRunner {
     }
     const end = thread.run(strategy, variation);
     thread.observer = null;
+    for (const each of thread.undeclared.list.slice(count.undeclared.length)) {
+      count.undeclared.push({ ...each, first: number, by: strategy.member ?? strategy.name });
+    }
     count.schedules++;
     count.steps += thread.steps;
     this.#countOutcome(end, number, variation);

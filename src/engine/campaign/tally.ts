@@ -1,6 +1,6 @@
 /** What a campaign's ranges come to together. The order in which they are put in does not matter. */
 import { OrderTable } from './orders.js';
-import type { Find, MemberCount, Outcome, RangeResult } from './range.js';
+import type { Find, MemberCount, Outcome, RangeResult, UndeclaredAt } from './range.js';
 
 /** A point of the curve of what was new: of so many schedules, so many behaviours. */
 export interface NewBehaviours {
@@ -18,6 +18,8 @@ export class Tally {
   readonly outcomes = new Map<number | string, Outcome>();
   readonly members = new Map<string, MemberCount>();
   readonly orders = new OrderTable();
+  /** By text, the first schedule that has it. */
+  readonly undeclared = new Map<string, UndeclaredAt>();
 
   add(result: RangeResult): void {
     this.schedules += result.schedules;
@@ -34,6 +36,10 @@ export class Tally {
       row.schedules += schedules;
       row.violations += violations;
       this.members.set(name, row);
+    }
+    for (const each of result.undeclared) {
+      const known = this.undeclared.get(each.breach.what);
+      if (known === undefined || each.first < known.first) this.undeclared.set(each.breach.what, each);
     }
     this.orders.add(result.orders);
   }
@@ -54,6 +60,11 @@ export class Tally {
   /** The most common first. */
   sortedOutcomes(): Outcome[] {
     return [...this.outcomes.values()].toSorted((x, y) => y.count - x.count || (x.state < y.state ? -1 : 1));
+  }
+
+  /** By schedule number. */
+  sortedUndeclared(): UndeclaredAt[] {
+    return [...this.undeclared.values()].toSorted((x, y) => x.first - y.first);
   }
 
   /** By schedule number. */

@@ -34,35 +34,70 @@ export interface ExhaustiveResult extends SearchCounts {
 
 export const STEPS_MAX = 20_000;
 const SLICE_MS = 50;
+/** First executions that may bring new undeclared accesses. */
+const RESTARTS_MAX = 8;
 
 /** A search under way. */
 export class ExhaustiveRun {
-  readonly search: Search;
+  search: Search;
   readonly thread: OneThread;
   steps = 0;
   readonly #options: ExhaustiveOptions;
+  readonly #program: Program;
+  /** Of the thread's undeclared accesses, so many are counted. */
+  #noted = 0;
+  #restarts = 0;
 
   /** @throws RangeError when the program has more than 31 actors */
   constructor(program: Program, options: ExhaustiveOptions = {}) {
     this.#options = options;
+    this.#program = program;
     this.search = new Search(program, { observed: options.observed ?? program.observed });
     this.thread = new OneThread(program, options.stepsMax ?? STEPS_MAX);
     this.thread.goesOn = true;
+    if (program.order !== undefined) program.order.keeps = true;
   }
 
   /** Runs executions until `until` (of performance.now()). Returns why it is over, or '' when it is not. */
   slice(until: number): string {
-    const { search, thread } = this;
+    const { thread } = this;
     const { executionsMax = Infinity, onExecution } = this.#options;
     for (let count = 1; ; count++) {
+      const { search } = this;
       if (!search.begin()) return search.exhausted ? 'exhausted' : 'over';
       if (search.counts.executions >= executionsMax) return 'done';
       const executions = search.counts.executions;
       thread.run(search, 0);
       this.steps += thread.steps;
+      if (this.noteUndeclared() && this.#beginsAgain()) continue;
       if (search.counts.executions > executions) onExecution?.(thread, search.firsts);
       if ((count & 63) === 0 && performance.now() > until) return '';
     }
+  }
+
+  /** Counts what the execution that has just run has accessed without order, if nobody has before. Says whether there was something. */
+  noteUndeclared(): boolean {
+    const undeclared = this.thread.undeclared.list;
+    if (undeclared.length === this.#noted) return false;
+    const { counts } = this.search;
+    counts.undeclared += undeclared.length - this.#noted;
+    if (counts.unordered === '') counts.unordered = undeclared[this.#noted]?.breach.what ?? '';
+    this.#noted = undeclared.length;
+    return true;
+  }
+
+  /**
+   * The words of undeclared accesses are touched beside from now on, so they race. As long as the first execution finds more of
+   * them, the search begins again: it may find what comes of them, though it proves nothing any more.
+   */
+  #beginsAgain(): boolean {
+    const { counts } = this.search;
+    if (counts.executions > 1 || this.#restarts === RESTARTS_MAX) return false;
+    this.#restarts++;
+    const { undeclared, unordered } = counts;
+    this.search = new Search(this.#program, { observed: this.#options.observed ?? this.#program.observed });
+    Object.assign(this.search.counts, { undeclared, unordered });
+    return true;
   }
 
   result(end: string): ExhaustiveResult {

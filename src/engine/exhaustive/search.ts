@@ -22,7 +22,7 @@ import { END_DEADLOCK, END_FINISHED, END_LIVELOCK } from '../ends.js';
 import type { Program } from '../program.js';
 import { PRUNE, type ScheduleView, type Strategy } from '../strategies/strategy.js';
 import { type FirstBreach, firstBreaches } from './breaches.js';
-import { type SearchCounts, guaranteeOf, noCounts } from './counts.js';
+import { type SearchCounts, guaranteeOf, isExact, noCounts } from './counts.js';
 import { BARS, SLOTS } from './dependence.js';
 import { Nodes, type SavedNode, plain } from './nodes.js';
 import { Retries } from './retries.js';
@@ -102,7 +102,7 @@ export class Search implements Strategy {
 
   /** So far nothing had to be left out. */
   get isExact(): boolean {
-    return this.counts.cut === 0 && this.counts.strayed === 0;
+    return isExact(this.counts);
   }
 
   get over(): boolean {

@@ -15,7 +15,7 @@
  */
 import type { OneThread } from '../one-thread.js';
 import type { Program } from '../program.js';
-import { type SearchCounts, addCounts, guaranteeOf, noCounts } from './counts.js';
+import { type SearchCounts, addCounts, guaranteeOf, isExact, noCounts } from './counts.js';
 import { type ExhaustiveOptions, ExhaustiveRun } from './driver.js';
 import { type SavedNode, plain } from './nodes.js';
 import type { OuterBranch, SavedSearch } from './saved.js';
@@ -75,6 +75,7 @@ export class PartRunner {
     for (let count = 1; search.begin(); count++) {
       const before = search.counts.executions;
       thread.run(search, 0);
+      this.#run.noteUndeclared();
       steps += thread.steps;
       if (search.counts.executions > before) this.#options.onExecution?.(thread, search.firsts);
       if (search.counts.executions >= executionsMax) break;
@@ -138,7 +139,7 @@ export class SharedSearch {
 
   /** Proved: all of it was run, to the ends. */
   get exhausted(): boolean {
-    return this.isDone && this.counts.cut === 0 && this.counts.strayed === 0;
+    return this.isDone && isExact(this.counts);
   }
 
   guarantee(): string {
@@ -326,6 +327,7 @@ export function splitExhaustive(program: Program, parts: number, options: PartOp
   while (search.begin()) {
     const before = search.counts.executions;
     thread.run(search, 0);
+    run.noteUndeclared();
     shared.steps += thread.steps;
     if (search.counts.executions > before) options.onExecution?.(thread, search.firsts);
     if (!search.over && search.nodes.openCount() + 1 >= parts) break;

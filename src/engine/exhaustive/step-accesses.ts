@@ -116,7 +116,7 @@ export class StepAccesses {
   #touch(access: number, before: number): void {
     const { next } = this;
     if (next.count === SLOTS) {
-      this.problem = 'a step touches too much';
+      if ((this.#program.order?.suspects ?? 0) === 0) this.problem = 'a step touches too much';
       return;
     }
     next.accesses[next.count] = access;
@@ -127,7 +127,9 @@ export class StepAccesses {
     const program = this.#program;
     if (program.touchedBeside !== undefined) {
       const count = program.touchedBeside(actor, this.#beside, this.#besideBefore);
-      if (count >= SLOTS) this.problem = 'a step touches too much';
+      // what is undeclared proves nothing as it is
+      const proves = (program.order?.suspects ?? 0) === 0;
+      if (count >= SLOTS && proves) this.problem = 'a step touches too much';
       for (let i = 0; i < Math.min(count, SLOTS); i++) {
         const access = this.#beside[i] as number;
         if (access >>> 4 !== effect >>> 4) this.#touch(access, this.#besideBefore[i] as number);

@@ -11,6 +11,7 @@ import type { ExploreProgress } from '../explore.js';
 import { type AskedRow, askedRow, schedulesNotAsked } from '../asked.js';
 import type { KnownWindow } from '../known-windows.js';
 import { type EndRow, REPORT_SCHEMA, type ReportViolation } from '../report.js';
+import type { NotProved } from '../undeclared.js';
 import type { Question } from './conditions.js';
 import type { Expectation } from './model.js';
 import type { LitmusProgram } from './program.js';
@@ -94,6 +95,8 @@ export interface LitmusReport extends AskedRow {
   /** What real kernels are known to do as well: no violation, and nothing that `ok` depends on. */
   readonly known_windows: readonly KnownWindow[];
   readonly guarantee: string;
+  /** Why it is no proof, or null where it is one. */
+  readonly not_proved: NotProved | null;
   readonly end: EndRow;
   /** All is as the file says. */
   readonly ok: boolean;
@@ -156,6 +159,7 @@ function together(first: ExploreReport, second: ExploreReport): ExploreReport {
     violation_count: first.violation_count + second.violation_count,
     known_windows: togetherKnown(first, second),
     guarantee: [first.guarantee, second.guarantee].filter((each) => each !== '').join('; '),
+    not_proved: first.not_proved,
     ok: first.ok && second.ok,
   };
 }
@@ -209,6 +213,7 @@ export function litmusReport(subject: LitmusSubject, report: ExploreReport): Lit
     violation_count: report.violation_count,
     known_windows: report.known_windows,
     guarantee: report.guarantee,
+    not_proved: report.not_proved,
     end: report.end,
     ...asked,
     ok: asked.asked && asExpected && questions.every(({ ok }) => ok),
