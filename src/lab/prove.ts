@@ -114,7 +114,7 @@ export async function prove(options: ProveOptions): Promise<Proof> {
     ? { kind: 'exhausted' }
     : over
       ? { kind: 'over' }
-      : endRow(endOf(result.end, outOfTime(), stopAtFind === true && violations > 0), budget);
+      : endRow(endOf(result.end, outOfTime(), stopAtFind === true && found.violations > 0), budget);
   const asked = askedRow(violations > 0 ? null : schedulesNotAsked(rows));
   const outcomes = rows.map((row) => teller.outcome(row));
   const report: ExploreReport = {
