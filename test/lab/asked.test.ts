@@ -145,7 +145,7 @@ describe('schedules', () => {
       ['always', true],
     ]);
     expect(renderLitmus(proved, undefined)).toMatch(
-      /Never \(proved: \d+ executions\)[^]*Always \(proved: \d+ executions\)/,
+      /Never \(proved: [\d,]+ executions\)[^]*Always \(proved: [\d,]+ executions\)/,
     );
     const tried = await runLitmus({ subject, strategy: 'random', schedules: 363 });
     expect(tried.questions.map(({ answer, of, proved: is }) => [answer, of, is])).toEqual([
