@@ -144,6 +144,18 @@ describe('rooms', () => {
   });
 });
 
+describe('who is no actor', () => {
+  it('looks at words: `peek`, and whatever else one-thread runs hold against the order of accesses, is for kernels', () => {
+    const watching = FILES.filter(({ path }) => /^src\/(oracle|trace|lab|cli|dashboard)\//.test(path));
+    const peeking = watching.filter(({ text }) =>
+      [...text.matchAll(/import \{([^}]*)\} from '#words'/g)].some(([, names = '']) =>
+        /\b(get|peek|readOnce)\b/.test(names.replaceAll(/look as \w+/g, '')),
+      ),
+    );
+    expect(peeking.map(({ path }) => path)).toEqual([]);
+  });
+});
+
 describe('kernel code', () => {
   const kernel = FILES.filter(({ room }) => KERNEL_ROOMS.has(room));
 
