@@ -8,7 +8,7 @@ import { VM_INVALIDATE_IN_PROGRESS, type Machine, pmdWord, vmWord } from '../mac
 import type { Context } from '../machine/context.js';
 import { entryPfn, isHardwareValid, isHuge, isTable } from '../machine/entries.js';
 import type { Claims } from '../policies/policy.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { claimsOfVm } from './claims.js';
 import { gfnOfVpn, isLiveVmOf, pfnOfStage2, stage2At } from './view.js';
 import type { ViolationLog } from './violation.js';
