@@ -16,7 +16,7 @@ export interface DiagramFlags extends OutputOptions {
 export const withWidth = (command: Command): Command =>
   command.option(
     '--width <columns>',
-    `of diagrams (default: the terminal's, ${DIAGRAM_WIDTH} without one); 72 suits a mail`,
+    `of diagrams; 72 suits a mail (default: the terminal's, ${DIAGRAM_WIDTH} without one)`,
     wholeNumber('--width', WIDTH_MIN, WIDTH_MAX),
   );
 
@@ -32,7 +32,7 @@ export const withDiagramOptions = (command: Command): Command =>
   withWidth(command)
     .option(
       '--format <form>',
-      `the diagram as ${DIAGRAM_FORMATS.join(', ')} (default text)`,
+      `the diagram as ${DIAGRAM_FORMATS.join(', ')} (default: text)`,
       oneOf('--format', DIAGRAM_FORMATS),
     )
     .option('--actor <name>', 'the diagram of this actor alone: what it does, and how many steps the others do between')

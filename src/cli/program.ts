@@ -10,6 +10,8 @@ import { meant } from '../lab/nearest.js';
 import { checkDestinations } from './destinations.js';
 import { applyWidth } from './diagram-options.js';
 import { EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_OK } from './exit-codes.js';
+import { EXAMPLES } from './examples.js';
+import { HELP, withExamples } from './help.js';
 import { flushed, keepGoingWithoutReaders, oneLine, print, someOutputFailed, tell } from './terminal.js';
 
 const version = (): string => {
@@ -50,10 +52,13 @@ async function program(args: readonly string[]): Promise<Command> {
     .version(version())
     .showHelpAfterError(false)
     .showSuggestionAfterError(true)
-    .configureOutput(OUTPUT);
+    .configureOutput(OUTPUT)
+    .configureHelp(HELP);
   for (const name of wanted(args)) {
     const command = await (COMMANDS[name] as () => Promise<Command>)();
-    root.addCommand(command.configureOutput(OUTPUT).exitOverride(), { isDefault: name === DEFAULT });
+    withExamples(command, EXAMPLES[name] ?? []);
+    for (const each of [command, ...command.commands]) each.configureOutput(OUTPUT).configureHelp(HELP).exitOverride();
+    root.addCommand(command, { isDefault: name === DEFAULT });
   }
   root.hook('preAction', (_root, action) => {
     checkDestinations(action);

@@ -34,8 +34,8 @@ describe('bad input', () => {
     ['a misspelt strategy', ['explore', '--strategy', 'rnadom'], /; did you mean 'random'\?$/m],
     [
       'a misspelt litmus file',
-      ['litmus', 'bad_check_then_notifi'],
-      /no such file; did you mean 'bad_check_then_notify'\?$/m,
+      ['litmus', 'bad_check_then_notify_ksn'],
+      /no such file; did you mean 'bad_check_then_notify_ksm'\?$/m,
     ],
     ['a misspelt file', ['stress', file('mine.yaml', '').replace('mine', 'mien')], /; did you mean 'mine\.yaml'\?$/m],
     [

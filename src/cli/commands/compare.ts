@@ -1,5 +1,5 @@
 /** `pinfall compare`: what each policy costs and gives up, on the same guest. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { type CompareReport, compare } from '../../lab/compare.js';
 import { notAskedLine } from '../../lab/asked.js';
 import { POLICIES } from '../../policies/index.js';
@@ -9,6 +9,8 @@ import { ProgressLine, printReport } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
 import { pc } from '../render/colour.js';
 import { nextCommand } from '../render/next.js';
+import { LEGENDS } from '../../lab/legend.js';
+import { withLegend, withLegendOf } from '../render/legend.js';
 import { table } from '../render/table.js';
 
 interface CompareFlags {
@@ -21,19 +23,20 @@ interface CompareFlags {
   noise?: number;
   json?: boolean;
   report?: string;
+  legend?: boolean;
 }
 
 export function compareCommand(): Command {
-  return new Command('compare')
+  return withLegend(new Command('compare'))
     .description('the same guest under each policy for equal time')
     .argument('[scenario]', 'a shipped scenario (see list) or a scenario file', 'redis-guest')
-    .option(
-      '--policies <a,b,c>',
-      'which (see list)',
-      policies,
-      POLICIES.map(({ id }) => id),
+    .addOption(
+      new Option('--policies <a,b,c>', 'which (see list)').argParser(policies).default(
+        POLICIES.map(({ id }) => id),
+        'all',
+      ),
     )
-    .option('--workers <n>', 'worker threads; default: one per actor', wholeNumber('--workers', 1, 64))
+    .option('--workers <n>', 'worker threads (default: one per actor)', wholeNumber('--workers', 1, 64))
     .option('--cpus <n>', 'vCPUs of the guest', wholeNumber('--cpus', 1, 8))
     .option('--duration <time>', 'of each policy', duration('--duration'), 5)
     .option('--seed <n>', 'fixes workload and daemons, not the interleaving', seed)
@@ -63,7 +66,7 @@ async function run(scenario: string, flags: CompareFlags): Promise<number> {
       progress.show(`${policy} (${index + 1} of ${flags.policies.length}), ${flags.duration} s`),
   });
   progress.clear();
-  printReport(report, flags, renderCompare);
+  printReport(report, flags, (each) => withLegendOf(renderCompare(each), flags.legend, LEGENDS.compare));
   return exitOfRun(report);
 }
 

@@ -8,6 +8,8 @@ import { duration, freshSeed, policy, seed, userPath, wholeNumber } from '../opt
 import { EXIT_INCOMPLETE, exitOfRun } from '../exit-codes.js';
 import { printReport } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
+import { LEGENDS } from '../../lab/legend.js';
+import { withLegend, withLegendOf } from '../render/legend.js';
 import { renderStress } from '../render/stress.js';
 import { tell } from '../terminal.js';
 
@@ -31,19 +33,20 @@ interface DashboardFlags extends ServerFlags {
   sweep?: string;
   json?: boolean;
   report?: string;
+  legend?: boolean;
 }
 
 export function dashboardCommand(): Command {
-  const command = new Command('dashboard')
+  const command = withLegend(new Command('dashboard'))
     .description('race a guest and watch it in a browser: charts, lanes, memory, races, knobs')
     .argument('[scenario]', 'a shipped scenario (see list) or a scenario file', 'redis-guest');
   return serverOptions(command)
     .option('--policy <id>', 'what pins and notifiers mean (see list)', policy)
-    .option('--workers <n>', 'worker threads; default: one per actor', wholeNumber('--workers', 1, 64))
+    .option('--workers <n>', 'worker threads (default: one per actor)', wholeNumber('--workers', 1, 64))
     .option('--cpus <n>', 'vCPUs of the guest', wholeNumber('--cpus', 1, 8))
     .option('--seed <n>', 'fixes workload and daemons, not the interleaving', seed)
     .option('--recording <dir>', 'a recorded guest to replay')
-    .option('--duration <time>', 'ends by itself after 20s, 2m; default: Ctrl-C', duration('--duration'))
+    .option('--duration <time>', 'ends by itself after 20s, 2m (default: at Ctrl-C)', duration('--duration'))
     .option('--lossless', 'a full event ring holds its worker up, instead of dropping events')
     .option('--sweep <file>', 'show a finished sweep: the JSON report of tune')
     .option('--json', 'one report object on standard output, of the last run')
@@ -58,14 +61,14 @@ export function serverOptions(command: Command): Command {
   return command
     .option(
       '--port <n>',
-      `where the page is served (default: ${DEFAULT_PORT}); 0 = any free port`,
+      `where the page is served; 0 = any free port (default: ${DEFAULT_PORT})`,
       wholeNumber('--port', 0, 65_535),
     )
     .option(
       '--host <address>',
-      `the address to bind to (default: ${DEFAULT_HOST}); others than loopback need the token`,
+      `the address to bind to; others than loopback need the token (default: ${DEFAULT_HOST})`,
     )
-    .option('--token <text>', 'asked of every request; default: none on loopback, a new one elsewhere');
+    .option('--token <text>', 'asked of every request (default: none on loopback, a new one elsewhere)');
 }
 
 /** Options of the server, as flags give them. */
@@ -140,7 +143,7 @@ async function dashboard(scenario: string, flags: DashboardFlags): Promise<numbe
     tell('pinfall: there was no run, and there is nothing to report\n');
     return EXIT_INCOMPLETE;
   }
-  printReport(report, flags, renderStress);
+  printReport(report, flags, (each) => withLegendOf(renderStress(each), flags.legend, LEGENDS.dashboard));
   return exitOfRun(report);
 }
 

@@ -11,7 +11,6 @@ import { duration, oneOf, policy, seed, userPath, wholeNumber, workers } from '.
 import { exitOfAnswers } from '../exit-codes.js';
 import { writeWhole } from '../output.js';
 import { renderExplain } from '../render/explain.js';
-import { number } from '../render/table.js';
 
 interface ExplainFlags extends DiagramFlags {
   outcome: string;
@@ -39,12 +38,12 @@ export function explainCommand(): Command {
     .option('--strategy <name>', strategies.join(', '), oneOf('--strategy', strategies))
     .option(
       '--schedules <n>',
-      `at most so many (default ${number(LITMUS_DEFAULTS.schedules)})`,
+      `at most so many (default: ${LITMUS_DEFAULTS.schedules})`,
       wholeNumber('--schedules', 1, 1e12),
     )
     .option(
       '--budget <time>',
-      `CPU time of each worker at most (default ${LITMUS_DEFAULTS.seconds}s); the clock ends it at ten times that`,
+      `CPU time of each worker at most; the clock ends it at ten times that (default: ${LITMUS_DEFAULTS.seconds}s)`,
       duration('--budget'),
     )
     .option('--workers <n>', "threads, or 'auto' for one per core", workers)

@@ -12,6 +12,8 @@ import { exitOfSearch } from '../exit-codes.js';
 import { ProgressLine, printReport, writeWhole } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
 import { renderExplore } from '../render/explore.js';
+import { LEGENDS } from '../../lab/legend.js';
+import { withLegend, withLegendOf } from '../render/legend.js';
 import { number } from '../render/table.js';
 
 interface ExploreFlags {
@@ -30,12 +32,13 @@ interface ExploreFlags {
   events?: string;
   json?: boolean;
   report?: string;
+  legend?: boolean;
 }
 
 const strategies = [...STRATEGIES.map(({ name }) => name), EXHAUSTIVE];
 
 export function exploreCommand(): Command {
-  return withWidth(new Command('explore'))
+  return withWidth(withLegend(new Command('explore')))
     .description('try schedules, and give the one that breaks a rule')
     .argument('[scenario]', 'a scenario, a scenario file or a program (see list)', 'pin-race')
     .option('--policy <id>', 'what pins and notifiers mean (see list)', policy)
@@ -43,7 +46,7 @@ export function exploreCommand(): Command {
     .option('--depth <n>', 'pct: ordering constraints of the bugs it looks for', wholeNumber('--depth', 1, 100))
     .option(
       '--schedules <n>',
-      'how many at most (10,000 without --duration and --budget)',
+      `how many at most (default: ${EXPLORE_DEFAULTS.schedules}, without --duration and --budget)`,
       wholeNumber('--schedules', 1, 1e12),
     )
     .option('--duration <time>', 'for how long at most, by the clock, such as 30s', duration('--duration'))
@@ -104,7 +107,9 @@ async function run(scenario: string, flags: ExploreFlags): Promise<number> {
   const file = flags.schedule ?? 'pinfall.schedule';
   // with --json the schedule stands in the report; a file would be a surprise
   const written = schedule !== undefined && flags.json !== true && writeWhole(userPath(file), schedule);
-  printReport(report, flags, (each) => renderExplore(each, written ? file : undefined));
+  printReport(report, flags, (each) =>
+    withLegendOf(renderExplore(each, written ? file : undefined), flags.legend, LEGENDS.explore),
+  );
   return exitOfSearch(report);
 }
 

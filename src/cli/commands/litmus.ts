@@ -26,6 +26,8 @@ import { EXIT_BAD_INPUT, EXIT_OK, exitOfAnswers } from '../exit-codes.js';
 import { ProgressLine, printReport, writeWhole } from '../output.js';
 import { type Reduced, renderLitmusThreads, renderReduced } from '../render/litmus-threads.js';
 import { renderLitmus } from '../render/litmus.js';
+import { LEGENDS } from '../../lab/legend.js';
+import { withLegend, withLegendOf } from '../render/legend.js';
 import { number } from '../render/table.js';
 import { oneLine, print, tell } from '../terminal.js';
 
@@ -43,6 +45,7 @@ interface LitmusFlags {
   out?: string;
   json?: boolean;
   report?: string;
+  legend?: boolean;
 }
 
 const strategies = [...new Set([EXHAUSTIVE, ...STRATEGIES.map(({ name }) => name)])];
@@ -51,7 +54,7 @@ const REDUCE_SECONDS = 3;
 const bugs = BUGS.map(({ id }) => id);
 
 export function litmusCommand(): Command {
-  return withWidth(new Command('litmus'))
+  return withWidth(withLegend(new Command('litmus')))
     .description('every outcome of a litmus file, and what it answers')
     .argument('<files...>', 'a litmus file, or the name of a shipped one; with --check any number')
     .option('--check', 'only read the files: one line for each mistake')
@@ -62,12 +65,12 @@ export function litmusCommand(): Command {
     .option('--strategy <name>', strategies.join(', '), oneOf('--strategy', strategies))
     .option(
       '--schedules <n>',
-      `at most so many (default ${number(LITMUS_DEFAULTS.schedules)})`,
+      `at most so many (default: ${LITMUS_DEFAULTS.schedules})`,
       wholeNumber('--schedules', 1, 1e12),
     )
     .option(
       '--budget <time>',
-      `CPU time of each worker at most (default ${LITMUS_DEFAULTS.seconds}s); the clock ends it at ten times that`,
+      `CPU time of each worker at most; the clock ends it at ten times that (default: ${LITMUS_DEFAULTS.seconds}s)`,
       duration('--budget'),
     )
     .option('--workers <n>', "threads, or 'auto' for one per core", workers)
@@ -166,7 +169,9 @@ async function run(files: readonly string[], flags: LitmusFlags): Promise<number
   progress.clear();
   const report = { ...explored, reduced: await reducedTest(subject, explored, () => interrupted) };
   const written = flags.json === true ? undefined : writeSchedule(report, flags.out);
-  printReport(report, flags, (each) => [renderLitmus(each, written), renderReduced(each.reduced)].join(''));
+  printReport(report, flags, (each) =>
+    withLegendOf([renderLitmus(each, written), renderReduced(each.reduced)].join(''), flags.legend, LEGENDS.litmus),
+  );
   return exitOfAnswers(report, report.end.kind === 'interrupted');
 }
 
@@ -201,7 +206,9 @@ async function onThreads(subject: LitmusSubject, flags: LitmusFlags): Promise<nu
   const file = join(flags.out ?? '', `${report.name}.schedule`);
   const schedule = handover?.schedule ?? '';
   const written = schedule !== '' && flags.json !== true && writeWhole(userPath(file), schedule) ? file : undefined;
-  printReport(report, flags, (each) => renderLitmusThreads(each, handover, written));
+  printReport(report, flags, (each) =>
+    withLegendOf(renderLitmusThreads(each, handover, written), flags.legend, LEGENDS.litmus),
+  );
   return exitOfAnswers(report, interrupted && !report.ok);
 }
 

@@ -15,6 +15,8 @@ import { exitOfRun } from '../exit-codes.js';
 import { ProgressLine, printReport } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
 import { renderStress } from '../render/stress.js';
+import { LEGENDS } from '../../lab/legend.js';
+import { withLegend, withLegendOf } from '../render/legend.js';
 import { number } from '../render/table.js';
 import { noteOutputFailure, tell } from '../terminal.js';
 
@@ -35,14 +37,15 @@ export interface StressFlags extends ServerFlags {
   noise?: number;
   json?: boolean;
   report?: string;
+  legend?: boolean;
 }
 
 export function stressCommand(): Command {
-  const command = withWidth(new Command('stress'))
+  const command = withWidth(withLegend(new Command('stress')))
     .description('race a guest on real threads, check it, and say who unmapped what')
     .argument('[scenario]', 'a shipped scenario (see list) or a scenario file', 'redis-guest')
     .option('--policy <id>', 'what pins and notifiers mean (see list)', policy)
-    .option('--workers <n>', 'worker threads; default: one per actor', wholeNumber('--workers', 1, 64))
+    .option('--workers <n>', 'worker threads (default: one per actor)', wholeNumber('--workers', 1, 64))
     .option('--cpus <n>', 'vCPUs of the guest', wholeNumber('--cpus', 1, 8))
     .option('--duration <time>', 'how long: 20s, 500ms, 2m', duration('--duration'), 20)
     .option('--seed <n>', 'fixes workload and daemons, not the interleaving', seed)
@@ -53,7 +56,7 @@ export function stressCommand(): Command {
     .option('--dashboard', 'watch it in a browser')
     .option(
       '--explain <time>',
-      `look so long for violations on one thread, for a schedule that replays (default ${HANDOVER_SECONDS}s)`,
+      `look so long for violations on one thread, for a schedule that replays (default: ${HANDOVER_SECONDS}s)`,
       duration('--explain'),
     )
     .option('--no-explain', 'do not')
@@ -132,7 +135,10 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
     report = handed.report;
     explanation = renderHandovers(report, handed.written);
   }
-  printReport(report, flags, (each) => [renderStress(each), explanation].filter(Boolean).join('\n\n'));
+  printReport(report, flags, (each) => {
+    const text = [renderStress(each), explanation].filter(Boolean).join('\n\n');
+    return withLegendOf(text, flags.legend, LEGENDS.stress);
+  });
   return exitOfRun(report);
 }
 

@@ -1,6 +1,6 @@
 /** `pinfall tune`: sweeps worker counts, placements and the engine's numbers, and recommends one setting. */
 import { relative } from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { InputError } from '../../lab/input-error.js';
 import { METRICS, type Metric } from '../../lab/tune/measure.js';
 import { applyEngine, applyTarget } from '../../lab/tune/apply.js';
@@ -12,6 +12,8 @@ import { onInterrupt } from '../interrupt.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber } from '../options.js';
 import { EXIT_OK, EXIT_VIOLATION } from '../exit-codes.js';
 import { ProgressLine, printReport } from '../output.js';
+import { LEGENDS } from '../../lab/legend.js';
+import { withLegend, withLegendOf } from '../render/legend.js';
 import { renderTune } from '../render/tune.js';
 import { noteOutputFailure, tell } from '../terminal.js';
 
@@ -35,17 +37,24 @@ interface TuneFlags {
   chart?: string;
   json?: boolean;
   report?: string;
+  legend?: boolean;
 }
 
 export function tuneCommand(): Command {
-  return new Command('tune')
+  return withLegend(new Command('tune'))
     .description('find the worker count, placement and engine numbers that suit a scenario best')
     .argument('[scenario]', 'a shipped scenario (see list) or a scenario file', 'redis-guest')
-    .option('--workers <from..to>', 'worker counts to try (default: 1..8)', workerRange, WORKERS_DEFAULT)
+    .addOption(
+      new Option('--workers <from..to>', 'worker counts to try')
+        .argParser(workerRange)
+        .default(WORKERS_DEFAULT, WORKERS_DEFAULT.join('..')),
+    )
     .option('--metric <name>', `what to have most of: ${METRICS.join(', ')}`, metric, 'accesses')
     .option('--repeat <n>', 'repetitions of each setting', wholeNumber('--repeat', 1, 100), 3)
     .option('--duration <time>', 'of one measurement', duration('--duration'), 1)
-    .option('--stages <a,b>', `what to sweep: ${STAGES.join(', ')} (default: all)`, stageNames, STAGES)
+    .addOption(
+      new Option('--stages <a,b>', `what to sweep: ${STAGES.join(', ')}`).argParser(stageNames).default(STAGES, 'all'),
+    )
     .option('--policy <id>', 'what pins and notifiers mean (see list)', policy)
     .option('--cpus <n>', 'vCPUs of the guest', wholeNumber('--cpus', 1, 8))
     .option('--seed <n>', 'fixes the workload, for all settings the same', seed, SEED)
@@ -118,7 +127,7 @@ async function run(scenario: string, flags: TuneFlags): Promise<number> {
     ...(flags.policy !== undefined && { policy: flags.policy }),
     ...(willApply && { applied: relative(base, target.to) || target.to }),
   };
-  printReport(report, flags, (made) => renderTune(made, given));
+  printReport(report, flags, (made) => withLegendOf(renderTune(made, given), flags.legend, LEGENDS.tune));
   if (flags.chart !== undefined && report.rows.length > 0) {
     const { writeChart } = await import('../../lab/tune/chart.js');
     await kept(userPath(flags.chart), (path) => writeChart(report, path));

@@ -47,8 +47,10 @@ export const quoted = (word: string): string =>
 
 let words: string | null = null;
 
+/** The words before a command's name, here. */
+export const startText = (): string => (words ??= startWords(here()));
+
 /** `Next: npm start --silent -- replay x.schedule   # the same again`. */
 export function nextCommand(args: readonly string[], why: string): string {
-  words ??= startWords(here());
-  return `Next: ${[words, ...args.map(quoted)].join(' ')}   # ${why}`;
+  return `Next: ${[startText(), ...args.map(quoted)].join(' ')}   # ${why}`;
 }
