@@ -4,6 +4,7 @@ import { INVARIANTS } from '../oracle/table.js';
 import { POLICIES } from '../policies/index.js';
 import { eventJsonSchema } from '../trace/ndjson-schema.js';
 import { BUGS } from '../zoo/index.js';
+import { OPS_LEGEND } from './legend.js';
 import { listLitmus, listOperations, listTerms } from './litmus/list.js';
 import { listScenarios } from './scenario.js';
 import { listPrograms } from './subject.js';
@@ -21,6 +22,7 @@ export function listEverything() {
     litmus: listLitmus(),
     operations: listOperations(),
     terms: listTerms(),
+    counters: Object.entries(OPS_LEGEND).map(([name, counts]) => ({ name, counts })),
     zoo: BUGS.map(({ id, title, litmus, expect }) => ({ id, title, litmus, invariants: expect })),
   };
 }

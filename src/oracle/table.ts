@@ -145,7 +145,7 @@ export const INVARIANTS: readonly InvariantRow[] = [
   ),
   row(
     'I-LOCKORD',
-    'the lock rules LK1 to LK10 hold',
+    'nobody sleeps holding a spinlock, takes locks in an order that can deadlock, or unlocks, walks and notifies without the locks that this takes',
     'at each blocking acquisition; trylocks are exempt from order',
     'lock',
   ),
