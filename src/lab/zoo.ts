@@ -82,6 +82,8 @@ export interface ZooEntry extends AskedRow {
   readonly planted: ZooProof | null;
   readonly unplanted: ZooProof | null;
   readonly threads: ZooThreadsRow | null;
+  /** Of bugs that were asked for by their ids: the portfolio's first find, made small. Null where it has none. */
+  readonly diagram: string | null;
 }
 
 export interface ZooReport extends AskedRow {
@@ -209,6 +211,8 @@ async function runBug(bug: Bug, options: ZooOptions): Promise<ZooEntry | null> {
     planted,
     unplanted,
     threads: isStopped() ? null : await race(bug, options),
+    diagram:
+      invariant === null || isStopped() || (options.ids ?? []).length === 0 ? null : await drawnBug(bug, options),
     ...askedRow(whyNot(invariant !== null || planted?.asked === true ? null : why, unplanted)),
   };
 }
@@ -217,6 +221,19 @@ async function runBug(bug: Bug, options: ZooOptions): Promise<ZooEntry | null> {
 function whyNot(why: string | null, unplanted: ZooProof | null): string | null {
   if (why !== null || unplanted === null || unplanted.asked) return why;
   return `without the bug, ${unplanted.not_asked}`;
+}
+
+/** The portfolio's first find of a bug, made small and drawn; null where it finds none in time. */
+export async function drawnBug(bug: Bug, { seed = 1, seconds, stop }: ZooOptions = {}): Promise<string | null> {
+  const { report } = await explore({
+    subject: zooSubject(bug, true, seed),
+    schedules: ZOO_DEFAULTS.schedules,
+    lookOn: 0,
+    ...(seconds !== undefined && { seconds }),
+    ...(stop !== undefined && { stop }),
+  });
+  const find = report.violations.find(({ invariant }) => bug.expect.includes(invariant));
+  return typeof find?.['diagram'] === 'string' ? find['diagram'] : null;
 }
 
 /** One strategy over the seeds. */

@@ -5,8 +5,7 @@
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { explore } from '#src/lab/explore.js';
-import { zooBugs, zooSubject } from '#src/lab/zoo.js';
+import { drawnBug, zooBugs } from '#src/lab/zoo.js';
 
 const FOLDER = fileURLToPath(new URL('diagrams/', import.meta.url));
 /** What stands below is drawn. */
@@ -20,9 +19,7 @@ const UPDATES = process.env['UPDATE_DIAGRAMS'] === '1';
 async function drawn(id: string): Promise<string> {
   const [bug] = zooBugs([id]);
   if (bug === undefined) throw new Error(`no bug ${id}`);
-  const { report } = await explore({ subject: zooSubject(bug, true), schedules: 20_000, lookOn: 0 });
-  const find = report.violations.find(({ invariant }) => bug.expect.includes(invariant));
-  return String(find?.['diagram'] ?? 'not found\n').replace(/, time \d+/, '');
+  return ((await drawnBug(bug)) ?? 'not found\n').replace(/, time \d+/, '');
 }
 
 describe('diagrams of historical bugs', () => {

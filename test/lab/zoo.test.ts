@@ -58,6 +58,7 @@ describe('the zoo', () => {
     expect(report.entries.map(({ id, found }) => [id, found])).toEqual(ids.map((id) => [id, true]));
     for (const entry of report.entries) {
       expect(zooBugs([entry.id])[0]?.expect).toContain(entry.invariant);
+      expect(entry.diagram).toMatch(/\n {2}\*\*\* I-/);
       expect(entry.unplanted?.violations).toEqual([]);
       expect(entry.strategies.map(({ strategy }) => strategy)).toEqual(['random', 'portfolio']);
     }

@@ -59,5 +59,8 @@ export function renderZooRun(report: ZooReport): string {
     `${pc.bold('pinfall zoo')}  ${found} of ${report.entries.length} found in ${seconds(report.elapsed_s)}; medians of ${report.seeds} seeds: schedules / time.`,
     '',
     table(['bug', 'caught by', ...strategies, 'exhaustive', 'without the bug', ...threads], report.entries.map(row)),
+    ...report.entries.flatMap(({ id, title, diagram }) =>
+      diagram === null ? [] : ['', `${pc.bold(id)} ${title}`, '', diagram.trimEnd()],
+    ),
   ].join('\n');
 }
