@@ -30,20 +30,20 @@
  * is at least the floor before.
  */
 import type { EventWriter } from '../machine/context.js';
-import { RECORD_WORDS, TWO_32, recordSequence } from './record.js';
+import { RECORD_WORDS, TWO_32 } from './record.js';
 
-const CAPACITY = 0;
+export const CAPACITY = 0;
 const MODE = 1;
 const HEAD = 16;
 const STATE = 17;
 const BOUND = 18;
-const WRITTEN = 20;
+export const WRITTEN = 20;
 const DROPPED = 22;
 const WAITS = 24;
 const TAIL = 32;
 const DETACHED = 33;
 const FLOOR = 34;
-const HEADER_WORDS = 48;
+export const HEADER_WORDS = 48;
 
 /** A full ring makes the worker wait for the reader; counted in `waits`. */
 export const RING_LOSSLESS = 0;
@@ -57,7 +57,7 @@ export const RING_ASLEEP = 1;
 export const RING_CLOSED = 2;
 
 /** The head is published every so many records: one atomic store on each would double the cost of an event. */
-const PUBLISH_EVERY = 32;
+export const PUBLISH_EVERY = 32;
 /** How long a lossless writer sleeps before it looks again whether its reader is gone. */
 const WAIT_MS = 50;
 
@@ -79,14 +79,14 @@ export function ringBuffer(capacityRecords: number): SharedArrayBuffer {
   return buffer;
 }
 
-const recordsOf = (buffer: SharedArrayBuffer): Int32Array => new Int32Array(buffer, HEADER_WORDS * 4);
+export const recordsOf = (buffer: SharedArrayBuffer): Int32Array => new Int32Array(buffer, HEADER_WORDS * 4);
 
 function storeWide(words: Int32Array, at: number, value: number): void {
   Atomics.store(words, at, value | 0);
   Atomics.store(words, at + 1, Math.floor(value / TWO_32));
 }
 
-function loadWide(words: Int32Array, at: number): number {
+export function loadWide(words: Int32Array, at: number): number {
   const high = Atomics.load(words, at + 1);
   return high * TWO_32 + (Atomics.load(words, at) >>> 0);
 }
@@ -363,38 +363,4 @@ export class RingReader {
     Atomics.store(this.#words, DETACHED, 1);
     Atomics.notify(this.#words, TAIL);
   }
-}
-
-/**
- * Copies the last records that stand in a ring, oldest first, read or not, published or not: for reports of a run that
- * has stopped, also by a worker's death. While the writer still runs, the oldest ones may be missing or half new.
- */
-export function lastRecords(buffer: SharedArrayBuffer, count: number): Int32Array {
-  const words = new Int32Array(buffer, 0, HEADER_WORDS);
-  const capacity = words[CAPACITY] as number;
-  if (capacity === 0) return new Int32Array(0);
-  const records = recordsOf(buffer);
-  let end = loadWide(words, WRITTEN);
-  const at = (n: number): number => n % capacity;
-  // the up to 31 records that a dead worker wrote and did not publish: their sequence goes on, that of old ones does not
-  let last = end === 0 ? -1 : recordSequence(records, at(end - 1));
-  for (let more = 0; more < PUBLISH_EVERY && more < capacity; more++) {
-    const step = (recordSequence(records, at(end)) - last) | 0;
-    const fresh = (records[at(end) * RECORD_WORDS + 2] as number) !== 0;
-    if (!fresh || step <= 0 || step > 1 << 20) break;
-    last = recordSequence(records, at(end));
-    end++;
-  }
-  let first = Math.max(0, end - Math.min(count, capacity));
-  // a writer that still runs overwrites the oldest while they are copied: keep what follows one another
-  for (let n = end - 1; n > first; n--) {
-    const step = (recordSequence(records, at(n)) - recordSequence(records, at(n - 1))) | 0;
-    if (step <= 0 || step > 1 << 20) first = n;
-  }
-  const out = new Int32Array((end - first) * RECORD_WORDS);
-  for (let n = first; n < end; n++) {
-    const from = at(n) * RECORD_WORDS;
-    out.set(records.subarray(from, from + RECORD_WORDS), (n - first) * RECORD_WORDS);
-  }
-  return out;
 }

@@ -65,6 +65,7 @@ export const EVENT_TABLE = [
   ['swap_in', 'mm:mm', 'vpn:vpn', 'pfn:pfn', 'slot:count'],
   ['reclaim', 'pfn:pfn', 'result:count', 'slot:count', 'a:count'],
   ['litmus_call', 'call:count', 'begin:bool', 'result:count', 'a:count'],
+  ['pin_look', 'mm:mm', 'vpn:vpn', 'pfn:pfn', 'huge:bool'],
   ['stage2_check', 'vm:vm', 'gfn:gfn', 'seq:count', 'now:count'],
 ] as const;
 

@@ -353,8 +353,7 @@ export class Simulation {
   #violation(found: object): void {
     this.#violationCount++;
     if (this.#kept.length >= VIOLATIONS_KEPT) return;
-    const { thpOrder } = this.plan.machine;
-    const reported = reportViolation(found, this.#run.rings, RECORDER_RECORDS, this.actorNames, thpOrder);
+    const reported = reportViolation(found, this.#run.rings, RECORDER_RECORDS, this.actorNames, this.machine);
     this.#kept.push(reported);
     this.evidence.note(reported, this.#run.rings, RECORDER_RECORDS, this.#report !== undefined);
     this.#violations.next(reported);

@@ -1,10 +1,14 @@
 /** Violations on their way from the oracles into reports. */
 import type { EndState } from '../engine/threads.js';
-import { lastRecords } from '../events/ring.js';
-import { type DiagramViolation, raceDiagram } from '../trace/diagram.js';
+import { RECORD_WORDS, recordActor } from '../events/record.js';
+import { lastRecords, recordsWritten } from '../events/ring-history.js';
+import type { Machine } from '../machine/layout.js';
+import { type Diagram, type DiagramViolation, chooseRows } from '../trace/diagram.js';
+import { formatDiagram } from '../trace/diagram-text.js';
 import { mergeRecords } from '../trace/merge.js';
 import { SCENARIO_OVER } from './asked.js';
 import type { EndRow, ReportViolation } from './report.js';
+import { otherNames } from './steps/mapped.js';
 
 /** What a violation's object may tell beside its invariant; the oracles decide. */
 function violationOf(found: object): DiagramViolation & Record<string, unknown> {
@@ -35,18 +39,75 @@ function violationOf(found: object): DiagramViolation & Record<string, unknown> 
  * A violation with the race diagram of the events that stand in the rings now. At once: a ring that records goes on, and
  * forgets.
  * @param records events of each ring that the diagram may show
+ * @param m the machine, where the page's other names are looked up
  */
 export function reportViolation(
   found: object,
   rings: readonly SharedArrayBuffer[],
   records: number,
   actorNames: readonly string[],
-  thpOrder: number,
+  m: Machine,
 ): ReportViolation {
   const violation = violationOf(found);
-  const merged = mergeRecords(rings.map((ring) => lastRecords(ring, records)));
-  const diagram = raceDiagram(merged, actorNames, { violation, thpOrder });
+  const histories = rings.map((ring): History => {
+    const written = recordsWritten(ring);
+    const kept = lastRecords(ring, records);
+    return { kept, lost: Math.max(0, written - kept.length / RECORD_WORDS) };
+  });
+  const { pfn, vm, gfn, mm, vpn } = violation;
+  const isAboutPage = pfn !== undefined || gfn !== undefined || vpn !== undefined;
+  const focus = isAboutPage ? otherNames(m, [{ pfn, vm, gfn, mm, vpn }], 1) : [];
+  // in a long run a frame is many pages' one after the other
+  const exact =
+    focus.some((each) => each.pfn !== undefined) &&
+    focus.some((each) => each.pfn === undefined || each.vpn !== undefined || each.gfn !== undefined);
+  const drawing = chooseRows(mergeRecords(histories.map(({ kept }) => kept)), actorNames, {
+    violation,
+    thpOrder: m.thpOrder,
+    ...(isAboutPage && { focus, exact }),
+  });
+  const remarks = [...(drawing.remarks ?? []), ...lostRemarks(violation, drawing, histories, actorNames)];
+  const diagram = formatDiagram({ ...drawing, ...(remarks.length > 0 && { remarks }) });
   return { ...found, invariant: violation.invariant, what: violation.what, diagram };
+}
+
+/** What a ring still has, and how many events it has forgotten. */
+interface History {
+  readonly kept: Int32Array;
+  readonly lost: number;
+}
+
+const many = (count: number): string => `${count.toLocaleString('en')} event${count === 1 ? '' : 's'}`;
+
+/** Where nothing of who broke the rule is drawn, why: its events are lost, and how many, or it has written none about the page. */
+function lostRemarks(
+  { actor = -1, actors = [] }: DiagramViolation,
+  drawing: Diagram,
+  histories: readonly History[],
+  actorNames: readonly string[],
+): string[] {
+  const isDrawn = (who: number): boolean => drawing.actors.some((column) => column.actor === who);
+  const all = histories.reduce((sum, { lost }) => sum + lost, 0);
+  const culprits = [...new Set([actor, ...actors])].filter((who) => who >= 0);
+  if (culprits.length === 0) {
+    const before = all > 0 ? `; ${many(all)} before these are lost` : '';
+    return [`found by an audit: the step that broke it may stand long before what is drawn${before}`];
+  }
+  return culprits
+    .filter((who) => !isDrawn(who))
+    .map((who) => {
+      const name = actorNames[who] ?? `actor ${who}`;
+      const own = histories.find(({ kept }) => hasActor(kept, who));
+      const lost = own === undefined ? all : own.lost;
+      if (lost === 0) return `${name} has written no event about this page`;
+      const since = own === undefined ? 'none of its events is left' : 'those that are left are about other pages';
+      return `the events of ${name} about this page are lost: ${since}, ${many(lost)} of its worker are overwritten`;
+    });
+}
+
+function hasActor(records: Int32Array, actor: number): boolean {
+  for (let i = 0; i * RECORD_WORDS < records.length; i++) if (recordActor(records, i) === actor) return true;
+  return false;
 }
 
 /**

@@ -64,7 +64,10 @@ export function* lookAtPte(
   const pteAt = pteWord(ctx.m, table, vpn);
   if (--ctx.quantum < 0) yield reads(pteAt);
   const pte = readOnce(ctx.words, pteAt);
-  return isPresent(pte) ? yield* numaDecision(ctx, mm, vma, vpn, pte, local) : NUMA_LEAVE;
+  if (!isPresent(pte)) return NUMA_LEAVE;
+  const decision = yield* numaDecision(ctx, mm, vma, vpn, pte, local);
+  if (decision === NUMA_CHANGE) emit(ctx, EVENT.pin_look, mm, vpn, entryPfn(pte), 0);
+  return decision;
 }
 
 /** The scan's look at a huge PMD, under the PMD lock. Returns NUMA_*, or -1: it is none. */
@@ -76,7 +79,10 @@ export function* lookAtPmd(ctx: Context, mm: number, start: number): Coroutine {
   if (!isTransHuge(pmd) || isProtnone(pmd) || isSpecial(pmd)) return NUMA_LEAVE;
   const head = entryPfn(pmd);
   if (--ctx.quantum < 0) yield reads(pinsWord(ctx, head));
-  if (!folioMaybeDmaPinned(ctx, head)) return NUMA_CHANGE;
+  if (!folioMaybeDmaPinned(ctx, head)) {
+    emit(ctx, EVENT.pin_look, mm, start, head, 1);
+    return NUMA_CHANGE;
+  }
   emit(ctx, EVENT.numa_skip_pinned, mm, start, head);
   return NUMA_PINNED;
 }

@@ -170,6 +170,8 @@ export function itemsOf(records: Int32Array, end: number, relevance: Relevance, 
       if (item !== null) items.push(item);
       continue;
     }
+    // of one-thread runs the look's own step is drawn, with what it found
+    if (type === EVENT.pin_look && options.choices !== undefined) continue;
     if (projection === undefined ? !relevance.matters(records, index) : !isShown(type)) continue;
     if (succeeds.after(records, index, indenter.inOperation(actor))) continue;
     const lines = withNotes(indenter.lines(records, index), notesAt(records, index, options.marks));

@@ -100,6 +100,8 @@ export interface DiagramOperation {
 export interface DiagramOptions {
   /** The pages in question; the violation's by default. Without one, all but noise is shown. */
   readonly focus?: DiagramFocus | readonly DiagramFocus[] | undefined;
+  /** `focus` has all names of the pages: a frame's other uses, before and after, are other pages' business. */
+  readonly exact?: boolean | undefined;
   readonly violation?: DiagramViolation | undefined;
   /** Steps shown at most. */
   readonly maxRows?: number | undefined;
@@ -164,7 +166,7 @@ function verdictOf(violation: DiagramViolation | undefined, names: readonly stri
 function relevanceOf(records: Int32Array, end: number, options: DiagramOptions): Relevance {
   const { violation, thpOrder, focus } = options;
   const foci = focus === undefined ? [violation ?? {}] : [focus].flat();
-  const relevance = new Relevance(records, end, foci, thpOrder);
+  const relevance = new Relevance(records, end, foci, thpOrder, options.exact !== true);
   if (!relevance.anything || violation?.actor === undefined || violation.actor < 0) return relevance;
   return new Relevance(records, end, [lastFocusOf(records, end, violation.actor, thpOrder)], thpOrder);
 }

@@ -201,8 +201,9 @@ export class Relevance {
    * @param end records before this one are looked through, from the last on, for the page's other names
    * @param foci the pages
    * @param thpOrder log2 of the pages of a huge page
+   * @param follows whether the page's names at other times are looked for; else `foci` has all of them
    */
-  constructor(records: Int32Array, end: number, foci: readonly DiagramFocus[], thpOrder = 0) {
+  constructor(records: Int32Array, end: number, foci: readonly DiagramFocus[], thpOrder = 0, follows = true) {
     this.#thpOrder = thpOrder;
     for (const { pfn, vm = 0, gfn, mm = 0, vpn, pages = 1 } of foci) {
       if (pfn !== undefined) this.#pfns.add(pfn);
@@ -210,7 +211,7 @@ export class Relevance {
       if (vpn !== undefined) this.#addPages('mm', mm, vpn, pages);
     }
     this.#namesMax = NAMES_MAX + Math.max(this.#pfns.size, this.#pages.length);
-    if (this.anything) return;
+    if (this.anything || !follows) return;
     // twice: from a guest page to its frame, and from there to the user page
     for (let round = 0; round < 2; round++) {
       for (let i = end - 1; i >= 0; i--) this.#follow(records, i);

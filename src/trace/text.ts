@@ -186,6 +186,7 @@ const WORDS: Readonly<Record<EventName, Words>> = {
   swap_out: (_mm, vpn, pfn, slot) => `try_to_unmap_one(${hex(vpn)}): pfn ${hex(pfn)} -> swap entry ${slot}`,
   swap_in: (_mm, vpn, pfn, slot) => `do_swap_page(${hex(vpn)}): swap entry ${slot} -> pfn ${hex(pfn)}`,
   litmus_call: (call, begin, result) => (begin !== 0 ? `begins call ${call}` : `call ${call} returns ${result}`),
+  pin_look: (_mm, vpn, pfn) => `folio_maybe_dma_pinned(${hex(vpn)}): pfn ${hex(pfn)} not pinned`,
   stage2_check: (_vm, gfn, seq, now) =>
     `mmu_invalidate_retry(gfn ${hex(gfn)}): seq ${now} ${now === seq ? '==' : '!='} ${seq}, goes on${
       now === seq ? '' : ' all the same'

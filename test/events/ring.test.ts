@@ -10,15 +10,8 @@ import {
   recordTime,
   recordType,
 } from '#src/events/record.js';
-import {
-  NO_EVENTS,
-  RingReader,
-  RingWriter,
-  lastRecords,
-  ringBuffer,
-  ringCounters,
-  ringFill,
-} from '#src/events/ring.js';
+import { NO_EVENTS, RingReader, RingWriter, ringBuffer, ringCounters, ringFill } from '#src/events/ring.js';
+import { lastRecords } from '#src/events/ring-history.js';
 
 interface Plain {
   type: number;

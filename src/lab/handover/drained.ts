@@ -2,7 +2,8 @@
  * The machine as it stood when all actors were last at rest: a copy of its words, at the start and at each drain, and how far each event
  * ring had come by then. From there on the log says what happened, if no ring has forgotten any of it.
  */
-import { lastRecords, ringCounters } from '../../events/ring.js';
+import { ringCounters } from '../../events/ring.js';
+import { lastRecords } from '../../events/ring-history.js';
 import { RECORD_WORDS } from '../../events/record.js';
 import { Machine } from '../../machine/layout.js';
 import type { Audit } from '../../engine/threads.js';

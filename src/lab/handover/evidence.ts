@@ -1,5 +1,5 @@
 /** What is kept of a run's violations for the explorer: the first one of each invariant, with the log of that moment. */
-import { lastRecords } from '../../events/ring.js';
+import { lastRecords } from '../../events/ring-history.js';
 import { mergeRecords } from '../../trace/merge.js';
 import type { ReportViolation } from '../report.js';
 import type { Base, DrainedStates } from './drained.js';

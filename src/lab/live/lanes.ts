@@ -3,7 +3,7 @@ import type { Plan } from '../../engine/plan.js';
 import { type ActorReport, actorReports } from '../../engine/report-state.js';
 import { type WaitsForEdge, waitsFor } from '../../engine/waits-for.js';
 import { recordActor, recordTime } from '../../events/record.js';
-import { lastRecords } from '../../events/ring.js';
+import { lastRecords } from '../../events/ring-history.js';
 import type { Machine } from '../../machine/layout.js';
 import { phraseOf } from '../../trace/text.js';
 import type { ActorNow, ActorWait, WorkerForm } from './types.js';

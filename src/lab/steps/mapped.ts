@@ -1,5 +1,5 @@
 /** Which pages name a frame now, and which frame a page has: by the tables themselves, so that it is known without an event. */
-import { COMPOUND_TAIL } from '../../machine/abi.js';
+import { COMPOUND_TAIL, MAPPING_KSM } from '../../machine/abi.js';
 import {
   entryPfn,
   isHardwareValid,
@@ -16,6 +16,7 @@ import {
 import {
   type Machine,
   PAGE_COMPOUND,
+  PAGE_MAPPING,
   VM_MM,
   pageWord,
   pmdWord,
@@ -123,7 +124,9 @@ class Names {
 
   #ofFrame(pfn: number): void {
     const m = this.#m;
-    if (m.mms * m.mmPages > PAGES_MAX || pfn <= 0) return;
+    if (m.mms * m.mmPages > PAGES_MAX || pfn <= 0 || pfn >= m.frames) return;
+    // a page of KSM has many places that have nothing to do with each other
+    if (((m.words[pageWord(m, pfn, PAGE_MAPPING)] as number) & MAPPING_KSM) === MAPPING_KSM) return;
     for (let mm = 0; mm < m.mms; mm++) {
       for (let vpn = 0; vpn < m.mmPages; vpn++) {
         const leaf = hostLeaf(m, mm, vpn);
@@ -139,11 +142,13 @@ class Names {
   }
 }
 
-/** The pages of `foci` with all their names now: frame, user page, guest page, from one to the other. */
-export function otherNames(m: Machine, foci: readonly DiagramFocus[]): readonly DiagramFocus[] {
+/**
+ * The pages of `foci` with their other names now: frame, user page, guest page, from one to the other.
+ * @param rounds how far: guest page, user page, frame, the user pages of a child
+ */
+export function otherNames(m: Machine, foci: readonly DiagramFocus[], rounds = 3): readonly DiagramFocus[] {
   const names = new Names(m);
   for (const focus of foci) names.add(focus);
-  // guest page, user page, frame, the user pages of a child
-  for (let round = 0; round < 3; round++) names.widen();
+  for (let round = 0; round < rounds; round++) names.widen();
   return names.found;
 }

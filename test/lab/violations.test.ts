@@ -1,0 +1,76 @@
+/** Violations of real threads on their way into reports: the culprit is in the diagram, or it is said how much is lost. */
+import { describe, expect, it } from 'vitest';
+import { EVENT } from '#src/events/table.js';
+import { RingWriter, ringBuffer } from '#src/events/ring.js';
+import { Machine } from '#src/machine/layout.js';
+import { reportViolation } from '#src/lab/violations.js';
+
+const machine = new Machine({
+  framesPerNode: 16,
+  nodes: 1,
+  cpus: 2,
+  mms: 1,
+  mmPages: 8,
+  vms: 1,
+  vmPages: 8,
+  vmasPerMm: 4,
+  thpOrder: 1,
+  tlbEntries: 4,
+  cpuNodes: [0, 0],
+  pcpBatch: 1,
+  lruBatch: 1,
+});
+const NAMES = ['vcpu0', 'numa-balancer'];
+const found = {
+  invariant: 'I-PINNED-S2',
+  what: 'pinned page unmapped at stage 2',
+  actor: 1,
+  actors: [1],
+  time: 90_000,
+  vm: 0,
+  gfn: 3,
+  pfn: 5,
+};
+
+/** Rings of two workers: the balancer's unmap of gfn 3, and `more` events about another page behind it. */
+function rings(more: number): SharedArrayBuffer[] {
+  return [0, 1].map((worker) => {
+    const buffer = ringBuffer(64);
+    const ring = new RingWriter(buffer, false, true);
+    if (worker === 0) ring.write(EVENT.stage2_map, 0, 1, 0, 3, 5, 1);
+    else {
+      ring.write(EVENT.stage2_unmap, 1, 2, 0, 3, 5, 1);
+      for (let i = 0; i < more; i++) ring.write(EVENT.stage2_unmap, 1, 3 + i, 0, 6, 7, 0);
+    }
+    return buffer;
+  });
+}
+
+const diagram = (more: number, violation: object = found): string =>
+  String(reportViolation(violation, rings(more), 64, NAMES, machine)['diagram']);
+
+describe('a violation on real threads', () => {
+  it('is drawn with what the culprit did', () => {
+    const text = diagram(10);
+    expect(text).toMatch(/ numa-balancer\n/);
+    expect(text).toContain('<-- pinned page unmapped');
+    expect(text).not.toContain('lost');
+    // another page's events are not its business
+    expect(text).not.toContain('gfn 0x6');
+  });
+
+  it('says that the events of the culprit are lost, and how many', () => {
+    const text = diagram(200).replace(/\n {4}/g, ' ');
+    expect(text).not.toContain('<-- pinned page unmapped');
+    expect(text).toContain(
+      'the events of numa-balancer about this page are lost: those that are left are about other pages, 137 events of its worker are overwritten',
+    );
+  });
+
+  it('says of an audit that nobody was caught', () => {
+    const text = diagram(200, { ...found, actor: -1, actors: [], time: 0 }).replace(/\n {4}/g, ' ');
+    expect(text).toContain(
+      'found by an audit: the step that broke it may stand long before what is drawn; 137 events before',
+    );
+  });
+});
