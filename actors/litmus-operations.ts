@@ -34,6 +34,7 @@ import {
   MADV_UNMERGEABLE,
 } from '../src/mm/madvise.js';
 import { type LitmusTask } from './litmus-task.js';
+import { LITMUS_IO } from './litmus-io.js';
 import { LITMUS_FRAMES } from './litmus-frames.js';
 import { LITMUS_KVM } from './litmus-kvm.js';
 import { LITMUS_MM } from './litmus-mm.js';
@@ -120,6 +121,7 @@ export const LITMUS_OPERATIONS: readonly LitmusOperation[] = [
   ...LITMUS_FRAMES,
   ...LITMUS_KVM,
   ...LITMUS_PLAIN,
+  ...LITMUS_IO,
 ];
 
 /** The number of the operation of this name, or -1. */

@@ -1,5 +1,6 @@
 /** What a word of the machine is, in the words of the kernel: for waits-for graphs, diagrams and reports. */
 import {
+  ACTOR_RETRIES,
   ACTOR_WORDS,
   AVC_WORDS,
   ANON_VMA_REFS,
@@ -225,6 +226,8 @@ function describeRest(
     ['ksm_stable_node', m.ksmNodesAt, m.ksmNodes, KSM_NODE_WORDS],
     ['shared memory object', m.objectsAt, m.objects, m.objectWords],
   ];
+  const ofActor = inside(m.actorsAt, m.cpus, ACTOR_WORDS);
+  if (ofActor !== null && ofActor[1] === ACTOR_RETRIES) return `the count of retries of actor ${ofActor[0]}`;
   for (const [name, at, count, size] of regions) {
     const hit = inside(at, count, size);
     if (hit !== null) return count === 1 ? `${name}, word ${hit[1]}` : `word ${hit[1]} of ${name} ${hit[0]}`;

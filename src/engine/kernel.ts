@@ -7,6 +7,7 @@ import { KVM_SUBSCRIBER } from '../kvm/notifier.js';
 import { anonVmaLockWrite, anonVmaUnlockWrite } from '../mm/anon-vma.js';
 import { collapseHugePage } from '../mm/collapse.js';
 import { DRIVER_SUBSCRIBER } from '../mm/driver-subscriber.js';
+import { directIoRead } from '../mm/direct-io.js';
 import { dupMmap } from '../mm/fork.js';
 import { followPagePte } from '../mm/gup-follow.js';
 import { gupFast, gupFastUnchanged } from '../mm/gup-fast.js';
@@ -80,6 +81,7 @@ export const BASE_KERNEL: Kernel = {
   gupFastUnchanged,
   followPagePte,
   pinUserPages,
+  directIoRead,
   unpinUserPage,
   mmuNotifierInvalidateRangeStart,
   mmuNotifierInvalidateRangeEnd,

@@ -3,7 +3,7 @@
  * deadlock reports with it; it reads the actors' records and held locks in shared memory.
  */
 import { IDLE_WORD, WAIT_LOCK } from '../machine/effects.js';
-import type { Machine } from '../machine/layout.js';
+import { ACTOR_SRCU, type Machine, SRCU_NESTED, actorWord } from '../machine/layout.js';
 import { conditionChanged } from '../machine/wait.js';
 import { describeWord } from './describe-word.js';
 import { type Wait, heldLocks, waitOf } from './report-state.js';
@@ -24,7 +24,7 @@ export interface WaitsForEdge {
   readonly idle: boolean;
   /** The word holds something else by now: it may go on, and only has not been looked at again yet. */
   readonly changed: boolean;
-  /** Actors that hold the lock, with their mode. */
+  /** Actors that hold the lock, with their mode; of an SRCU's reader count those inside. */
   readonly holders: readonly { readonly actor: number; readonly name: string; readonly mode: 'read' | 'write' }[];
 }
 
@@ -59,10 +59,14 @@ export function waitsFor(
   const nameOf = (actor: number): string => plan.actors[actor]?.name ?? `actor ${actor}`;
   const held = plan.actors.map((_, actor) => heldLocks(m, actor));
   const edges = waiting.map((wait): WaitsForEdge => {
-    const holders = held.flatMap((locks, actor) => {
+    const inside = plan.actors.flatMap((_, actor) =>
+      isInside(m, actor, wait.word) ? [{ actor, name: nameOf(actor), mode: 'read' as const }] : [],
+    );
+    const locked = held.flatMap((locks, actor) => {
       const lock = locks.find((candidate) => candidate.word === wait.word);
       return lock === undefined ? [] : [{ actor, name: nameOf(actor), mode: lock.mode }];
     });
+    const holders = wait.kind === WAIT_LOCK ? locked : [...locked, ...inside];
     const { actor, word } = wait;
     return {
       actor,
@@ -81,10 +85,18 @@ export function waitsFor(
   return { edges, cycle, lines };
 }
 
+/** Whether the actor is inside an SRCU section of which `word` counts the readers. */
+function isInside(m: Machine, actor: number, word: number): boolean {
+  for (let i = 0; i < SRCU_NESTED; i++) if (m.words[actorWord(m, actor, ACTOR_SRCU + i)] === word) return true;
+  return false;
+}
+
 function describeEdge(edge: WaitsForEdge): string {
   const wish = edge.idle ? 'is idle until a change of' : edge.lock ? 'waits for' : 'waits for a change of';
   const holders = edge.holders.map((holder) => (holder.mode === 'read' ? `${holder.name} (read)` : holder.name));
   if (edge.changed) return `${edge.name} ${wish} ${edge.what}, which has changed: it has not gone on yet`;
+  if (!edge.lock && holders.length > 0)
+    return `${edge.name} ${wish} ${edge.what}, inside of which is ${edge.holders.map(({ name }) => name).join(', ')}`;
   const by = holders.length > 0 ? `held by ${holders.join(', ')}` : edge.lock ? 'held by nobody' : '';
   return `${edge.name} ${wish} ${edge.what}${by === '' ? '' : `, ${by}`}`;
 }

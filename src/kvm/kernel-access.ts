@@ -20,6 +20,7 @@ export function* accessRemoteVm(ctx: Context, mm: number, vpn: number): Coroutin
   if (got !== 1) return -EFAULT;
   const pfn = ctx.gupPfn;
   const result = yield* pkvmKernelRead(ctx, pfn);
+  if (result === 0) ctx.probe.onKernelRead(ctx, pfn, ctx.accessValue);
   if (!isZeroPfn(pfn)) yield* folioPut(ctx, folioOf(ctx, pfn), REF_TEMP);
   return result;
 }
@@ -43,7 +44,6 @@ export function* pkvmKernelRead(ctx: Context, pfn: number): Coroutine {
     }
     if (--ctx.quantum < 0) yield reads(content);
     ctx.accessValue = readOnce(words, content);
-    ctx.probe.onKernelRead(ctx, pfn, ctx.accessValue);
     leaveAccess(ctx);
     return 0;
   }

@@ -17,6 +17,7 @@ import { fileObserver } from './litmus/threads/file-observer.js';
 import { litmusThreads } from './litmus/threads/run.js';
 import { type LitmusSource, type LitmusSubject, litmusSubject, readLitmus } from './litmus/subject.js';
 import { type EndRow, REPORT_SCHEMA } from './report.js';
+import { type Finding, findOf, wantedAnswer } from './zoo-finds.js';
 
 export interface ZooOptions {
   /** Ids; none: all. */
@@ -118,7 +119,9 @@ export function zooSubject(bug: Bug, planted: boolean, seed = 1): LitmusSubject 
   const path = fileURLToPath(new URL(bug.litmus, FILES));
   const options = { ...(planted ? { bug: bug.id } : { policy: bug.cleanOn ?? bug.policy }), seed };
   const source: LitmusSource = { path, text: readLitmus(path), options };
-  return litmusSubject(source);
+  const subject = litmusSubject(source);
+  const outcome = wantedAnswer(bug, subject.test);
+  return outcome === null ? subject : litmusSubject({ ...source, options: { ...options, outcome } });
 }
 
 const ZOO_IDS = BUGS.map(({ id }) => id);
@@ -191,7 +194,8 @@ async function runBug(bug: Bug, options: ZooOptions): Promise<ZooEntry | null> {
     invariant ??= caught;
   }
   const planted = isStopped() ? null : await prove(bug, true, options);
-  invariant ??= planted?.violations.find((each) => bug.expect.includes(each)) ?? null;
+  const finds = planted?.violations ?? [];
+  invariant ??= finds.find((each) => bug.expect.includes(each)) ?? finds[0] ?? null;
   if (invariant === null && isStopped()) return null;
   const unplanted = isStopped() ? null : await prove(bug, false, options);
   const found = rows.filter((row) => row.elapsed_s !== null);
@@ -248,8 +252,9 @@ async function search(
   let caught: string | null = null;
   let why: string | null = 'no schedule was tried';
   for (let i = 0; i < seeds && options.stop?.() !== true; i++) {
+    const subject = zooSubject(bug, true, seed + i);
     const { report } = await explore({
-      subject: zooSubject(bug, true, seed + i),
+      subject,
       strategy,
       schedules: options.schedules ?? ZOO_DEFAULTS.schedules,
       budget: new Budget(options.seconds ?? ZOO_DEFAULTS.seconds),
@@ -258,9 +263,9 @@ async function search(
       ...(options.stop !== undefined && { stop: options.stop }),
     });
     why = why === null ? null : report.not_asked;
-    const find = report.violations.find((violation) => bug.expect.includes(violation.invariant));
-    if (find === undefined) continue;
-    caught ??= find.invariant;
+    const find = findOf(bug, subject.test, report.violations);
+    if (find === null) continue;
+    caught ??= find;
     schedules.push(report.schedules);
     seconds.push(report.elapsed_s);
   }
@@ -284,10 +289,10 @@ async function prove(bug: Bug, planted: boolean, options: ZooOptions): Promise<Z
   const found = exhaustive
     ? await explore({ ...common, strategy: EXHAUSTIVE, schedules: 1e12, budget: new Budget(seconds), lookOn: 0 })
     : null;
-  if (found !== null && (planted || found.report.exhaustive)) return proofOf(found.report);
+  if (found !== null && (planted || found.report.exhaustive)) return proofOf(bug, subject, found.report);
   // not ended in time: what a portfolio says is better than nothing, and no proof
   const { report } = await explore({ ...common, schedules: CLEAN_SCHEDULES, budget: new Budget(seconds) });
-  return proofOf({
+  return proofOf(bug, subject, {
     ...report,
     ...askedRow(found?.report.asked === true ? null : report.not_asked),
     violations: [...(found?.report.violations ?? []), ...report.violations],
@@ -299,16 +304,20 @@ interface Searched extends AskedRow {
   readonly exhaustive: boolean;
   readonly schedules: number;
   readonly elapsed_s: number;
-  readonly violations: readonly { readonly invariant: string }[];
+  readonly violations: readonly Finding[];
 }
 
-const proofOf = ({ exhaustive, schedules, elapsed_s, violations, asked, not_asked }: Searched): ZooProof => ({
+const proofOf = (
+  bug: Bug,
+  { test }: LitmusSubject,
+  { exhaustive, schedules, elapsed_s, violations, asked, not_asked }: Searched,
+): ZooProof => ({
   asked,
   not_asked,
   exhaustive,
   schedules,
   elapsed_s,
-  violations: [...new Set(violations.map(({ invariant }) => invariant))],
+  violations: [...new Set(violations.map((each) => findOf(bug, test, [each]) ?? each.invariant))],
 });
 
 /** The same actors on real threads. */
@@ -330,10 +339,19 @@ async function race(bug: Bug, options: ZooOptions): Promise<ZooThreadsRow | null
     untilViolation: bug.expect,
     stop,
   }).finally(() => clearInterval(timer));
-  const forbidden = result.outcomes.some(({ yes }) =>
-    subject.test.questions.some(({ word, during }, i) => !during && word === 'forbidden' && yes[i] === true),
+  const { questions } = subject.test;
+  const answered = result.outcomes.some(({ yes }) =>
+    questions.some(({ word, during }, i) => {
+      if (during) return false;
+      const isExpected = word === 'exists' && bug.expect.includes(`exists ${i + 1}`);
+      return yes[i] === true ? word === 'forbidden' || isExpected : word === 'always';
+    }),
   );
-  return { found: result.found || forbidden, iterations: result.iterations, elapsed_s: result.elapsed_s };
+  return {
+    found: result.violations.length > 0 || answered,
+    iterations: result.iterations,
+    elapsed_s: result.elapsed_s,
+  };
 }
 
 function median(values: readonly number[]): number | null {

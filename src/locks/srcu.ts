@@ -4,6 +4,7 @@
  */
 import type { Context, Coroutine } from '../machine/context.js';
 import { adds, reads, writes } from '../machine/effects.js';
+import { ACTOR_SRCU, SRCU_NESTED } from '../machine/layout.js';
 import { fetchAdd, readOnce, writeOnce } from '#words';
 import { waitWhile, wake } from '../machine/wait.js';
 import { mightSleep } from './held.js';
@@ -13,11 +14,23 @@ export const srcuSide = (ctx: Context, srcu: number): number => readOnce(ctx.wor
 /** Second half: an update of the word `srcu + 1 + side`. */
 export function srcuEnter(ctx: Context, srcu: number, side: number): void {
   fetchAdd(ctx.words, srcu + 1 + side, 1);
+  note(ctx, 0, srcu + 1 + side);
 }
 /** srcu_read_unlock(): an update of the word `srcu + 1 + side`. */
 export function srcuLeave(ctx: Context, srcu: number, side: number): void {
   fetchAdd(ctx.words, srcu + 1 + side, -1);
+  note(ctx, srcu + 1 + side, 0);
   wake(ctx.m, srcu + 1 + side);
+}
+
+/** In the actor's record, for reports of who waits for whom: `word` stands where `found` stood first. */
+function note(ctx: Context, found: number, word: number): void {
+  const first = ctx.recordAt + ACTOR_SRCU;
+  for (let at = first; at < first + SRCU_NESTED; at++) {
+    if (ctx.words[at] !== found) continue;
+    ctx.words[at] = word;
+    return;
+  }
 }
 
 /** srcu_read_lock() on the srcu at `srcu`: returns the side to give back. */

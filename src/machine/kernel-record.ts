@@ -97,6 +97,8 @@ export interface Kernel {
   gupFastUnchanged(ctx: Context, pmdAt: number, pmd: number, entryAt: number, entry: number): Coroutine<boolean>;
   followPagePte(ctx: Context, mm: number, vma: number, vpn: number, flags: number): Coroutine;
   pinUserPages(ctx: Context, mm: number, vpn: number, flags: number): Coroutine;
+  /** read(2) with O_DIRECT of one page: pinned while the device writes `content` to it. */
+  directIoRead(ctx: Context, mm: number, vpn: number, content: number): Coroutine;
   unpinUserPage(ctx: Context, pfn: number, makeDirty: boolean): Coroutine<void>;
   /* mm/mmu_notifier.c */
   mmuNotifierInvalidateRangeStart(

@@ -180,6 +180,9 @@ export const ACTOR_TICKET = 14;
 export const ACTOR_HELD = 16;
 /** A collapse holds the folio locks of a whole THP's pages. */
 export const HELD_MAX = 600;
+/** Reader counts (word indices) of the SRCU sections that the actor is inside, the outer one first: for reports. */
+export const ACTOR_SRCU = ACTOR_HELD + 2 * HELD_MAX;
+export const SRCU_NESTED = 3;
 export const ACTOR_WORDS = 1280;
 
 /* ---- statistics ---- */

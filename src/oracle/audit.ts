@@ -19,6 +19,7 @@ import { auditOwnership } from './ownership.js';
 import { auditPins, sumOfPins } from './pin.js';
 import { auditReadOnly } from './read-only.js';
 import { auditRefs } from './ref.js';
+import { auditSecrets } from './secret.js';
 import { auditSlots } from './slots.js';
 import { auditStale } from './stale.js';
 import { auditSwap } from './swap.js';
@@ -74,6 +75,8 @@ export class Audit {
     auditAccounting(m, log);
     if (ledgers.length > 0) {
       auditPins(m, ledgers, options.pinKeepsPlace ?? bitMatters, log);
+      // on one thread each read is judged
+      if (claims.el2 && options.mode === 'threads') auditSecrets(m, ledgers, log);
       this.#lost.run(ledgers, log);
     }
     return log.violations.slice();

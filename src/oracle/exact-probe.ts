@@ -16,6 +16,7 @@ import { pinnedReplaced } from './pin.js';
 import { PinPlaces } from './pin-places.js';
 import { RefLedger } from './ref.js';
 import { Scanners } from './scanners.js';
+import { Secrets } from './secret.js';
 import { Shadow } from './shadow.js';
 import { StaleWatch } from './stale.js';
 import { Stage2Tables } from './stage2-tables.js';
@@ -35,6 +36,7 @@ export class ExactProbe extends LedgerProbe {
   readonly #places: PinPlaces | null;
   readonly #lazyFree: LazyFree;
   readonly #undone: UndoneWork;
+  readonly #secrets: Secrets | null;
 
   constructor(m: Machine, options: OracleOptions, buffer: ArrayBufferLike | null) {
     super(m, options, buffer);
@@ -51,6 +53,7 @@ export class ExactProbe extends LedgerProbe {
     this.#places = (options.pinKeepsPlace ?? options.keepsExclusiveBit) === false ? null : new PinPlaces(m);
     this.#lazyFree = new LazyFree(m, this.log);
     this.#undone = new UndoneWork(m, this.log, actors);
+    this.#secrets = claims.el2 ? new Secrets(m, this.log) : null;
     this.#undone.reset();
     this.#shadow.reset();
   }
@@ -69,6 +72,7 @@ export class ExactProbe extends LedgerProbe {
     this.#places?.reset();
     this.#lazyFree.reset();
     this.#undone.reset();
+    this.#secrets?.reset();
   }
 
   override knows(ctx: Context, mm: number, vpn: number, pfn: number, content: number): void {
@@ -142,6 +146,9 @@ export class ExactProbe extends LedgerProbe {
 
   override onRead(ctx: Context, guest: boolean, space: number, at: number, pfn: number, content: number): void {
     this.#shadow.read(ctx, guest, space, at, pfn, content);
+    if (this.#secrets === null) return;
+    if (guest) this.#secrets.read(ctx, space, { pfn }, content);
+    else this.#secrets.read(ctx, -1, { mm: space, vpn: at, pfn }, content);
   }
 
   override onWrite(ctx: Context, guest: boolean, space: number, at: number, pfn: number, content: number): void {
@@ -149,12 +156,14 @@ export class ExactProbe extends LedgerProbe {
     this.#cow.wrote(guest, space, pfn);
     this.#shadow.wrote(guest, space, at, pfn, content);
     this.#lazyFree.wrote(guest, space, at, pfn);
+    this.#secrets?.wrote(guest, space, pfn, content);
   }
 
   override onDeviceWrite(ctx: Context, pfn: number, content: number): void {
     super.onDeviceWrite(ctx, pfn, content);
     this.#cow.deviceWrote(pfn);
     this.#shadow.deviceWrote(pfn, content);
+    this.#secrets?.deviceWrote(content);
   }
 
   override onZapped(ctx: Context, mm: number, start: number, end: number): void {
@@ -202,6 +211,10 @@ export class ExactProbe extends LedgerProbe {
     return Math.max(0, this.ledger.pins(pfn)) + Math.max(0, this.ledger.held(pfn));
   }
 
+  override onKernelRead(ctx: Context, pfn: number, content: number): void {
+    this.#secrets?.read(ctx, -1, { pfn }, content);
+  }
+
   override onLazyFreeBegin(_ctx: Context, mm: number, start: number, end: number): void {
     this.#lazyFree.begins(mm, start, end);
   }
@@ -246,6 +259,7 @@ export class ExactProbe extends LedgerProbe {
 
   override onOwnership(_ctx: Context, pfn: number): void {
     this.#ownership?.changed(pfn);
+    this.#secrets?.changedOwner(pfn);
   }
 
   override onStage2Table(_ctx: Context, table: number, inUse: boolean): void {

@@ -132,6 +132,12 @@ export const INVARIANTS: readonly InvariantRow[] = [
     'local',
   ),
   row(
+    'I-SECRET',
+    'the host never sees what a protected guest keeps to itself',
+    'at each read of a process, of the kernel on its behalf, of another guest; at rest',
+    'ghost, audit',
+  ),
+  row(
     'I-HYPMC',
     "a page of EL2's is in one of its lists, pools or tables at a time",
     'at hypercall entry and exit',

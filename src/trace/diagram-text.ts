@@ -221,8 +221,9 @@ export function formatDiagram(diagram: Diagram, width = diagramWidth()): string 
     out.push(...wrap(MARGIN + text, width, MARGIN.length + 2));
   };
 
-  if (actors.length === 0) paragraph('(no events)');
-  else printTitles(diagram, places, print, alone);
+  // what went wrong without any is told beside
+  if (actors.length === 0 && diagram.verdict === '') paragraph('(no events)');
+  else if (actors.length > 0) printTitles(diagram, places, print, alone);
   if (diagram.earlier > 0) paragraph(`... ${diagram.earlier} earlier step${diagram.earlier === 1 ? '' : 's'}`);
   for (const row of rows) {
     const cells = actors.map(({ actor }, column) => {

@@ -19,7 +19,10 @@ export interface Bug {
   readonly cleanOn?: string;
   /** The functions (and `rules`) it replaces in that kernel. */
   readonly replace: Partial<Omit<Kernel, 'id'>>;
-  /** The invariants that catch it: each find names one of them. */
+  /**
+   * What catches it: invariants, each of which may be the first to be broken; or answers of its litmus file, by the number of the
+   * question from 1: `forbidden 2` (it happens), `exists 1` (it can be).
+   */
   readonly expect: readonly string[];
   /** Its litmus file, beside the bug's own: small enough to search. Without the bug it is proved clean. */
   readonly litmus: string;

@@ -64,6 +64,13 @@ import { z49Unshare } from './z49-unshare.js';
 import { z50 } from './z50-keyhole.js';
 import { z52 } from './z52-early-exit.js';
 import { z53 } from './z53-stale-hint.js';
+import { z54 } from './z54-fork-loses-dirty.js';
+import { z55 } from './z55-numa-bad-pmd.js';
+import { z56 } from './z56-retry-in-srcu.js';
+import { z57 } from './z57-same-entry-again.js';
+import { z58 } from './z58-slot-end.js';
+import { z59 } from './z59-pins-in-movable.js';
+import { z60 } from './z60-unpin-before-dma.js';
 
 export const BUGS: readonly Bug[] = [
   z01,
@@ -130,6 +137,13 @@ export const BUGS: readonly Bug[] = [
   z50,
   z52,
   z53,
+  z54,
+  z55,
+  z56,
+  z57,
+  z58,
+  z59,
+  z60,
 ];
 
 /** The bug of this id, or undefined. */

@@ -85,6 +85,7 @@ describe('the table of invariants', () => {
       'I-OWN',
       'I-SHARECNT',
       'I-WIPE',
+      'I-SECRET',
       'I-HYPMC',
       'I-BAL',
       'I-LOCKORD',
