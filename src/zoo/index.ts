@@ -71,6 +71,7 @@ import { z57 } from './z57-same-entry-again.js';
 import { z58 } from './z58-slot-end.js';
 import { z59 } from './z59-pins-in-movable.js';
 import { z60 } from './z60-unpin-before-dma.js';
+import { z61 } from './z61-copy-of-secret.js';
 
 export const BUGS: readonly Bug[] = [
   z01,
@@ -144,6 +145,7 @@ export const BUGS: readonly Bug[] = [
   z58,
   z59,
   z60,
+  z61,
 ];
 
 /** The bug of this id, or undefined. */

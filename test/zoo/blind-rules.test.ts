@@ -35,6 +35,7 @@ describe.each([
   ['Z58', 'I-SLOT', 10],
   ['Z59', 'I-MOVABLE', 10],
   ['Z60', 'I-DMA', 50],
+  ['Z61', 'I-SECRET', 50],
 ] as const)('%s', (id, rule, schedules) => {
   it(`is found as ${rule}`, () => {
     const program = programOf(bug(id), true);
