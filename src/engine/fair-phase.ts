@@ -5,8 +5,8 @@
  * Found by what each actor stands before: the effects of the last steps of each are a loop, run through several times. Their
  * local variables cannot be looked at; whether the program's words are the same after a turn of all the loops is said beside it.
  */
-import { EFFECT_NAMES, effectKind, effectWord } from '../machine/effects.js';
-import type { Breach, Program } from './program.js';
+import { EFFECT_NAMES, IDLE_WORD, effectKind, effectWord } from '../machine/effects.js';
+import type { Breach, Program, Waiting } from './program.js';
 import type { ScheduleView, Strategy } from './strategies/strategy.js';
 
 /** Steps of the fair phase after which loops are looked for, ascending; after the last of them it is given up, undecided. */
@@ -98,14 +98,21 @@ export function periodOf(list: readonly number[]): number {
 /** That actors go round and never end, as a broken rule. */
 export function livelockBreach(program: Program, loops: readonly ActorLoop[]): Breach {
   const who = loops.map(({ actor }) => program.actors[actor]).join(', ');
-  return { invariant: 'I-LIVE', what: `livelock: ${who} go round for ever, though all run in turn` };
+  const goes = loops.length === 1 ? 'goes' : 'go';
+  return { invariant: 'I-LIVE', what: `livelock: ${who} ${goes} round for ever, though all run in turn` };
 }
 
 /**
  * The loops in words: one turn of each, and what it changes.
  * @param before the program's words a turn ago
+ * @param waiting actors that cannot go on
  */
-export function tellLoops(program: Program, loops: readonly ActorLoop[], before: Int32Array): string[] {
+export function tellLoops(
+  program: Program,
+  loops: readonly ActorLoop[],
+  before: Int32Array,
+  waiting: readonly Waiting[],
+): string[] {
   const lines = loops.flatMap(({ actor, effects }) => {
     const told = effects.slice(0, TOLD_MAX).map((effect) => `  ${effectWords(program, effect)}`);
     const more = effects.length > TOLD_MAX ? [`  ... and ${effects.length - TOLD_MAX} steps more`] : [];
@@ -118,7 +125,9 @@ export function tellLoops(program: Program, loops: readonly ActorLoop[], before:
   const names = changed.slice(0, 4).map((word) => program.describe(word));
   const rest = changed.length > names.length ? ` and ${changed.length - names.length} words more` : '';
   const what = changed.length === 0 ? 'all words are as before' : `only ${names.join(', ')}${rest} changed`;
-  return [...lines, `after a turn ${what}`];
+  // those who wait meanwhile, and for whom
+  const others = waiting.filter(({ actor, kind }) => kind !== IDLE_WORD && !loops.some((loop) => loop.actor === actor));
+  return [...lines, `after a turn ${what}`, ...program.explain(others)];
 }
 
 /** `write pte`. */

@@ -315,7 +315,7 @@ export class OneThread {
       if (turn(view.last)) break;
     }
     if (end !== END_STEP_LIMIT) return end;
-    this.livelock = tellLoops(program, loops, before);
+    this.livelock = tellLoops(program, loops, before, this.waiting());
     this.breaches = [livelockBreach(program, loops)];
     return END_VIOLATION;
   }

@@ -221,8 +221,9 @@ export function formatDiagram(diagram: Diagram, width = diagramWidth()): string 
     out.push(...wrap(MARGIN + text, width, MARGIN.length + 2));
   };
 
-  // what went wrong without any is told beside
-  if (actors.length === 0 && diagram.verdict === '') paragraph('(no events)');
+  // who goes round for ever, and who waits for whom, is told above
+  const told = diagram.verdict.startsWith('I-LIVE: livelock');
+  if (actors.length === 0 && !told) paragraph('(no events)');
   else if (actors.length > 0) printTitles(diagram, places, print, alone);
   if (diagram.earlier > 0) paragraph(`... ${diagram.earlier} earlier step${diagram.earlier === 1 ? '' : 's'}`);
   for (const row of rows) {
