@@ -21,7 +21,7 @@ import {
   swapWord,
   vmWord,
 } from '../machine/layout.js';
-import { peek } from '#words';
+import { look as peek } from '#words';
 import { hostStateOf, hypStateOf } from './hyp-memcache.js';
 import type { Ledger } from './ledger.js';
 import { contentText } from './lost.js';
