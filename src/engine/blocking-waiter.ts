@@ -169,20 +169,17 @@ export class BlockingWaiter implements Waiter {
     actor.value = value;
     actor.mode = kind === WAIT_LOCK ? MODE_ON_LOCK : MODE_ON_WORD;
     recordWait(actor, ACTOR_BLOCKED);
+    // a lock that was free meanwhile and is taken again looks as before: each ring is worth an attempt (locks/queue.ts)
+    let rung = false;
     for (;;) {
       const sample = doorbell.sample();
       if (Atomics.load(words, HDR_ABORT) !== 0) throw new Aborted();
-      if (this.#frozen()) {
-        this.#sleep(ctx, sample, PARKED_FROZEN);
-        continue;
-      }
-      if (!doorbell.register(actor)) break;
-      this.#host.clocks.publish();
-      this.#sleep(ctx, sample, PARKED_ASLEEP);
-      if (this.#frozen()) continue;
-      // a lock that was free meanwhile and is taken again looks as before: each ring is worth an attempt (locks/queue.ts)
-      const rung = doorbell.sample() !== sample;
-      if ((kind === WAIT_LOCK && rung) || (Atomics.load(words, word) & mask) !== value) break;
+      const frozen = this.#frozen();
+      if (!frozen && ((rung && kind === WAIT_LOCK) || !doorbell.register(actor))) break;
+      if (!frozen) this.#host.clocks.publish();
+      this.#sleep(ctx, sample, frozen ? PARKED_FROZEN : PARKED_ASLEEP);
+      if (doorbell.sample() !== sample) rung = true;
+      if (!this.#frozen() && (Atomics.load(words, word) & mask) !== value) break;
     }
     actor.mode = MODE_RUNNABLE;
     words[ctx.recordAt + ACTOR_STATE] = ACTOR_RUNNABLE;

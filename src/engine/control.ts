@@ -104,6 +104,11 @@ export type Notice =
   | { readonly type: 'returned'; readonly worker: number; readonly actor: number }
   | { readonly type: 'threw'; readonly worker: number; readonly actor: number; readonly error: string };
 
+/** What a host's task returns when it cannot set itself up: a plan that names a kernel or an actor kind that there is not. */
+export interface HostRefusal {
+  readonly refused: string;
+}
+
 /** What a host's task returns when it ends well. */
 export interface HostResult {
   readonly violations: readonly RunViolation[];

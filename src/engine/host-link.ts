@@ -5,6 +5,7 @@ import type { Piscina } from 'piscina';
 import type { Machine } from '../machine/layout.js';
 import {
   type HostApi,
+  type HostRefusal,
   type HostResult,
   type HostTask,
   type Notice,
@@ -19,6 +20,8 @@ export interface HostEvents {
   /** An actor's coroutine came to its end. */
   readonly returned: (actor: number) => void;
   readonly ended: (host: HostLink) => void;
+  /** It cannot set itself up, and says why. */
+  readonly refused: (error: Error) => void;
   readonly failed: (host: HostLink, error: Error) => void;
 }
 
@@ -47,7 +50,7 @@ export class HostLink {
     const running = pool.run(
       { ...task, control: control.port2, notices: notices.port2 },
       { transferList: [control.port2, notices.port2] },
-    ) as Promise<HostResult>;
+    ) as Promise<HostResult | HostRefusal>;
     this.#api = wrapHost(control.port1);
     notices.port1.on('message', (notice: Notice) => this.#notice(notice));
     control.port1.unref();
@@ -55,6 +58,11 @@ export class HostLink {
     this.done = running.then(
       (result) => {
         this.#over = true;
+        if ('refused' in result) {
+          this.#failure = new RangeError(result.refused);
+          events.refused(this.#failure);
+          return;
+        }
         this.result = result;
         events.ended(this);
       },

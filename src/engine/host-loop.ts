@@ -101,7 +101,7 @@ export class HostLoop {
   #pending = 0;
   readonly #timers: HostTimers;
   #ringFull = false;
-  /** When the slice under way ends, host clock. */
+  #rung = false;
   #deadline = 0;
 
   /** @param ringReserve records that one resume may write; 0 when the ring never holds a worker up */
@@ -134,12 +134,9 @@ export class HostLoop {
   }
 
   get wanted(): boolean {
-    const words = this.#words;
-    return (
-      Atomics.load(words, HDR_PHASE) !== this.#phase ||
-      Atomics.load(words, HDR_CONTROL_SEQ) !== this.controlSeen ||
-      this.#clock() >= this.#deadline + OVERDUE_SLICES * this.sliceMicros
-    );
+    if (Atomics.load(this.#words, HDR_PHASE) !== this.#phase) return true;
+    if (Atomics.load(this.#words, HDR_CONTROL_SEQ) !== this.controlSeen) return true;
+    return this.#clock() >= this.#deadline + OVERDUE_SLICES * this.sliceMicros;
   }
 
   get actors(): readonly HostedActor[] {
@@ -196,6 +193,7 @@ export class HostLoop {
         if (phase !== this.#phase) this.applyPhase();
         if (phaseKind(phase) === PHASE_FREEZE) return SLICE_FREEZE;
         if (phaseKind(phase) === PHASE_END) return SLICE_END;
+        if (this.#rung) this.#tryLocks();
         const now = this.#clock();
         if (now >= this.#timers.next) this.#timers.fire(now, (a) => this.#enable(a));
         if (now >= this.#deadline && !first) return SLICE_SPENT;
@@ -257,9 +255,15 @@ export class HostLoop {
 
   /** Lets the actor go on if its wait is over. */
   #ready(a: HostedActor): boolean {
-    const over = isWaitOver(a, this.#words);
-    if (over) this.#enable(a);
-    return over;
+    if (!isWaitOver(a, this.#words)) return false;
+    this.#enable(a);
+    return true;
+  }
+
+  /** A lock that was free meanwhile and is taken again looks as before: each ring is worth an attempt (locks/queue.ts). */
+  #tryLocks(): void {
+    this.#rung = false;
+    for (const a of this.#actors) if (a.mode === MODE_ON_LOCK) this.#enable(a);
   }
 
   #enable(a: HostedActor): void {
@@ -375,9 +379,7 @@ export class HostLoop {
     this.sleeps++;
     if (sleeper !== null) countStat(this.#m, sleeper.actor, STAT.sleeps, 1);
     this.park(sample, PARKED_ASLEEP, due);
-    // a lock that was free meanwhile and is taken again looks as before: each ring is worth an attempt (locks/queue.ts)
-    if (this.doorbell.sample() === sample) return true;
-    for (const a of this.#actors) if (a.mode === MODE_ON_LOCK) this.#enable(a);
+    if (this.doorbell.sample() !== sample) this.#rung = true;
     return true;
   }
 

@@ -54,7 +54,7 @@ export class HostSet implements HostView {
     this.#forms = this.formsFor(this.placement, false);
     for (let worker = 0; worker < workers; worker++) this.#addMemory(worker);
     this.#pool = new Piscina({
-      filename: new URL('./worker.js', import.meta.url).href,
+      filename: new URL('./worker-entry.cjs', import.meta.url).href,
       minThreads: workers,
       maxThreads: this.capacity,
       idleTimeout: Infinity,
@@ -103,10 +103,14 @@ export class HostSet implements HostView {
     return this.hosts[worker]?.over === false;
   }
 
-  /** Sets the first workers up. @throws what a worker throws meanwhile */
+  /** Sets the first workers up. @throws when one of them ends meanwhile */
   async start(): Promise<void> {
     actorsByWorker(this.placement).forEach((actors, worker) => this.#launch(worker, actors));
-    for (const host of this.hosts) host.threadId = (await host.call((api) => api.start())).threadId;
+    await Promise.all(
+      this.hosts.map(async (host) => {
+        host.threadId = (await host.call((api) => api.start())).threadId;
+      }),
+    );
   }
 
   destroy(): Promise<void> {

@@ -118,3 +118,9 @@ export function allDrained(m: Machine, workers: number, phase: number): boolean 
   }
   return true;
 }
+
+/** Stops everybody where he stands: what the machine holds is of no more use. */
+export function abortAll(m: Machine, workers: number): void {
+  Atomics.store(m.words, HDR_ABORT, 1);
+  for (let worker = 0; worker < workers; worker++) ringDoorbell(m, worker);
+}

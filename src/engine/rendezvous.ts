@@ -3,7 +3,7 @@
  * finish their operation, then daemons, then servers) and *finish* (they return at the top of their loops).
  *
  * The main thread looks until all have answered. Its limit is patience (watchdog.ts) without any actor's moving, and six
- * times that in all; what is late ends in the waits-for graph.
+ * times that in all, after which they are starved; what is late ends in the waits-for graph.
  */
 import { ACTOR_STEPS, type Machine, WORKER_DRAINED, WORKER_PARKED, actorWord, workerWord } from '../machine/layout.js';
 import {
@@ -28,6 +28,14 @@ import { waitsFor } from './waits-for.js';
 /** Looks by turns of the event loop before the main thread begins to sleep a millisecond between them. */
 const QUICK_LOOKS = 50;
 const PERIOD_MS = 20;
+/** Actors that move are given so many times the limit of those that do not. */
+const STARVED_LIMITS = 6;
+
+/** Which limit was hit: nobody moved for `limitMs`, or they made `moves` steps in `limitMs` and are not there. */
+interface Lateness {
+  readonly moves: number;
+  readonly limitMs: number;
+}
 
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 export const sleepMs = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));
@@ -59,11 +67,12 @@ export class Rendezvous {
   /** Parks all workers. Returns what held them up, or null. They stay parked until the next command. */
   async freeze(): Promise<Hang | null> {
     command(this.#m, this.#workers(), PHASE_FREEZE);
-    if (await this.#until(() => allParked(this.#m, this.#workers()))) return null;
+    const until = await this.#until(() => allParked(this.#m, this.#workers()));
+    if (until === null) return null;
     const awake = this.#workersWhere(
       (worker) => Atomics.load(this.#m.words, workerWord(this.#m, worker, WORKER_PARKED)) === NOT_PARKED,
     );
-    return this.#late(`worker ${awake.join(', ')} did not park`, []);
+    return this.#late(until, `worker ${awake.join(', ')} did not park`, []);
   }
 
   /** Brings all actors to their idle points. */
@@ -79,7 +88,8 @@ export class Rendezvous {
   async #byTier(first: number, what: string): Promise<Hang | null> {
     for (let tier = 0; tier < TIERS.length; tier++) {
       const phase = command(this.#m, this.#workers(), first + tier);
-      if (await this.#until(() => allDrained(this.#m, this.#workers(), phase))) continue;
+      const until = await this.#until(() => allDrained(this.#m, this.#workers(), phase));
+      if (until === null) continue;
       const missing = new Set(
         this.#workersWhere(
           (worker) => Atomics.load(this.#m.words, workerWord(this.#m, worker, WORKER_DRAINED)) !== phase,
@@ -90,7 +100,7 @@ export class Rendezvous {
         tierOf(spec) <= tier && !resting.includes(actorState(this.#m, actor)) ? [actor] : [],
       );
       const names = late.map((actor) => this.#plan.actors[actor]?.name).join(', ');
-      return this.#late(`${names || `worker ${[...missing].join(', ')}`} did not ${what}`, late);
+      return this.#late(until, `${names || `worker ${[...missing].join(', ')}`} did not ${what}`, late);
     }
     return null;
   }
@@ -99,18 +109,24 @@ export class Rendezvous {
     return Array.from({ length: this.#workers() }, (_, worker) => worker).filter(test);
   }
 
-  #late(text: string, actors: readonly number[]): Hang {
+  #late({ moves, limitMs }: Lateness, text: string, actors: readonly number[]): Hang {
+    const seconds = (limitMs / 1000).toFixed(0);
     return {
-      reason: 'time limit',
-      text: `time limit: ${text} within ${this.#limitMs} ms`,
+      reason: moves === 0 ? 'time limit' : 'starved',
+      text:
+        moves === 0
+          ? `time limit: ${text}: nobody moved for ${seconds} s`
+          : `starved: ${text} within ${seconds} s, in which all actors together made ${moves.toLocaleString('en')} steps`,
       actors,
       graph: waitsFor(this.#m, this.#plan),
     };
   }
 
-  /** False: late. True also when the run has ended meanwhile. */
-  async #until(done: () => boolean): Promise<boolean> {
+  /** Null: done, or the run has ended meanwhile. Else the limit that was hit. */
+  async #until(done: () => boolean): Promise<Lateness | null> {
     const patience = new Patience(PERIOD_MS);
+    const first = this.#moves();
+    const longest = STARVED_LIMITS * this.#limitMs;
     let moves = -1;
     let movedMs = 0;
     for (let look = 0; !done() && !this.#over(); look++) {
@@ -119,9 +135,10 @@ export class Rendezvous {
       const now = this.#moves();
       if (now !== moves) movedMs = patience.spentMs;
       moves = now;
-      if (patience.spentMs - movedMs > this.#limitMs || patience.spentMs > 6 * this.#limitMs) return done();
+      if (patience.spentMs - movedMs > this.#limitMs) return done() ? null : { moves: 0, limitMs: this.#limitMs };
+      if (patience.spentMs > longest) return done() ? null : { moves: now - first, limitMs: longest };
     }
-    return true;
+    return null;
   }
 
   #moves(): number {

@@ -20,7 +20,9 @@ import {
   ACTOR_WORKER,
   HELD_MAX,
   type Machine,
+  WORKER_CURRENT,
   actorWord,
+  workerWord,
 } from '../machine/layout.js';
 import { lockClass } from '../locks/classes.js';
 import { describeWord } from './describe-word.js';
@@ -93,6 +95,10 @@ export function waitOf(m: Machine, actor: number): Wait | null {
   const word = m.words[actorWord(m, actor, ACTOR_WAIT_WORD)] as number;
   return { kind, word, value: m.words[actorWord(m, actor, ACTOR_WAIT_VALUE)] as number };
 }
+
+/** The actor that runs on a worker, or ran there when it ended; -1 = none. */
+export const runningActor = (m: Machine, worker: number): number =>
+  (m.words[workerWord(m, worker, WORKER_CURRENT)] as number) - 1;
 
 /** The record of one actor of the plan. */
 export function actorReport(m: Machine, plan: Plan, actor: number): ActorReport {

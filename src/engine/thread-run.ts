@@ -1,21 +1,31 @@
 /** A run on real threads, as the main thread conducts it. See threads.ts for what it promises. */
-import { HDR_ABORT, type Machine, WORKER_CURRENT, workerWord } from '../machine/layout.js';
-import { ringDoorbell } from '../machine/wait.js';
+import type { Machine } from '../machine/layout.js';
 import { type HostStats, type HostStep, type RunViolation, setMachineKnob } from './control.js';
 import type { HostLink } from './host-link.js';
 import { HostSet } from './host-set.js';
-import { PHASE_END, PHASE_FREEZE, PHASE_RUN, command, resetWords } from './phase.js';
+import { PHASE_END, PHASE_FREEZE, PHASE_RUN, abortAll, command, resetWords } from './phase.js';
 import type { Plan } from './plan.js';
 import { Rendezvous, sleepMs, within } from './rendezvous.js';
-import { actorReport, actorReports, describeActor } from './report-state.js';
-import type { Death, EndState, HostView, Relocation, ResolvedOptions, ThreadInfo, ThreadRun } from './threads.js';
+import { type HowEnded, deathOf, ofDeath } from './death.js';
+import { ReturnedActors } from './returned.js';
+import { actorReport, actorReports, runningActor } from './report-state.js';
+import type {
+  Death,
+  EndState,
+  HostView,
+  Relocation,
+  ResolvedOptions,
+  RunPhase,
+  ThreadInfo,
+  ThreadRun,
+} from './threads.js';
+import { Watch } from './watch.js';
 import { type Hang, Watchdog } from './watchdog.js';
 
 /** How long workers may take to stop by themselves when a run ends badly; then their threads are ended. */
 const STOP_MS = 300;
 /** How long they may take to return when all is done. */
 const END_MS = 5000;
-
 /** How long the cause of an abort may take to arrive after its effects. */
 const LAST_WORDS_MS = 300;
 
@@ -24,30 +34,29 @@ export class ThreadedRun implements ThreadRun {
   readonly plan: Plan;
   readonly violations: RunViolation[] = [];
   readonly ended: Promise<EndState>;
-  readonly clientsDone: Promise<void>;
-  readonly scenarioOver: Promise<readonly number[]>;
-
   readonly #options: ResolvedOptions;
   readonly #set: HostSet;
   readonly #rendezvous: Rendezvous;
   readonly #listeners = new Set<(violation: RunViolation) => void>();
-  readonly #returned = new Set<number>();
-  readonly #watchdog: Watchdog | null;
-  #watchTimer: NodeJS.Timeout | undefined;
-  #watching = false;
+  readonly #returned: ReturnedActors;
+  readonly #watch: Watch;
   #paused = false;
   #stepping = false;
-  #started = false;
+  #phase: RunPhase = 'start';
+  /** What a worker has refused to set up. */
+  #refusal: Error | null = null;
+  /** A worker that died when all actors had returned. */
+  #lateDeath: Death | null = null;
   #startedAt = 0;
   #askedAt = 0;
   /** Set by the first thing that ends the run. */
   #ending = false;
+  /** All actors have returned, and their workers may end. */
+  #closing = false;
   #finishing: Promise<EndState> | null = null;
   /** Commands run one after the other. */
   #queue: Promise<unknown> = Promise.resolve();
   #resolveEnded!: (end: EndState) => void;
-  #resolveClients!: () => void;
-  #resolveOver!: (left: readonly number[]) => void;
 
   constructor(plan: Plan, machine: Machine, options: ResolvedOptions) {
     // its own copy: knobs change parameters
@@ -56,39 +65,46 @@ export class ThreadedRun implements ThreadRun {
     this.#options = options;
     if (plan.actors.length === 0) throw new RangeError('a run needs at least one actor');
     this.ended = new Promise((resolve) => (this.#resolveEnded = resolve));
-    this.clientsDone = new Promise((resolve) => (this.#resolveClients = resolve));
-    this.scenarioOver = new Promise((resolve) => (this.#resolveOver = resolve));
+    this.#returned = new ReturnedActors(this.plan);
     this.#set = new HostSet(this.plan, machine, options, {
       violation: (violation) => this.#violation(violation),
-      returned: (actor) => this.#actorReturned(actor),
+      returned: (actor) => this.#returned.add(actor, this.#askedAt !== 0),
       ended: () => void this.#stopped(),
+      refused: (error) => (this.#refusal ??= error),
       failed: (host, error) => void this.#died(host, error),
     });
     const workers = (): number => this.#set.count;
     this.#rendezvous = new Rendezvous(machine, this.plan, workers, options.rendezvousMs, () => this.#ending);
-    this.#watchdog = options.watchdog === null ? null : new Watchdog(machine, this.plan, workers, options.watchdog);
+    const { watchdog } = options;
+    this.#watch = new Watch(
+      watchdog === null ? null : new Watchdog(machine, this.plan, workers, watchdog),
+      watchdog?.periodMs ?? 0,
+      (hang) => void this.#hang(hang),
+    );
     resetWords(machine, this.#set.placement);
   }
 
   /** Sets all workers up, and lets them go. */
   async start(): Promise<void> {
     command(this.machine, this.#set.capacity, PHASE_FREEZE);
+    this.#startedAt = performance.now();
     try {
       await this.#set.start();
     } catch (error) {
+      if (this.#refusal === null && this.#ending) return void (await this.ended);
       this.#ending = true;
+      abortAll(this.machine, this.#set.capacity);
+      await within(END_MS, this.#set.done);
       await this.#set.destroy();
-      throw error;
+      throw this.#refusal ?? error;
     }
-    this.#started = true;
+    // one that has answered may have died before the last one did
+    if (this.#ending) return void (await this.ended);
+    this.#phase = 'run';
     this.#startedAt = performance.now();
     command(this.machine, this.#set.capacity, PHASE_RUN);
-    this.#watch(true);
-    if (this.#watchdog !== null) {
-      const { periodMs } = this.#options.watchdog ?? { periodMs: 100 };
-      this.#watchTimer = setInterval(() => this.#look(), periodMs);
-      this.#watchTimer.unref();
-    }
+    this.#watch.turn(true);
+    this.#watch.start();
   }
 
   get rings(): readonly SharedArrayBuffer[] {
@@ -97,6 +113,14 @@ export class ThreadedRun implements ThreadRun {
 
   get ledgers(): readonly (SharedArrayBuffer | null)[] {
     return this.#set.ledgers;
+  }
+
+  get clientsDone(): Promise<void> {
+    return this.#returned.clientsDone;
+  }
+
+  get scenarioOver(): Promise<readonly number[]> {
+    return this.#returned.scenarioOver;
   }
 
   get threads(): readonly ThreadInfo[] {
@@ -187,7 +211,7 @@ export class ThreadedRun implements ThreadRun {
     return this.#enqueue(async () => {
       await this.#returnOf(actor, this.#set.hostOf(actor));
       this.#set.placement[actor] = -1;
-      this.#actorReturned(actor);
+      this.#returned.add(actor, this.#askedAt !== 0);
     });
   }
 
@@ -203,13 +227,16 @@ export class ThreadedRun implements ThreadRun {
     this.#finishing ??= this.#enqueue(async () => {
       if (this.#ending) return this.ended;
       this.#askedAt = performance.now();
-      this.#watch(true);
+      this.#phase = 'end';
+      this.#watch.turn(true);
       const hang = await this.#rendezvous.finish();
       if (hang !== null) return this.#hang(hang);
       if (this.#ending) return this.ended;
-      this.#ending = true;
+      this.#closing = true;
       command(this.machine, this.#set.capacity, PHASE_END);
       await within(END_MS, this.#set.done);
+      this.#ending = true;
+      if (this.#lateDeath !== null) return this.#end(ofDeath(this.#lateDeath));
       return this.#end(this.#lastLook());
     });
     return this.#finishing;
@@ -221,7 +248,7 @@ export class ThreadedRun implements ThreadRun {
   }
 
   /** The last audit, with all workers gone. */
-  #lastLook(): Pick<EndState, 'kind' | 'text' | 'hang' | 'death'> {
+  #lastLook(): HowEnded {
     try {
       for (const host of this.#set.hosts) host.collect();
       for (const violation of this.#audit('end')) this.#violation(violation);
@@ -237,36 +264,22 @@ export class ThreadedRun implements ThreadRun {
 
   /** A worker has ended unasked. One that dies makes the others end, and their word may come before its own. */
   async #stopped(): Promise<void> {
-    if (!this.#ending) await sleepMs(LAST_WORDS_MS);
-    if (this.#ending) return;
+    if (!this.#ending && !this.#closing) await sleepMs(LAST_WORDS_MS);
+    if (this.#ending || this.#closing) return;
     const text = 'a worker stopped: the run was aborted from inside';
     await this.#endBadly({ kind: 'aborted', text, hang: null, death: null });
   }
 
   async #died(host: HostLink, error: Error): Promise<void> {
-    if (this.#ending || !this.#started) return;
+    if (this.#closing) this.#lateDeath ??= deathOf(host, error, this.#phase, null);
+    if (this.#ending || this.#closing) return;
     this.#ending = true;
-    const current = (this.machine.words[workerWord(this.machine, host.worker, WORKER_CURRENT)] as number) - 1;
-    this.#stopAll();
+    const actor = runningActor(this.machine, host.worker);
+    abortAll(this.machine, this.#set.capacity);
     // its last words may still be under way
     await sleepMs(20);
-    const actor = current >= 0 ? actorReport(this.machine, this.plan, current) : null;
-    const { worker, threadId } = host;
-    const death: Death = { worker, threadId, actor, error: host.lastWords ?? `${error.name}: ${error.message}` };
-    const who = actor === null ? 'no actor was running' : describeActor(actor);
-    const text = `worker ${worker} died: ${firstLine(death.error)}; ${who}`;
-    await this.#endBadly({ kind: 'worker-died', text, hang: null, death });
-  }
-
-  #actorReturned(actor: number): void {
-    this.#returned.add(actor);
-    const left = this.plan.actors.flatMap(({ tier }, index) =>
-      tier === 'server' || this.#returned.has(index) ? [] : [index],
-    );
-    if (left.some((index) => this.plan.actors[index]?.tier === 'client')) return;
-    this.#resolveClients();
-    // once the end is asked for, everybody returns
-    if (this.#askedAt === 0 && left.length <= 1) this.#resolveOver(left);
+    const report = actor < 0 ? null : actorReport(this.machine, this.plan, actor);
+    await this.#endBadly(ofDeath(deathOf(host, error, this.#phase, report)));
   }
 
   #violation(violation: RunViolation): void {
@@ -284,27 +297,32 @@ export class ThreadedRun implements ThreadRun {
   #go(): void {
     if (this.#ending) return;
     command(this.machine, this.#set.capacity, this.#paused ? PHASE_FREEZE : PHASE_RUN);
-    this.#watch(!this.#paused);
+    this.#watch.turn(!this.#paused);
   }
 
-  async #drained(audit: () => Promise<readonly RunViolation[]>): Promise<readonly RunViolation[]> {
-    this.#watch(true);
+  async #drained(
+    audit: () => Promise<readonly RunViolation[]>,
+    phase: RunPhase = 'drain',
+  ): Promise<readonly RunViolation[]> {
+    this.#phase = phase;
+    this.#watch.turn(true);
     const hang = await this.#rendezvous.drain();
     if (hang !== null) await this.#hang(hang);
     if (this.#ending) return [];
-    this.#watch(false);
+    this.#watch.turn(false);
     try {
       const found = await audit();
       for (const violation of found) this.#violation(violation);
       return found;
     } finally {
+      this.#phase = 'run';
       this.#go();
     }
   }
 
   async #freeze(): Promise<void> {
     if (this.#paused) return;
-    this.#watch(false);
+    this.#watch.turn(false);
     const hang = await this.#rendezvous.freeze();
     if (hang !== null) await this.#hang(hang);
     this.#paused = true;
@@ -323,7 +341,7 @@ export class ThreadedRun implements ThreadRun {
       // for step mode, also after it
       if (stepping !== this.#stepping) this.#paused = true;
       return this.#audit('move');
-    });
+    }, 'move');
     // parked again, each at the top of its loop
     if (this.#paused && !this.#ending) await this.#rendezvous.freeze();
     return { moved, violations };
@@ -343,42 +361,24 @@ export class ThreadedRun implements ThreadRun {
     return over;
   }
 
-  #watch(on: boolean): void {
-    if (on && !this.#watching) this.#watchdog?.reset();
-    this.#watching = on;
-  }
-
-  #look(): void {
-    if (!this.#watching || this.#ending) return;
-    const hang = this.#watchdog?.look() ?? null;
-    if (hang !== null) void this.#hang(hang);
-  }
-
   #hang(hang: Hang): Promise<EndState> {
     if (this.#ending) return this.ended;
     return this.#endBadly({ kind: 'hang', text: hang.text, hang, death: null });
   }
 
-  #stopAll(): void {
-    Atomics.store(this.machine.words, HDR_ABORT, 1);
-    for (let worker = 0; worker < this.#set.capacity; worker++) ringDoorbell(this.machine, worker);
-  }
-
   /** The state of the machine is of no more use: looks at who did what, then stops everybody. */
-  async #endBadly(how: Pick<EndState, 'kind' | 'text' | 'hang' | 'death'>): Promise<EndState> {
+  async #endBadly(how: HowEnded): Promise<EndState> {
     this.#ending = true;
     const actors = actorReports(this.machine, this.plan);
-    this.#stopAll();
-    await within(STOP_MS, this.#set.done);
+    abortAll(this.machine, this.#set.capacity);
+    // Node aborts the process when a thread is ended while it links its modules: those that are still being set up end by themselves
+    await within(this.#phase === 'start' ? END_MS : STOP_MS, this.#set.done);
     for (const host of this.#set.hosts) host.collect();
     return this.#end(how, actors);
   }
 
-  async #end(
-    how: Pick<EndState, 'kind' | 'text' | 'hang' | 'death'>,
-    actors = actorReports(this.machine, this.plan),
-  ): Promise<EndState> {
-    clearInterval(this.#watchTimer);
+  async #end(how: HowEnded, actors = actorReports(this.machine, this.plan)): Promise<EndState> {
+    this.#watch.stop();
     const now = performance.now();
     const asked = this.#askedAt === 0 ? now : this.#askedAt;
     const { threads } = this;
@@ -392,9 +392,7 @@ export class ThreadedRun implements ThreadRun {
       durationSeconds: (asked - this.#startedAt) / 1000,
       finishSeconds: (now - asked) / 1000,
     });
-    this.#resolveClients();
+    this.#returned.close();
     return this.ended;
   }
 }
-
-const firstLine = (text: string): string => text.split('\n', 1)[0] as string;

@@ -83,9 +83,14 @@ export interface Relocation {
   readonly violations: readonly RunViolation[];
 }
 
+/** `start`: until all workers are set up. `move`: actors change workers. `drain`: all come to rest. `end`: all return. */
+export type RunPhase = 'start' | 'run' | 'move' | 'drain' | 'end';
+
 /** Which actor ran when its worker died, what it held, and why. */
 export interface Death {
   readonly worker: number;
+  /** What the run was doing. */
+  readonly phase: RunPhase;
   readonly threadId: number;
   /** The record of the actor that ran; null when none did. */
   readonly actor: ActorReport | null;
@@ -258,7 +263,8 @@ function resolveOptions(options: ThreadOptions): ResolvedOptions {
 
 /**
  * Starts the actors of `plan` on worker threads over `machine`, which is laid out, booted and set up already.
- * @throws what a worker throws while it sets up (an unknown kernel or actor kind), and RangeError for bad options
+ * A worker that dies meanwhile is no error: the run has then ended (`ended`), and says so.
+ * @throws RangeError for what a worker refuses while it sets up (an unknown kernel or actor kind), and for bad options
  */
 export async function startThreads(plan: Plan, machine: Machine, options: ThreadOptions = {}): Promise<ThreadRun> {
   const run = new ThreadedRun(plan, machine, resolveOptions(options));

@@ -44,7 +44,7 @@ export interface WatchdogOptions {
 export const WATCHDOG_DEFAULTS: WatchdogOptions = { cpuMs: 4000, patienceMs: 15_000, periodMs: 100 };
 
 export interface Hang {
-  readonly reason: 'deadlock' | 'standstill' | 'no step' | 'time limit';
+  readonly reason: 'deadlock' | 'standstill' | 'no step' | 'time limit' | 'starved';
   /** One line. */
   readonly text: string;
   /** The actors that it is about. */

@@ -16,6 +16,7 @@ import {
   type Form,
   type HostApi,
   type HostModules,
+  type HostRefusal,
   type HostResult,
   type HostStats,
   type HostStep,
@@ -356,13 +357,22 @@ class Host implements HostApi {
   }
 }
 
+async function setUp(task: HostTask): Promise<Host | HostRefusal> {
+  try {
+    const [rooms, probes] = await Promise.all([
+      loadRooms(task, task.form),
+      import(task.modules[task.form].probe) as Promise<ProbeModule>,
+    ]);
+    return new Host(task, rooms, probes);
+  } catch (error) {
+    return { refused: error instanceof Error ? error.message : String(error) };
+  }
+}
+
 /** Piscina's task. */
-export default async function host(task: HostTask): Promise<HostResult> {
-  const [rooms, probes] = await Promise.all([
-    loadRooms(task, task.form),
-    import(task.modules[task.form].probe) as Promise<ProbeModule>,
-  ]);
-  const hosted = new Host(task, rooms, probes);
+export default async function host(task: HostTask): Promise<HostResult | HostRefusal> {
+  const hosted = await setUp(task);
+  if ('refused' in hosted) return hosted;
   try {
     return await hosted.run();
   } catch (error) {

@@ -58,12 +58,19 @@ export interface ThreadRow {
 }
 
 /**
- * How a run ended: finished, interrupted, scenario-over (its actors have all ended), worker-died, hang, drain-timeout; with what there
- * is to say about it.
+ * How a run ended: finished, interrupted, scenario-over (its actors have all ended), worker-died, hang, drain-timeout (somebody did not move when all
+ * were to come to rest), starved (they moved, and did not come to it); with what there is to say about it.
  */
 export interface EndRow {
   readonly kind: string;
   readonly detail?: string;
+  /** Of `worker-died`: the worker, what the run was doing, the actor that ran there (null: none did) and the locks it held. */
+  readonly death?: {
+    readonly worker: number;
+    readonly phase: string;
+    readonly actor: string | null;
+    readonly held: readonly string[];
+  };
 }
 
 export interface Report extends AskedRow {

@@ -121,6 +121,19 @@ export function endRow(end: EndState, interrupted: boolean, left: readonly strin
   }
   if (end.kind === 'finished') return { kind: interrupted ? 'interrupted' : 'finished' };
   const lines = end.hang?.graph.lines ?? [];
-  const kind = end.hang?.reason === 'time limit' ? 'drain-timeout' : end.kind;
-  return { kind, detail: [end.text, ...lines].join('\n') };
+  const reason = end.hang?.reason;
+  const kind = reason === 'time limit' ? 'drain-timeout' : reason === 'starved' ? 'starved' : end.kind;
+  const { death } = end;
+  return {
+    kind,
+    detail: [end.text, ...lines].join('\n'),
+    ...(death !== null && {
+      death: {
+        worker: death.worker,
+        phase: death.phase,
+        actor: death.actor?.name ?? null,
+        held: death.actor?.held.map(({ name }) => name) ?? [],
+      },
+    }),
+  };
 }

@@ -1,4 +1,5 @@
 /** The real-thread engine: rendezvous, control, placement, events, and ends of every kind. */
+import type { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import {
   ACTOR_PROGRESS,
@@ -77,7 +78,7 @@ describe('rendezvous', () => {
     expect(await run.drain()).toEqual([]);
     const end = await run.ended;
     expect(end.kind).toBe('hang');
-    expect(end.text).toMatch(/time limit: stuck did not stop within 150 ms/);
+    expect(end.text).toMatch(/(time limit|starved): stuck did not stop/);
     expect(end.hang?.graph.lines.join('\n')).toMatch(/stuck waits for a change of kernel-wide data, word 113/);
   });
 });
@@ -231,6 +232,31 @@ describe('ends', () => {
     // whoever asks afterwards is answered
     expect(await run.finish()).toBe(end);
     await expect(run.stats()).rejects.toThrow();
+  });
+
+  it.each([0, 30, 90, 200, 500])('a thread that is ended %i ms after it was made, set up or not', async (ms) => {
+    const kill = (thread: Worker): void => void setTimeout(() => void thread.terminate(), ms);
+    process.once('worker', kill);
+    const run = await start([actor('one', 'ticker'), actor('two', 'ticker'), actor('three', 'ticker')], {});
+    const end = await run.ended;
+    expect(end.kind).toBe('worker-died');
+    expect(['start', 'run']).toContain(end.death?.phase);
+    expect(end.text).toMatch(/^worker \d died/);
+    expect(await run.finish()).toBe(end);
+  });
+
+  it('a thread that is ended when all have returned', async () => {
+    const threads: Worker[] = [];
+    const note = (thread: Worker): void => void threads.push(thread);
+    process.on('worker', note);
+    const run = await start([actor('one', 'ticker'), actor('two', 'ticker')], {});
+    process.off('worker', note);
+    const ended = run.finish();
+    await Promise.all(threads.map((thread) => thread.terminate()));
+    const end = await ended;
+    // or it had ended by itself before
+    expect(['worker-died', 'finished']).toContain(end.kind);
+    if (end.kind === 'worker-died') expect(end.death?.phase).toBe('end');
   });
 
   it('a deadlock: who waits for what, who holds it, the circle', async () => {
