@@ -3,9 +3,10 @@
  *
  *     node test/cases/run.mjs [FILE or FOLDER...]      all of test/cases, or these
  *
- * Two comments of a file are read: `# kernels: v6.1 v6.12`, the releases of which its answer holds (else its own `kernel` line), and
- * `# asked: no`, where the right answer is that nothing was asked. A file that is not as it says is shown with its outcomes, and the
- * command ends with 1; a file with mistakes ends it with 2.
+ * Comments of a file that are read: `# kernels: v6.1 v6.12`, the releases of which its answer holds (else its own `kernel` line);
+ * `# asked: no`, where the right answer is that nothing was asked; `# strategy: pos 500`, so many schedules of one instead of all there
+ * are; `# long: yes`, left out by the suite. A file that is not as it says is shown with its outcomes, one with mistakes with the first of
+ * them, and the command ends with 1.
  */
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -29,12 +30,16 @@ export function caseFiles(paths) {
   );
 }
 
+/** Whether the suite leaves a file out. */
+export const isLong = (path) => comment(readFileSync(path, 'utf8'), 'long')[0] === 'yes';
+
 /** The values behind `# KEY:` in a file's text. */
 const comment = (text, key) => new RegExp(`^# ${key}:(.*)$`, 'm').exec(text)?.[1]?.trim().split(/\s+/) ?? [];
 
 /** The runs of a file: `kernel` lines replaced by each release that it names. */
-function variants(text) {
-  const kernels = comment(text, 'kernels');
+function variants(text, sample) {
+  const all = comment(text, 'kernels');
+  const kernels = sample ? all.filter((_, i) => i === 0 || i === all.length - 1) : all;
   if (kernels.length === 0) return [{ label: '', text }];
   const bare = text.replace(/^kernel .*\n/m, '');
   return kernels.map((kernel) => ({
@@ -43,14 +48,19 @@ function variants(text) {
   }));
 }
 
-/** Runs a file. Returns, of each of its runs: a label, whether all is as the file says, what came out. */
-export async function runCase(path) {
+/**
+ * Runs a file; with `sample` the first and the last of its releases only.
+ * @returns of each of its runs: a label, whether all is as the file says, what came out
+ */
+export async function runCase(path, sample = false) {
   const text = readFileSync(path, 'utf8');
   const asked = comment(text, 'asked')[0] !== 'no';
+  const [strategy, schedules] = comment(text, 'strategy');
+  const limits = strategy === undefined ? {} : { strategy, schedules: Number(schedules) };
   const runs = [];
-  for (const variant of variants(text)) {
+  for (const variant of variants(text, sample)) {
     const subject = litmusSubject({ path, text: variant.text, options: {} });
-    const report = await runLitmus({ subject, seconds: SECONDS, workers: 1 });
+    const report = await runLitmus({ subject, seconds: SECONDS, workers: 1, ...limits });
     runs.push({
       label: `${basename(path, '.litmus')}${variant.label}`,
       ok: asked ? report.ok : !report.ok && report.asked === false,
@@ -64,7 +74,8 @@ async function main(paths) {
   let bad = 0;
   let all = 0;
   for (const path of caseFiles(paths.length === 0 ? [FOLDER] : paths)) {
-    for (const { label, ok, outcomes } of await runCase(path)) {
+    const runs = await runCase(path).catch((error) => [{ label: path, ok: false, outcomes: [String(error)] }]);
+    for (const { label, ok, outcomes } of runs) {
       all++;
       if (ok) continue;
       bad++;
@@ -75,11 +86,4 @@ async function main(paths) {
   return bad === 0 ? 0 : 1;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  try {
-    process.exitCode = await main(process.argv.slice(2));
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = 2;
-  }
-}
+if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = await main(process.argv.slice(2));
