@@ -167,3 +167,25 @@ describe('schedules', () => {
     });
   });
 });
+
+describe('silence proves nothing, and says so', () => {
+  it('stress: in so many seconds and accesses', async () => {
+    const over = await raced(
+      scenarioFile(FINITE),
+      'classic',
+      async (simulation) => void (await simulation.scenarioOver),
+    );
+    const report: Report = { ...over, asked: true, not_asked: null, end: { kind: 'finished' } };
+    expect(renderStress(report)).toMatch(/No violation in \d+\.\d s and 8 accesses, which proves nothing/);
+  });
+
+  it('litmus --threads: in so many iterations', async () => {
+    const { runLitmusThreads } = await import('#src/lab/litmus/threads/report.js');
+    const { renderLitmusThreads } = await import('#src/cli/render/litmus-threads.js');
+    const report = await runLitmusThreads({ subject: test(`${WRITER('')}forbidden (r == 7)\n`), iterations: 50 });
+    const text = renderLitmusThreads(report);
+    expect(text).toMatch(/In none of \d+ iterations tried/);
+    expect(text).toMatch(/As expected\. \d+ iterations in \d+\.\d s prove nothing about other orders/);
+    expect(text).not.toMatch(/Never|Always|proved/);
+  });
+});

@@ -78,6 +78,13 @@ const byMechanism = (row: CompareReport['rows'][number]): string =>
 /** In the place of a number of violations. */
 const NOT_ASKED = 'not asked';
 
+/** What a row without violations says. */
+function silence({ rows, duration_s: seconds }: CompareReport): string {
+  const silent = rows.filter(({ asked, violations }) => asked && violations === 0).map(({ policy }) => policy);
+  if (silent.length === 0) return '';
+  return `No violation of ${silent.join(', ')} in ${seconds} s, which proves nothing: explore tries schedule after schedule.`;
+}
+
 function renderCompare(report: CompareReport): string {
   return [
     ...(report.not_asked === null ? [] : [pc.red(notAskedLine(report.not_asked))]),
@@ -110,6 +117,9 @@ function renderCompare(report: CompareReport): string {
       ['policy', 'who unmapped pinned pages'],
       report.rows.map((row) => [row.policy, byMechanism(row) || 'nobody']),
     ),
+    silence(report),
     nextCommand(['explore', '--policy', 'check-then-notify'], 'the interleaving that breaks checking first'),
-  ].join('\n\n');
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
 }

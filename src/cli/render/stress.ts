@@ -144,7 +144,8 @@ function verdict(report: Report): string {
   if (!endedWell(report.end.kind)) {
     return pc.red(`The run ended early: ${report.end.kind}. ${report.end.detail ?? ''}`);
   }
-  if (report.violation_count > 0) return pc.red(`${report.violation_count} violations.`);
+  const found = report.violation_count;
+  if (found > 0) return pc.red(`${number(found)} violation${found === 1 ? '' : 's'}.`);
   const lost = report.mechanisms.reduce(
     (sum, row) => sum + (row.name === 'teardown' ? 0 : row.stage2_unmaps_pinned),
     0,
@@ -161,8 +162,9 @@ function verdict(report: Report): string {
     divergences > 0
       ? ` ${number(divergences)} guest pages are not the VMM's any more at the end: divergence, which this policy gives up by design.`
       : '';
-  const silence = report.asked ? pc.green('No violation.') : pc.red('No violation, and nothing was asked.');
-  return silence + claim + gaveUp;
+  if (!report.asked) return pc.red('No violation, and nothing was asked.') + claim + gaveUp;
+  const seen = `${report.duration_s.toFixed(1)} s and ${number(report.ops.accesses + report.ops.host_accesses)} accesses`;
+  return `${pc.green('No violation')} in ${seen}, which proves nothing about the interleavings that did not happen.${claim}${gaveUp}`;
 }
 
 function next(report: Report): string {

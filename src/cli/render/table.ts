@@ -61,11 +61,12 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
     .join('\n');
 }
 
-/** How wide each column may be: headings give way first, then the widest column. No word is broken. */
+/** How wide each column may be: headings give way first, then the column in which the fewest cells are broken. No word is broken. */
 function columnWidths(head: readonly string[], rows: readonly (readonly string[])[]): readonly number[] {
   const most = process.stdout.isTTY ? Math.max(COLUMNS_MIN, process.stdout.columns) : COLUMNS;
   const cells = head.map((_, i) => rows.map((row) => row[i] ?? ''));
-  const bodies = cells.map((column) => longest(column.map(width)));
+  const lengths = cells.map((column) => column.map(width));
+  const bodies = lengths.map(longest);
   const words = head.map((name, i) =>
     longest([name, ...(cells[i] ?? [])].flatMap((text) => text.split(' ').map(width))),
   );
@@ -73,9 +74,10 @@ function columnWidths(head: readonly string[], rows: readonly (readonly string[]
   const shrink = (least: readonly number[]): void => {
     while (widths.reduce((sum, each) => sum + each + GAP, 0) > most) {
       const open = widths.flatMap((each, i) => (each > (least[i] ?? 0) ? [i] : []));
-      const widest = open.toSorted((a, b) => (widths[b] ?? 0) - (widths[a] ?? 0))[0];
-      if (widest === undefined) return;
-      widths[widest] = (widths[widest] ?? 0) - 1;
+      const broken = (i: number): number => lengths[i]?.filter((each) => each >= (widths[i] ?? 0)).length ?? 0;
+      const [next] = open.toSorted((a, b) => broken(a) - broken(b) || (widths[b] ?? 0) - (widths[a] ?? 0));
+      if (next === undefined) return;
+      widths[next] = (widths[next] ?? 0) - 1;
     }
   };
   shrink(bodies.map((body, i) => Math.max(body, words[i] ?? 0)));

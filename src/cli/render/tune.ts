@@ -17,7 +17,14 @@ export interface TuneGiven {
 
 export function renderTune(report: TuneReport, given: TuneGiven = {}): string {
   const rows = report.rows.toSorted((a, b) => b.rate.median - a.rate.median);
-  return [header(report), settings(report, rows), bars(report, rows), recommendation(report), next(report, given)]
+  return [
+    header(report),
+    settings(report, rows),
+    bars(report, rows),
+    recommendation(report),
+    rules(report),
+    next(report, given),
+  ]
     .filter((part) => part !== '')
     .join('\n\n');
 }
@@ -86,6 +93,12 @@ function recommendation(report: TuneReport): string {
         ? `the best other, ${runner_up.name}, is within the noise (${change(runner_up.gain.low)} to ${change(runner_up.gain.high)})`
         : `the best other, ${runner_up.name}, was slower when checked (${change(runner_up.gain.median)})`;
   return `Recommended: keep the default, ${recommended.name}: ${why}.`;
+}
+
+/** It measures speed; rules are checked meanwhile. */
+function rules({ violation_count: violations, took_s: took }: TuneReport): string {
+  if (violations > 0) return pc.red(`${counted(violations, 'violation')} while it was measured.`);
+  return `No violation in ${number(Math.round(took))} s of measuring, which proves nothing: what breaks a policy is asked of explore.`;
 }
 
 function next(report: TuneReport, given: TuneGiven): string {

@@ -6,15 +6,14 @@ import { nextCommand } from './next.js';
 import { number, table } from './table.js';
 
 export function renderZooList(bugs: ReturnType<typeof listZoo>): string {
-  const rows = bugs.map(({ id, title, fixed_in, policy, invariants }) => [
+  const rows = bugs.map(({ id, title, fixed_in, invariants }) => [
     id,
-    title,
     fixed_in === '' ? 'model only' : fixed_in,
-    policy,
     invariants.join(', '),
+    title,
   ]);
   return [
-    table(['bug', 'what', 'mended in', 'policy', 'caught by'], rows),
+    table(['bug', 'mended in', 'caught by', 'what'], rows),
     '',
     nextCommand(['zoo', 'run', 'Z04'], 'finds it with every strategy, and proves its litmus file clean without it'),
   ].join('\n');
@@ -59,6 +58,8 @@ export function renderZooRun(report: ZooReport): string {
     `${pc.bold('pinfall zoo')}  ${found} of ${report.entries.length} found in ${seconds(report.elapsed_s)}; medians of ${report.seeds} seeds: schedules / time.`,
     '',
     table(['bug', 'caught by', ...strategies, 'exhaustive', 'without the bug', ...threads], report.entries.map(row)),
+    '',
+    '  -: not found within its schedules and time, which proves nothing. clean: proved. no find: so many tried, not proved.',
     ...report.entries.flatMap(({ id, title, diagram }) =>
       diagram === null ? [] : ['', `${pc.bold(id)} ${title}`, '', diagram.trimEnd()],
     ),
