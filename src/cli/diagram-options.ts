@@ -23,7 +23,8 @@ export const withWidth = (command: Command): Command =>
 /** Diagrams are as wide as was asked for; else, for a reader at a terminal, as that is. A report's are the same everywhere. */
 export function applyWidth(command: Command): void {
   const { width, json } = command.opts<{ width?: number; json?: boolean }>();
-  const terminal = json === true || !process.stdout.isTTY ? undefined : process.stdout.columns;
+  const draws = command.options.some(({ long }) => long === '--width');
+  const terminal = json === true || !draws || !process.stdout.isTTY ? undefined : process.stdout.columns;
   setDiagramWidth(width ?? terminal ?? DIAGRAM_WIDTH);
 }
 

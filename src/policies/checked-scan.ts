@@ -150,6 +150,7 @@ export function* writeProtectPageChecked(ctx: Context, mm: number, vma: number, 
   if (table < 0) return -EFAULT;
   noteAt(ctx, mm, vpn);
   const pinned = yield* pinnedPte(ctx, vpn, pfn, table);
+  if (!pinned) emit(ctx, EVENT.pin_look, mm, vpn, pfn, 0);
   yield* unlockPtes(ctx, table);
   if (pinned) noteGone(ctx);
   return pinned ? -EFAULT : yield* writeProtectPage(ctx, mm, vma, vpn, pfn);

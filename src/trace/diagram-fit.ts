@@ -1,6 +1,7 @@
 /** How the parts of a diagram come to fit a page: repetitions folded, columns chosen, and what matters least left out. */
 import { recordType } from '../events/record.js';
 import { EVENT, type EventName } from '../events/table.js';
+import type { DiagramLine } from './diagram.js';
 import type { Item } from './diagram-items.js';
 
 /** Of who broke the rule, where others fill the rest. */
@@ -78,6 +79,48 @@ export function foldRounds(records: Int32Array, items: readonly Item[]): Item[] 
     at += rounds * length;
   }
   return out;
+}
+
+/** So many steps of one actor that go to and fro between few kinds are folded, and so many stay at either end. */
+const RUN_MIN = 8;
+const RUN_KINDS_MAX = 3;
+const RUN_ENDS = 2;
+
+/** Long runs of one actor that only goes to and fro, in whatever order: `... 37 more pins and unpins`, `... 9 more pins, 8 unpins`. */
+export function foldRuns(records: Int32Array, items: readonly Item[]): Item[] {
+  const shapes = items.map(shapeOf);
+  const out: Item[] = [];
+  for (let at = 0; at < items.length;) {
+    const kinds = new Set<string>();
+    let end = at;
+    while (end < items.length && (items[end] as Item).kind === 'event' && items[end]?.actor === items[at]?.actor) {
+      kinds.add(shapes[end] as string);
+      if (kinds.size > RUN_KINDS_MAX) break;
+      end++;
+    }
+    const isRun = end - at >= RUN_MIN && kinds.size > 1 && end - at >= kinds.size * RUN_ENDS * 2;
+    if (!isRun) {
+      out.push(items[at] as Item);
+      at++;
+      continue;
+    }
+    const middle = items.slice(at + RUN_ENDS, end - RUN_ENDS);
+    const text = `... ${counted(middle.map((item) => nounOf(records, item)))}`;
+    const { time, actor, rank, lines } = middle[0] as Item;
+    const fold: Item = { time, actor, kind: 'mark', rank, index: -1, lines: [{ ...(lines[0] as DiagramLine), text }] };
+    out.push(...items.slice(at, at + RUN_ENDS), fold, ...items.slice(end - RUN_ENDS, end));
+    at = end;
+  }
+  return out;
+}
+
+/** `37 more pins and unpins`, or each with its number. */
+function counted(nouns: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const noun of nouns) counts.set(noun, (counts.get(noun) ?? 0) + 1);
+  const [first = 0, ...others] = counts.values();
+  if (others.every((count) => count === first)) return `${first} more ${listed([...counts.keys()])}`;
+  return [...counts].map(([noun, count], i) => `${count}${i === 0 ? ' more' : ''} ${noun}`).join(', ');
 }
 
 function foldOf(records: Int32Array, round: readonly Item[], rounds: number, { time }: Item): Item {
@@ -166,7 +209,20 @@ export function fit(items: readonly Item[], max: number, actor: number): Fitted 
     .toSorted((x, y) => rankOf(y.item) - rankOf(x.item) || x.at - y.at)
     .slice(0, Math.max(0, items.length - max));
   const gone = new Set(going.map(({ item }) => item));
-  const kept = items.filter((item) => !gone.has(item));
-  const first = kept[0] === undefined ? items.length : items.indexOf(kept[0]);
-  return { items: kept, earlier: first, between: gone.size - first };
+  const kept = outdented(items.filter((item) => !gone.has(item)));
+  const first = items.findIndex((item) => !gone.has(item));
+  const earlier = first < 0 ? items.length : first;
+  return { items: kept, earlier, between: gone.size - earlier };
+}
+
+/** Each actor's lines as far to the left as they go: what opened the windows that it stands in may be left out, or lost. */
+function outdented(items: readonly Item[]): Item[] {
+  const least = new Map<number, number>();
+  for (const { actor, lines } of items)
+    for (const { indent } of lines) least.set(actor, Math.min(least.get(actor) ?? indent, indent));
+  return items.map((item) => {
+    const by = least.get(item.actor) ?? 0;
+    if (by === 0) return item;
+    return { ...item, lines: item.lines.map((line) => ({ ...line, indent: line.indent - by })) };
+  });
 }

@@ -175,7 +175,8 @@ export function itemsOf(records: Int32Array, end: number, relevance: Relevance, 
     if (projection === undefined ? !relevance.matters(records, index) : !isShown(type)) continue;
     if (succeeds.after(records, index, indenter.inOperation(actor))) continue;
     const lines = withNotes(indenter.lines(records, index), notesAt(records, index, options.marks));
-    const rank = lines.some(({ note }) => note !== '') ? 0 : 2;
+    // in a long run what is new matters more than what is remarkable
+    const rank = options.choices !== undefined && lines.some(({ note }) => note !== '') ? 0 : 2;
     items.push({ time, actor, kind: 'event', rank, index, lines });
   }
   return items;

@@ -16,7 +16,7 @@
  */
 import { RECORD_WORDS, recordTime } from '../events/record.js';
 import { lockClass } from '../locks/classes.js';
-import { chooseActors, fit, foldRepeats, foldRounds, joinOperations } from './diagram-fit.js';
+import { chooseActors, fit, foldRepeats, foldRounds, foldRuns, joinOperations } from './diagram-fit.js';
 import { type Item, itemsOf } from './diagram-items.js';
 import { formatDiagram } from './diagram-text.js';
 import { type DiagramFocus, Relevance, lastFocusOf } from './focus.js';
@@ -219,7 +219,7 @@ export function chooseRows(records: Int32Array, actorNames: readonly string[], o
   const end = endOf(records, violation?.time);
   const named = projection === undefined ? namedActors(options) : [projection.actor];
   const all = itemsOf(records, end, relevanceOf(records, end, options), options);
-  const joined = foldRepeats(joinOperations(withoutBystanders(all, named, options)));
+  const joined = foldRepeats(foldRuns(records, joinOperations(withoutBystanders(all, named, options))));
   const folded = projection === undefined ? foldRounds(records, joined) : withOthers(joined, projection, actorNames);
   const columns = Math.min(COLUMNS_MAX, Math.max(1, options.columns ?? COLUMNS_MAX));
   const chosen = chooseActors(folded, named, columns);

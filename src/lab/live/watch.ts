@@ -140,6 +140,7 @@ export class EventWatch {
       thpOrder: m.thpOrder,
       maxRows: DIAGRAM_ROWS,
       columns: 2,
+      exact: true,
       violation: {
         invariant: 'near-miss',
         what: `${WORDS[kind]}${mechanism === 'none' ? '' : `, ${mechanism}`}`,
