@@ -176,13 +176,13 @@ export const ACTOR_PREEMPT_COUNT = 12;
 /** The lock word that it queues for, or 0, and its number in the queue (locks/queue.ts). */
 export const ACTOR_QUEUED_FOR = 13;
 export const ACTOR_TICKET = 14;
+/** Reader counts (word indices) of the SRCU sections that the actor is inside, the outer one first: for reports. */
+export const ACTOR_SRCU = 16;
+export const SRCU_NESTED = 3;
 /** Held locks: pairs of (lock word, class << 4 | mode). */
-export const ACTOR_HELD = 16;
+export const ACTOR_HELD = 20;
 /** A collapse holds the folio locks of a whole THP's pages. */
 export const HELD_MAX = 600;
-/** Reader counts (word indices) of the SRCU sections that the actor is inside, the outer one first: for reports. */
-export const ACTOR_SRCU = ACTOR_HELD + 2 * HELD_MAX;
-export const SRCU_NESTED = 3;
 export const ACTOR_WORDS = 1280;
 
 /* ---- statistics ---- */

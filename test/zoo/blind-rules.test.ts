@@ -4,6 +4,8 @@
  */
 import { describe, expect, it } from 'vitest';
 import { searchWhole } from '#src/engine/exhaustive/driver.js';
+import { OneThread } from '#src/engine/one-thread.js';
+import { STRATEGIES } from '#src/engine/strategies/index.js';
 import { LitmusProgram } from '#src/lab/litmus/program.js';
 import { findOf, isAnswerOf, wantedAnswer } from '#src/lab/zoo-finds.js';
 import { zooSubject } from '#src/lab/zoo.js';
@@ -57,6 +59,20 @@ describe('a deadlock by SRCU', () => {
     searchWhole(program, { onExecution: ({ livelock, breaches }) => breaches.length > 0 && lines.push(livelock) });
     expect(lines.flat()).toContain('vmm waits for a change of vm0 SRCU readers 0, inside of which is vcpu0');
     expect(lines.flat().filter((line) => /\bword \d+/.test(line))).toEqual([]);
+  });
+
+  it('names them in every schedule that ends so, one after the other', () => {
+    const thread = new OneThread(programOf(bug('Z56'), true), 20_000);
+    const random = STRATEGIES.find(({ name }) => name === 'random')?.create({ seed: 1, depth: 3 });
+    if (random === undefined) throw new Error('no random strategy');
+    const told: (readonly string[])[] = [];
+    for (let schedule = 1; schedule <= 40; schedule++) {
+      random.begin(schedule, 2);
+      thread.run(random, 0);
+      if (thread.livelock.length > 0 && thread.breaches.length > 0) told.push(thread.livelock);
+    }
+    expect(told.length).toBeGreaterThan(1);
+    expect(told.filter((lines) => !lines.some((line) => line.includes('inside of which is vcpu0')))).toEqual([]);
   });
 });
 
