@@ -7,6 +7,7 @@ import { Command, CommanderError } from 'commander';
 import { HANDOVER_HEAD, type HandoverRow, handoverLines, measureHandovers } from '../lab/bench/handover.js';
 import { onInterrupt } from './interrupt.js';
 import { duration, wholeNumber } from './options.js';
+import { flushed, keepGoingWithoutReaders, print, someOutputFailed, tell } from './terminal.js';
 import { EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_OK } from './exit-codes.js';
 
 interface Flags {
@@ -32,24 +33,26 @@ async function main(args: readonly string[]): Promise<number> {
     const { runs, race, explain, json } = command.opts<Flags>();
     let stopped = false;
     onInterrupt(() => (stopped = true));
-    const print = (lines: readonly string[]): void =>
-      void (json !== true && process.stdout.write(`${lines.join('\n')}\n`));
-    print(HANDOVER_HEAD);
+    const show = (lines: readonly string[]): void => void (json !== true && print(`${lines.join('\n')}\n`));
+    show(HANDOVER_HEAD);
     const rows = await measureHandovers({
       ...(command.args.length > 0 && { ids: command.args }),
       runs,
       raceSeconds: race,
       explainSeconds: explain,
       stop: () => stopped,
-      onRow: (row: HandoverRow) => print(handoverLines(row)),
+      onRow: (row: HandoverRow) => show(handoverLines(row)),
     });
-    if (json === true) process.stdout.write(`${JSON.stringify({ schema: 'pinfall.handover/1', rows })}\n`);
+    if (json === true) print(`${JSON.stringify({ schema: 'pinfall.handover/1', rows })}\n`);
     return EXIT_OK;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT_OK;
-    process.stderr.write(`pinfall: ${error instanceof Error ? error.message : String(error)}\n`);
+    tell(`pinfall: ${error instanceof Error ? error.message : String(error)}\n`);
     return error instanceof CommanderError ? EXIT_BAD_INPUT : EXIT_INTERNAL;
   }
 }
 
-process.exitCode = await main(process.argv.slice(2));
+keepGoingWithoutReaders();
+const code = await main(process.argv.slice(2));
+await flushed();
+process.exitCode = someOutputFailed() ? EXIT_INTERNAL : code;

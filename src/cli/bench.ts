@@ -11,6 +11,7 @@ import { onInterrupt } from './interrupt.js';
 import { EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_OK } from './exit-codes.js';
 import { ProgressLine, printReport } from './output.js';
 import { number, table } from './render/table.js';
+import { flushed, keepGoingWithoutReaders, someOutputFailed, tell } from './terminal.js';
 
 interface Flags {
   json?: boolean;
@@ -52,11 +53,11 @@ async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT_OK;
     if (error instanceof InputError || error instanceof CommanderError) {
-      process.stderr.write(`pinfall: ${error.message.replace(/^error: /, '').split('\n')[0] ?? ''}\n`);
+      tell(`pinfall: ${error.message.replace(/^error: /, '').split('\n')[0] ?? ''}\n`);
       return EXIT_BAD_INPUT;
     }
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    process.stderr.write(`pinfall: internal failure: ${text}\n`);
+    tell(`pinfall: internal failure: ${text}\n`);
     return EXIT_INTERNAL;
   }
 }
@@ -86,9 +87,7 @@ const percent = (share: number): string => `${Math.round(share * 100)} %`;
 const goal = ({ bound, target }: BenchRow): string => (target === null ? '' : `${bound ?? ''} ${shown(target)}`);
 const verdict = ({ met }: BenchRow): string => (met === null ? '' : met ? pc.green('met') : pc.red('missed'));
 
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(EXIT_OK);
-  throw error;
-});
-
-process.exit(await main(process.argv.slice(2)));
+keepGoingWithoutReaders();
+const code = await main(process.argv.slice(2));
+await flushed();
+process.exit(someOutputFailed() ? EXIT_INTERNAL : code);
