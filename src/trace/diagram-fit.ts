@@ -30,11 +30,13 @@ function nounOf(records: Int32Array, { index, lines }: Item): string {
   return noun ?? /^[^(:]+(?:\(\))?/.exec(lines.at(-1)?.text ?? '')?.[0]?.trim() ?? 'steps';
 }
 
-/** What is the same of two rounds: who, and the words without their numbers. Notes are never folded away. */
+/** What is the same of two rounds: who, and the words without their numbers. Steps that are pointed at are never folded away. */
 const shapeOf = ({ actor, kind, lines }: Item, at: number): string =>
-  lines.some(({ note }) => note !== '')
+  kind === 'mark' && lines.some(({ note }) => note !== '')
     ? `item ${at}`
-    : `${actor} ${kind} ${lines.map(({ indent, text }) => `${indent}${text.replace(/\b(0x[0-9a-f]+|\d+)\b/g, '#')}`).join('|')}`;
+    : `${actor} ${kind} ${lines
+        .map(({ indent, text, note }) => `${indent}${text.replace(/\b(0x[0-9a-f]+|\d+)\b/g, '#')}${note}`)
+        .join('|')}`;
 
 /** `pins and unpins`, `pins, faults and unpins`. */
 function listed(words: readonly string[]): string {

@@ -176,7 +176,7 @@ export function itemsOf(records: Int32Array, end: number, relevance: Relevance, 
     if (succeeds.after(records, index, indenter.inOperation(actor))) continue;
     const lines = withNotes(indenter.lines(records, index), notesAt(records, index, options.marks));
     // in a long run what is new matters more than what is remarkable
-    const rank = options.choices !== undefined && lines.some(({ note }) => note !== '') ? 0 : 2;
+    const rank = options.choices !== undefined && lines.some(({ note }) => note !== '') ? 1 : 2;
     items.push({ time, actor, kind: 'event', rank, index, lines });
   }
   return items;

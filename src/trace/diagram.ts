@@ -234,7 +234,7 @@ export function chooseRows(records: Int32Array, actorNames: readonly string[], o
   ];
   return {
     actors: shownActors.map((actor) => ({ actor, title: titleOf(actor, actorNames) })),
-    rows: toRows(items),
+    rows: toRows(foldRepeats(items)),
     earlier,
     otherActors: [...left].toSorted((x, y) => x - y).map((actor) => titleOf(actor, actorNames)),
     ...(remarks.length > 0 && { remarks }),
