@@ -9,7 +9,7 @@
  *   ring_first_vpn, ring_pages
  *                        where the short-lived batches come from (default: the same)
  *   follow_percent       short-lived batches that are pinned where scanners are at work (scanners.ts), as direct I/O pins: FOLL_PIN
- *                        without FOLL_LONGTERM, given back with the next such batch (default 0)
+ *                        without FOLL_LONGTERM, given back by the next such operation (default 0)
  *   batch_pages          consecutive pages pinned at once (default 8)
  *   hold_batches         batches of the short queue: with pause_us, how long a pin lives (default 16)
  *   long_every           every n-th batch goes to the long queue; 0 = none (default 8)
@@ -31,6 +31,9 @@ import { someContent } from './content.js';
 import { noteLatency } from './latency.js';
 import { scannedPage } from './scanners.js';
 import { type ActorParams, carried, handOver, param } from './types.js';
+
+/** Pages of a batch that follows a scanner: few, since each is made accessible by being pinned, and the scanner changes it again. */
+const FOLLOW_PAGES = 4;
 
 /** Pins held, in batches of equal room: pfns, oldest batch first, in a ring. */
 class PinQueue {
@@ -91,7 +94,8 @@ export function* dma(ctx: Context, params: ActorParams): Coroutine<void> {
   const short = new PinQueue(param(params, 'hold_batches', 16), batchPages).restore(ctx, 'short');
   const longRoom = longEvery === 0 ? 1 : param(params, 'long_batches', 64);
   const long = new PinQueue(longRoom, batchPages).restore(ctx, 'long');
-  const follow = new PinQueue(1, batchPages).restore(ctx, 'follow');
+  const followPages = Math.min(batchPages, FOLLOW_PAGES);
+  const follow = new PinQueue(1, followPages).restore(ctx, 'follow');
   let done = carried(ctx, 'done');
   while (ops === 0 || done < ops) {
     if (ctx.finish) break;
@@ -102,16 +106,21 @@ export function* dma(ctx: Context, params: ActorParams): Coroutine<void> {
     const isLong = longEvery > 0 && done % longEvery === longEvery - 1;
     const follows = !isLong && randomBelow(ctx, 100) < param(params, 'follow_percent', 0);
     const queue = isLong ? long : follows ? follow : short;
-    if (queue.count === queue.batches) yield* unpinOldest(ctx, queue);
-    const scanned = follows ? yield* scannedPage(ctx, mm) : -1;
-    const start =
-      scanned >= first && scanned < first + pages
-        ? Math.min(Math.max(first, scanned - randomBelow(ctx, batchPages)), first + pages - batchPages)
-        : isLong
-          ? first + randomBelow(ctx, pages - batchPages + 1)
-          : ringFirst + randomBelow(ctx, ringPages - batchPages + 1);
-    yield* pinBatch(ctx, queue, mm, start, batchPages, follows ? 0 : FOLL_LONGTERM);
-    if (randomBelow(ctx, 100) < param(params, 'write_percent', 50)) yield* deviceWrites(ctx, queue, params);
+    const isFull = queue.count === queue.batches;
+    if (isFull) yield* unpinOldest(ctx, queue);
+    // direct I/O comes and goes: what one such operation pins the next one gives back
+    if (!isFull || !follows) {
+      const length = follows ? followPages : batchPages;
+      const scanned = follows ? yield* scannedPage(ctx, mm) : -1;
+      const start =
+        scanned >= first && scanned < first + pages
+          ? Math.min(Math.max(first, scanned - randomBelow(ctx, length)), first + pages - length)
+          : isLong
+            ? first + randomBelow(ctx, pages - batchPages + 1)
+            : ringFirst + randomBelow(ctx, ringPages - batchPages + 1);
+      yield* pinBatch(ctx, queue, mm, start, length, follows ? 0 : FOLL_LONGTERM);
+      if (randomBelow(ctx, 100) < param(params, 'write_percent', 50)) yield* deviceWrites(ctx, queue, params);
+    }
     ctx.probe.onProgress(ctx);
     done++;
     ctx.sleepMicros = param(params, 'pause_us', 1000);

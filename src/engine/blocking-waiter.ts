@@ -10,14 +10,12 @@ import type { Context, Waiter } from '../machine/context.js';
 import { FIRST_WAIT, RETRY, WAIT_LOCK, effectKind, effectWord } from '../machine/effects.js';
 import {
   ACTOR_EFFECT,
-  ACTOR_PROGRESS,
   ACTOR_STATE,
   ACTOR_STEPS,
   HDR_ABORT,
   HDR_PHASE,
   type Machine,
   WORKER_CURRENT,
-  actorWord,
   workerWord,
 } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
@@ -26,6 +24,7 @@ import type { RingWriter } from '../events/ring.js';
 import type { Doorbell } from './doorbell.js';
 import type { EventClock } from './event-clock.js';
 import type { NoiseMaker } from './noise.js';
+import { Others } from './others.js';
 import { type HostedActor, MODE_ON_LOCK, MODE_ON_WORD, MODE_RUNNABLE, recordWait } from './hosted-actor.js';
 import {
   ACTOR_BLOCKED,
@@ -45,10 +44,10 @@ export class Aborted extends Error {
 
 /** The noisy form counts every point, the plain one acquisitions only: so many points are as long as one of them. */
 const NOISY_QUANTA = 4;
+/** Of a delay that has taken longer than it was meant to, one in so many microseconds counts. */
+const LATE_SHARE = 4;
 /** The first nap of a delay, microseconds; each is twice as long as the one before. */
 const NAP_MICROS = 50;
-/** What another actor has to do meanwhile: up to 2^(n - 1) operations. */
-const PROGRESS_BITS = 5;
 
 /** Points (of those that get here) in a freeze after which an operation is taken for one that does not end: milliseconds. */
 const FROZEN_POINTS_MAX = 200;
@@ -74,8 +73,8 @@ export class BlockingWaiter implements Waiter {
   readonly #timeoutMs: number;
   readonly #currentAt: number;
   #actor: HostedActor | null = null;
-  /** Actors of the run. */
-  #actors = 0;
+  /** Who shall have had a turn before an actor that is held up goes on. */
+  #others: Others | null = null;
   /** Points passed since the freeze began. */
   #frozenPoints = 0;
   /** Points that the actor was given last, where it has a noise maker. */
@@ -91,10 +90,10 @@ export class BlockingWaiter implements Waiter {
     this.#currentAt = workerWord(m, worker, WORKER_CURRENT);
   }
 
-  /** The one actor of the worker, and how many the run has. */
-  serve(actor: HostedActor, actors: number): void {
+  /** The one actor of the worker, and the run's clients. */
+  serve(actor: HostedActor, clients: readonly number[]): void {
     this.#actor = actor;
-    this.#actors = actors;
+    this.#others = new Others(this.#m, clients, actor.actor);
   }
 
   yielded(ctx: Context, effect: number, site = 0): void {
@@ -124,31 +123,31 @@ export class BlockingWaiter implements Waiter {
   }
 
   /**
-   * Holds the actor up until another one, drawn, has made some progress, `micros` at most, or until there is something else to
-   * do: the run is to be drained, frozen or ended.
+   * Holds the actor up until others have had their turns, `micros` at most, or until there is something else to do: the run is to be
+   * drained, frozen or ended.
    */
   #hold(noise: NoiseMaker, ctx: Context, micros: number): void {
     const words = this.#words;
     const from = ctx.clock();
-    const draw = noise.draw();
-    const other = actorWord(this.#m, (ctx.actor + 1 + (draw % Math.max(1, this.#actors - 1))) % this.#actors, 0);
-    const progress = (): number => Atomics.load(words, other + ACTOR_PROGRESS);
-    const before = progress();
-    const wanted = 1 << ((draw >>> 16) % PROGRESS_BITS);
+    const others = this.#others as Others;
+    others.begin(noise.draw());
     let now = from;
+    let asked = 0;
     for (let nap = NAP_MICROS; now - from < micros; nap *= 2) {
       const sample = this.#host.doorbell.sample();
       if (Atomics.load(words, HDR_ABORT) !== 0) throw new Aborted();
       if (phaseKind(Atomics.load(words, HDR_PHASE)) !== PHASE_RUN) break;
       this.#host.clocks.publish();
-      const ms = Math.min(nap, micros - (now - from)) / 1000;
-      this.#host.clocks.raise(this.#host.doorbell.wait(sample, PARKED_ASLEEP, ms));
+      const rest = Math.min(nap, micros - (now - from));
+      asked += rest;
+      this.#host.clocks.raise(this.#host.doorbell.wait(sample, PARKED_ASLEEP, rest / 1000));
       words[this.#currentAt] = ctx.actor + 1;
       now = ctx.clock();
-      if (((progress() - before) | 0) >= wanted) break;
+      if (others.haveMoved()) break;
     }
     if (this.#frozen()) this.#freeze(ctx);
-    noise.held(from, now);
+    // a busy machine wakes sleepers late: that is no noise of ours, though it works like one
+    noise.held(now, Math.max(asked, (now - from) / LATE_SHARE));
     countStat(this.#m, ctx.actor, STAT.noise_delays, 1);
     countStat(this.#m, ctx.actor, STAT.noise_us, Math.round(now - from));
   }

@@ -29,7 +29,7 @@ export function holdUp(
   const micros = noise.at(a.kind, a.kind, clock, given - a.ctx.quantum, LOOK_POINTS);
   if (micros === 0 || phaseKind(phase) !== PHASE_RUN) return false;
   const now = clock();
-  noise.held(now, now + micros);
+  noise.held(now + micros, micros);
   countStat(m, a.actor, STAT.noise_delays, 1);
   countStat(m, a.actor, STAT.noise_us, micros);
   a.mode = MODE_ON_TIMER;

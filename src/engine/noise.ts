@@ -12,8 +12,8 @@
  * that stands before a release only holds the others up. Most of all weigh those between a release and the next acquisition: what was
  * seen under the one lock is acted upon under the other.
  *
- * How long: until another actor, drawn, has made some progress, `capMicros` at most (blocking-waiter.ts). So a delay is short where
- * cores are free and long where they are not, and means the same: others have had their turn.
+ * How long: until the clients have made some progress, all of them or one that is drawn (others.ts), and no longer than it says. So a
+ * delay is short where cores are free and long where they are not, and means the same: others have had their turns.
  */
 import {
   EFFECT_ACQUIRE,
@@ -48,14 +48,14 @@ export const noiseName = (percent: number): string =>
 
 /** Points of one hunt. */
 const HUNT = 64;
-/** The most points between the end of a rest and a hunt, as a power of two: about a daemon's whole scan. */
-const AHEAD_BITS = 15;
+/** The most points between the end of a rest and a hunt, as a power of two. */
+const AHEAD_BITS = 12;
 /** Sites that are told apart; a power of two. */
 const SITES = 2048;
 /** Counts are halved when so many points have been counted, so that the maker follows what the actor does. */
 const COUNTED_MAX = 1 << 16;
-/** The shortest and the longest cap of a delay, as powers of two: 128 us to 16 ms. */
-const CAP_BITS = [7, 14] as const;
+/** The shortest and the longest cap of a delay, as powers of two: 256 us to 32 ms. */
+const CAP_BITS = [8, 15] as const;
 
 /** How much likelier than another one a point is taken, by the effect that it stands before. */
 const WEIGHTS: readonly number[] = Array.from({ length: 16 }, (_, kind) => {
@@ -79,7 +79,7 @@ const WEIGHTS: readonly number[] = Array.from({ length: 16 }, (_, kind) => {
 });
 
 /** How much likelier again between a release and the next acquisition. */
-const BETWEEN_LOCKS = 4;
+const BETWEEN_LOCKS = 6;
 
 const isRelease = (kind: number): boolean => kind === EFFECT_RELEASE || kind === EFFECT_RELEASE_READ;
 const isAcquisition = (kind: number): boolean =>
@@ -144,9 +144,9 @@ export class NoiseMaker {
     return this.#random();
   }
 
-  /** The delay is over. */
-  held(from: number, to: number): void {
-    this.#restUntil = to + (to - from) * (1 / this.#share - 1) * (0.5 + (this.#random() & 0xffff) / 0x10000);
+  /** A delay that counts as `micros` is over at `now`, or will be. */
+  held(now: number, micros: number): void {
+    this.#restUntil = now + micros * (1 / this.#share - 1) * (0.5 + (this.#random() & 0xffff) / 0x10000);
     this.#ahead = -1;
   }
 

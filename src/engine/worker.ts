@@ -269,7 +269,8 @@ class Host implements HostApi {
     if (luggage !== null) unpack(hosted, luggage, clock());
     if (form === 'blocking') {
       ctx.waiter = this.#waiter;
-      this.#waiter.serve(hosted, plan.actors.length);
+      const clients = plan.actors.flatMap((each, index) => (tierOf(each) === 0 ? [index] : []));
+      this.#waiter.serve(hosted, clients);
       this.#blocking = hosted;
     }
     this.#loop.add(hosted);
