@@ -46,8 +46,9 @@ export class Aborted extends Error {
 const NOISY_QUANTA = 4;
 /** Of a delay that has taken longer than it was meant to, one in so many microseconds counts. */
 const LATE_SHARE = 4;
-/** The first nap of a delay, microseconds; each is twice as long as the one before. */
+/** The first nap of a delay, microseconds; each is twice as long as the one before, up to the longest. */
 const NAP_MICROS = 50;
+const NAP_MICROS_MAX = 400;
 
 /** Points (of those that get here) in a freeze after which an operation is taken for one that does not end: milliseconds. */
 const FROZEN_POINTS_MAX = 200;
@@ -133,7 +134,7 @@ export class BlockingWaiter implements Waiter {
     others.begin(noise.draw());
     let now = from;
     let asked = 0;
-    for (let nap = NAP_MICROS; now - from < micros; nap *= 2) {
+    for (let nap = NAP_MICROS; now - from < micros; nap = Math.min(2 * nap, NAP_MICROS_MAX)) {
       const sample = this.#host.doorbell.sample();
       if (Atomics.load(words, HDR_ABORT) !== 0) throw new Aborted();
       if (phaseKind(Atomics.load(words, HDR_PHASE)) !== PHASE_RUN) break;

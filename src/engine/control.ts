@@ -33,7 +33,7 @@ export interface HostOptions {
   readonly spinTurns: number;
   /** Sleepers look up every 20 ms, so that a lost wake-up would cost time only. Nothing needs it. */
   readonly timeouts: boolean;
-  /** Percent of an actor's time that the noise maker may hold it up (noise.ts); 0 = there is none. */
+  /** Percent of a client's time that the noise maker may hold it up (noise.ts); 0 = there is none. */
   readonly noise: number;
 }
 

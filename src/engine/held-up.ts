@@ -9,6 +9,9 @@ import { PHASE_RUN, phaseKind } from './phase.js';
 /** Points between two questions of the noise maker, where it has nothing in view. */
 const LOOK_POINTS = 1024;
 
+/** The others of its worker may soon wait for what it holds, and then all of them stand still. */
+const CAP_MICROS = 4000;
+
 /** Whether the actor is held up in the middle of an operation. */
 export const isHeldUp = (a: HostedActor): boolean => a.mode === MODE_ON_TIMER && a.kind < FIRST_IDLE;
 
@@ -26,7 +29,7 @@ export function holdUp(
   phase: number,
   clock: () => number,
 ): boolean {
-  const micros = noise.at(a.kind, a.kind, clock, given - a.ctx.quantum, LOOK_POINTS);
+  const micros = Math.min(CAP_MICROS, noise.at(a.kind, a.kind, clock, given - a.ctx.quantum, LOOK_POINTS));
   if (micros === 0 || phaseKind(phase) !== PHASE_RUN) return false;
   const now = clock();
   noise.held(now + micros, micros);

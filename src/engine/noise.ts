@@ -28,8 +28,8 @@ import {
   EFFECT_WRITE,
 } from '../machine/effects.js';
 
-/** Settings by name: percent of an actor's time that its delays may take. */
-export const NOISE = { off: 0, light: 2, normal: 8, heavy: 30 } as const;
+/** Settings by name: percent of a client's time that its delays may take. */
+export const NOISE = { off: 0, light: 0.1, normal: 0.3, heavy: 8 } as const;
 export type NoiseName = keyof typeof NOISE;
 export const NOISE_NAMES = Object.keys(NOISE) as readonly NoiseName[];
 /** Of a scenario that says nothing. */
@@ -37,10 +37,10 @@ export const DEFAULT_NOISE: NoiseName = 'normal';
 
 /**
  * The share of an actor's time, percent. Daemons sleep most of it, and decide about other actors' pages when they do not: they are held
- * up four times as much, which costs the clients little.
+ * up sixty times as much, which costs the clients little.
  * @param tier 0 client, 1 daemon, 2 server
  */
-export const noiseShare = (percent: number, tier: number): number => Math.min(90, tier === 1 ? 4 * percent : percent);
+export const noiseShare = (percent: number, tier: number): number => Math.min(90, tier === 1 ? 60 * percent : percent);
 
 /** The name of a share, as reports have it. */
 export const noiseName = (percent: number): string =>
@@ -79,7 +79,7 @@ const WEIGHTS: readonly number[] = Array.from({ length: 16 }, (_, kind) => {
 });
 
 /** How much likelier again between a release and the next acquisition. */
-const BETWEEN_LOCKS = 6;
+const BETWEEN_LOCKS = 8;
 
 const isRelease = (kind: number): boolean => kind === EFFECT_RELEASE || kind === EFFECT_RELEASE_READ;
 const isAcquisition = (kind: number): boolean =>

@@ -1,5 +1,5 @@
 /** Whether the clients of a run have had their turns since an actor was held up: what a delay of the noise maker waits for. */
-import { ACTOR_PROGRESS, ACTOR_STATE, type Machine, actorWord } from '../machine/layout.js';
+import { ACTOR_PROGRESS, ACTOR_RETRIES, ACTOR_STATE, type Machine, actorWord } from '../machine/layout.js';
 import { ACTOR_BLOCKED, ACTOR_RETURNED } from './phase.js';
 
 /** What one client alone has to do: up to 2^(n - 1) operations; and each of them, where all are waited for. */
@@ -35,12 +35,17 @@ export class Others {
     for (let i = this.#first; i < this.#first + this.#count; i++) this.#before[i] = this.#progress(i);
   }
 
-  /** They have done what they shall. One that waits for a lock may wait for who is held up: nobody waits for that one. */
+  /**
+   * They have done what they shall. One that waits for a lock, or retries a fault, may wait for who is held up: nobody waits for
+   * that one.
+   */
   haveMoved(): boolean {
     for (let i = this.#first; i < this.#first + this.#count; i++) {
       if (((this.#progress(i) - (this.#before[i] as number)) | 0) >= this.#wanted) continue;
-      const state = Atomics.load(this.#words, (this.#records[i] as number) + ACTOR_STATE);
-      if (state !== ACTOR_BLOCKED && state !== ACTOR_RETURNED) return false;
+      const record = this.#records[i] as number;
+      const state = Atomics.load(this.#words, record + ACTOR_STATE);
+      if (state === ACTOR_BLOCKED || state === ACTOR_RETURNED) continue;
+      if (Atomics.load(this.#words, record + ACTOR_RETRIES) === 0) return false;
     }
     return true;
   }

@@ -84,8 +84,8 @@ describe('where actors are held up', () => {
 
   it('has names for its shares, and daemons have more', () => {
     expect(Object.values(NOISE).map(noiseName)).toEqual(['off', 'light', 'normal', 'heavy']);
-    expect([0, 1, 2].map((tier) => noiseShare(8, tier))).toEqual([8, 32, 8]);
-    expect(noiseShare(30, 1)).toBe(90);
+    expect([0, 1, 2].map((tier) => noiseShare(0.3, tier))).toEqual([0.3, 18, 0.3]);
+    expect(noiseShare(8, 1)).toBe(90);
   });
 });
 

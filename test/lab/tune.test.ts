@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { DEFAULT_NOISE, NOISE } from '#src/engine/noise.js';
 import { advise, checkIsClear, leaderOf, stageIsClear, survivors, verdictOf } from '#src/lab/tune/advice.js';
 import { applyEngine, applyTarget, withEngine } from '#src/lab/tune/apply.js';
 import { type Subject, el2Stage, engineStage, placementStage, subjectOf } from '#src/lab/tune/candidates.js';
@@ -321,15 +322,22 @@ describe('the engine section', () => {
     const { standard } = tinySubject();
     expect(engineSection({ ...standard, workers: 3 }, standard, {})).toEqual({ workers: 3 });
     expect(engineSection({ ...standard, spin_turns: 50 }, standard, {})).toEqual({ workers: 7, spin_turns: 50 });
+    // what no sweep looks for stays as the file has it
+    expect(engineSection({ ...standard, workers: 3 }, standard, { noise: 'off' })).toEqual({
+      workers: 3,
+      noise: 'off',
+    });
   });
 
   it('is the default of a run, and gives way to options', () => {
-    expect(optionsOf('{ workers: 3, quantum: 9, ring_records: 256 }')).toEqual({
+    expect(optionsOf('{ workers: 3, quantum: 9, ring_records: 256, noise: light }')).toEqual({
+      noise: NOISE.light,
       placement: [0, 1, 2, 0, 1, 2, 0],
       quantum: 9,
       ringRecords: 256,
     });
     expect(optionsOf('{ workers: 3, quantum: 9 }', { workers: 1, quantum: 5 })).toEqual({
+      noise: NOISE[DEFAULT_NOISE],
       placement: [0, 0, 0, 0, 0, 0, 0],
       quantum: 5,
     });

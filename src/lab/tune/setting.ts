@@ -66,5 +66,6 @@ export function engineSection(s: Setting, standard: Setting, ofFile: EngineSecti
     ...(changed('slice_us') && { slice_us: s.slice_us }),
     ...(changed('spin_turns') && { spin_turns: s.spin_turns }),
     ...(changed('ring_records') && { ring_records: s.ring_records }),
+    ...(ofFile.noise !== undefined && { noise: ofFile.noise }),
   };
 }
