@@ -2,6 +2,7 @@
  * `pinfall zoo run`: looks for each planted bug with each strategy, over some seeds; asks whether an exhaustive search of its litmus
  * file finds it, and proves the file clean without it; and, asked to, races the same actors on real threads.
  */
+import { UNDECLARED } from '../engine/undeclared.js';
 import { fileURLToPath } from 'node:url';
 import { STRATEGIES, strategyKind } from '../engine/strategies/index.js';
 import { POLICIES } from '../policies/index.js';
@@ -57,6 +58,8 @@ export interface ZooProof extends AskedRow {
   readonly elapsed_s: number;
   /** Rules that were broken; of the bug's own search the expected one, of the kernel without the bug none. */
   readonly violations: readonly string[];
+  /** Accesses that nothing orders, in words: then nothing is proved. */
+  readonly undeclared: readonly string[];
 }
 
 export interface ZooThreadsRow {
@@ -318,6 +321,7 @@ const proofOf = (
   schedules,
   elapsed_s,
   violations: [...new Set(violations.map((each) => findOf(bug, test, [each]) ?? each.invariant))],
+  undeclared: [...new Set(violations.flatMap(({ invariant, what = '' }) => (invariant === UNDECLARED ? [what] : [])))],
 });
 
 /** The same actors on real threads. */

@@ -167,4 +167,10 @@ export const INVARIANTS: readonly InvariantRow[] = [
     'no invalidation is open and nobody else holds a lock; when a fault makes an entry; after three scans',
     'local, ghost',
   ),
+  row(
+    'undeclared',
+    'each access of kernel code is declared by its schedule point, or locks that are held and other declared accesses order it with those of others',
+    'at each access, in runs on one thread',
+    'local',
+  ),
 ];

@@ -24,9 +24,11 @@ const seconds = (value: number): string =>
 
 function proofText(proof: ZooProof | null, planted: boolean): string {
   if (proof === null) return '';
-  const { exhaustive, schedules, violations } = proof;
-  if (planted)
-    return violations.length > 0 ? `found in ${number(schedules)}` : exhaustive ? pc.red('not there') : 'not ended';
+  const { exhaustive, schedules, violations, undeclared } = proof;
+  if (planted) {
+    if (violations.some((rule) => rule !== 'undeclared')) return `found in ${number(schedules)}`;
+    return exhaustive ? pc.red('not there') : undeclared.length > 0 ? 'undeclared, not proved' : 'not ended';
+  }
   if (violations.length > 0) return pc.red(violations.join(', '));
   return exhaustive ? `clean: ${number(schedules)}` : `no find in ${number(schedules)}`;
 }
