@@ -159,7 +159,7 @@ describe('what a point declares', () => {
 
   it('what a schedule finds does not depend on those before it, unless it is to be kept', () => {
     const b = new Bench();
-    const race = (): this | Bench => b.step(0, LOCAL, b.store).step(1, LOCAL, b.load);
+    const race = (): Bench => b.step(0, LOCAL, b.store).step(1, LOCAL, b.load);
     race();
     b.order.begin();
     expect(b.found()).toEqual([]);

@@ -14,7 +14,7 @@ const results = files.map((file) => {
   const { test } = compileLitmus(readFileSync(file, 'utf8'));
   if (test === null) return { file, skipped: true };
   try {
-    return { file, ...check(test), reached: process.env.MUTANT ? [] : [...globalThis.__reached] };
+    return Object.assign(check(test), { file, reached: process.env.MUTANT ? [] : [...globalThis.__reached] });
   } catch (error) {
     // a kernel that cannot boot proves nothing
     return { file, threw: String(error?.stack ?? error) };

@@ -18,9 +18,9 @@ const READS = /^(readOnce|get|peek|glance)$/;
 const nameOf = (node) => (node?.type === 'CallExpression' && node.callee.type === 'Identifier' ? node.callee.name : '');
 
 function classOf(call) {
-  if (/^folio/.test(nameOf(call))) return 'LOCK_FOLIO';
+  if (nameOf(call).startsWith('folio')) return 'LOCK_FOLIO';
   const last = call.arguments.at(-1);
-  return last?.type === 'Identifier' && /^LOCK_/.test(last.name) ? last.name : '';
+  return last?.type === 'Identifier' && last.name.startsWith('LOCK_') ? last.name : '';
 }
 
 function callsIn(node, pattern) {
