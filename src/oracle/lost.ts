@@ -22,6 +22,7 @@ import {
   entryAt,
   gfnOfVpn,
   headOf,
+  isDrivers,
   mmOfFolio,
   objectPageAt,
   page,
@@ -156,11 +157,16 @@ export class LostAudit {
       this.#restart(ledgers, mm, vpn, ANY, 0);
       return;
     }
+    const mapped = entryAt(m, mm, vpn);
+    if (isPresent(mapped) && isDrivers(m, pfnOfEntry(m, mapped, vpn))) {
+      this.#restart(ledgers, mm, vpn, ANY, 0);
+      return;
+    }
     allowed.begin();
     allowed.any = this.#unsure[mm] === true;
     for (const ledger of ledgers) allowed.gather(ledger, userPage);
     let ambiguous = false;
-    const entry = entryAt(m, mm, vpn);
+    const entry = mapped;
     const present = isPresent(entry);
     const swapped = isSwapEntry(entry);
     let content = present ? page(m, pfnOfEntry(m, entry, vpn), PAGE_CONTENT) : 0;

@@ -22,7 +22,7 @@ import { claimsOfVm } from './claims.js';
 import { Coherence } from './cohere.js';
 import { COW_ID, COW_VISIBLE, type CowWatch } from './cow.js';
 import { KEPT, LOST, LOST_ID, contentText, userPageOf } from './lost.js';
-import { entryAt, isFree, objectPageAt, objectPageOfFrame, page, pfnOfEntry } from './view.js';
+import { entryAt, isDrivers, isFree, objectPageAt, objectPageOfFrame, page, pfnOfEntry } from './view.js';
 import type { ViolationLog } from './violation.js';
 
 /** What the shadow knows of a user page. */
@@ -222,6 +222,8 @@ export class Shadow {
   /** Pages of shared memory objects have one number each, behind all user pages, wherever they are mapped. */
   #pageOf(guest: boolean, space: number, at: number, pfn: number): number {
     const m = this.#m;
+    // what others who map a driver's memory write there is not told apart
+    if (isDrivers(m, pfn)) return -1;
     const vpn = guest ? vpnOfGfn(m, space, at, true) : at;
     if (vpn < 0) return -1;
     const mm = guest ? peek(m.words, vmWord(m, space, VM_MM)) : space;

@@ -2,7 +2,7 @@
  * How oracles look at the machine: plain loads of words, as an observer who takes no locks. Other accesses through '#words'
  * would be the kernel's own to the checking build, so all of them go through `peek`, which it leaves alone.
  */
-import { COMPOUND_HEAD, COMPOUND_TAIL, MAPPING_ANON, VM_STATE_LIVE } from '../machine/abi.js';
+import { COMPOUND_HEAD, COMPOUND_TAIL, MAPPING_ANON, PG_DRIVER, VM_STATE_LIVE } from '../machine/abi.js';
 import type { Context } from '../machine/context.js';
 import { entryPfn, isHuge, isS2Block, isS2Leaf, isS2Table, isTable } from '../machine/entries.js';
 import {
@@ -18,6 +18,7 @@ import {
   PAGE_COMPOUND,
   PAGE_INDEX,
   PAGE_CONTENT,
+  PAGE_FLAGS,
   PAGE_MAPPING,
   SWAP_CONTENT,
   PAGE_SWAP,
@@ -49,6 +50,9 @@ export function headOf(m: Machine, pfn: number): number {
   const compound = peek(m.words, pageWord(m, pfn, PAGE_COMPOUND));
   return compound < 0 ? compound & ~COMPOUND_TAIL : pfn;
 }
+
+/** Whether the frame is a driver's memory (VM_PFNMAP), which all who map it share. */
+export const isDrivers = (m: Machine, pfn: number): boolean => (page(m, pfn, PAGE_FLAGS) & PG_DRIVER) !== 0;
 
 /** Whether `head` is the head of a large folio. */
 export const isLarge = (m: Machine, head: number): boolean =>

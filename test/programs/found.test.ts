@@ -40,6 +40,10 @@ init { G: guest_write(0, 1); A: munmap(a); }\nv@G;\nguest_write(0, 2);`,
       'process A { a: anon 1 read write }\ninit { p = A: pin(a); A: madvise(a, DONTNEED); q = A: pin(a); }\nu@A;\nread(a);',
     ],
     [
+      "a driver's memory that fork has shared",
+      'process A { a: pfnmap 1 read write }\nprocess B;\ninit { A: fork(B); }\nu@A | v@B;\nwrite(a, 2) | read(a);',
+    ],
+    [
       'a guest of 2022 gives up',
       `policy pkvm-2022\n${GUEST}u@A | v@G.1 | w@G;\nmunmap(a) | guest_relinquish(0) | guest_write(0, 3);`,
     ],
