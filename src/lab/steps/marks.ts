@@ -17,6 +17,9 @@ export interface MarkOptions {
   readonly locks: ReadonlySet<number>;
 }
 
+/** Who asks a process's flags about its pins or its end; others read the same word for bits of their own. */
+const ASKS_FLAGS = /^\w*(needs_cow|test_exit|exiting)\w*\(\)/;
+
 /** Steps at most whose function is asked for: what comes first is what a diagram would leave out first. */
 const MARKS_MAX = 120;
 
@@ -44,10 +47,15 @@ export function marksOf(program: Program, steps: readonly Step[], options: MarkO
   const owners = new Owners(steps);
   const names = new FunctionNames();
   try {
-    return kept.map(({ step, rank, store }) => {
+    const told = kept.map(({ step, rank, store }) => {
       const note = pointed.filter(({ time }) => time === step.time).map((mark) => mark.note);
-      return markOf(program, step, { rank, store, names, note, earlier, owners });
+      return { step, mark: markOf(program, step, { rank, store, names, note, earlier, owners }) };
     });
+    const reads = told.filter(({ step }) => step.of?.kind === 'mmFlags' && isRead(step));
+    const asked = reads.some(({ mark }) => ASKS_FLAGS.test(mark.text));
+    const isAside = ({ step, mark }: (typeof told)[number]): boolean =>
+      step.of?.kind === 'mmFlags' && mark.rank !== 0 && !(isRead(step) ? ASKS_FLAGS.test(mark.text) : asked);
+    return told.filter((each) => !isAside(each)).map(({ mark }) => mark);
   } finally {
     names.close();
   }
