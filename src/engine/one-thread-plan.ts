@@ -24,6 +24,7 @@ import { type SetupNotes, primeOracles } from './litmus-setup.js';
 import { MachineImage } from './machine-image.js';
 import { heldLocks } from './report-state.js';
 import { prepareWithNotes } from './setup.js';
+import { requester, synchronises } from './roles.js';
 import { undeclaredBreach } from './undeclared.js';
 import { waitsFor } from './waits-for.js';
 
@@ -174,6 +175,14 @@ export class PlanProgram implements Program {
     const page = ghostPage(this.machine, word);
     if (page >= 0) return describePage(this.machine, page);
     return describeWord(this.machine, word);
+  }
+
+  synchronises(word: number): boolean {
+    return synchronises(this.machine, word);
+  }
+
+  requester(word: number): number {
+    return requester(this.machine, word);
   }
 
   heldLocks(actor: number): readonly string[] {

@@ -105,6 +105,10 @@ export interface Program {
   observationName(observation: number): string;
   /** What a word is, in a reader's words: `PTL`, `mmu_lock of vm 0`. */
   describe(word: number): string;
+  /** Whether a word only orders steps (locks, RCU, mailboxes): what is decided is decided elsewhere. Absent: none but locks do. */
+  synchronises?(word: number): boolean;
+  /** The actor whose request to another one, a server, `word` holds; -1: none. Absent: nobody serves another. */
+  requester?(word: number): number;
   /** The locks that `actor` holds now, in a reader's words, in the order taken. */
   heldLocks?(actor: number): readonly string[];
   /** Who waits for what, and who holds it: a line for each of `waiting`. */

@@ -1,14 +1,14 @@
 /**
- * What a failing schedule comes down to: the two steps that clash, and the smallest change of order that avoids the failure. The races
- * of the schedule are turned round one at a time, the most telling first; the first one whose other order ends well is the answer.
+ * What a failing schedule comes down to, for reports and diagrams: the two steps that clash, how sure that is, and what order avoids it.
+ * How they are found: clash/README.md.
  */
-import { effectWord } from '../machine/effects.js';
-import { END_DEADLOCK, END_FINISHED, END_VIOLATION, type OneThread, type StepObserver } from '../engine/one-thread.js';
-import { HappensBefore, type Race, type StepTrace, traceSteps } from '../engine/races.js';
+import type { OneThread, StepObserver } from '../engine/one-thread.js';
+import { type StepTrace, traceSteps } from '../engine/races.js';
 import { effectText } from '../engine/recheck.js';
 import { ExactScript, GuidedScript } from '../engine/strategies/script.js';
 import { type Place, Positions } from '../engine/where.js';
 import type { DiagramMark } from '../trace/diagram.js';
+import { type Cause, type Sureness, findCause } from './clash/cause.js';
 
 /** One of the two steps. */
 export interface ClashStep {
@@ -17,6 +17,9 @@ export interface ClashStep {
   readonly step: number;
   /** `acquire PTL of table 0`: what it does to which word. */
   readonly does: string;
+  /** What the word held before it, and after it. */
+  readonly found: number;
+  readonly left: number;
   /** `changePteRange (src/mm/mprotect-ptes.ts:71)`; empty where it is not known. */
   readonly at: string;
   /** The calls around it, the outermost first: function names. */
@@ -26,7 +29,13 @@ export interface ClashStep {
 }
 
 export interface Clash {
+  /** In the order in which they ran. */
   readonly steps: readonly [ClashStep, ClashStep];
+  readonly sure: Sureness;
+  /** How many pairs would each have avoided it, this one among them; 0: it takes no race. */
+  readonly depth: number;
+  /** What that rests on, in a sentence each. */
+  readonly why: readonly string[];
   /** One sentence: which order would have been well, and what comes of it. */
   readonly avoided: string;
 }
@@ -51,7 +60,7 @@ export function clashMarks(clash: Clash | null, actors: readonly string[]): Diag
 const ACCESSES: Readonly<Record<string, string>> = { hostAccess: 'user access', guestAccess: 'guest access' };
 
 /** A step as two lines of a diagram: who calls, and below what is done there. */
-function markOf({ actor, step, does, calls }: ClashStep, actors: readonly string[], note: string): DiagramMark {
+function markOf({ actor, step, does, calls, found }: ClashStep, actors: readonly string[], note: string): DiagramMark {
   const caller = calls.at(-2);
   const own = calls.at(-1) ?? '';
   // what no function of the kernel does: the MMU
@@ -60,7 +69,7 @@ function markOf({ actor, step, does, calls }: ClashStep, actors: readonly string
     time: step,
     actor: actors.indexOf(actor),
     inside: access !== undefined || caller === undefined ? '' : `${kernelName(caller)}()`,
-    text: `${access ?? `${kernelName(own)}()`}: ${inDiagram(does)}`,
+    text: `${access ?? `${kernelName(own)}()`}: ${inDiagram(does)}${valueText(does, found)}`,
     note,
   };
 }
@@ -73,6 +82,15 @@ const inDiagram = (does: string): string =>
     .replace(/^(lock|unlock) PTL of table \d+$/, '$1 PTL')
     .replace(/\b(PTE|PMD) of mm0 vpn (0x[0-9a-f]+)$/, '$1($2)');
 
+/** A pin counts so much among the references of a small folio (GUP_PIN_COUNTING_BIAS). */
+const PIN = 1024;
+
+/** What a look found, where that can be said in a word: counts and sequences, and pins among references. */
+function valueText(does: string, found: number): string {
+  if (does.startsWith('read refs of pfn')) return `: ${found}, ${found < PIN ? 'not pinned' : 'pinned'}`;
+  return /^read .*\b(?:pincount|maps|\w*seq|\w*count|swap_map|in_progress)\b/.test(does) ? `: ${found}` : '';
+}
+
 /**
  * The step in which a rule was found broken, for the diagram: the last one of `choices`, of which no event tells.
  * @param thread runs the schedule again: what it holds of its last run stays the same
@@ -82,86 +100,77 @@ export function lastMark(thread: OneThread, variation: number, choices: Uint8Arr
     const trace = traceSteps(thread, variation, choices);
     const last = trace.actors.length - 1;
     const [step] = describeSteps(thread, variation, choices, trace, [last, last]);
-    return step.at === '' ? [] : [markOf(step, thread.program.actors, '')];
+    return step.at === '' ? [] : [markOf({ ...step, found: 0 }, thread.program.actors, '')];
   } catch {
     return [];
   }
 }
 
-const TRIES = 120;
-const STEPS_BUDGET = 2_000_000;
-
 /**
- * Looks for the clash of a schedule that breaks a rule.
+ * Looks for the clash of a schedule that breaks a rule or ends in a deadlock.
  * @param thread what it holds of the last schedule is lost
- * @returns null when no single change of order avoids the failure
+ * @returns null when there is nothing that can be said
  */
 export function findClash(thread: OneThread, variation: number, choices: Uint8Array): Clash | null {
-  const trace = traceSteps(thread, variation, choices);
-  if (thread.end !== END_VIOLATION && thread.end !== END_DEADLOCK) return null;
-  const order = new HappensBefore(trace, thread.program.actors.length);
-  const isAbout = aboutFailure(thread);
-  const script = new GuidedScript();
-  let budget = STEPS_BUDGET;
-  for (const race of tellingFirst(order.races, trace, isAbout).slice(0, TRIES)) {
-    const wish = turnedRound(trace, order, race);
-    script.load(wish, wish.length).begin();
-    const end = thread.run(script, variation);
-    budget -= thread.steps;
-    if (end === END_FINISHED) return clashOf(thread, variation, choices, trace, race);
-    if (budget < 0) return null;
-  }
-  return null;
-}
-
-/**
- * What tells most comes first: races about the page that the rule was broken for (of a deadlock: about the words waited for), then
- * all others; of these the latest, since what is decided late is what matters.
- */
-function tellingFirst(races: readonly Race[], { effects }: StepTrace, isAbout: (word: number) => boolean): Race[] {
-  const rank = ({ second }: Race): number => (isAbout(effectWord(effects[second] as number)) ? 0 : 1);
-  return races.toSorted((x, y) => rank(x) - rank(y) || y.second - x.second || y.first - x.first);
-}
-
-/** Which words the failure that `thread` has just run into is about. */
-function aboutFailure(thread: OneThread): (word: number) => boolean {
-  const { program } = thread;
-  if (thread.end === END_DEADLOCK) {
-    const waited = new Set(thread.waiting().map(({ word }) => word));
-    return (word) => waited.has(word);
-  }
-  const subject = (thread.breaches[0] ?? {}) as Partial<Record<'pfn' | 'gfn' | 'vpn', number>>;
-  // most guests begin at page 0 of their process: the same number names both
-  const page = { ...subject, vpn: subject.vpn ?? subject.gfn };
-  const names = (['pfn', 'gfn', 'vpn'] as const).flatMap((kind) => {
-    const value = page[kind];
-    return value === undefined ? [] : [`${kind} 0x${value.toString(16)}`];
-  });
-  return (word) => {
-    const name = program.describe(word);
-    // that a page table is there at all is seldom the point
-    return !name.startsWith('PMD') && names.some((part) => name.endsWith(part));
+  const cause = findCause(thread, variation, choices);
+  if (cause === null) return null;
+  const { trace } = cause.experiments;
+  const steps = describeSteps(thread, variation, choices, trace, cause.steps);
+  const outcome = outcomeOf(thread, variation, cause);
+  return {
+    steps,
+    sure: cause.sure,
+    depth: cause.depth,
+    why: reasons(cause, thread),
+    avoided: avoidance(steps, outcome),
   };
 }
 
-/** The schedule with the second step of the race before the first: what the first brought about comes after both. */
-function turnedRound(trace: StepTrace, order: HappensBefore, { first, second }: Race): Uint8Array {
-  const { actors } = trace;
-  const before = actors.slice(0, first);
-  const free: number[] = [];
-  const late: number[] = [actors[first] as number];
-  for (let step = first + 1; step < second; step++) {
-    const own = actors[step] === actors[second];
-    (own || !order.before(first, step) ? free : late).push(actors[step] as number);
-  }
-  return Uint8Array.from([...before, ...free, actors[second] as number, ...late, ...actors.slice(second + 1)]);
+/** What the schedule with the two turned round comes to; empty where there is none. */
+function outcomeOf(thread: OneThread, variation: number, { turned }: Cause): string {
+  if (turned === null) return '';
+  const script = new GuidedScript().load(turned, turned.length);
+  script.begin();
+  thread.run(script, variation);
+  return thread.outcome;
 }
 
-function clashOf(thread: OneThread, variation: number, choices: Uint8Array, trace: StepTrace, race: Race): Clash {
-  const outcome = thread.outcome;
-  const [first, second] = describeSteps(thread, variation, choices, trace, [race.first, race.second]);
-  const avoided = `with ${nameStep(second)} before ${nameStep(first)} the same schedule ends well (${outcome})`;
-  return { steps: [first, second], avoided };
+function avoidance([first, second]: readonly [ClashStep, ClashStep], outcome: string): string {
+  if (outcome !== '') {
+    return `with ${nameStep(second)} before ${nameStep(first)} the same schedule ends well (${outcome})`;
+  }
+  const who =
+    first.actor === second.actor ? `${first.actor} alone does it` : `${first.actor} and ${second.actor} do it`;
+  return `no other order of these two ends well: ${who}, whatever the others do in between`;
+}
+
+const percent = (share: number): string => `${Math.round(share * 100)}%`;
+
+/** What makes these two the cause. */
+function reasons({ ranked, ranking, experiments, others }: Cause, { program }: OneThread): string[] {
+  if (ranked === null || ranking === null) return ['no change of order that was tried avoids it'];
+  const { trace } = experiments;
+  const nameOf = (step: number): string => program.actors[trace.actors[step] as number] ?? '';
+  const lines = ['with these two turned round, and all else as it was, the rule holds'];
+  if (ranked.acted) {
+    const [one, other] = [nameOf(ranked.first), nameOf(ranked.second)];
+    lines.push(`it holds as well if ${other} comes only when ${one} has done what it had begun`);
+  }
+  const decided = [
+    ...(ranked.firstDecides > 0 ? [ranked.first] : []),
+    ...(ranked.secondDecides > 0 ? [ranked.second] : []),
+  ];
+  for (const step of decided) {
+    lines.push(`what ${nameOf(step)} finds in step ${step + 1} decides what it does next`);
+  }
+  const { fails, wells } = ranking;
+  lines.push(
+    `of the schedules near this one, ${percent(ranked.failing)} of ${fails} that fail have this order, ${percent(ranked.well)} of ${wells} that end well`,
+  );
+  for (const { first, second } of others) {
+    lines.push(`it also takes step ${first + 1} (${nameOf(first)}) before step ${second + 1} (${nameOf(second)})`);
+  }
+  return lines;
 }
 
 const nameStep = ({ actor, does, calls }: ClashStep): string => {
@@ -174,19 +183,19 @@ function describeSteps(
   thread: OneThread,
   variation: number,
   choices: Uint8Array,
-  trace: StepTrace,
+  trace: StepTrace & { readonly before?: readonly number[]; readonly after?: readonly number[] },
   wanted: readonly [number, number],
 ): [ClashStep, ClashStep] {
   const { program } = thread;
-  const found = new Map<number, Omit<ClashStep, 'does' | 'step' | 'actor'>>();
+  const places = new Map<number, Pick<ClashStep, 'at' | 'calls' | 'held'>>();
   const positions = new Positions();
   const look: StepObserver = {
     beforeStep(actor, _effect, step) {
       if (!wanted.includes(step - 1)) return;
-      const places = thread.calls(actor).map((call) => positions.placeOf(call));
-      found.set(step - 1, {
-        at: placeText(places.at(-1)),
-        calls: places.map(({ fn }) => fn),
+      const calls = thread.calls(actor).map((call) => positions.placeOf(call));
+      places.set(step - 1, {
+        at: placeText(calls.at(-1)),
+        calls: calls.map(({ fn }) => fn),
         held: program.heldLocks?.(actor) ?? [],
       });
     },
@@ -206,7 +215,9 @@ function describeSteps(
     actor: program.actors[trace.actors[index] as number] ?? '',
     step: index + 1,
     does: effectText(thread, trace.effects[index] as number),
-    ...(found.get(index) ?? { at: '', calls: [], held: [] }),
+    found: trace.before?.[index] ?? 0,
+    left: trace.after?.[index] ?? 0,
+    ...(places.get(index) ?? { at: '', calls: [], held: [] }),
   });
   return [step(wanted[0]), step(wanted[1])];
 }

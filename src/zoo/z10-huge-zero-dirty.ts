@@ -66,7 +66,7 @@ export const z10: Bug = {
   expect: ['I-RO'],
   litmus: 'z10-huge-zero-dirty.litmus',
   clash: {
-    steps: [looksAt('PMD', 'followTouchingDirty'), changes('PMD', 'followTouchingDirty')],
+    steps: [looksAt('PMD', ['followTouchingDirty', 'faultinPage']), changes('PMD', 'followTouchingDirty')],
     or: [looksAt('PMD', 'faultinPage'), changes('PMD', 'zapPageRange')],
     follows: 'a8f97366452e',
   },

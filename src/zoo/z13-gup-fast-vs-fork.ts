@@ -39,7 +39,7 @@ export const z13: Bug = {
   expect: ['I-PIN'],
   litmus: 'z13-gup-fast-vs-fork.litmus',
   clash: {
-    steps: [looksAt('refs', 'folioTryDupAnonRmap'), changes('refs', 'gupFast')],
+    steps: [looksAt(['refs', 'flags'], 'folioTryDupAnonRmap'), changes(['refs', 'flags'], 'gupFast')],
     or: [looksAt('PTE', 'gupFast'), changes('PTE', 'copyPresentPte')],
     follows: '57efa1fe5957',
   },

@@ -9,7 +9,7 @@ import type { Context, Coroutine } from '../machine/context.js';
 import { updates } from '../machine/effects.js';
 import { clearFlag, flagsWord, folioTestLarge, setFlag } from '../mm/folio.js';
 import type { Bug } from './bug.js';
-import { changes, looksAt } from './bug-clash.js';
+import { changes } from './bug-clash.js';
 
 /** The decision through v5.8: any page may be shared. */
 function* folioTryDupAnonRmap(ctx: Context, _mm: number, head: number, pfn: number): Coroutine {
@@ -37,7 +37,7 @@ export const z14: Bug = {
   litmus: 'z14-fork-shares-pinned.litmus',
   clash: {
     steps: [changes('refs', 'pinUserPages'), changes(['PTE', 'flags'], 'copyPageRange')],
-    or: [looksAt(['refs', 'flags'], 'doWpPage'), changes(['PTE', 'flags'], 'copyPageRange')],
+    or: [changes('PTE', 'doWpPage'), changes(['PTE', 'flags'], 'copyPageRange')],
     alone: true,
     follows: '70e806e4e645',
   },

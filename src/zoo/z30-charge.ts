@@ -26,6 +26,7 @@ export const z30Charge: Bug = {
   litmus: 'z30-charge.litmus',
   clash: {
     steps: [looksAt('flags', 'pinAndMap'), changes('locked_vm', 'accountLockedVm')],
+    or: [looksAt('flags', 'pinAndMap'), changes('refs', 'unpinUserPage')],
     alone: true,
     follows: 'story',
   },

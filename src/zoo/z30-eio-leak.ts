@@ -37,6 +37,7 @@ export const z30: Bug = {
   litmus: 'z30-eio-leak.litmus',
   clash: {
     steps: [looksAt('flags', 'pinAndMap'), changes('refs', 'pinUserPages')],
+    or: [looksAt('flags', 'pinAndMap'), changes('locked_vm', 'pkvmUncharge')],
     alone: true,
     follows: 'story',
   },

@@ -34,6 +34,10 @@ export const z35: Bug = {
   litmus: 'z35-no-table.litmus',
   clash: {
     steps: [changes('host stage-2 entry', 'hostDonateGuest'), locks('EL2 hyp_pool lock', 'zallocTablePage')],
+    or: [
+      locks(['EL2 host_mmu.lock', 'hyp_vm.lock'], 'hostDonateGuest'),
+      changes('host stage-2 entry', 'hostDonateGuest'),
+    ],
     alone: true,
     follows: 'story',
   },

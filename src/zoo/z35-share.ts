@@ -32,6 +32,10 @@ export const z35Share: Bug = {
   litmus: 'z35-share.litmus',
   clash: {
     steps: [changes('host stage-2 entry', 'hostShareGuest'), locks('EL2 hyp_pool lock', 'zallocTablePage')],
+    or: [
+      locks(['EL2 host_mmu.lock', 'hyp_vm.lock'], 'hostShareGuest'),
+      changes('host stage-2 entry', 'hostShareGuest'),
+    ],
     alone: true,
     follows: 'story',
   },

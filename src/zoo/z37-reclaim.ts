@@ -34,6 +34,7 @@ export const z37Reclaim: Bug = {
       locks(['EL2 vm_table_lock', 'EL2 host_mmu.lock', 'hyp_vm.lock'], 'reclaimDyingGuestPage'),
       changes(['entry of stage-2 table', 'content of pfn', 'host stage-2 entry'], 'reclaimDyingGuestPage'),
     ],
+    or: [locks('EL2 vm_table_lock', 'startTeardown'), locks('EL2 vm_table_lock', 'reclaimDyingGuestPage')],
     alone: true,
     follows: 'story',
   },

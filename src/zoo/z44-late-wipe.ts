@@ -10,7 +10,7 @@ import { PKVM_PAGE_OWNED } from '../machine/entries.js';
 import { guestLeaf, guestPageState, unmapGuest } from '../hyp/stage2.js';
 import { giveToHost, poisonPage } from '../hyp/teardown.js';
 import type { Bug } from './bug.js';
-import { changes, looksAt } from './bug-clash.js';
+import { changes, locks, looksAt } from './bug-clash.js';
 
 /** The do phase of a reclaim with its last two steps exchanged. */
 function* giveThenWipe(ctx: Context, vm: number, pfn: number, gfn: number): Coroutine<void> {
@@ -33,7 +33,10 @@ export const z44LateWipe: Bug = {
   expect: ['I-WIPE'],
   litmus: 'z44-late-wipe.litmus',
   clash: {
-    steps: [changes('entry of stage-2 table', 'giveThenWipe'), changes('host stage-2 entry', 'giveThenWipe')],
+    steps: [
+      locks(['EL2 host_mmu.lock', 'hyp_vm.lock'], 'reclaimDyingGuestPage'),
+      changes('host stage-2 entry', 'giveThenWipe'),
+    ],
     or: [
       changes('host stage-2 entry', 'giveThenWipe'),
       looksAt(['host stage-2 entry', 'content of pfn'], 'hostAccess'),

@@ -8,7 +8,7 @@ import type { Context, Coroutine } from '../machine/context.js';
 import { unmapGuest } from '../hyp/stage2.js';
 import { giveToHost } from '../hyp/teardown.js';
 import type { Bug } from './bug.js';
-import { changes, looksAt } from './bug-clash.js';
+import { changes, locks, looksAt } from './bug-clash.js';
 
 /** The do phase of a reclaim that takes every page for a shared one. */
 function* unmapAndGive(ctx: Context, vm: number, pfn: number, gfn: number): Coroutine<void> {
@@ -29,7 +29,10 @@ export const z44NoWipe: Bug = {
   expect: ['I-WIPE'],
   litmus: 'z44-no-wipe.litmus',
   clash: {
-    steps: [changes('entry of stage-2 table', 'unmapAndGive'), changes('host stage-2 entry', 'unmapAndGive')],
+    steps: [
+      locks(['EL2 host_mmu.lock', 'hyp_vm.lock'], 'reclaimDyingGuestPage'),
+      changes('host stage-2 entry', 'unmapAndGive'),
+    ],
     or: [
       changes('host stage-2 entry', 'unmapAndGive'),
       looksAt(['host stage-2 entry', 'content of pfn'], 'hostAccess'),

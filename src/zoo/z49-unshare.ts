@@ -13,7 +13,7 @@ import { setShareCount } from '../hyp/page-state.js';
 import { checkHostSharedGuest } from '../hyp/share-guest.js';
 import { guestLeaf, unmapGuest } from '../hyp/stage2.js';
 import type { Bug } from './bug.js';
-import { changes } from './bug-clash.js';
+import { changes, locks } from './bug-clash.js';
 
 /** __pkvm_host_unshare_guest() as of a time when one guest at most could have a page. */
 function* unshareForAll(ctx: Context, vm: number, gfn: number): Coroutine {
@@ -45,7 +45,10 @@ export const z49Unshare: Bug = {
   expect: ['I-OWN', 'I-SHARECNT'],
   litmus: 'z49-unshare.litmus',
   clash: {
-    steps: [changes('entry of stage-2 table', 'unshareForAll'), changes('host stage-2 entry', 'unshareForAll')],
+    steps: [
+      locks(['EL2 host_mmu.lock', 'hyp_vm.lock'], 'unshareForAll'),
+      changes('host stage-2 entry', 'unshareForAll'),
+    ],
     alone: true,
     follows: 'story',
   },

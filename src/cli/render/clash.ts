@@ -18,12 +18,20 @@ export function violationClash(violation: ReportViolation): string {
   return clash == null ? '' : renderClash(clash);
 }
 
-/** The two steps and the order that would have been well. */
-export function renderClash({ steps, avoided }: Clash): string {
+/** How sure it is, and how many changes of order would each have been enough. */
+function sureness({ sure, depth }: Clash): string {
+  const pairs = depth > 1 ? `; ${depth} orders are needed for it, each of which avoids it when it is turned round` : '';
+  return `${sure}${depth === 0 ? '; no race is needed' : pairs}`;
+}
+
+/** The two steps, what they rest on, and the order that would have been well. */
+export function renderClash(clash: Clash): string {
+  const { steps, why, avoided } = clash;
   return [
-    'The two steps that clash:',
+    `The two steps that clash (${sureness(clash)}):`,
     ...stepLines(1, steps[0]),
     ...stepLines(2, steps[1]),
+    ...why.map((reason, i) => `  ${i === 0 ? 'Why: ' : '     '}${reason}${i === why.length - 1 ? '.' : ';'}`),
     `  Avoided: ${avoided}.`,
   ].join('\n');
 }
