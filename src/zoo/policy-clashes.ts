@@ -51,7 +51,8 @@ export const POLICY_CLASHES: readonly PolicyClash[] = [
     invariant: 'deadlock',
     clash: {
       steps: [locks('driver mutex', 'mmuNotifierInvalidateRangeStart'), locks('driver mutex', 'driver')],
-      or: [locks('PTL of table', ['changePtes', 'changePmd', 'writeProtectUnderPtl']), locks('driver mutex', 'driver')],
+      // the circle has two locks
+      or: [locks('PTL of table', ['changePtes', 'changePmd', 'writeProtectUnderPtl']), locks('PTL of table', 'driver')],
       follows: 'the thread of 2022, policy (e) with a second subscriber',
     },
   },

@@ -32,7 +32,7 @@ export const z46: Bug = {
   expect: ['I-OWN'],
   litmus: 'z46-host-touch.litmus',
   clash: {
-    steps: [looksAt('host stage-2 entry', 'kernelRead'), changes('host stage-2 entry', 'hostDonateGuest')],
+    steps: [looksAt('host stage-2 entry', 'pkvmKernelRead'), changes('host stage-2 entry', 'hostDonateGuest')],
     or: [looksAt('PTE', 'accessRemoteVm'), changes('host stage-2 entry', 'hostDonateGuest')],
     follows: 'story',
   },

@@ -3,7 +3,7 @@ import { effectKind, effectWord, EFFECT_ADD } from '../../machine/effects.js';
 import type { Violation } from '../../oracle/violation.js';
 import type { Experiments } from './experiments.js';
 import { isLocking } from './pairs.js';
-import { CHANGE, LOCK, LOCK_SHARED, LOOK, UNLOCK } from './run-trace.js';
+import { CHANGE, LOCK, LOCK_SHARED, LOOK, type RunTrace, UNLOCK } from './run-trace.js';
 
 /** Two steps for one actor. */
 export interface OwnSteps {
@@ -25,6 +25,9 @@ export function lockRule({ trace, breaches }: Experiments): OwnSteps | null {
   }
   return null;
 }
+
+/** Steps in which what was looked at is still in mind. */
+const NEAR = 12;
 
 /** Changes that are tried, the latest first. */
 const TRIES = 60;
@@ -106,18 +109,18 @@ export function ownSteps(experiments: Experiments): OwnSteps | null {
   return (
     ownStepsAbout(experiments, about(['gfn', 'vpn'])) ??
     ownStepsAbout(experiments, about(['pfn'])) ??
-    ownStepsAbout(experiments, () => true)
+    ownStepsAbout(experiments, null)
   );
 }
 
-function ownStepsAbout(experiments: Experiments, isAbout: (step: number) => boolean): OwnSteps | null {
+function ownStepsAbout(experiments: Experiments, isAbout: ((step: number) => boolean) | null): OwnSteps | null {
   const { trace, breaches } = experiments;
   const { actor = -1, time = 0 } = breaches[0] ?? {};
   const last = time > 0 ? Math.min(time, trace.actors.length) - 1 : trace.actors.length - 1;
   const isOf = (step: number): boolean => actor < 0 || trace.who[step] === actor || trace.actors[step] === actor;
   for (let did = last; did >= 0; did--) {
     if (!isOf(did) || trace.kinds[did] !== CHANGE || trace.mmu[did] === true || isPlumbing(experiments, did)) continue;
-    if (!isAbout(did)) continue;
+    if (isAbout !== null && !isAbout(did)) continue;
     const decided = lookBefore(experiments, did, isAbout);
     if (decided >= 0) return { decided, did };
   }
@@ -128,8 +131,12 @@ function ownStepsAbout(experiments: Experiments, isAbout: (step: number) => bool
 const isPlumbing = (experiments: Experiments, step: number): boolean =>
   isLocking(experiments, step) || effectKind(experiments.trace.effects[step] as number) === EFFECT_ADD;
 
+/** Steps of one actor between two of its own. */
+const between = ({ actors }: RunTrace, from: number, to: number): number =>
+  actors.slice(from + 1, to).filter((actor) => actor === actors[to]).length;
+
 /** The last look of the same operation before `did`, about the same if there is one; else the last lock that is still held there; -1: none. */
-function lookBefore(experiments: Experiments, did: number, isAbout: (step: number) => boolean): number {
+function lookBefore(experiments: Experiments, did: number, isAbout: ((step: number) => boolean) | null): number {
   const { trace } = experiments;
   const released = new Set<number>();
   let lock = -1;
@@ -144,9 +151,10 @@ function lookBefore(experiments: Experiments, did: number, isAbout: (step: numbe
     else if (kind === LOCK || kind === LOCK_SHARED) {
       if (!released.delete(word) && lock < 0) lock = step;
     } else if (kind === LOOK && trace.mmu[step] !== true && !isLocking(experiments, step)) {
-      if (isAbout(step)) return step;
+      if (isAbout?.(step) === true) return step;
       if (look < 0) look = step;
     }
   }
-  return look >= 0 ? look : lock;
+  // far from what was done, and a lock nearer by that is still held: what that protects was looked at last
+  return look >= 0 && (lock < 0 || between(trace, look, did) <= NEAR) ? look : lock;
 }

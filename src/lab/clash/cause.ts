@@ -110,7 +110,10 @@ function isImplied({ trace }: Experiments, weak: Pair, strong: Pair): boolean {
  * those that fail from those that end well. Locks are seldom the point.
  */
 function withinLocks(experiments: Experiments, { pairs }: Ranking, best: Ranked): readonly [number, number] {
-  if (!isLocking(experiments, best.first)) return [best.first, best.second];
+  // where both decide under the lock it is what that protects that matters
+  if (!isLocking(experiments, best.first) || (best.firstDecides !== NO && best.secondDecides !== NO)) {
+    return [best.first, best.second];
+  }
   const { trace } = experiments;
   const inside = pairs.find(
     (pair) =>

@@ -10,6 +10,8 @@ export const SURELY = 2;
 
 /** How far behind a look its branch may lie, in steps of its actor. */
 const NEAR = 12;
+/** And how far behind a look whose value alone sends it another way. */
+const FAR = 60;
 
 /** The steps for an actor that touch something, in their order. */
 export function stepsFor({ who, effects, kinds }: RunTrace, actor: number): number[] {
@@ -55,7 +57,7 @@ export function decides(experiments: Experiments, other: RunTrace, step: number)
     const poked = experiments.withValue(step, value);
     const way = stepsFor(poked, actor);
     const until = sameSteps(trace, own, poked, way);
-    if (until > at && until <= at + NEAR && (until < own.length || until < way.length)) return SURELY;
+    if (until > at && until <= at + FAR && (until < own.length || until < way.length)) return SURELY;
     return isLastDifference(trace, other, own, others, at, same) ? PROBABLY : NO;
   }
   return kind >= LOCK && isLastDifference(trace, other, own, others, at, same) ? SURELY : NO;

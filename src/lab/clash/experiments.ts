@@ -1,7 +1,13 @@
 /** Runs of a failing schedule as it was but for one thing, and what comes of them. What they cost is counted, and bounded. */
 import { effectWord } from '../../machine/effects.js';
 import { entryPfn } from '../../machine/entries.js';
-import { END_FINISHED, END_MISMATCH, type OneThread, type StepObserver } from '../../engine/one-thread.js';
+import {
+  END_DEADLOCK,
+  END_FINISHED,
+  END_MISMATCH,
+  type OneThread,
+  type StepObserver,
+} from '../../engine/one-thread.js';
 import { HappensBefore } from '../../engine/races.js';
 import { ExactScript, GuidedScript } from '../../engine/strategies/script.js';
 import type { ScheduleView } from '../../engine/strategies/strategy.js';
@@ -52,7 +58,7 @@ export class Experiments {
     if (time > 0 && this.breaches[0]?.invariant !== 'I-LIVE') {
       this.#script.horizon = choices.length + BEYOND + (choices.length >> 2);
     }
-    this.waited = new Set(thread.waiting().map(({ word }) => word));
+    this.waited = new Set(thread.end === END_DEADLOCK ? thread.waiting().map(({ word }) => word) : []);
     this.turner = new Turner(this.trace, new HappensBefore(this.trace, thread.program.actors.length));
   }
 

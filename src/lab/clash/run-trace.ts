@@ -141,9 +141,24 @@ export function traceRun(
   }
   // a step that threw has no end
   actors.length = effects.length = kinds.length;
+  onlyWhereTaken(actors, effects, kinds);
   const { who, calls } = servedFor(thread, actors, effects, before);
   const done = thread.choices.slice(0, kinds.length);
   return { choices: done, actors, effects, kinds, before, after, sites, mmu, who, calls, operations };
+}
+
+/** An attempt that had to wait has taken nothing: the step after the wait has. */
+function onlyWhereTaken(actors: readonly number[], effects: readonly number[], kinds: number[]): void {
+  const last = new Map<number, number>();
+  actors.forEach((actor, step) => {
+    const earlier = last.get(actor);
+    last.set(actor, step);
+    const effect = effects[step] as number;
+    if (earlier === undefined || effectKind(effect) !== WAIT_LOCK) return;
+    if (effectWord(effects[earlier] as number) !== effectWord(effect) || (kinds[earlier] as number) < LOCK) return;
+    kinds[step] = kinds[earlier] as number;
+    kinds[earlier] = NOTHING;
+  });
 }
 
 /**

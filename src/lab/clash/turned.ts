@@ -40,15 +40,30 @@ export class Turner {
     this.#holds = holds(trace);
   }
 
-  /** Locks that are taken for `actor` in [from, to]. */
-  #locks(actor: number | undefined, from: number, to: number): Set<number> {
+  /**
+   * Locks that the actor of `y` has taken in (from, to] only when that of `x` had given them back: two that both hold at a time, as readers do, keep
+   * nobody out.
+   */
+  #exclusive(x: number, y: number, from: number, to: number): Set<number> {
     const { who, effects, kinds } = this.#trace;
+    const held = new Set((this.#holds[from] as readonly number[]).map((at) => effectWord(effects[at] as number)));
+    const given = new Set<number>();
     const words = new Set<number>();
+    const shared = new Set<number>();
+    if (who[from] !== who[x]) held.clear();
     for (let step = from; step <= to; step++) {
-      if (who[step] !== actor) continue;
+      const word = effectWord(effects[step] as number);
       const kind = kinds[step] as number;
-      if (kind === LOCK || kind === LOCK_SHARED) words.add(effectWord(effects[step] as number));
+      const takes = kind === LOCK || kind === LOCK_SHARED;
+      if (who[step] === who[x]) {
+        if (takes) held.add(word);
+        else if (kind === UNLOCK && held.delete(word)) given.add(word);
+      } else if (who[step] === who[y] && takes) {
+        if (held.has(word)) shared.add(word);
+        else if (given.has(word)) words.add(word);
+      }
     }
+    for (const word of shared) words.delete(word);
     return words;
   }
 
@@ -62,8 +77,8 @@ export class Turner {
 
   /** From where on the actor of `x` must wait for `y` to come first: where it took what the actor of `y` needs on the way. */
   #from(x: number, y: number): number {
-    const { who, effects, calls } = this.#trace;
-    const wanted = this.#locks(who[y], x + 1, y);
+    const { effects, calls } = this.#trace;
+    const wanted = this.#exclusive(x, y, x, y);
     const taken = (this.#holds[x] as readonly number[]).filter((at) => wanted.has(effectWord(effects[at] as number)));
     const from = Math.min(x, ...taken);
     return this.#sharesServer(x, y) ? Math.min(from, calls[x] as number) : from;
@@ -73,7 +88,7 @@ export class Turner {
   #until(x: number, from: number, y: number): number {
     if (from === x) return x;
     const { who, effects, kinds, calls, actors } = this.#trace;
-    const wanted = this.#locks(who[y], x + 1, y);
+    const wanted = this.#exclusive(x, y, from, y);
     const open = new Set<number>();
     for (let step = from; step <= x; step++) {
       const word = effectWord(effects[step] as number);
@@ -93,8 +108,8 @@ export class Turner {
 
   /** Where the actor of `y` begins what cannot be parted: it takes a lock there that it holds at `y` and that `x`'s actor wants, too. */
   #begin(x: number, y: number, from: number): number {
-    const { who, effects, calls } = this.#trace;
-    const wanted = this.#locks(who[x], from, y);
+    const { effects, calls } = this.#trace;
+    const wanted = this.#exclusive(x, y, from, y);
     const taken = (this.#holds[y] as readonly number[]).filter(
       (at) => at > from && wanted.has(effectWord(effects[at] as number)),
     );
