@@ -79,8 +79,8 @@ export const z55: Bug = {
   expect: ['I-LOST', 'I-MAP', 'forbidden 2'],
   litmus: 'z55-numa-bad-pmd.litmus',
   clash: {
-    steps: [looksAt('PMD', 'looksTwice'), changes('PMD', ['doHugePmdAnonymousPage', 'mapHugePage'])],
-    or: [looksAt('PMD', 'noneOrClearBad'), changes('PMD', ['doHugePmdAnonymousPage', 'mapHugePage'])],
+    steps: [looksAt('PMD', 'looksTwice'), changes('PMD', ['doHugePmdAnonymousPage', 'mapHuge'])],
+    or: [looksAt('PMD', 'noneOrClearBad'), changes('PMD', ['doHugePmdAnonymousPage', 'mapHuge'])],
     follows: '8b272b3cbbb5',
   },
 };
