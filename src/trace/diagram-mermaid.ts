@@ -21,6 +21,16 @@ export function formatMermaid(diagram: Diagram): string {
   }
   const over = diagram.actors.map(({ actor }) => `a${actor}`);
   const span = over.length < 2 ? over[0] : `${over[0] ?? ''},${over.at(-1) ?? ''}`;
-  if (diagram.verdict !== '' && span !== undefined) out.push(`  Note over ${span}: ${escape(diagram.verdict)}`);
+  const below = [
+    ...(diagram.otherActors.length > 0 ? [`(left out: ${diagram.otherActors.join(', ')})`] : []),
+    ...(diagram.remarks ?? []).map((remark) => `(${remark})`),
+    ...(diagram.verdict === '' ? [] : [diagram.verdict]),
+  ];
+  if (span === undefined) return `${out.join('\n')}\n`;
+  // what the text form says above its rows
+  if (diagram.earlier > 0) {
+    out.splice(1 + diagram.actors.length, 0, `  Note over ${span}: ... ${diagram.earlier} earlier steps`);
+  }
+  for (const text of below) out.push(`  Note over ${span}: ${escape(text)}`);
   return `${out.join('\n')}\n`;
 }

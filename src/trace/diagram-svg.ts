@@ -89,6 +89,7 @@ export function formatSvg(diagram: Diagram): string {
   const bottom = y;
   y += PADDING;
   if (diagram.otherActors.length > 0) paragraph('quiet', `(left out: ${diagram.otherActors.join(', ')})`);
+  for (const remark of diagram.remarks ?? []) paragraph('quiet', `(${remark})`);
   if (verdict !== '') paragraph('verdict', verdict);
   const heads = actors.flatMap(({ title }, column) => {
     const x = (lefts[column] as number) + PADDING / 2;

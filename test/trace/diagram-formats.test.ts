@@ -124,6 +124,13 @@ describe('forms', () => {
     },
   );
 
+  it.each(DIAGRAM_FORMATS)('%s says what is left out, and what else a reader must know', (form) => {
+    const text = printDiagram({ ...diagram, remarks: ['17 events of its worker are overwritten'] }, form);
+    for (const words of ['3 earlier steps', 'left out: cpu2', '17 events of its worker are overwritten']) {
+      expect(text).toContain(words);
+    }
+  });
+
   it('Mermaid: no sign of its own is left in the words', () => {
     for (const line of printDiagram(diagram, 'mermaid').trim().split('\n').slice(1)) {
       const words = line.replace(/#(?:\d+|[a-z]+);/g, '').replaceAll('<br/>', '');
