@@ -2,6 +2,7 @@
 import { FAULT_FLAG_WRITE, VM_FAULT_SIGSEGV } from '../src/machine/abi.js';
 import { ACCESS_DONE, ACCESS_HOST_STAGE2, hostAccess } from '../src/machine/access.js';
 import type { Context, Coroutine } from '../src/machine/context.js';
+import { RETRY } from '../src/machine/effects.js';
 import { LATENCY, STAT, countStat } from '../src/machine/stats.js';
 import { hostStage2Abort } from '../src/kvm/call-hyp.js';
 import { doUserAddrFault } from '../src/mm/memory.js';
@@ -15,7 +16,10 @@ import { noteLatency } from './latency.js';
 export function* touchUser(ctx: Context, mm: number, vpn: number, write: boolean, value: number): Coroutine {
   const { protectedKvm } = ctx.kernel.rules;
   countStat(ctx.m, ctx.actor, STAT.host_accesses, 1);
-  for (;;) {
+  for (let tries = 0; ; tries++) {
+    // an entry whose fault another task handles just now, under the PTL: the access faults again until it is there
+    if (tries === 2) ctx.loops++;
+    if (tries > 1 && --ctx.quantum < 0) yield RETRY;
     const result = yield* hostAccess(ctx, mm, vpn, write, value, protectedKvm);
     if (result === ACCESS_DONE) return 0;
     if (result === ACCESS_HOST_STAGE2) {

@@ -16,6 +16,7 @@ import {
   type Machine,
   THP_ENABLED,
   THP_USE_ZERO_PAGE,
+  TLB_BATCH,
   globalWord,
 } from '../machine/layout.js';
 import { ringDoorbell, wake } from '../machine/wait.js';
@@ -185,6 +186,7 @@ export const MACHINE_KNOBS: Readonly<Record<string, number>> = {
   khugepaged_max_ptes_swap: KHUGEPAGED_MAX_PTES_SWAP,
   thp_enabled: THP_ENABLED,
   thp_use_zero_page: THP_USE_ZERO_PAGE,
+  tlbbatch: TLB_BATCH,
 };
 
 /** Sets a knob of the kernel. False: there is none of that name. */

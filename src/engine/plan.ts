@@ -55,6 +55,10 @@ export interface KnobSpec {
   readonly maxPtesNone: number;
   /** Reads of huge pages map the huge zero page (transparent_hugepage/use_zero_page). Default: no. */
   readonly thpUseZeroPage?: boolean;
+  /** Unmaps defer their TLB flushes, where the release does. Default: yes. */
+  readonly tlbBatch?: boolean;
+  /** FIX_*: what closes the window that deferred flushes open. Default: nothing. */
+  readonly staleReadFix?: number;
 }
 
 /** One operation of a litmus test: a row of LITMUS_OPERATIONS (actors/litmus-operations.ts) with its arguments as numbers. */

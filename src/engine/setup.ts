@@ -6,6 +6,7 @@
 import { PG_HWPOISON, PG_NO_MAP, PG_UNPINNABLE_ZONE, SUBSCRIBER_DRIVER, errnoName } from '../machine/abi.js';
 import { Context, type Coroutine, Probe } from '../machine/context.js';
 import {
+  FIX_NONE,
   KHUGEPAGED_MAX_PTES_NONE,
   KSM_SMART_SCAN,
   KSM_USE_ZERO_PAGES,
@@ -13,9 +14,11 @@ import {
   MM_USERS,
   Machine,
   PAGE_FLAGS,
+  STALE_READ_FIX,
   STATS_WORDS,
   THP_ENABLED,
   THP_USE_ZERO_PAGE,
+  TLB_BATCH,
   VM_MM,
   VM_PROTECTED,
   globalWord,
@@ -119,6 +122,10 @@ function markFrames(m: Machine, plan: Plan): void {
 
 function setKnobs(m: Machine, plan: Plan): void {
   const { ksmSmartScan, ksmUseZeroPages, thpEnabled, maxPtesNone, thpUseZeroPage } = plan.knobs;
+  const { tlbBatch = true, staleReadFix = FIX_NONE } = plan.knobs;
+  // before v4.3 there is none
+  m.words[globalWord(m, TLB_BATCH)] = tlbBatch && resolveKernel(plan.kernel).rules.tlbBatch ? 1 : 0;
+  m.words[globalWord(m, STALE_READ_FIX)] = staleReadFix;
   m.words[globalWord(m, KSM_SMART_SCAN)] = ksmSmartScan ? 1 : 0;
   m.words[globalWord(m, KSM_USE_ZERO_PAGES)] = ksmUseZeroPages ? 1 : 0;
   m.words[globalWord(m, THP_ENABLED)] = thpEnabled;

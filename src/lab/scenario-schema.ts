@@ -257,6 +257,9 @@ export const SCENARIO = z.strictObject({
       thp_enabled: z.enum(['never', 'madvise', 'always']).default('madvise'),
       /** Empty entries that khugepaged fills up; absent = all but one of a huge page. */
       max_ptes_none: whole(0, 511).optional(),
+      /** Reclaim and migration defer TLB flushes, where the release does; and what closes the window that this opens. */
+      tlbbatch: z.boolean().default(true),
+      fix: z.enum(['none', 'fault', 'removal']).default('none'),
     }),
     {},
   ),

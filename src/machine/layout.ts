@@ -122,6 +122,13 @@ export const KHUGEPAGED_MAX_PTES_SWAP = 36;
 export const THP_ENABLED = 37;
 /** THP: use_zero_page. */
 export const THP_USE_ZERO_PAGE = 38;
+/** Whether reclaim and migration defer TLB flushes (ARCH_WANT_BATCHED_UNMAP_TLB_FLUSH); and FIX_*, what closes the window that this opens. */
+export const TLB_BATCH = 39;
+export const STALE_READ_FIX = 40;
+/** STALE_READ_FIX: none, as kernels are; a swap-in flushes before it sets its PTE; reclaim flushes before a folio leaves its cache. */
+export const FIX_NONE = 0;
+export const FIX_FAULT = 1;
+export const FIX_REMOVAL = 2;
 /** Pool heads and counts (under the pool locks above): index of the first free element + 1. */
 export const TABLE_POOL_HEAD = 64;
 export const TABLE_POOL_FREE = 65;

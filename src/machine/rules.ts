@@ -34,6 +34,8 @@ export interface KernelRules {
   readonly poisonUnsplit: 'EBUSY' | 'EHWPOISON';
   /** 3.11: v6.8+ splits unmap and move loops; v6.1 has one loop. */
   readonly migrateLoops: 'v6.1' | 'v6.8';
+  /** 3.11, 3.12: unmaps defer their TLB flushes (v4.3, 72b252aed506; arm64 from v6.6 on). */
+  readonly tlbBatch: boolean;
   /** 3.16 steps 3 to 6: stable search before the checksum (through 6.10) or after. */
   readonly ksmChecksumFirst: boolean;
   /** 3.21 step 6: sequence sampled after the unlock (before v6.3). */
@@ -64,6 +66,7 @@ export const RULES_V6_18: KernelRules = {
   freeLargeBatch: true,
   poisonUnsplit: 'EHWPOISON',
   migrateLoops: 'v6.8',
+  tlbBatch: true,
   ksmChecksumFirst: true,
   seqAfterUnlock: false,
   pkvmTeardown: 'A14',
@@ -73,6 +76,7 @@ export const RULES_V6_18: KernelRules = {
 
 /** What older releases do otherwise: each row holds for releases before its own, down to the row above. */
 const CHANGES: readonly (readonly [before: readonly [number, number], rules: Partial<KernelRules>])[] = [
+  [[4, 3], { tlbBatch: false }],
   [[4, 13], { swapOutHuge: 'v4.12' }],
   [[5, 8], { hugeCow: 'copy' }],
   [[5, 9], { wpReuse: 'v5.8' }],

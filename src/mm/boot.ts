@@ -28,6 +28,7 @@ import {
   SWAP_FREE_SLOTS,
   THP_ENABLED,
   THP_USE_ZERO_PAGE,
+  TLB_BATCH,
   anonVmaWord,
   avcWord,
   cpuWord,
@@ -80,4 +81,5 @@ export function bootMachine(m: Machine): void {
   w[globalWord(m, KHUGEPAGED_MAX_PTES_SWAP)] = m.thpPages >> 3;
   w[globalWord(m, THP_ENABLED)] = 1;
   w[globalWord(m, THP_USE_ZERO_PAGE)] = 0;
+  w[globalWord(m, TLB_BATCH)] = 1;
 }

@@ -49,6 +49,7 @@ import { get, readOnce, set, writeOnce } from '#words';
 import { anonVmaPrepare } from './anon-vma.js';
 import { vmaObject } from './filemap.js';
 import { ZERO_PFN, folioPut, refAdd, refsWord } from './folio.js';
+import { faultsFlush } from './migrate-flush.js';
 import { GFP_PINNABLE, allocPages, allocPcpPage } from './page-alloc.js';
 import { pteAlloc } from './pgtable.js';
 import { folioAddNewAnonRmap } from './rmap.js';
@@ -153,6 +154,7 @@ export function* doAnonymousPage(ctx: Context, mm: number, vma: number, vpn: num
       if (--ctx.quantum < 0) yield writes(lruBatchSlot(ctx));
       if (lruBatchAdd(ctx, pfn)) yield* lruAddDrain(ctx);
     }
+    if (faultsFlush(ctx)) yield* ctx.kernel.flushTlbBatchedPending(ctx, mm);
     const entry = mkEntry(pfn, PTE_PRESENT | PTE_YOUNG | ((vmFlags & VM_WRITE) !== 0 ? PTE_WRITE | PTE_DIRTY : 0));
     if (--ctx.quantum < 0) yield writes(pteAt);
     writeOnce(words, pteAt, entry);
@@ -188,6 +190,7 @@ function* setZeroPte(ctx: Context, mm: number, vpn: number, pteAt: number): Coro
   const mmFlagsAt = mmWord(ctx.m, mm, MM_FLAGS);
   if (--ctx.quantum < 0) yield reads(mmFlagsAt);
   if ((readOnce(ctx.words, mmFlagsAt) & MMF_OOM_UNSTABLE) !== 0) return VM_FAULT_SIGBUS;
+  if (faultsFlush(ctx)) yield* ctx.kernel.flushTlbBatchedPending(ctx, mm);
   const entry = mkEntry(ZERO_PFN, PTE_PRESENT | PTE_SPECIAL | PTE_YOUNG);
   if (--ctx.quantum < 0) yield writes(pteAt);
   writeOnce(ctx.words, pteAt, entry);

@@ -65,6 +65,7 @@ import {
 import { protBits } from './huge-memory.js';
 import { faultGfp } from './memory-anon.js';
 import { kernelLoad } from './kernel-map.js';
+import { faultsFlush } from './migrate-flush.js';
 import { allocPages } from './page-alloc.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { folioAddNewAnonRmap, folioChangeRmapPte } from './rmap.js';
@@ -335,6 +336,7 @@ function* setPte(
   pteAt: number,
   mayWrite: boolean,
 ): Coroutine {
+  if (faultsFlush(ctx)) yield* ctx.kernel.flushTlbBatchedPending(ctx, mm);
   const prot = protBits(vmaFlags(ctx, vma));
   const write = mayWrite && prot === PTE_PRESENT && (vmaFlags(ctx, vma) & VM_WRITE) !== 0;
   const entry = mkEntry(

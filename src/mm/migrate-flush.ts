@@ -6,13 +6,19 @@
  */
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, updates } from '../machine/effects.js';
-import { MM_TLB_FLUSH_BATCHED, mmWord } from '../machine/layout.js';
-import { cmpxchg, readOnce } from '#words';
+import { FIX_FAULT, MM_TLB_FLUSH_BATCHED, STALE_READ_FIX, TLB_BATCH, globalWord, mmWord } from '../machine/layout.js';
+import { cmpxchg, peek, readOnce } from '#words';
 import { flushTlbRange } from './tlb-flush.js';
 
 /** tlb_flush_batched: pending in the low bits, flushed in the high ones. */
 const TLB_FLUSH_BATCH_FLUSHED_SHIFT = 16;
 const TLB_FLUSH_BATCH_PENDING_MASK = (1 << (TLB_FLUSH_BATCH_FLUSHED_SHIFT - 1)) - 1;
+
+/**
+ * should_defer_flush(): x86 also asks whether another CPU has the mm loaded, arm64 says yes. Where nothing is deferred, ptep_clear_flush()
+ * flushes before the PTL is released.
+ */
+export const shouldDeferFlush = (ctx: Context): boolean => peek(ctx.words, globalWord(ctx.m, TLB_BATCH)) !== 0;
 
 /**
  * set_tlb_ubc_flush_pending(): [start, end) of `mm` was unmapped just now and is not flushed. Under the PTL.
@@ -57,6 +63,12 @@ export function* tryToUnmapFlush(ctx: Context): Coroutine<void> {
 export function* tryToUnmapFlushDirty(ctx: Context): Coroutine<void> {
   if (ctx.tlbUbcWritable) yield* tryToUnmapFlush(ctx);
 }
+
+/**
+ * Whether a fault that is about to set a PTE where there was none flushes what is pending ({@link flushTlbBatchedPending}), under the PTL.
+ * No kernel does this yet (knob `fix fault`). Whoever has cleared an entry of this table has said so under this PTL.
+ */
+export const faultsFlush = (ctx: Context): boolean => peek(ctx.words, globalWord(ctx.m, STALE_READ_FIX)) === FIX_FAULT;
 
 /**
  * flush_tlb_batched_pending(): called by zap, mprotect and the NUMA scan once they hold the PTL, before they take an

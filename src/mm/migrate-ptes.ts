@@ -46,7 +46,7 @@ import {
 } from './folio.js';
 import { splitHugePmdLocked } from './huge-memory-split.js';
 import { thpStart } from './huge-memory.js';
-import { setTlbUbcFlushPending } from './migrate-flush.js';
+import { setTlbUbcFlushPending, shouldDeferFlush } from './migrate-flush.js';
 import { setPmdMigrationEntry } from './migrate-huge.js';
 import { pmdLock, pteOffsetMapLock } from './pgtable.js';
 import { RMAP_WALK_LOCKED, folioChangeRmapPte, rmapWalkEnd, rmapWalkNext, rmapWalkStart } from './rmap.js';
@@ -236,7 +236,8 @@ function* unmapPte(
   if (--ctx.quantum < 0) yield updates(pteAt);
   const pte = xchg(words, pteAt, 0);
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, pte, 0);
-  if ((flags & TTU_BATCH) !== 0) yield* setTlbUbcFlushPending(ctx, mm, vpn, vpn + 1, (pte & PTE_DIRTY) !== 0);
+  if ((flags & TTU_BATCH) !== 0 && shouldDeferFlush(ctx))
+    yield* setTlbUbcFlushPending(ctx, mm, vpn, vpn + 1, (pte & PTE_DIRTY) !== 0);
   else yield* flushTlbRange(ctx, false, mm, vpn, vpn + 1);
   if ((pte & PTE_DIRTY) !== 0) {
     if (--ctx.quantum < 0) yield updates(flagsWord(ctx, head));

@@ -46,7 +46,7 @@ import {
   setFlag,
   testFlag,
 } from './folio.js';
-import { setTlbUbcFlushPending } from './migrate-flush.js';
+import { setTlbUbcFlushPending, shouldDeferFlush } from './migrate-flush.js';
 import { folioTryShareAnonRmap } from './migrate-ptes.js';
 import { folioGetAnonVma } from './migrate.js';
 import { pteOffsetMapLock } from './pgtable.js';
@@ -54,6 +54,7 @@ import { folioChangeRmapPte, rmapWalkEnd, rmapWalkNext, rmapWalkStart } from './
 import { hugeReferencedOne, tryToUnmapHuge } from './rmap-unmap-huge.js';
 import { swapDuplicate, swapFree } from './swapfile.js';
 import { folioSwap } from './swap-state.js';
+import { flushTlbRange } from './tlb-flush.js';
 import { vmaFlags, vmaMm } from './vma.js';
 
 /** What a walk is for: to unmap, or to look who has used the page. */
@@ -187,8 +188,12 @@ function* unmapPte(ctx: Context, mm: number, vpn: number, folio: number, pteAt: 
   if (--ctx.quantum < 0) yield updates(pteAt);
   const pte = xchg(words, pteAt, 0);
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, pte, 0);
-  yield* setTlbUbcFlushPending(ctx, mm, vpn, vpn + 1, (pte & PTE_DIRTY) !== 0);
-  ctx.probe.onFlushDeferred(ctx, mm, vpn, entryPfn(pte));
+  if (shouldDeferFlush(ctx)) {
+    yield* setTlbUbcFlushPending(ctx, mm, vpn, vpn + 1, (pte & PTE_DIRTY) !== 0);
+    ctx.probe.onFlushDeferred(ctx, mm, vpn, entryPfn(pte));
+  } else {
+    yield* flushTlbRange(ctx, false, mm, vpn, vpn + 1);
+  }
   if ((pte & PTE_DIRTY) !== 0) {
     if (--ctx.quantum < 0) yield updates(flagsWord(ctx, folio));
     setFlag(ctx, folio, PG_DIRTY);

@@ -30,6 +30,7 @@ import { readOnce, writeOnce } from '#words';
 import { filemapLockFolio, shmemAddToPageCache, vmaLinkFile, vmaObject, vmaPgoff } from './filemap.js';
 import { ZERO_PFN, flagsWord, folioPut, setFlag, testFlag } from './folio.js';
 import { faultGfp } from './memory-anon.js';
+import { faultsFlush } from './migrate-flush.js';
 import { allocPages } from './page-alloc.js';
 import { pteAlloc, pteOffsetMapLock } from './pgtable.js';
 import { folioChangeRmapPte } from './rmap.js';
@@ -130,6 +131,7 @@ function* finishFault(
     ctx.probe.onRef(ctx, pfn, -1, REF_TEMP);
     ctx.probe.onRef(ctx, pfn, 1, REF_MAP);
     yield* folioChangeRmapPte(ctx, pfn, pfn, mm, vpn, 1);
+    if (faultsFlush(ctx)) yield* ctx.kernel.flushTlbBatchedPending(ctx, mm);
     const entry = mkEntry(
       pfn,
       PTE_PRESENT |

@@ -23,10 +23,13 @@ import { type Context, type Coroutine, REF_ISOLATED, REF_SWAP_CACHE } from '../m
 import { LOCAL, reads, releases, tries, updates } from '../machine/effects.js';
 import { entryPfn, isHuge, isPresent, isSpecial, isTable } from '../machine/entries.js';
 import {
+  FIX_REMOVAL,
   PAGE_COMPOUND,
   PAGE_ENTIRE_MAPS,
   PAGE_MAPPING,
   PAGE_MAPS,
+  STALE_READ_FIX,
+  globalWord,
   pageWord,
   pmdWord,
   pteWord,
@@ -35,7 +38,7 @@ import { MC_ATTEMPTS, MC_BACKED_OUT, MC_PAGES_MOVED, countMechanism } from '../m
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { folioLockWord, folioTrylock, folioUnlock } from '../locks/exclusive.js';
-import { readOnce } from '#words';
+import { peek, readOnce } from '#words';
 import {
   clearFlag,
   flagsWord,
@@ -234,7 +237,13 @@ function* shrinkFolio(ctx: Context, folio: number, folios: number[], ignoreRefer
     const written = yield* pageout(ctx, folio);
     if (written !== FREE) return written;
   }
+  yield* flushBeforeRemoval(ctx);
   return (yield* ctx.kernel.removeMapping(ctx, folio)) ? FREE : KEEP_LOCKED;
+}
+
+/** No kernel does this yet: reclaim flushes before a fault can find that the folio has left its cache (knob `fix removal`). */
+function* flushBeforeRemoval(ctx: Context): Coroutine<void> {
+  if (peek(ctx.words, globalWord(ctx.m, STALE_READ_FIX)) === FIX_REMOVAL) yield* tryToUnmapFlush(ctx);
 }
 
 /** A lazily freed folio (MADV_FREE): unmapped and freed without a slot, unless it was written since or somebody holds it. */

@@ -85,15 +85,14 @@ export class Coherence {
   }
 
   /** A read by a translation that is not the current one has not returned what was written last. */
-  staleRead(ctx: Context, userPage: number, subject: ViolationSubject & { pfn: number }): void {
-    if (this.#isKnown(userPage, subject)) this.#log.knownWindow(ctx, COHERE_ID, STALE_IN_WINDOW, subject);
+  staleRead(ctx: Context, subject: ViolationSubject & { pfn: number }): void {
+    if (this.#isKnown(subject)) this.#log.knownWindow(ctx, COHERE_ID, STALE_IN_WINDOW, subject);
     else this.#log.report(ctx, COHERE_ID, STALE_READ, subject);
   }
 
-  #isKnown(userPage: number, { pfn, gfn }: ViolationSubject & { pfn: number }): boolean {
+  #isKnown({ mm, vpn, pfn }: ViolationSubject & { pfn: number }): boolean {
     // entries of guests are flushed by the notifier, before reclaim clears the host's
-    if (gfn !== undefined || (page(this.#m, pfn, PAGE_FLAGS) & (PG_BUDDY | PG_PCP)) !== 0) return false;
-    const { mmPages } = this.#m;
-    return this.#deferred.some((each) => each.mm * mmPages + each.vpn === userPage && each.pfn === pfn);
+    if ((page(this.#m, pfn, PAGE_FLAGS) & (PG_BUDDY | PG_PCP)) !== 0) return false;
+    return this.#deferred.some((each) => each.mm === mm && each.vpn === vpn && each.pfn === pfn);
   }
 }

@@ -111,7 +111,7 @@ export class Shadow {
     const others = this.#cow.isOthers((userPage / this.#m.mmPages) | 0, pfn);
     const emptied = this.#emptied[userPage] === 1;
     if (!others && !emptied && !current) {
-      this.coherence.staleRead(ctx, userPage, subject);
+      this.coherence.staleRead(ctx, subject);
       return;
     }
     this.#log.report(ctx, others ? COW_ID : LOST_ID, others ? COW_VISIBLE : emptied ? KEPT : LOST, subject);

@@ -16,6 +16,7 @@ import {
 import { bugById } from '../../zoo/index.js';
 import { parseLitmus } from '../litmus/parse.js';
 import { printLitmus } from '../litmus/print.js';
+import { fixName } from '../stale-read-knobs.js';
 import { type Deed, PIN_UNSEEN_FLAGS } from './operations.js';
 import { type PageState, UNKNOWN, statesAt } from './state.js';
 import { type Story, type StoryPage, mappingOf } from './story.js';
@@ -109,11 +110,14 @@ class Draft {
 
   #knobs(): string {
     const { ksmSmartScan, ksmUseZeroPages, thpEnabled, thpUseZeroPage } = this.#story.plan.knobs;
+    const { tlbBatch = true, staleReadFix = 0 } = this.#story.plan.knobs;
     // pages that are no huge ones would become such, two of them being all there is
     const enabled = this.#story.huge ? (['never', 'madvise', 'always'] as const)[thpEnabled] : 'never';
     const ksm = `ksm_smart_scan ${Number(ksmSmartScan)}, ksm_use_zero_pages ${Number(ksmUseZeroPages)}`;
     const zero = thpUseZeroPage === true ? ', thp_use_zero_page 1' : '';
-    return `knobs ${ksm}, thp_enabled ${enabled}${zero}`;
+    const batch = tlbBatch ? '' : ', tlbbatch 0';
+    const fix = staleReadFix === 0 ? '' : `, fix ${fixName(staleReadFix)}`;
+    return `knobs ${ksm}, thp_enabled ${enabled}${zero}${batch}${fix}`;
   }
 
   #vmFlags(page: number): number {

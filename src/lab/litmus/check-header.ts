@@ -1,5 +1,6 @@
 /** The header of a litmus file: kernel, machine, knobs, faults, what is expected. */
 import { MACHINE_LIMITS } from '../../machine/config.js';
+import { STALE_READ_FIXES, type StaleReadFix } from '../stale-read-knobs.js';
 import { parseKernelVersion } from '../../machine/rules.js';
 import { INVARIANTS } from '../../oracle/table.js';
 import { POLICIES } from '../../policies/index.js';
@@ -24,6 +25,7 @@ const KNOBS = {
   ksm_use_zero_pages: [0, 1],
   max_ptes_none: [0, 511],
   thp_use_zero_page: [0, 1],
+  tlbbatch: [0, 1],
 } as const;
 export const THP_ENABLED = ['never', 'madvise', 'always'] as const;
 
@@ -33,6 +35,7 @@ export interface HeaderModel {
   readonly machine: Readonly<Record<keyof typeof MACHINE_SETTINGS, number>>;
   readonly knobs: Readonly<Record<keyof typeof KNOBS, number>>;
   readonly thpEnabled: 0 | 1 | 2;
+  readonly fix: StaleReadFix;
   readonly injects: readonly { readonly actor: Word; readonly nth: number }[];
   readonly expect: Expectation | null;
   readonly stepsMax: number;
@@ -59,11 +62,15 @@ export function checkHeader(scope: Scope, { headers }: LitmusFile, overrides: Li
   const machine = { nodes: -1, frames: 24, thp_order: 1, el2: 1, swap: 4, lru_batch: 0, store_buffer: 0 };
   for (const setting of settingsOf(headers, 'machine'))
     numberSetting(scope, setting, 'machine setting', MACHINE_SETTINGS, machine);
-  const knobs = { ksm_smart_scan: 0, ksm_use_zero_pages: 0, max_ptes_none: 511, thp_use_zero_page: 0 };
+  const knobs = { ksm_smart_scan: 0, ksm_use_zero_pages: 0, max_ptes_none: 511, thp_use_zero_page: 0, tlbbatch: 1 };
   let thpEnabled: 0 | 1 | 2 = DEFAULT_THP_ENABLED;
+  let fix: StaleReadFix = 'none';
   for (const setting of settingsOf(headers, 'knobs')) {
-    if (setting.name.text !== 'thp_enabled') numberSetting(scope, setting, 'knob', KNOBS, knobs, ['thp_enabled']);
-    else thpEnabled = thpSetting(scope, setting.value);
+    const { name, value } = setting;
+    if (name.text === 'thp_enabled') {
+      thpEnabled = Math.max(0, THP_ENABLED.indexOf(wordSetting(scope, name, value, THP_ENABLED))) as 0 | 1 | 2;
+    } else if (name.text === 'fix') fix = wordSetting(scope, name, value, STALE_READ_FIXES);
+    else numberSetting(scope, setting, 'knob', KNOBS, knobs, ['thp_enabled', 'fix']);
   }
   const steps = find('steps')?.steps;
   if (steps !== undefined && !(steps.value >= 1 && steps.value <= 1_000_000)) {
@@ -74,6 +81,7 @@ export function checkHeader(scope: Scope, { headers }: LitmusFile, overrides: Li
     machine,
     knobs,
     thpEnabled,
+    fix,
     injects: headers.flatMap((header) => (header.kind === 'inject' ? [injectOf(scope, header)] : [])),
     expect: expectOf(scope, find('expect')),
     stepsMax: steps?.value ?? LITMUS_STEPS_MAX,
@@ -116,12 +124,13 @@ function numberSetting<T extends string>(
   values[key] = value.value;
 }
 
-function thpSetting(scope: Scope, value: Word | Whole): 0 | 1 | 2 {
-  const at = 'text' in value ? THP_ENABLED.indexOf(value.text as (typeof THP_ENABLED)[number]) : -1;
-  if (at >= 0) return at as 0 | 1 | 2;
+/** A knob whose value is a word: one of `words`, the first of them where there is a mistake. */
+function wordSetting<T extends string>(scope: Scope, name: Word, value: Word | Whole, words: readonly T[]): T {
+  const word = 'text' in value ? words.find((each) => each === value.text) : undefined;
+  if (word !== undefined) return word;
   const got = 'text' in value ? `'${value.text}'` : value.value;
-  scope.mistake(value.at, `thp_enabled: expected ${listed(THP_ENABLED)}, got ${got}`);
-  return 0;
+  scope.mistake(value.at, `${name.text}: expected ${listed(words)}, got ${got}`);
+  return words[0] as T;
 }
 
 function kernelOf(

@@ -4,6 +4,7 @@ import { Machine, STORE_BUFFERS } from '../../machine/layout.js';
 import { claimsOf } from '../../engine/kernel.js';
 import type { ActorSpec, LitmusPlan, Plan } from '../../engine/plan.js';
 import { InputError } from '../input-error.js';
+import { staleReadKnobs } from '../stale-read-knobs.js';
 import type { LitmusFile } from './ast.js';
 import { CallChecker } from './check-calls.js';
 import { checkActors, checkInit, checkRows } from './check-columns.js';
@@ -193,7 +194,7 @@ function swapsOut({ init, columns }: LitmusPlan): boolean {
 function planOf(
   file: LitmusFile,
   scope: Scope,
-  { kernel, machine, knobs, thpEnabled }: HeaderModel,
+  { kernel, machine, knobs, thpEnabled, fix }: HeaderModel,
   frames: FramesModel,
   litmus: LitmusPlan,
   seed: number,
@@ -255,6 +256,7 @@ function planOf(
       thpEnabled,
       maxPtesNone: knobs.max_ptes_none,
       ...(knobs.thp_use_zero_page === 0 ? {} : { thpUseZeroPage: true }),
+      ...staleReadKnobs(knobs.tlbbatch !== 0, fix),
     },
     poisonedFrames: [],
     unpinnableFrames: frames.unpinnable,
