@@ -10,6 +10,7 @@ import {
   VM_FAULT_OOM,
   VM_FAULT_SIGBUS,
 } from '../src/machine/abi.js';
+import { ACCESS_DONE, hostAccess } from '../src/machine/access.js';
 import { type Context, type Coroutine, REF_TEMP } from '../src/machine/context.js';
 import { acquires, reads, releases, updates } from '../src/machine/effects.js';
 import { entryPfn, isHuge, isPresent, isTable } from '../src/machine/entries.js';
@@ -56,6 +57,13 @@ function signalOf(fault: number): number {
 function* read(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const fault = yield* touchUser(ctx, at(args, 0), at(args, 1), false, 0);
   return fault === 0 ? ctx.accessValue : signalOf(fault);
+}
+
+/** copy_from_user_nofault(): a load with page faults disabled. */
+function* readNofault(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
+  const { protectedKvm } = ctx.kernel.rules;
+  const result = yield* hostAccess(ctx, at(args, 0), at(args, 1), false, 0, protectedKvm);
+  return result === ACCESS_DONE ? ctx.accessValue : -EFAULT;
 }
 
 function* write(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
@@ -192,6 +200,14 @@ function* swapOut(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
 
 export const LITMUS_MM: readonly LitmusOperation[] = [
   { name: 'read', params: ['page'], by: 'task', result: 'value', summary: 'a load of the process', run: read },
+  {
+    name: 'read_nofault',
+    params: ['page'],
+    by: 'task',
+    result: 'value',
+    summary: 'a load with page faults disabled: -EFAULT where it would fault',
+    run: readNofault,
+  },
   {
     name: 'write',
     params: ['page', 'value'],

@@ -39,6 +39,7 @@ import { LITMUS_FRAMES } from './litmus-frames.js';
 import { LITMUS_KVM } from './litmus-kvm.js';
 import { LITMUS_MM } from './litmus-mm.js';
 import { LITMUS_PLAIN } from './litmus-plain.js';
+import { LITMUS_WAITS } from './litmus-wait.js';
 
 export type LitmusParam =
   | 'page'
@@ -122,6 +123,7 @@ export const LITMUS_OPERATIONS: readonly LitmusOperation[] = [
   ...LITMUS_KVM,
   ...LITMUS_PLAIN,
   ...LITMUS_IO,
+  ...LITMUS_WAITS,
 ];
 
 /** The number of the operation of this name, or -1. */

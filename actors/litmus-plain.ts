@@ -10,7 +10,7 @@ import {
   scratchWord,
   storedWord,
 } from '../src/machine/store-buffer.js';
-import { waitWhile } from '../src/machine/wait.js';
+import { waitWhile, wake } from '../src/machine/wait.js';
 import { fetchAdd, get, readOnce, set, writeOnce } from '#words';
 import type { LitmusOperation } from './litmus-operations.js';
 import type { LitmusTask } from './litmus-task.js';
@@ -61,6 +61,7 @@ function* onceWrite(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   if (isBuffered(ctx)) yield* untilDrained(ctx, 0);
   if (--ctx.quantum < 0) yield writes(scratchWord(n));
   writeOnce(ctx.words, scratchWord(n), value);
+  wake(ctx.m, scratchWord(n));
   return 0;
 }
 

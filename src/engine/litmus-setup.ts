@@ -19,6 +19,7 @@ import {
   actorWord,
   pageWord,
   statsBase,
+  tlbBase,
   vcpuWord,
 } from '../machine/layout.js';
 import { conditionChanged } from '../machine/wait.js';
@@ -62,7 +63,7 @@ class PinNotes extends Probe {
 }
 
 /**
- * Does the operations of `plan.litmus.init` on `m`. TLBs are empty and all counters zero after it.
+ * Does the operations of `plan.litmus.init` on `m`. All counters are zero after it, and TLBs empty but for those of actors that did some.
  * @throws RangeError when one of them waits for what nobody will change
  */
 export function runLitmusSetup(m: Machine, plan: Plan, litmus: LitmusPlan): SetupNotes {
@@ -82,15 +83,21 @@ export function runLitmusSetup(m: Machine, plan: Plan, litmus: LitmusPlan): Setu
     const own = contextOf(actor, spec.node ?? 0);
     return [new Hand(own, start(own, spec, plan))];
   });
-  for (const { task, call } of litmus.init) {
-    const hand = new Hand(ctx, doCall(ctx, task, call.op, call.args, call.result));
+  const warm = new Map<number, Context>();
+  for (const { task, call, actor } of litmus.init) {
+    const own = actor === undefined ? ctx : (warm.get(actor) ?? contextOf(actor, plan.actors[actor]?.node ?? 0));
+    if (actor !== undefined) warm.set(actor, own);
+    const hand = new Hand(own, doCall(own, task, call.op, call.args, call.result));
     for (let turns = 0; !hand.done; turns++) {
       const moved = [hand, ...servers].filter((each) => each.run()).length;
       if (moved === 0 || turns > 10_000) throw new RangeError('set-up waits for what nobody will change');
     }
   }
   for (const { ctx: own } of servers) own.finish = true;
+  const tlbs = [...warm.keys()].map((cpu) => [tlbBase(m, cpu), tlbBase(m, cpu + 1)] as const);
+  const kept = tlbs.map(([from, to]) => m.words.slice(from, to));
   quiet(m, plan);
+  tlbs.forEach(([from], i) => m.words.set(kept[i] as Int32Array, from));
   if (plan.actors.some(({ kind }) => kind === 'store-buffer')) m.words[HDR_STORE_BUFFER] = 1;
   return { pins: probe.pins, held: probe.held };
 }
@@ -137,7 +144,7 @@ class Hand {
   }
 }
 
-/** What set-up did is nobody's doing: counters at zero, no actor has a past, no CPU remembers a translation. */
+/** What set-up did is nobody's doing: counters at zero, no actor has a past, no CPU remembers a translation. Who has worked on his own CPU gets his back. */
 function quiet(m: Machine, plan: Plan): void {
   m.words.fill(0, m.tlbsAt, m.nodesAt);
   for (let actor = 0; actor < plan.actors.length; actor++) {

@@ -57,8 +57,10 @@ export interface KnobSpec {
   readonly thpUseZeroPage?: boolean;
   /** Unmaps defer their TLB flushes, where the release does. Default: yes. */
   readonly tlbBatch?: boolean;
-  /** FIX_*: what closes the window that deferred flushes open. Default: nothing. */
-  readonly staleReadFix?: number;
+  /** FIX_*: a change that no kernel has yet. Default: none. */
+  readonly kernelFix?: number;
+  /** Passes of each loop of migrate_pages() at most, 1 to 10. Default: as the kernel. */
+  readonly migratePasses?: number;
 }
 
 /** One operation of a litmus test: a row of LITMUS_OPERATIONS (actors/litmus-operations.ts) with its arguments as numbers. */
@@ -78,8 +80,8 @@ export interface LitmusTask {
 
 /** The operations of a litmus test. Its actors are of kind `litmus`, in the order of the plan's; servers (EL2) follow. */
 export interface LitmusPlan {
-  /** Done before anybody runs, in this order. */
-  readonly init: readonly { readonly task: LitmusTask; readonly call: LitmusCall }[];
+  /** Done before anybody runs, in this order; by `actor` on its CPU, whose TLB then keeps what it has read. */
+  readonly init: readonly { readonly task: LitmusTask; readonly call: LitmusCall; readonly actor?: number }[];
   /** By actor. */
   readonly columns: readonly { readonly task: LitmusTask; readonly calls: readonly LitmusCall[] }[];
   /** Registers: results by number. 0 to LITMUS_REGISTERS. */

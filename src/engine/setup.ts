@@ -7,14 +7,15 @@ import { PG_HWPOISON, PG_NO_MAP, PG_UNPINNABLE_ZONE, SUBSCRIBER_DRIVER, errnoNam
 import { Context, type Coroutine, Probe } from '../machine/context.js';
 import {
   FIX_NONE,
+  KERNEL_FIX,
   KHUGEPAGED_MAX_PTES_NONE,
   KSM_SMART_SCAN,
   KSM_USE_ZERO_PAGES,
+  MIGRATE_PASSES,
   MM_MEMLOCK_LIMIT,
   MM_USERS,
   Machine,
   PAGE_FLAGS,
-  STALE_READ_FIX,
   STATS_WORDS,
   THP_ENABLED,
   THP_USE_ZERO_PAGE,
@@ -122,10 +123,11 @@ function markFrames(m: Machine, plan: Plan): void {
 
 function setKnobs(m: Machine, plan: Plan): void {
   const { ksmSmartScan, ksmUseZeroPages, thpEnabled, maxPtesNone, thpUseZeroPage } = plan.knobs;
-  const { tlbBatch = true, staleReadFix = FIX_NONE } = plan.knobs;
+  const { tlbBatch = true, kernelFix = FIX_NONE, migratePasses = 10 } = plan.knobs;
   // before v4.3 there is none
   m.words[globalWord(m, TLB_BATCH)] = tlbBatch && resolveKernel(plan.kernel).rules.tlbBatch ? 1 : 0;
-  m.words[globalWord(m, STALE_READ_FIX)] = staleReadFix;
+  m.words[globalWord(m, KERNEL_FIX)] = kernelFix;
+  m.words[globalWord(m, MIGRATE_PASSES)] = migratePasses;
   m.words[globalWord(m, KSM_SMART_SCAN)] = ksmSmartScan ? 1 : 0;
   m.words[globalWord(m, KSM_USE_ZERO_PAGES)] = ksmUseZeroPages ? 1 : 0;
   m.words[globalWord(m, THP_ENABLED)] = thpEnabled;

@@ -4,6 +4,7 @@
  * asks EL2 to map it. Notifiers reach nothing: the VM has no table of the host's. There is no mmu_invalidate_retry.
  */
 import {
+  EAGAIN,
   EFAULT,
   EHWPOISON,
   EIO,
@@ -16,7 +17,7 @@ import {
 } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, reads, releases } from '../machine/effects.js';
-import { VM_MM, VM_MMU_LOCK, pinnedPageWord, vmWord } from '../machine/layout.js';
+import { FIX_RETRY, KERNEL_FIX, VM_MM, VM_MMU_LOCK, globalWord, pinnedPageWord, vmWord } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { contended } from '../machine/wait.js';
 import { HYP_MAP_GUEST } from '../hyp/hypercalls.js';
@@ -24,7 +25,7 @@ import { mightSleep } from '../locks/held.js';
 import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
 import { flagsWord, folioOf, testFlag } from '../mm/folio.js';
 import { accountLockedVm } from '../mm/util.js';
-import { get, set } from '#words';
+import { get, peek, set } from '#words';
 import { kvmCallHyp } from './call-hyp.js';
 import { activeSet, activeSetWord, gfnToSlot, gfnToVpn, slotInvalid, slotReadonly } from './memslots.js';
 import { kvmFaultLock, kvmFaultUnlock } from './mmu.js';
@@ -64,7 +65,8 @@ export function* pkvmMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
   }
   // "another vCPU was first": EL2's answer does not say whether that is so, or whether the page is not the host's to
   // give, in which case the guest faults for ever (Z45)
-  return result === -EPERM ? 0 : result;
+  // -EAGAIN: knob `fix retry`, which no kernel has
+  return result === -EPERM || result === -EAGAIN ? 0 : result;
 }
 
 /**
@@ -77,7 +79,10 @@ export function* pinAndMap(ctx: Context, vm: number, mm: number, gfn: number, vp
   const pinned = yield* ctx.kernel.pinUserPages(ctx, mm, vpn, PKVM_GUP_FLAGS);
   const pfn = ctx.gupPfn;
   yield* mmapReadUnlock(ctx, mm);
-  if (pinned !== 1) return pinned === -EHWPOISON ? pinned : -EFAULT;
+  if (pinned !== 1) {
+    if (pinned === -ENOMEM && peek(ctx.words, globalWord(ctx.m, KERNEL_FIX)) === FIX_RETRY) return -EAGAIN;
+    return pinned === -EHWPOISON ? pinned : -EFAULT;
+  }
   ctx.probe.onLongtermPin(ctx, pfn);
   const head = folioOf(ctx, pfn);
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));

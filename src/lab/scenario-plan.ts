@@ -8,7 +8,7 @@ import { meant } from './nearest.js';
 import { planActors } from './scenario-actors.js';
 import { type PlanOptions, ScenarioMemory } from './scenario-memory.js';
 import type { Scenario } from './scenario.js';
-import { staleReadKnobs } from './stale-read-knobs.js';
+import { findKnobs } from './find-knobs.js';
 
 export type { PlanOptions } from './scenario-memory.js';
 
@@ -61,7 +61,7 @@ export function makePlan(scenario: Scenario, options: PlanOptions): Plan {
       ksmUseZeroPages: file.knobs.ksm_use_zero_pages,
       thpEnabled: THP_ENABLED[file.knobs.thp_enabled],
       maxPtesNone: file.knobs.max_ptes_none ?? (1 << file.machine.thp_order) - 1,
-      ...staleReadKnobs(file.knobs.tlbbatch, file.knobs.fix),
+      ...findKnobs(file.knobs.tlbbatch, file.knobs.fix),
     },
     poisonedFrames: memory.poisonedFrames(frames),
     unpinnableFrames: memory.unpinnableFrames(frames),

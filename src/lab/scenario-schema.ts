@@ -8,6 +8,7 @@ import { WORKLOADS } from '../../actors/workload.js';
 import { VCPUS_MAX, MEMSLOTS_MAX, WORKERS_MAX } from '../machine/layout.js';
 import { NOISE_NAMES } from '../engine/noise.js';
 import { MACHINE_LIMITS } from '../machine/config.js';
+import { KERNEL_FIXES } from './find-knobs.js';
 
 const whole = (min: number, max: number) => z.int().min(min).max(max);
 const limited = (key: keyof typeof MACHINE_LIMITS) => whole(MACHINE_LIMITS[key][0], MACHINE_LIMITS[key][1]);
@@ -257,9 +258,9 @@ export const SCENARIO = z.strictObject({
       thp_enabled: z.enum(['never', 'madvise', 'always']).default('madvise'),
       /** Empty entries that khugepaged fills up; absent = all but one of a huge page. */
       max_ptes_none: whole(0, 511).optional(),
-      /** Reclaim and migration defer TLB flushes, where the release does; and what closes the window that this opens. */
+      /** Reclaim and migration defer TLB flushes, where the release does; and a change that no kernel has yet (lab/finds). */
       tlbbatch: z.boolean().default(true),
-      fix: z.enum(['none', 'fault', 'removal']).default('none'),
+      fix: z.enum(KERNEL_FIXES).default('none'),
     }),
     {},
   ),

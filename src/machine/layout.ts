@@ -122,13 +122,19 @@ export const KHUGEPAGED_MAX_PTES_SWAP = 36;
 export const THP_ENABLED = 37;
 /** THP: use_zero_page. */
 export const THP_USE_ZERO_PAGE = 38;
-/** Whether reclaim and migration defer TLB flushes (ARCH_WANT_BATCHED_UNMAP_TLB_FLUSH); and FIX_*, what closes the window that this opens. */
+/** Whether reclaim and migration defer TLB flushes (ARCH_WANT_BATCHED_UNMAP_TLB_FLUSH); and FIX_*, a change that no kernel has yet. */
 export const TLB_BATCH = 39;
-export const STALE_READ_FIX = 40;
-/** STALE_READ_FIX: none, as kernels are; a swap-in flushes before it sets its PTE; reclaim flushes before a folio leaves its cache. */
+export const KERNEL_FIX = 40;
+/** Passes of each loop of migrate_pages() at most (NR_MAX_MIGRATE_PAGES_RETRY is 10): fewer make shorter schedules. */
+export const MIGRATE_PASSES = 41;
+/**
+ * KERNEL_FIX: none, as kernels are. Of deferred flushes: a fault flushes before it sets a PTE; reclaim flushes before a folio leaves its
+ * cache. Of pkvm_mem_abort: a pin that fails with -ENOMEM, as a migration got in the way of another's, is tried again.
+ */
 export const FIX_NONE = 0;
 export const FIX_FAULT = 1;
 export const FIX_REMOVAL = 2;
+export const FIX_RETRY = 3;
 /** Pool heads and counts (under the pool locks above): index of the first free element + 1. */
 export const TABLE_POOL_HEAD = 64;
 export const TABLE_POOL_FREE = 65;

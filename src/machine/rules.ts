@@ -36,6 +36,13 @@ export interface KernelRules {
   readonly migrateLoops: 'v6.1' | 'v6.8';
   /** 3.11, 3.12: unmaps defer their TLB flushes (v4.3, 72b252aed506; arm64 from v6.6 on). */
   readonly tlbBatch: boolean;
+  /**
+   * 3.10.2: when a long-term pin of a movable page empties all LRU batches, the pin held meanwhile: the page is not on the LRU; or it has
+   * references that nothing explains (v6.17, "check ref_count instead of lru before migration").
+   */
+  readonly longtermDrain: 'v5.13' | 'v6.17';
+  /** 3.10.2: a movable page that somebody else has isolated stays pinned where it is (v6.14 and v6.15: 1aaf8c122918 to 517f496e1e61). */
+  readonly longtermKeepsIsolated: boolean;
   /** 3.16 steps 3 to 6: stable search before the checksum (through 6.10) or after. */
   readonly ksmChecksumFirst: boolean;
   /** 3.21 step 6: sequence sampled after the unlock (before v6.3). */
@@ -67,6 +74,8 @@ export const RULES_V6_18: KernelRules = {
   poisonUnsplit: 'EHWPOISON',
   migrateLoops: 'v6.8',
   tlbBatch: true,
+  longtermDrain: 'v6.17',
+  longtermKeepsIsolated: false,
   ksmChecksumFirst: true,
   seqAfterUnlock: false,
   pkvmTeardown: 'A14',
@@ -91,7 +100,9 @@ const CHANGES: readonly (readonly [before: readonly [number, number], rules: Par
   [[6, 10], { numaBusy: 'v5.17', swapOutHuge: 'v4.13', freeLargeBatch: false }],
   [[6, 11], { ksmChecksumFirst: false, unmapNotifierPairs: 2, poisonUnsplit: 'EBUSY' }],
   [[6, 12], { protectNotifier: 'pmd', splitZeropage: 'never' }],
-  [[6, 16], { splitNotifierPairs: 2, splitShared: true }],
+  [[6, 14], { longtermKeepsIsolated: false }],
+  [[6, 16], { splitNotifierPairs: 2, splitShared: true, longtermKeepsIsolated: true }],
+  [[6, 17], { longtermDrain: 'v5.13' }],
   [[6, 18], { splitZeropage: 'v6.12' }],
 ];
 

@@ -15,6 +15,7 @@ import {
   KSM_NODE_POOL_HEAD,
   KSM_RUN,
   KSM_SMART_SCAN,
+  MIGRATE_PASSES,
   MM_MEMLOCK_LIMIT,
   type Machine,
   OBJECT_SIZE,
@@ -82,4 +83,5 @@ export function bootMachine(m: Machine): void {
   w[globalWord(m, THP_ENABLED)] = 1;
   w[globalWord(m, THP_USE_ZERO_PAGE)] = 0;
   w[globalWord(m, TLB_BATCH)] = 1;
+  w[globalWord(m, MIGRATE_PASSES)] = 10;
 }

@@ -31,7 +31,7 @@ import {
   VM_FAULT_SIGSEGV,
 } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { LOCAL, reads, updates } from '../machine/effects.js';
+import { LOCAL, RETRY, reads, updates } from '../machine/effects.js';
 import { MMF_HAS_PINNED, MM_FLAGS, mmWord } from '../machine/layout.js';
 import { STAT, countStat } from '../machine/stats.js';
 import { emit } from '../events/emit.js';
@@ -129,7 +129,10 @@ export function* mmSetHasPinned(ctx: Context, mm: number): Coroutine<void> {
 export function* pinUserPages(ctx: Context, mm: number, vpn: number, flags: number): Coroutine {
   const wanted = (flags & ~FOLL_GET) | FOLL_PIN;
   yield* mmSetHasPinned(ctx, mm);
-  for (;;) {
+  for (let tries = 0; ; tries++) {
+    // somebody else migrates the page: pinned, not isolated, unpinned, over and over until he is done
+    if (tries === 1) ctx.loops++;
+    if (tries > 0 && --ctx.quantum < 0) yield RETRY;
     let result = yield* getUserPageLocked(ctx, mm, vpn, wanted);
     const pfn = ctx.gupPfn;
     if (result === 1 && (flags & FOLL_LONGTERM) !== 0) {

@@ -6,7 +6,7 @@
  */
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, updates } from '../machine/effects.js';
-import { FIX_FAULT, MM_TLB_FLUSH_BATCHED, STALE_READ_FIX, TLB_BATCH, globalWord, mmWord } from '../machine/layout.js';
+import { FIX_FAULT, MM_TLB_FLUSH_BATCHED, KERNEL_FIX, TLB_BATCH, globalWord, mmWord } from '../machine/layout.js';
 import { cmpxchg, peek, readOnce } from '#words';
 import { flushTlbRange } from './tlb-flush.js';
 
@@ -68,7 +68,7 @@ export function* tryToUnmapFlushDirty(ctx: Context): Coroutine<void> {
  * Whether a fault that is about to set a PTE where there was none flushes what is pending ({@link flushTlbBatchedPending}), under the PTL.
  * No kernel does this yet (knob `fix fault`). Whoever has cleared an entry of this table has said so under this PTL.
  */
-export const faultsFlush = (ctx: Context): boolean => peek(ctx.words, globalWord(ctx.m, STALE_READ_FIX)) === FIX_FAULT;
+export const faultsFlush = (ctx: Context): boolean => peek(ctx.words, globalWord(ctx.m, KERNEL_FIX)) === FIX_FAULT;
 
 /**
  * flush_tlb_batched_pending(): called by zap, mprotect and the NUMA scan once they hold the PTL, before they take an

@@ -21,13 +21,13 @@ import {
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_ISOLATED } from '../machine/context.js';
 import { LOCAL, acquires, reads, tries } from '../machine/effects.js';
-import { PAGE_MAPPING, pageWord } from '../machine/layout.js';
+import { MIGRATE_PASSES, PAGE_MAPPING, globalWord, pageWord } from '../machine/layout.js';
 import { LATENCY, MC_ATTEMPTS, MC_BACKED_OUT, STAT, countMechanism, countStat, noteLatency } from '../machine/stats.js';
 import { contended, waitWhile } from '../machine/wait.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { folioLock, folioLockWord, folioTrylock } from '../locks/exclusive.js';
-import { readOnce } from '#words';
+import { peek, readOnce } from '#words';
 import { getAnonVma, putAnonVma } from './anon-vma.js';
 import {
   flagsWord,
@@ -55,6 +55,9 @@ import { folioPutbackLru } from './swap.js';
 const PASSES = 10;
 const ASYNC_PASSES = 3;
 const SYNC_PASSES = 7;
+/** ... or fewer, where a file says so. */
+const passesOf = (ctx: Context, passes: number): number =>
+  Math.min(passes, peek(ctx.words, globalWord(ctx.m, MIGRATE_PASSES)));
 /** What migrateFolioUnmap answers when the folio was freed from under it. */
 const FREED = 0;
 
@@ -75,17 +78,18 @@ export function* migratePages(ctx: Context, pfns: number[], node: number, mode: 
   if (ctx.kernel.rules.migrateLoops === 'v6.1') {
     yield* migrateOneLoop(ctx, pfns, node, mode, failed);
   } else if (mode === MIGRATE_ASYNC) {
-    yield* migratePagesBatch(ctx, pfns, node, mode, PASSES, failed);
+    yield* migratePagesBatch(ctx, pfns, node, mode, passesOf(ctx, PASSES), failed);
   } else {
     // migrate_pages_sync()
     const left: number[] = [];
-    let result = yield* migratePagesBatch(ctx, pfns, node, MIGRATE_ASYNC, ASYNC_PASSES, left);
+    let result = yield* migratePagesBatch(ctx, pfns, node, MIGRATE_ASYNC, passesOf(ctx, ASYNC_PASSES), left);
     if (result === -ENOMEM) {
       failed = left;
     } else {
       for (let i = 0; i < left.length; i++) {
         const one = [left[i] as number];
-        if (result !== -ENOMEM) result = yield* migratePagesBatch(ctx, one, node, mode, SYNC_PASSES, failed);
+        if (result !== -ENOMEM)
+          result = yield* migratePagesBatch(ctx, one, node, mode, passesOf(ctx, SYNC_PASSES), failed);
         else failed.push(one[0] as number);
       }
     }
@@ -183,7 +187,8 @@ function* migrateOneLoop(
   failed: number[],
 ): Coroutine<void> {
   let waiting = pfns;
-  for (let pass = 0; pass < PASSES && waiting.length > 0; pass++) {
+  const passes = passesOf(ctx, PASSES);
+  for (let pass = 0; pass < passes && waiting.length > 0; pass++) {
     const again: number[] = [];
     for (let i = 0; i < waiting.length; i++) {
       const src = waiting[i] as number;

@@ -28,7 +28,7 @@ import {
   PAGE_ENTIRE_MAPS,
   PAGE_MAPPING,
   PAGE_MAPS,
-  STALE_READ_FIX,
+  KERNEL_FIX,
   globalWord,
   pageWord,
   pmdWord,
@@ -243,7 +243,7 @@ function* shrinkFolio(ctx: Context, folio: number, folios: number[], ignoreRefer
 
 /** No kernel does this yet: reclaim flushes before a fault can find that the folio has left its cache (knob `fix removal`). */
 function* flushBeforeRemoval(ctx: Context): Coroutine<void> {
-  if (peek(ctx.words, globalWord(ctx.m, STALE_READ_FIX)) === FIX_REMOVAL) yield* tryToUnmapFlush(ctx);
+  if (peek(ctx.words, globalWord(ctx.m, KERNEL_FIX)) === FIX_REMOVAL) yield* tryToUnmapFlush(ctx);
 }
 
 /** A lazily freed folio (MADV_FREE): unmapped and freed without a slot, unless it was written since or somebody holds it. */

@@ -227,10 +227,10 @@ describe('mistakes in columns and set-up', () => {
     ],
     [
       'set-up',
-      `${HEAD}init { Q: write(a, 1);\ncpu0: write(a, 1);\nA.1: read(a);\nG.3: guest_read(0);\nA: unpin(p); }\ncpu0@A;\nread(a);`,
+      `${HEAD}init { Q: write(a, 1);\nvcpu0: guest_read(0);\nA.1: read(a);\nG.3: guest_read(0);\nA: unpin(p); cpu0: read(a); }\ncpu0@A|vcpu0@G;\nread(a)|guest_read(0);`,
       [
         "8:8 no process, VM or kernel thread 'Q'; expected A, G, ksmd, khugepaged, kswapd or task",
-        "9:1 'cpu0' is a column; set-up is done by a process, a VM or a kernel thread",
+        "9:1 'vcpu0' is a column, but no task; set-up is done by a process, its tasks, a VM or a kernel thread",
         "10:3 'A' is a process; expected no vCPU number",
         '11:3 vCPU: expected 0 to 0, got 3',
         "12:10 no result 'p'; there is none",

@@ -16,7 +16,7 @@ import {
 import { bugById } from '../../zoo/index.js';
 import { parseLitmus } from '../litmus/parse.js';
 import { printLitmus } from '../litmus/print.js';
-import { fixName } from '../stale-read-knobs.js';
+import { fixName } from '../find-knobs.js';
 import { type Deed, PIN_UNSEEN_FLAGS } from './operations.js';
 import { type PageState, UNKNOWN, statesAt } from './state.js';
 import { type Story, type StoryPage, mappingOf } from './story.js';
@@ -110,13 +110,13 @@ class Draft {
 
   #knobs(): string {
     const { ksmSmartScan, ksmUseZeroPages, thpEnabled, thpUseZeroPage } = this.#story.plan.knobs;
-    const { tlbBatch = true, staleReadFix = 0 } = this.#story.plan.knobs;
+    const { tlbBatch = true, kernelFix = 0 } = this.#story.plan.knobs;
     // pages that are no huge ones would become such, two of them being all there is
     const enabled = this.#story.huge ? (['never', 'madvise', 'always'] as const)[thpEnabled] : 'never';
     const ksm = `ksm_smart_scan ${Number(ksmSmartScan)}, ksm_use_zero_pages ${Number(ksmUseZeroPages)}`;
     const zero = thpUseZeroPage === true ? ', thp_use_zero_page 1' : '';
     const batch = tlbBatch ? '' : ', tlbbatch 0';
-    const fix = staleReadFix === 0 ? '' : `, fix ${fixName(staleReadFix)}`;
+    const fix = kernelFix === 0 ? '' : `, fix ${fixName(kernelFix)}`;
     return `knobs ${ksm}, thp_enabled ${enabled}${zero}${batch}${fix}`;
   }
 

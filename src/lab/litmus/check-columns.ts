@@ -75,10 +75,11 @@ const vcpuOf = (vm: VmModel, vcpu: number, name: string): ActorModel => ({
 export function checkInit(scope: Scope, file: LitmusFile, calls: CallChecker): LitmusPlan['init'] {
   checkExits(scope, file);
   return file.init.flatMap(({ result, who, call }) => {
-    const by = initActor(scope, who);
+    const column = scope.columns.findIndex(({ name, kind }) => name === who.name.text && kind === 'task');
+    const by = column < 0 ? initActor(scope, who) : (scope.columns[column] as ActorModel);
     if (by === null) return [];
     const made = calls.call(call, result, by, -1, []);
-    return made === null ? [] : [{ task: by.task, call: made }];
+    return made === null ? [] : [{ task: by.task, call: made, ...(column < 0 ? {} : { actor: column }) }];
   });
 }
 
@@ -101,7 +102,10 @@ function initActor(scope: Scope, who: Who): ActorModel | null {
   if (known.includes(name)) return memberOf(scope, who, name);
   if (DAEMON.test(name)) return { name, kind: 'daemon', ...NOBODY };
   if (nearest(name, known) === null && scope.columns.some((column) => column.name === name)) {
-    scope.mistake(at, `'${name}' is a column; set-up is done by a process, a VM or a kernel thread`);
+    scope.mistake(
+      at,
+      `'${name}' is a column, but no task; set-up is done by a process, its tasks, a VM or a kernel thread`,
+    );
   } else {
     scope.unknown(who.name, 'process, VM or kernel thread', [...known, ...DAEMON_NAMES]);
   }

@@ -1,6 +1,6 @@
 /** The header of a litmus file: kernel, machine, knobs, faults, what is expected. */
 import { MACHINE_LIMITS } from '../../machine/config.js';
-import { STALE_READ_FIXES, type StaleReadFix } from '../stale-read-knobs.js';
+import { KERNEL_FIXES, type KernelFix } from '../find-knobs.js';
 import { parseKernelVersion } from '../../machine/rules.js';
 import { INVARIANTS } from '../../oracle/table.js';
 import { POLICIES } from '../../policies/index.js';
@@ -26,6 +26,7 @@ const KNOBS = {
   max_ptes_none: [0, 511],
   thp_use_zero_page: [0, 1],
   tlbbatch: [0, 1],
+  migrate_passes: [1, 10],
 } as const;
 export const THP_ENABLED = ['never', 'madvise', 'always'] as const;
 
@@ -35,7 +36,7 @@ export interface HeaderModel {
   readonly machine: Readonly<Record<keyof typeof MACHINE_SETTINGS, number>>;
   readonly knobs: Readonly<Record<keyof typeof KNOBS, number>>;
   readonly thpEnabled: 0 | 1 | 2;
-  readonly fix: StaleReadFix;
+  readonly fix: KernelFix;
   readonly injects: readonly { readonly actor: Word; readonly nth: number }[];
   readonly expect: Expectation | null;
   readonly stepsMax: number;
@@ -62,14 +63,21 @@ export function checkHeader(scope: Scope, { headers }: LitmusFile, overrides: Li
   const machine = { nodes: -1, frames: 24, thp_order: 1, el2: 1, swap: 4, lru_batch: 0, store_buffer: 0 };
   for (const setting of settingsOf(headers, 'machine'))
     numberSetting(scope, setting, 'machine setting', MACHINE_SETTINGS, machine);
-  const knobs = { ksm_smart_scan: 0, ksm_use_zero_pages: 0, max_ptes_none: 511, thp_use_zero_page: 0, tlbbatch: 1 };
+  const knobs = {
+    ksm_smart_scan: 0,
+    ksm_use_zero_pages: 0,
+    max_ptes_none: 511,
+    thp_use_zero_page: 0,
+    tlbbatch: 1,
+    migrate_passes: 10,
+  };
   let thpEnabled: 0 | 1 | 2 = DEFAULT_THP_ENABLED;
-  let fix: StaleReadFix = 'none';
+  let fix: KernelFix = 'none';
   for (const setting of settingsOf(headers, 'knobs')) {
     const { name, value } = setting;
     if (name.text === 'thp_enabled') {
       thpEnabled = Math.max(0, THP_ENABLED.indexOf(wordSetting(scope, name, value, THP_ENABLED))) as 0 | 1 | 2;
-    } else if (name.text === 'fix') fix = wordSetting(scope, name, value, STALE_READ_FIXES);
+    } else if (name.text === 'fix') fix = wordSetting(scope, name, value, KERNEL_FIXES);
     else numberSetting(scope, setting, 'knob', KNOBS, knobs, ['thp_enabled', 'fix']);
   }
   const steps = find('steps')?.steps;

@@ -4,7 +4,7 @@ import { Machine, STORE_BUFFERS } from '../../machine/layout.js';
 import { claimsOf } from '../../engine/kernel.js';
 import type { ActorSpec, LitmusPlan, Plan } from '../../engine/plan.js';
 import { InputError } from '../input-error.js';
-import { staleReadKnobs } from '../stale-read-knobs.js';
+import { findKnobs } from '../find-knobs.js';
 import type { LitmusFile } from './ast.js';
 import { CallChecker } from './check-calls.js';
 import { checkActors, checkInit, checkRows } from './check-columns.js';
@@ -256,7 +256,7 @@ function planOf(
       thpEnabled,
       maxPtesNone: knobs.max_ptes_none,
       ...(knobs.thp_use_zero_page === 0 ? {} : { thpUseZeroPage: true }),
-      ...staleReadKnobs(knobs.tlbbatch !== 0, fix),
+      ...findKnobs(knobs.tlbbatch !== 0, fix, knobs.migrate_passes === 10 ? undefined : knobs.migrate_passes),
     },
     poisonedFrames: [],
     unpinnableFrames: frames.unpinnable,
