@@ -11,7 +11,7 @@ import { CPU_LRU_COUNT, CPU_LRU_PFNS, GLOBAL_LRU_DRAIN_MUTEX, cpuWord, globalLoc
 import { contended } from '../machine/wait.js';
 import { LOCK_LRU_DRAIN_MUTEX } from '../locks/classes.js';
 import { mutexLock, mutexUnlock } from '../locks/exclusive.js';
-import { clearFlag, flagsWord, folioPut, refAdd, refSubAndTest, refsWord, setFlag } from './folio.js';
+import { clearFlag, flagsWord, folioPut, folioTestLarge, refAdd, refSubAndTest, refsWord, setFlag } from './folio.js';
 import { freeFolio } from './page-alloc.js';
 import { get, set, writeOnce, xchg } from '#words';
 
@@ -44,7 +44,8 @@ export function* folioAddLru(ctx: Context, head: number): Coroutine<void> {
   if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
   refAdd(ctx, head, 1, REF_LRU_BATCH);
   if (--ctx.quantum < 0) yield writes(lruBatchSlot(ctx));
-  if (lruBatchAdd(ctx, head)) yield* lruAddDrain(ctx);
+  // a large folio takes the batch along at once (folio_may_be_lru_cached)
+  if (lruBatchAdd(ctx, head) || folioTestLarge(ctx, head)) yield* lruAddDrain(ctx);
 }
 
 /** lru_add_drain(): this CPU's batch goes to the LRU. */
