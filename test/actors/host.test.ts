@@ -183,7 +183,7 @@ describe('set-up', () => {
 
 describe('all actors together', () => {
   it('keep every mechanism busy, end, and give back what they pinned', () => {
-    const { m, probe } = runAll(tiny('classic'), 11);
+    const { m, probe } = runAll(tiny('classic'), 7);
     expect(probe.said).toEqual([]);
     expect(probe.progress.every((n) => n > 0)).toBe(true);
     expect(sum(m, STAT.accesses)).toBe(120_000);
