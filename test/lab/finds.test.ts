@@ -56,10 +56,10 @@ describe('x03: proved', () => {
   );
 });
 
-describe('b14c', () => {
-  const run = (name: string, schedules: number) =>
-    runLitmus({ subject: subject(name), strategy: 'pct', schedules, seconds: 600 });
+const run = (name: string, schedules: number) =>
+  runLitmus({ subject: subject(name), strategy: 'pct', schedules, seconds: 600 });
 
+describe('b14c', () => {
   it('two vCPUs on one movable page: one may end with -EFAULT', async () => {
     const report = await run('b14c-two-faults', 1500);
     expect(report.ok).toBe(true);
