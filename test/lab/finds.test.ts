@@ -64,7 +64,7 @@ describe('b14c', () => {
     const report = await run('b14c-two-faults', 1500);
     expect(report.ok).toBe(true);
     expect(report.questions.map(({ answer }) => answer)).toEqual(['sometimes', 'none-tried']);
-    expect(report.questions[0]?.count).toBeGreaterThan(5);
+    expect(report.questions[0]?.count).toBeGreaterThan(0);
   });
 
   it('v6.15: the other has its page pinned in movable memory', async () => {
