@@ -57,6 +57,8 @@ export interface KnobSpec {
   readonly thpUseZeroPage?: boolean;
   /** Unmaps defer their TLB flushes, where the release does. Default: yes. */
   readonly tlbBatch?: boolean;
+  /** Shared memory objects are files on a device that holds zeros, not memfds. Default: no. */
+  readonly fileObjects?: boolean;
   /** FIX_*: a change that no kernel has yet. Default: none. */
   readonly kernelFix?: number;
   /** Passes of each loop of migrate_pages() at most, 1 to 10. Default: as the kernel. */

@@ -6,6 +6,7 @@
 import { PG_HWPOISON, PG_NO_MAP, PG_UNPINNABLE_ZONE, SUBSCRIBER_DRIVER, errnoName } from '../machine/abi.js';
 import { Context, type Coroutine, Probe } from '../machine/context.js';
 import {
+  FILE_OBJECTS,
   FIX_NONE,
   KERNEL_FIX,
   KHUGEPAGED_MAX_PTES_NONE,
@@ -123,10 +124,11 @@ function markFrames(m: Machine, plan: Plan): void {
 
 function setKnobs(m: Machine, plan: Plan): void {
   const { ksmSmartScan, ksmUseZeroPages, thpEnabled, maxPtesNone, thpUseZeroPage } = plan.knobs;
-  const { tlbBatch = true, kernelFix = FIX_NONE, migratePasses = 10 } = plan.knobs;
+  const { tlbBatch = true, kernelFix = FIX_NONE, migratePasses = 10, fileObjects = false } = plan.knobs;
   // before v4.3 there is none
   m.words[globalWord(m, TLB_BATCH)] = tlbBatch && resolveKernel(plan.kernel).rules.tlbBatch ? 1 : 0;
   m.words[globalWord(m, KERNEL_FIX)] = kernelFix;
+  m.words[globalWord(m, FILE_OBJECTS)] = fileObjects ? 1 : 0;
   m.words[globalWord(m, MIGRATE_PASSES)] = migratePasses;
   m.words[globalWord(m, KSM_SMART_SCAN)] = ksmSmartScan ? 1 : 0;
   m.words[globalWord(m, KSM_USE_ZERO_PAGES)] = ksmUseZeroPages ? 1 : 0;

@@ -127,6 +127,8 @@ export const TLB_BATCH = 39;
 export const KERNEL_FIX = 40;
 /** Passes of each loop of migrate_pages() at most (NR_MAX_MIGRATE_PAGES_RETRY is 10): fewer make shorter schedules. */
 export const MIGRATE_PASSES = 41;
+/** Shared memory objects are files: read from a device that holds zeros, clean until written, reclaimed while clean. */
+export const FILE_OBJECTS = 42;
 /**
  * KERNEL_FIX: none, as kernels are. Of deferred flushes: a fault flushes before it sets a PTE; reclaim flushes before a folio leaves its
  * cache. Of pkvm_mem_abort: a pin that fails with -ENOMEM, as a migration got in the way of another's, is tried again.

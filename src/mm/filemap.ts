@@ -4,10 +4,11 @@
  * its lock. The cache holds one reference to each page. Where an anonymous page is found by its anon_vma, a file's page is found
  * by its object: `mapping` = (object + 1) << 2, index = the page in the object, i_mmap = a list of VMAs under i_mmap_rwsem.
  */
-import { EEXIST } from '../machine/abi.js';
+import { EEXIST, PG_DIRTY } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_CACHE, REF_TEMP } from '../machine/context.js';
-import { acquires, acquiresRead, reads, releases, releasesRead, updates, writes } from '../machine/effects.js';
+import { RETRY, acquires, acquiresRead, reads, releases, releasesRead, updates, writes } from '../machine/effects.js';
 import {
+  FILE_OBJECTS,
   OBJECT_I_MMAP,
   OBJECT_I_MMAP_RWSEM,
   OBJECT_I_PAGES_LOCK,
@@ -17,6 +18,7 @@ import {
   VMA_I_MMAP_NEXT,
   VMA_OBJECT,
   VMA_PGOFF,
+  globalWord,
   objectPageWord,
   objectWord,
   pageWord,
@@ -26,8 +28,9 @@ import { contended } from '../machine/wait.js';
 import { LOCK_I_MMAP, LOCK_I_PAGES } from '../locks/classes.js';
 import { folioLock, folioLockWord, folioUnlock, spinLock, spinUnlock } from '../locks/exclusive.js';
 import { downRead, downWrite, upRead, upWrite } from '../locks/rw.js';
-import { get, readOnce, set, writeOnce } from '#words';
+import { get, peek, readOnce, set, writeOnce } from '#words';
 import {
+  flagsWord,
   folioMapping,
   folioPut,
   refAdd,
@@ -36,6 +39,7 @@ import {
   refSubAndTest,
   refUnfreeze,
   refsWord,
+  testFlag,
 } from './folio.js';
 
 /** The mapping word of an object's pages. */
@@ -48,6 +52,9 @@ export const objectOfMapping = (mapping: number): number => (mapping >>> 2) - 1;
 /** The object that a VMA maps, or -1; and the page of it that stands at the VMA's start. Constant while the VMA exists. */
 export const vmaObject = (ctx: Context, vma: number): number => get(ctx.words, vmaWord(ctx.m, vma, VMA_OBJECT)) - 1;
 export const vmaPgoff = (ctx: Context, vma: number): number => get(ctx.words, vmaWord(ctx.m, vma, VMA_PGOFF));
+
+/** Whether objects are files with a device behind them (knob file_objects), not shared memory. */
+export const isFileObject = (ctx: Context): boolean => peek(ctx.words, globalWord(ctx.m, FILE_OBJECTS)) !== 0;
 
 /** i_mmap_lock_read() / _write() and their releases, as coroutines. */
 export function* iMmapLockRead(ctx: Context, object: number): Coroutine<void> {
@@ -110,7 +117,10 @@ function* lockPages(ctx: Context, object: number): Coroutine {
 /** filemap_get_entry(): the page in the cache, with a REF_TEMP reference, or 0: a hole. Lockless. */
 export function* filemapGetEntry(ctx: Context, object: number, index: number): Coroutine {
   const at = objectPageWord(ctx.m, object, index);
-  for (;;) {
+  for (let tries = 0; ; tries++) {
+    // frozen, and still there: reclaim or migration decides what becomes of it
+    if (tries === 1) ctx.loops++;
+    if (tries > 0 && --ctx.quantum < 0) yield RETRY;
     if (--ctx.quantum < 0) yield reads(at);
     const pfn = readOnce(ctx.words, at);
     if (pfn === 0) return 0;
@@ -221,6 +231,38 @@ export function* replaceInPageCache(ctx: Context, src: number, dst: number, expe
 function refUnfreezeWithout(ctx: Context, head: number, count: number): void {
   ctx.probe.onRef(ctx, head, -1, REF_CACHE);
   refUnfreeze(ctx, head, count);
+}
+
+/**
+ * __remove_mapping() of a file's page: clean, locked, mapped nowhere, the cache's reference and the isolation's the only ones. It leaves the
+ * cache, and is frozen. False: somebody holds it, or has made it dirty.
+ */
+export function* removeFromPageCache(ctx: Context, pfn: number): Coroutine<boolean> {
+  const { m, words } = ctx;
+  const object = objectOfMapping(folioMapping(ctx, pfn));
+  const slot = objectPageWord(m, object, get(words, pageWord(m, pfn, PAGE_INDEX)));
+  const lock = yield* lockPages(ctx, object);
+  if (--ctx.quantum < 0) yield updates(refsWord(ctx, pfn));
+  let removed = refFreeze(ctx, pfn, 2);
+  if (removed) {
+    if (--ctx.quantum < 0) yield reads(flagsWord(ctx, pfn));
+    removed = !testFlag(ctx, pfn, PG_DIRTY);
+    if (removed) {
+      if (--ctx.quantum < 0) yield writes(slot);
+      writeOnce(words, slot, 0);
+      const mappingAt = pageWord(m, pfn, PAGE_MAPPING);
+      if (--ctx.quantum < 0) yield writes(mappingAt);
+      writeOnce(words, mappingAt, 0);
+      bumpPages(ctx, object, -1);
+      ctx.probe.onRef(ctx, pfn, -1, REF_CACHE);
+    } else {
+      if (--ctx.quantum < 0) yield updates(refsWord(ctx, pfn));
+      refUnfreeze(ctx, pfn, 2);
+    }
+  }
+  if (--ctx.quantum < 0) yield releases(lock);
+  spinUnlock(ctx, lock, LOCK_I_PAGES);
+  return removed;
 }
 
 /** mapping->nrpages. Under the lock of i_pages. */

@@ -46,6 +46,7 @@ import {
   setFlag,
   testFlag,
 } from './folio.js';
+import { isFileObject } from './filemap.js';
 import { setTlbUbcFlushPending, shouldDeferFlush } from './migrate-flush.js';
 import { folioTryShareAnonRmap } from './migrate-ptes.js';
 import { folioGetAnonVma } from './migrate.js';
@@ -200,7 +201,13 @@ function* unmapPte(ctx: Context, mm: number, vpn: number, folio: number, pteAt: 
   }
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, folio));
   if (isPoisoned(ctx, folio)) return yield* poisonPte(ctx, mm, vpn, folio, pteAt);
-  if (!testFlag(ctx, folio, PG_SWAPBACKED)) return yield* ctx.kernel.unmapLazyfreePte(ctx, mm, vpn, folio, pteAt, pte);
+  const swapBacked = testFlag(ctx, folio, PG_SWAPBACKED);
+  if (!swapBacked && isFileObject(ctx) && !mappingIsAnon(folioMapping(ctx, folio))) {
+    // a file's page: it is in the cache, and nothing is left in place of its PTE
+    yield* dropPte(ctx, mm, vpn, folio);
+    return true;
+  }
+  if (!swapBacked) return yield* ctx.kernel.unmapLazyfreePte(ctx, mm, vpn, folio, pteAt, pte);
   const slot = folioSwap(ctx, folio) + page - folio;
   yield* swapDuplicate(ctx, slot);
   let type = SWP_SWAP;
@@ -284,9 +291,13 @@ export function* unmapLazyfreePte(
 
 /** Nothing is left in place of a lazily freed page's PTE. */
 export function* discardPte(ctx: Context, mm: number, vpn: number, folio: number): Coroutine<void> {
-  const page = subpage(ctx, folio, vpn);
-  ctx.probe.onDiscarded(ctx, mm, vpn, page);
-  yield* folioChangeRmapPte(ctx, folio, page, mm, vpn, -1);
+  ctx.probe.onDiscarded(ctx, mm, vpn, subpage(ctx, folio, vpn));
+  yield* dropPte(ctx, mm, vpn, folio);
+}
+
+/** The mapping of a PTE that was cleared is gone, and its reference. */
+function* dropPte(ctx: Context, mm: number, vpn: number, folio: number): Coroutine<void> {
+  yield* folioChangeRmapPte(ctx, folio, subpage(ctx, folio, vpn), mm, vpn, -1);
   // the isolation holds one more
   if (--ctx.quantum < 0) yield updates(refsWord(ctx, folio));
   refSubAndTest(ctx, folio, 1, REF_MAP);

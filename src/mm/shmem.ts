@@ -27,7 +27,7 @@ import { EVENT } from '../events/table.js';
 import { LOCK_PTL } from '../locks/classes.js';
 import { folioLockWord, folioTrylock, folioUnlock, spinUnlock } from '../locks/exclusive.js';
 import { readOnce, writeOnce } from '#words';
-import { filemapLockFolio, shmemAddToPageCache, vmaLinkFile, vmaObject, vmaPgoff } from './filemap.js';
+import { filemapLockFolio, isFileObject, shmemAddToPageCache, vmaLinkFile, vmaObject, vmaPgoff } from './filemap.js';
 import { ZERO_PFN, flagsWord, folioPut, setFlag, testFlag } from './folio.js';
 import { faultGfp } from './memory-anon.js';
 import { faultsFlush } from './migrate-flush.js';
@@ -59,8 +59,10 @@ export function* shmemGetFolio(ctx: Context, object: number, index: number, gfp:
     const lock = folioLockWord(ctx, pfn);
     if (--ctx.quantum < 0) yield acquires(lock);
     folioTrylock(ctx, pfn);
-    if (--ctx.quantum < 0) yield updates(flagsWord(ctx, pfn));
-    setFlag(ctx, pfn, PG_SWAPBACKED);
+    if (!isFileObject(ctx)) {
+      if (--ctx.quantum < 0) yield updates(flagsWord(ctx, pfn));
+      setFlag(ctx, pfn, PG_SWAPBACKED);
+    }
     if ((yield* shmemAddToPageCache(ctx, object, index, pfn)) === -EEXIST) {
       yield* unlockAndPut(ctx, pfn, REF_ALLOC);
       continue;
@@ -132,12 +134,11 @@ function* finishFault(
     ctx.probe.onRef(ctx, pfn, 1, REF_MAP);
     yield* folioChangeRmapPte(ctx, pfn, pfn, mm, vpn, 1);
     if (faultsFlush(ctx)) yield* ctx.kernel.flushTlbBatchedPending(ctx, mm);
+    // a file's dirty tracking: the entry is read-only until the first write (vma_wants_writenotify)
+    const mayWrite = (vmaFlags(ctx, vma) & VM_WRITE) !== 0 && (!isFileObject(ctx) || (flags & FAULT_FLAG_WRITE) !== 0);
     const entry = mkEntry(
       pfn,
-      PTE_PRESENT |
-        PTE_YOUNG |
-        ((vmaFlags(ctx, vma) & VM_WRITE) !== 0 ? PTE_WRITE : 0) |
-        ((flags & FAULT_FLAG_WRITE) !== 0 ? PTE_DIRTY : 0),
+      PTE_PRESENT | PTE_YOUNG | (mayWrite ? PTE_WRITE : 0) | ((flags & FAULT_FLAG_WRITE) !== 0 ? PTE_DIRTY : 0),
     );
     if (--ctx.quantum < 0) yield writes(pteAt);
     writeOnce(words, pteAt, entry);

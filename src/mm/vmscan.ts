@@ -58,6 +58,7 @@ import {
   setFlag,
   testFlag,
 } from './folio.js';
+import { removeFromPageCache } from './filemap.js';
 import { tryToUnmapFlush, tryToUnmapFlushDirty } from './migrate-flush.js';
 import { freeFolio } from './page-alloc.js';
 import { REFERENCED_LOCKED, folioReferenced, tryToUnmap } from './rmap-unmap.js';
@@ -214,8 +215,10 @@ function* shrinkFolio(ctx: Context, folio: number, folios: number[], ignoreRefer
   }
   const mappingAt = pageWord(ctx.m, folio, PAGE_MAPPING);
   if (--ctx.quantum < 0) yield reads(mappingAt);
-  // the pages of shared memory objects are not swapped here
-  if ((folioMapping(ctx, folio) & MAPPING_ANON) === 0) return ACTIVATE;
+  if ((folioMapping(ctx, folio) & MAPPING_ANON) === 0) {
+    // the pages of shared memory objects are not swapped here
+    return (flags & PG_SWAPBACKED) !== 0 ? ACTIVATE : yield* shrinkFilePage(ctx, folio);
+  }
   if ((flags & PG_SWAPBACKED) === 0) return yield* discard(ctx, folio);
   if ((flags & PG_SWAPCACHE) === 0) {
     const added = yield* enterSwapCache(ctx, folio, folios);
@@ -244,6 +247,17 @@ function* shrinkFolio(ctx: Context, folio: number, folios: number[], ignoreRefer
 /** No kernel does this yet: reclaim flushes before a fault can find that the folio has left its cache (knob `fix removal`). */
 function* flushBeforeRemoval(ctx: Context): Coroutine<void> {
   if (peek(ctx.words, globalWord(ctx.m, KERNEL_FIX)) === FIX_REMOVAL) yield* tryToUnmapFlush(ctx);
+}
+
+/** A file's page: only clean ones are reclaimed, dirty ones are left to writeback (which there is none of here). */
+function* shrinkFilePage(ctx: Context, folio: number): Coroutine {
+  yield* tryToUnmap(ctx, folio);
+  if (--ctx.quantum < 0) yield reads(mapsWord(ctx, folio));
+  if (folioMaps(ctx, folio) > 0) return ACTIVATE;
+  if (--ctx.quantum < 0) yield reads(flagsWord(ctx, folio));
+  if (testFlag(ctx, folio, PG_DIRTY)) return ACTIVATE;
+  yield* flushBeforeRemoval(ctx);
+  return (yield* removeFromPageCache(ctx, folio)) ? DISCARDED : KEEP_LOCKED;
 }
 
 /** A lazily freed folio (MADV_FREE): unmapped and freed without a slot, unless it was written since or somebody holds it. */

@@ -29,6 +29,9 @@ const PROVED = (
     ['x03-lazyfree', 102, 42],
     ['x03-lazyfree-fix-fault', 210, 0],
     ['x03-lazyfree-fix-removal', 102, 42],
+    ['x03-page-cache', 282, 78],
+    ['x03-page-cache-fix-fault', 618, 0],
+    ['x03-page-cache-fix-removal', 180, 0],
     ['x03-wp-copy', 23_766, 0, true],
   ] as readonly (readonly [string, number, number, true?])[]
 ).map(([name, executions, stale, long = false]) => ({ name, executions, stale, long }));

@@ -27,6 +27,7 @@ const KNOBS = {
   thp_use_zero_page: [0, 1],
   tlbbatch: [0, 1],
   migrate_passes: [1, 10],
+  file_objects: [0, 1],
 } as const;
 export const THP_ENABLED = ['never', 'madvise', 'always'] as const;
 
@@ -70,6 +71,7 @@ export function checkHeader(scope: Scope, { headers }: LitmusFile, overrides: Li
     thp_use_zero_page: 0,
     tlbbatch: 1,
     migrate_passes: 10,
+    file_objects: 0,
   };
   let thpEnabled: 0 | 1 | 2 = DEFAULT_THP_ENABLED;
   let fix: KernelFix = 'none';

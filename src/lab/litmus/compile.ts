@@ -256,6 +256,7 @@ function planOf(
       thpEnabled,
       maxPtesNone: knobs.max_ptes_none,
       ...(knobs.thp_use_zero_page === 0 ? {} : { thpUseZeroPage: true }),
+      ...(knobs.file_objects === 0 ? {} : { fileObjects: true }),
       ...findKnobs(knobs.tlbbatch !== 0, fix, knobs.migrate_passes === 10 ? undefined : knobs.migrate_passes),
     },
     poisonedFrames: [],

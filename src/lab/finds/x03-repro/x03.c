@@ -514,8 +514,6 @@ static void swap_on(void)
 
 static void set_up_memory(void)
 {
-	unsigned long i, j;
-
 	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	memset(sh, 0, sizeof(*sh));
 	mlock(sh, sizeof(*sh));
@@ -524,6 +522,13 @@ static void set_up_memory(void)
 	/* in as few page tables as possible */
 	area = (char *)(((uintptr_t)area + HUGE - 1) & ~(HUGE - 1));
 	x = (void *)area;
+}
+
+/* After the fork: MADV_PAGEOUT passes over pages that two processes map. */
+static void fill_memory(void)
+{
+	unsigned long i, j;
+
 	for (i = 0; i <= FILL_MAX; i++)
 		for (j = 0; j < PAGE; j += 8)
 			*(uint64_t *)(area + i * PAGE + j) = i == 0 ? 0 : (uint64_t)random() << (j & 31);
@@ -602,6 +607,7 @@ int main(void)
 		set_parameter("tgid", self);
 	}
 	run_on(1);
+	fill_memory();
 	pagemap_fd = open("/proc/self/pagemap", O_RDONLY);
 	pthread_create(&thread, NULL, reader, NULL);
 	*x = 1;
