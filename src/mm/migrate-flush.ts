@@ -6,7 +6,15 @@
  */
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, updates } from '../machine/effects.js';
-import { FIX_FAULT, MM_TLB_FLUSH_BATCHED, KERNEL_FIX, TLB_BATCH, globalWord, mmWord } from '../machine/layout.js';
+import {
+  FIX_FAULT,
+  FIX_REMOVAL,
+  MM_TLB_FLUSH_BATCHED,
+  KERNEL_FIX,
+  TLB_BATCH,
+  globalWord,
+  mmWord,
+} from '../machine/layout.js';
 import { cmpxchg, peek, readOnce } from '#words';
 import { flushTlbRange } from './tlb-flush.js';
 
@@ -62,6 +70,11 @@ export function* tryToUnmapFlush(ctx: Context): Coroutine<void> {
  */
 export function* tryToUnmapFlushDirty(ctx: Context): Coroutine<void> {
   if (ctx.tlbUbcWritable) yield* tryToUnmapFlush(ctx);
+}
+
+/** No kernel does this yet: reclaim flushes before a fault can find that the folio has left its cache (knob `fix removal`). */
+export function* flushBeforeRemoval(ctx: Context): Coroutine<void> {
+  if (peek(ctx.words, globalWord(ctx.m, KERNEL_FIX)) === FIX_REMOVAL) yield* tryToUnmapFlush(ctx);
 }
 
 /**

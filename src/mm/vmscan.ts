@@ -23,13 +23,10 @@ import { type Context, type Coroutine, REF_ISOLATED, REF_SWAP_CACHE } from '../m
 import { LOCAL, reads, releases, tries, updates } from '../machine/effects.js';
 import { entryPfn, isHuge, isPresent, isSpecial, isTable } from '../machine/entries.js';
 import {
-  FIX_REMOVAL,
   PAGE_COMPOUND,
   PAGE_ENTIRE_MAPS,
   PAGE_MAPPING,
   PAGE_MAPS,
-  KERNEL_FIX,
-  globalWord,
   pageWord,
   pmdWord,
   pteWord,
@@ -38,7 +35,7 @@ import { MC_ATTEMPTS, MC_BACKED_OUT, MC_PAGES_MOVED, countMechanism } from '../m
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { folioLockWord, folioTrylock, folioUnlock } from '../locks/exclusive.js';
-import { peek, readOnce } from '#words';
+import { readOnce } from '#words';
 import {
   clearFlag,
   flagsWord,
@@ -59,7 +56,7 @@ import {
   testFlag,
 } from './folio.js';
 import { removeFromPageCache } from './filemap.js';
-import { tryToUnmapFlush, tryToUnmapFlushDirty } from './migrate-flush.js';
+import { flushBeforeRemoval, tryToUnmapFlush, tryToUnmapFlushDirty } from './migrate-flush.js';
 import { freeFolio } from './page-alloc.js';
 import { REFERENCED_LOCKED, folioReferenced, tryToUnmap } from './rmap-unmap.js';
 import {
@@ -242,11 +239,6 @@ function* shrinkFolio(ctx: Context, folio: number, folios: number[], ignoreRefer
   }
   yield* flushBeforeRemoval(ctx);
   return (yield* ctx.kernel.removeMapping(ctx, folio)) ? FREE : KEEP_LOCKED;
-}
-
-/** No kernel does this yet: reclaim flushes before a fault can find that the folio has left its cache (knob `fix removal`). */
-function* flushBeforeRemoval(ctx: Context): Coroutine<void> {
-  if (peek(ctx.words, globalWord(ctx.m, KERNEL_FIX)) === FIX_REMOVAL) yield* tryToUnmapFlush(ctx);
 }
 
 /** A file's page: only clean ones are reclaimed, dirty ones are left to writeback (which there is none of here). */
