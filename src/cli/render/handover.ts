@@ -13,7 +13,8 @@ import { number } from './table.js';
 export function renderHandovers(report: Report, written: ReadonlySet<string>): string {
   return handoversOf(report)
     .map(({ invariant, handover }) => {
-      const effort = `${number(handover.schedules)} schedules, ${handover.elapsed_s.toFixed(1)} s`;
+      const seed = handover.seed === null ? '' : `, seed ${handover.seed}`;
+      const effort = `${number(handover.schedules)} schedules${seed}, ${handover.elapsed_s.toFixed(1)} s`;
       if (handover.schedule === '') return `${pc.bold(`${invariant} on one thread`)}: ${handover.reason} (${effort}).`;
       const name = handoverName(invariant);
       return [

@@ -60,6 +60,8 @@ export interface Handover {
   readonly schedule: string;
   readonly diagram: string;
   readonly clash: Clash | null;
+  /** Seed of the search that found it: of its own, not the run's; null where nothing was found. */
+  readonly seed: number | null;
   /** What of the run is not in the test, a line each. */
   readonly cut: readonly string[];
 }
@@ -82,6 +84,7 @@ const NOTHING: Handover = {
   schedule: '',
   diagram: '',
   clash: null,
+  seed: null,
   cut: [],
 };
 
@@ -183,6 +186,7 @@ async function search(
     schedule: solved.schedule,
     diagram: solved.diagram,
     clash: solved.clash,
+    seed: found.seed,
     cut: cut(solved),
   };
 }

@@ -31,6 +31,8 @@ export interface Found {
   readonly schedule: string;
   /** Schedules of the round that found it: how hard it is to find. */
   readonly within: number;
+  /** The seed that it was found with. */
+  readonly seed: number;
 }
 
 /** Told, with its schedule made small. */
@@ -76,9 +78,15 @@ export class Searcher {
       const still: Variant[] = [];
       for (const variant of open) {
         if (this.spent) return null;
-        const { schedule, clean, schedules, other } = await this.#explore(variant.text, most, round, still.length + 1);
-        if (other !== null) this.#remember({ variant: variant.name, text: variant.text, within: schedules, ...other });
-        if (schedule !== null) return { variant: variant.name, text: variant.text, schedule, within: schedules };
+        const { schedule, clean, schedules, other, seed } = await this.#explore(
+          variant.text,
+          most,
+          round,
+          still.length + 1,
+        );
+        if (other !== null)
+          this.#remember({ variant: variant.name, text: variant.text, within: schedules, seed, ...other });
+        if (schedule !== null) return { variant: variant.name, text: variant.text, schedule, within: schedules, seed };
         if (!clean) still.push(variant);
       }
       open = still;
@@ -126,16 +134,18 @@ export class Searcher {
     readonly schedule: string | null;
     readonly clean: boolean;
     readonly schedules: number;
+    readonly seed: number;
     readonly other: { readonly invariant: string; readonly schedule: string } | null;
   }> {
-    const { invariant, stop, onProgress, seed } = this.#options;
+    const { invariant, stop, onProgress } = this.#options;
+    const seed = this.#options.seed + round * 101 + seeds;
     let subject;
     try {
       const { path, kernel } = this.#options;
-      subject = litmusSubject({ path, text, options: { seed: seed + round * 101 + seeds, kernel } });
+      subject = litmusSubject({ path, text, options: { seed, kernel } });
     } catch {
       // a draft may ask for what its machine cannot have: it is no test then
-      return { schedule: null, clean: true, schedules: 0, other: null };
+      return { schedule: null, clean: true, schedules: 0, seed, other: null };
     }
     // from the second round on half of the time may go into a proof
     const strategy = round === 1 && strategyKind(EXHAUSTIVE) !== undefined ? EXHAUSTIVE : STRATEGY;
@@ -155,7 +165,7 @@ export class Searcher {
     const find = report.violations.find((violation) => violation.invariant === invariant);
     const next = report.violations.find((violation) => violation.invariant !== invariant);
     const other = next?.schedule === undefined ? null : { invariant: next.invariant, schedule: next.schedule };
-    return { schedule: find?.schedule ?? null, clean: report.exhaustive, schedules: report.schedules, other };
+    return { schedule: find?.schedule ?? null, clean: report.exhaustive, schedules: report.schedules, seed, other };
   }
 }
 
