@@ -108,7 +108,8 @@ export function* getMappedPage(ctx: Context, mm: number, vpn: number): Coroutine
   if (--ctx.quantum < 0) yield reads(pmdAt);
   const pmd = readOnce(words, pmdAt);
   if (isHuge(pmd)) {
-    if (isPresent(pmd)) pfn = entryPfn(pmd) + (vpn & (m.thpPages - 1));
+    // every page of the huge zero page is the zero page
+    if (isPresent(pmd) && entryPfn(pmd) !== ZERO_PFN) pfn = entryPfn(pmd) + (vpn & (m.thpPages - 1));
   } else if (isTable(pmd)) {
     const table = yield* pteOffsetMapLock(ctx, mm, vpn);
     if (table >= 0) {

@@ -40,6 +40,11 @@ init { G: guest_write(0, 1); A: munmap(a); }\nv@G;\nguest_write(0, 2);`,
       'process A { a: anon 1 read write }\ninit { p = A: pin(a); A: madvise(a, DONTNEED); q = A: pin(a); }\nu@A;\nread(a);',
     ],
     [
+      'a page of the huge zero page that breaks',
+      `policy pkvm-np-upstream\nmachine thp_order 1\nknobs thp_enabled always, thp_use_zero_page 1\nprocess A { a: anon 2 read write }
+vm G of A { slot 0: gfn 0 pages 2 at a }\ninit { A: read(a[0]); A: memory_failure(a[1]); }\nv@G;\nguest_write(0, 2);`,
+    ],
+    [
       "a driver's memory that fork has shared",
       'process A { a: pfnmap 1 read write }\nprocess B;\ninit { A: fork(B); }\nu@A | v@B;\nwrite(a, 2) | read(a);',
     ],
