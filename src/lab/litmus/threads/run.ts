@@ -160,13 +160,17 @@ function merge(tallies: readonly LitmusTally[], workers: number, until: readonly
       else row.count += count;
     }
   }
+  const ends = new Set([...outcomes.keys()].map((key) => key.split('\n')[0]));
   return {
     iterations,
     audited,
     elapsed_s: Math.max(...tallies.map(({ elapsed_s }) => elapsed_s)),
     workers,
     overlap: iterations === 0 ? 0 : overlapped / iterations,
-    found: until.some((invariant) => violations.has(invariant)),
+    found:
+      until.some((invariant) => violations.has(invariant)) ||
+      (until.includes('I-LIVE') && ends.has('livelock')) ||
+      (until.includes('deadlock') && ends.has('deadlock')),
     outcomes: [...outcomes]
       .map(([key, { yes, count, broken, first }]) => ({ state: key.split('\n')[0] ?? '', yes, count, broken, first }))
       .toSorted((x, y) => y.count - x.count || (x.state < y.state ? -1 : 1)),

@@ -297,8 +297,11 @@ class LitmusWorker {
       this.#iterations++;
       if (control.overlapped(machine)) overlapped++;
       if (control.isStuck(machine)) {
-        if (control.wentRound(machine)) this.#round++;
+        const round = control.wentRound(machine);
+        if (round) this.#round++;
         else this.#stuck++;
+        if (this.#task.until.includes(round ? 'I-LIVE' : 'deadlock'))
+          Atomics.compareExchange(control.words, STOP, 0, 1);
         continue;
       }
       const m = this.#machines[machine] as Machine;
