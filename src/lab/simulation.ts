@@ -13,6 +13,7 @@ import { Observable, ReplaySubject, Subject, interval, map, share, takeUntil } f
 import { type ThreadRun, startThreads } from '../engine/threads.js';
 import { runOracles } from '../engine/oracles.js';
 import type { Plan } from '../engine/plan.js';
+import { LATENCIES, readLatencyCounts } from '../machine/stats.js';
 import type { Machine } from '../machine/layout.js';
 import { ringCounters } from '../events/ring.js';
 import type { EventBatch } from '../trace/batch.js';
@@ -283,6 +284,11 @@ export class Simulation {
   /** Near-misses and conflicting pairs so far, of the events that were watched (`nearMisses$`, or option `watch`). */
   races(): RaceCounts {
     return this.#live.watch.counts();
+  }
+
+  /** By LATENCIES (machine/stats.ts), by bucket: how many operations took so long since the run began. */
+  latencyCounts(): readonly (readonly number[])[] {
+    return LATENCIES.map((_, latency) => readLatencyCounts(this.machine, latency));
   }
 
   /** How full the event rings are. */

@@ -168,8 +168,8 @@ function latencyBucket(units: number): number {
   return Math.min(LATENCY_BUCKETS - 1, (octave - 1) * 4 + ((units >>> (octave - 2)) & 3));
 }
 
-/** The upper edge of a bucket, in microseconds. */
-function bucketEnd(bucket: number): number {
+/** The upper edge of a bucket but the last, which is open; microseconds. */
+export function bucketEnd(bucket: number): number {
   if (bucket < 4) return (bucket + 1) / UNITS_PER_MICRO;
   const octave = (bucket >> 2) + 1;
   return ((5 + (bucket & 3)) << (octave - 2)) / UNITS_PER_MICRO;
@@ -202,18 +202,24 @@ export interface LatencySummary {
   readonly max: number;
 }
 
-/** Reads histogram LATENCY.<name> of all actors. p50 and p99 are upper edges of their buckets, at most the maximum. */
-export function readLatency(m: Machine, latency: number): LatencySummary {
+/** The counts of histogram LATENCY.<name> by bucket, of all actors; each word counts mod 2^32. */
+export function readLatencyCounts(m: Machine, latency: number): number[] {
   const buckets = Array.from({ length: LATENCY_BUCKETS }, () => 0);
-  let count = 0;
-  let max = 0;
   for (let actor = 0; actor < m.cpus; actor++) {
     const at = statsBase(m, actor) + STATS_LATENCIES_AT + latency * LATENCY_BUCKETS;
     for (let bucket = 0; bucket < LATENCY_BUCKETS; bucket++) {
-      const n = (m.words[at + bucket] as number) >>> 0;
-      buckets[bucket] = (buckets[bucket] as number) + n;
-      count += n;
+      buckets[bucket] = (buckets[bucket] as number) + ((m.words[at + bucket] as number) >>> 0);
     }
+  }
+  return buckets;
+}
+
+/** Reads histogram LATENCY.<name> of all actors. p50 and p99 are upper edges of their buckets, at most the maximum. */
+export function readLatency(m: Machine, latency: number): LatencySummary {
+  const buckets = readLatencyCounts(m, latency);
+  const count = buckets.reduce((sum, n) => sum + n, 0);
+  let max = 0;
+  for (let actor = 0; actor < m.cpus; actor++) {
     max = Math.max(max, (m.words[statsBase(m, actor) + STATS_LATENCY_MAX_AT + latency] as number) / 1000);
   }
   const percentile = (share: number): number => {

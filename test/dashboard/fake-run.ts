@@ -262,6 +262,12 @@ export class FakeRun implements Watched {
     };
   }
 
+  /** Ten operations of each kind for each second that has passed, in the bucket that ends at 2 us. */
+  latencyCounts() {
+    const seconds = Math.round(this.elapsedSeconds * 10);
+    return LATENCIES.map(() => Array.from({ length: 64 }, (_, bucket) => (bucket === 7 ? seconds : 0)));
+  }
+
   ringFill() {
     return [{ worker: 0, records: 16_384, capacity: 65_536 }];
   }

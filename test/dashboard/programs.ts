@@ -7,6 +7,8 @@ import { describe } from 'vitest';
 
 export const CHROMIUM = '/usr/bin/chromium';
 export const PROMETHEUS = '/usr/bin/prometheus';
+/** Comes with it. */
+export const PROMTOOL = '/usr/bin/promtool';
 
 /** Whether a missing program is a failure. */
 export const mustHavePrograms = (): boolean =>

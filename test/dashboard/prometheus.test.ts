@@ -1,11 +1,11 @@
 /** A real Prometheus scrapes `/metrics`, and answers a rate query with what the run did. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { PROMETHEUS, describeWith } from './programs.js';
+import { PROMETHEUS, PROMTOOL, describeWith } from './programs.js';
 import { type Served, serveFake, until } from './serve.js';
 
 /** A port that was free a moment ago. */
@@ -101,6 +101,43 @@ describeWith(PROMETHEUS, '/metrics', () => {
       data: { activeTargets: readonly { health: string; lastError: string }[] };
     };
     expect(targets.data.activeTargets[0]).toMatchObject({ health: 'up', lastError: '' });
+  }, 30_000);
+
+  it('is metrics that promtool finds no fault with, latencies as histograms among them', async () => {
+    served.run.second(0);
+    const response = await fetch(`http://127.0.0.1:${served.page.port}/metrics`, {
+      headers: { authorization: 'Bearer prometheus-token-1' },
+    });
+    const text = await response.text();
+    const checked = spawnSync(PROMTOOL, ['check', 'metrics'], { input: text, encoding: 'utf8' });
+    expect([checked.status, checked.stdout, checked.stderr]).toEqual([0, '', '']);
+    const buckets = [...text.matchAll(/^pinfall_latency_seconds_bucket\{operation="pin",le="([^"]+)"\} (\d+)$/gm)];
+    const counts = buckets.map((bucket) => Number(bucket[2]));
+    expect(buckets.at(-1)?.[1]).toBe('+Inf');
+    expect(counts).toEqual(counts.toSorted((a, b) => a - b));
+    expect(text).toContain(`pinfall_latency_seconds_count{operation="pin"} ${counts.at(-1)}\n`);
+  });
+
+  it('answers histogram_quantile(), and every query of the Grafana dashboard', async () => {
+    const timer = setInterval(() => served.run.second(1000, 40), 100);
+    const quantile = 'histogram_quantile(0.5, sum by (le) (rate(pinfall_latency_seconds_bucket[1500ms])))';
+    await until(
+      'a quantile',
+      async () => {
+        const value = Number((await query(quantile))[0]?.value[1]);
+        // all are in the bucket that ends at 2 us
+        return value > 1e-6 && value <= 2e-6;
+      },
+      12_000,
+    );
+    clearInterval(timer);
+    const grafana = readFileSync(new URL('../../src/dashboard/grafana/pinfall.json', import.meta.url), 'utf8');
+    const { panels } = JSON.parse(grafana) as { panels: readonly { targets: readonly { expr: string }[] }[] };
+    for (const { expr } of panels.flatMap(({ targets }) => targets)) {
+      const text = expr.replaceAll('$__rate_interval', '5s');
+      const response = await fetch(`${api}/query?query=${encodeURIComponent(text)}`);
+      expect({ expr, ...((await response.json()) as object) }).toMatchObject({ expr, status: 'success' });
+    }
   }, 30_000);
 
   it('has totals that agree with the report, and go on over a restart and over a wrapped counter', async () => {

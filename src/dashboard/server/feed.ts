@@ -7,7 +7,7 @@ import type { NearMiss } from '../../lab/live/types.js';
 import type { BackgroundExplorer } from '../../lab/handover/background.js';
 import type { Report, ReportViolation } from '../../lab/report.js';
 import { MECHANISMS } from '../../machine/abi.js';
-import { LATENCIES, STATS } from '../../machine/stats.js';
+import { LATENCIES, LATENCY_BUCKETS, STATS } from '../../machine/stats.js';
 import { MECHANISM_FUNCTIONS } from '../../trace/text.js';
 import type {
   ActorsMessage,
@@ -58,6 +58,7 @@ export class RunFeed {
   readonly #options: FeedOptions;
   readonly #subscriptions: Subscription[] = [];
   readonly #totals = new Totals(STATS.length + MECHANISMS.length * MECHANISM_METRICS.length);
+  readonly #latencies = new Totals(LATENCIES.length * LATENCY_BUCKETS);
   #nearMisses: Readonly<Record<string, number>> = {};
   #violations = 0;
   #events: EventTotals = { written: 0, delivered: 0, dropped: 0, waits: 0 };
@@ -174,7 +175,7 @@ export class RunFeed {
     prometheus.update({
       ops: new Map(STATS.map((name, index) => [name, grown[index] ?? 0])),
       mechanisms: new Map(MECHANISMS.map((name, mechanism) => [name, rowOf(grown, mechanism)])),
-      latencies: report.latency_us,
+      latencies: this.#latencyGrowth(),
       events: {
         written: Math.max(0, this.#events.written - before.written),
         delivered: Math.max(0, this.#events.delivered - before.delivered),
@@ -193,6 +194,14 @@ export class RunFeed {
     });
     this.#nearMisses = nearMisses;
     this.#violations = report.violation_count;
+  }
+
+  /** By LATENCIES, by bucket: what was measured since the last look. */
+  #latencyGrowth(): number[][] {
+    const counts = this.#simulation.latencyCounts?.();
+    if (counts === undefined) return [];
+    const grown = this.#latencies.look(counts.flat());
+    return LATENCIES.map((_, index) => grown.slice(index * LATENCY_BUCKETS, (index + 1) * LATENCY_BUCKETS));
   }
 
   /** The first violation of each invariant goes to the explorer, unless a schedule is known that breaks the same rule. */

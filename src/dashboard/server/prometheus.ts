@@ -3,16 +3,18 @@
  * Counters go on over restarts; `pinfall_run_info` says what runs.
  *
  *     rate(pinfall_stage2_unmaps_pinned_total{mechanism="numa_scan"}[1m])
+ *     histogram_quantile(0.99, sum by (le) (rate(pinfall_latency_seconds_bucket{operation="stage2_fault"}[1m])))
  */
 import { Counter, Gauge, Registry } from 'prom-client';
-import type { LatencySummary } from '../../machine/stats.js';
+import { LatencyHistogram } from './latency-histogram.js';
 
 /** Growth since the last update, and what is so now. */
 export interface PrometheusUpdate {
   readonly ops: ReadonlyMap<string, number>;
   /** By mechanism: growth by MECHANISM_METRICS' order. */
   readonly mechanisms: ReadonlyMap<string, readonly number[]>;
-  readonly latencies: Readonly<Record<string, LatencySummary>>;
+  /** By LATENCIES, by the machine's buckets. */
+  readonly latencies: readonly (readonly number[])[];
   readonly events: {
     readonly written: number;
     readonly delivered: number;
@@ -43,7 +45,7 @@ export class PrometheusMetrics {
   readonly registry = new Registry();
   readonly #ops: Counter<'operation'>;
   readonly #mechanisms: readonly Counter<'mechanism'>[];
-  readonly #latency: Gauge<'operation' | 'quantile'>;
+  readonly #latency: LatencyHistogram;
   readonly #events: Counter<'what'>;
   readonly #violations: Counter;
   readonly #invariants: Counter<'invariant'>;
@@ -63,12 +65,7 @@ export class PrometheusMetrics {
     this.#mechanisms = MECHANISM_METRICS.map(
       ([name, help]) => new Counter({ name: `pinfall_${name}_total`, help, labelNames: ['mechanism'], registers }),
     );
-    this.#latency = new Gauge({
-      name: 'pinfall_latency_seconds',
-      help: 'Latency of operations since the run began; quantile 1 is the longest',
-      labelNames: ['operation', 'quantile'],
-      registers,
-    });
+    this.#latency = new LatencyHistogram(this.registry);
     this.#events = new Counter({
       name: 'pinfall_events_total',
       help: 'Events written, delivered and dropped, and waits of workers for room',
@@ -107,7 +104,6 @@ export class PrometheusMetrics {
   begin(scenario: string, policy: string, seed: number): void {
     this.#info.reset();
     this.#info.set({ scenario, policy, seed: String(seed) }, 1);
-    this.#latency.reset();
   }
 
   update(now: PrometheusUpdate): void {
@@ -115,12 +111,7 @@ export class PrometheusMetrics {
     for (const [mechanism, grown] of now.mechanisms) {
       grown.forEach((by, index) => this.#mechanisms[index]?.inc({ mechanism }, by));
     }
-    for (const [operation, { count, p50, p99, max }] of Object.entries(now.latencies)) {
-      if (count === 0) continue;
-      this.#latency.set({ operation, quantile: '0.5' }, p50 / 1e6);
-      this.#latency.set({ operation, quantile: '0.99' }, p99 / 1e6);
-      this.#latency.set({ operation, quantile: '1' }, max / 1e6);
-    }
+    this.#latency.add(now.latencies);
     for (const [what, by] of Object.entries(now.events)) this.#events.inc({ what }, by);
     this.#violations.inc(now.violations);
     for (const [key, by] of now.nearMisses) {

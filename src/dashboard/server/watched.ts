@@ -51,6 +51,7 @@ interface Live {
   pageHistory(vm: number, gfn: number): readonly PageEvent[];
   races(): RaceCounts;
   ringFill(): readonly RingNow[];
+  latencyCounts(): readonly (readonly number[])[];
 }
 
 export type Watched = Base & Partial<Live>;
