@@ -31,7 +31,7 @@ import {
   s2TableWord,
   vmWord,
 } from '../machine/layout.js';
-import { STAT, countStat } from '../machine/stats.js';
+import { countStage2Map } from '../machine/stats.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { get, set, writeOnce, xchg } from '#words';
@@ -81,7 +81,7 @@ export function* mapGuest(
   if (--ctx.quantum < 0) yield writes(leaf);
   writeOnce(words, leaf, mkEntry(pfn, (writable ? LEAF_RWX : LEAF_RX) | (state << S2_STATE_SHIFT)));
   set(words, s2TableWord(m, table, TABLE_REFS), get(words, s2TableWord(m, table, TABLE_REFS)) + 1);
-  countStat(m, ctx.actor, STAT.stage2_maps, 1);
+  countStage2Map(ctx, vm, gfn, 1);
   ctx.probe.onStage2Map(ctx, vm, gfn, pfn, 1, writable);
   emit(ctx, EVENT.stage2_map, vm, gfn, pfn, writable ? 1 : 0);
   return true;

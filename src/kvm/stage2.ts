@@ -35,7 +35,7 @@ import {
   s2RootWord,
   s2TableWord,
 } from '../machine/layout.js';
-import { MC_STAGE2_UNMAPS, MC_STAGE2_UNMAPS_PINNED, STAT, countMechanism, countStat } from '../machine/stats.js';
+import { MC_STAGE2_UNMAPS, MC_STAGE2_UNMAPS_PINNED, countMechanism, countStage2Map } from '../machine/stats.js';
 import { tlbRemove, tlbSlot, tlbTag } from '../machine/tlb.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
@@ -116,7 +116,7 @@ function* mapLeaf(
   if (--ctx.quantum < 0) yield writes(at);
   if (table >= 0) ctx.probe.onStage2Leaf(ctx, table, vm, gfn);
   writeOnce(ctx.words, at, leaf);
-  countStat(ctx.m, ctx.actor, STAT.stage2_maps, 1);
+  countStage2Map(ctx, vm, gfn, pages);
   ctx.probe.onStage2Map(ctx, vm, gfn, entryPfn(leaf), pages, (leaf & S2_WRITE) !== 0);
   emit(ctx, EVENT.stage2_map, vm, gfn, entryPfn(leaf), (leaf & S2_WRITE) !== 0 ? 1 : 0);
   if (isS2Table(old)) yield* deferS2Table(ctx, vm, entryPfn(old));

@@ -1,28 +1,47 @@
-/** `pinfall compare`: the same guest under each policy for equal time. */
+/** `pinfall compare`: the same guest under each policy for equal time, in turns. */
+import { median } from 'simple-statistics';
 import type { LatencySummary } from '../machine/stats.js';
 import { KSM_PAGES_SHARING, KSM_ZERO_PAGES, globalWord } from '../machine/layout.js';
 import { type AskedRow, askedRow } from './asked.js';
 import { REPORT_SCHEMA, type Report } from './report.js';
 import { Simulation, type SimulationOptions } from './simulation.js';
 
-/** One policy's row. Counts are of the whole run; rates per second; pages of 4 KiB. */
+/** A rate over the runs of a policy: their median, the lowest and the highest; `low` and `high` are null after a single run. */
+export interface Spread {
+  readonly median: number;
+  readonly low: number | null;
+  readonly high: number | null;
+}
+
+/** One policy's row. Counts are sums over its runs; rates per second; pages of 4 KiB. */
 export interface CompareRow extends AskedRow {
   readonly policy: string;
+  readonly runs: number;
+  /** All runs together. */
+  readonly seconds: number;
+  readonly accesses: number;
   readonly stage2_unmaps: number;
   readonly stage2_unmaps_pinned: number;
   /** Of pinned pages, by mechanism; teardown apart. */
   readonly pinned_by_mechanism: Readonly<Record<string, number>>;
-  /** Stage-2 installs beyond a guest page's first. */
+  /** Stage-2 entries installed for guest pages that had one before; counted. */
   readonly refaults: number;
   readonly merged: number;
   readonly migrated: number;
   readonly collapsed: number;
-  /** What KSM saves at the end of the run, bytes. */
+  /** What KSM saves at the end of a run, bytes: the mean. */
   readonly memory_saved: number;
   readonly divergences: number;
   readonly violations: number;
+  /** Of the violations that are told (the first ones of each run), how many by invariant. */
+  readonly broken: Readonly<Record<string, number>>;
+  /** Of the run with the median rate. */
   readonly fault_latency_us: LatencySummary;
   readonly accesses_per_s: number;
+  readonly rate: Spread;
+  /** Stage-2 unmaps and refaults per million guest accesses. */
+  readonly unmaps_per_million: Spread;
+  readonly refaults_per_million: Spread;
 }
 
 export interface CompareReport extends AskedRow {
@@ -32,8 +51,9 @@ export interface CompareReport extends AskedRow {
   readonly policy: string;
   readonly seed: number;
   readonly workers: number;
-  /** Of each policy, seconds. */
+  /** Of each policy, all its runs together, seconds. */
   readonly duration_s: number;
+  readonly repetitions: number;
   readonly rows: readonly CompareRow[];
   readonly reports: readonly Report[];
   readonly violations: Report['violations'];
@@ -45,44 +65,44 @@ export interface CompareReport extends AskedRow {
 export interface CompareOptions extends Omit<SimulationOptions, 'policy'> {
   readonly policies: readonly string[];
   readonly seed: number;
-  /** Seconds for each policy. */
+  /** Seconds for each policy, all its runs together. */
   readonly seconds: number;
+  /** Runs of each policy (default 3), taken in turns: forwards and backwards. */
+  readonly repetitions?: number;
   /** Asked between policies and during a run: Ctrl-C. */
   readonly interrupted: Promise<void>;
-  readonly onPolicy?: (policy: string, index: number) => void;
+  readonly onPolicy?: (policy: string, run: number, runs: number) => void;
 }
 
-/** Runs the policies one after the other. @throws InputError as `stress` does */
+/** A run of one policy. */
+interface Run {
+  readonly report: Report;
+  readonly savedBytes: number;
+}
+
+/** Runs of a policy unless somebody says otherwise: one has no spread. */
+const REPETITIONS = 3;
+
+/**
+ * Runs the policies in turns, forwards and backwards, so that what else the machine does meets all of them alike.
+ * @throws InputError as `stress` does
+ */
 export async function compare(options: CompareOptions): Promise<CompareReport> {
-  const rows: CompareRow[] = [];
-  const reports: Report[] = [];
+  const repetitions = options.repetitions ?? REPETITIONS;
+  const runs = new Map<string, Run[]>(options.policies.map((policy) => [policy, []]));
   let stopped = false;
   void options.interrupted.then(() => {
     stopped = true;
   });
-  for (const [index, policy] of options.policies.entries()) {
+  const forwards = [...runs.keys()];
+  const turns = Array.from({ length: repetitions }, (_, turn) => (turn % 2 === 0 ? forwards : forwards.toReversed()));
+  for (const [index, policy] of turns.flat().entries()) {
     if (stopped) break;
-    options.onPolicy?.(policy, index);
-    const simulation = await Simulation.start({
-      ...options,
-      command: 'compare',
-      policy,
-      events: 'recorder',
-      auditSeconds: 5,
-    });
-    let timer: NodeJS.Timeout | undefined;
-    const time = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, options.seconds * 1000);
-    });
-    await Promise.race([time, simulation.ended, simulation.scenarioOver, options.interrupted]);
-    clearTimeout(timer);
-    const m = simulation.machine;
-    const saved =
-      (m.words[globalWord(m, KSM_PAGES_SHARING)] as number) + (m.words[globalWord(m, KSM_ZERO_PAGES)] as number);
-    const report = await simulation.stop(stopped);
-    reports.push(report);
-    rows.push(rowOf(report, saved * 4096));
+    options.onPolicy?.(policy, index, repetitions * forwards.length);
+    runs.get(policy)?.push(await runOnce(policy, options.seconds / repetitions, options, () => stopped));
   }
+  const rows = [...runs].flatMap(([policy, made]) => (made.length === 0 ? [] : [rowOf(policy, made)]));
+  const reports = [...runs.values()].flat().map(({ report }) => report);
   const first = reports[0];
   return {
     schema: REPORT_SCHEMA,
@@ -92,6 +112,7 @@ export async function compare(options: CompareOptions): Promise<CompareReport> {
     seed: options.seed,
     workers: first?.workers ?? 0,
     duration_s: options.seconds,
+    repetitions,
     rows,
     reports,
     violations: reports.flatMap((report) => report.violations),
@@ -106,6 +127,26 @@ export async function compare(options: CompareOptions): Promise<CompareReport> {
   };
 }
 
+async function runOnce(policy: string, seconds: number, options: CompareOptions, stopped: () => boolean): Promise<Run> {
+  const simulation = await Simulation.start({
+    ...options,
+    command: 'compare',
+    policy,
+    events: 'recorder',
+    auditSeconds: 5,
+  });
+  let timer: NodeJS.Timeout | undefined;
+  const time = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, seconds * 1000);
+  });
+  await Promise.race([time, simulation.ended, simulation.scenarioOver, options.interrupted]);
+  clearTimeout(timer);
+  const m = simulation.machine;
+  const saved =
+    (m.words[globalWord(m, KSM_PAGES_SHARING)] as number) + (m.words[globalWord(m, KSM_ZERO_PAGES)] as number);
+  return { report: await simulation.stop(stopped()), savedBytes: saved * 4096 };
+}
+
 /** Why the comparison has asked nothing of some policy, or null. */
 function notAskedBy(rows: readonly CompareRow[]): string | null {
   if (rows.length === 0) return 'no policy was run';
@@ -113,27 +154,67 @@ function notAskedBy(rows: readonly CompareRow[]): string | null {
   return silent.length === 0 ? null : silent.map(({ policy, not_asked }) => `${policy}: ${not_asked}`).join('; ');
 }
 
-function rowOf(report: Report, memorySaved: number): CompareRow {
-  const running = report.mechanisms.filter((row) => row.name !== 'teardown');
-  const moved = (name: string): number => running.find((row) => row.name === name)?.pages_moved ?? 0;
-  const unmaps = running.reduce((sum, row) => sum + row.stage2_unmaps, 0);
+const rateOf = ({ ops, duration_s }: Report): number => ops.accesses / Math.max(duration_s, 0.001);
+const runningOf = ({ mechanisms }: Report): Report['mechanisms'] => mechanisms.filter((row) => row.name !== 'teardown');
+const unmapsOf = (report: Report): number => runningOf(report).reduce((sum, row) => sum + row.stage2_unmaps, 0);
+
+function rowOf(policy: string, runs: readonly Run[]): CompareRow {
+  const reports = runs.map(({ report }) => report);
+  const all = <T>(pick: (report: Report) => readonly T[]): T[] => reports.flatMap(pick);
+  const sum = (pick: (report: Report) => number): number => reports.reduce((total, report) => total + pick(report), 0);
+  const running = all(runningOf);
+  const moved = (name: string): number =>
+    running.filter((row) => row.name === name).reduce((total, row) => total + row.pages_moved, 0);
+  const perMillion = (pick: (report: Report) => number): Spread =>
+    spread(reports.map((report) => (pick(report) * 1e6) / Math.max(report.ops.accesses, 1)));
+  const pinned = running.filter((row) => row.stage2_unmaps_pinned > 0);
+  const rate = spread(reports.map(rateOf));
+  const typical = reports.toSorted((x, y) => Math.abs(rateOf(x) - rate.median) - Math.abs(rateOf(y) - rate.median))[0];
+  // a policy of which one run has asked something has been asked
+  const asked = reports.find((report) => report.asked) ?? (reports[0] as Report);
   return {
-    policy: report.policy,
-    asked: report.asked,
-    not_asked: report.not_asked,
-    stage2_unmaps: unmaps,
-    stage2_unmaps_pinned: running.reduce((sum, row) => sum + row.stage2_unmaps_pinned, 0),
-    pinned_by_mechanism: Object.fromEntries(
-      running.filter((row) => row.stage2_unmaps_pinned > 0).map((row) => [row.name, row.stage2_unmaps_pinned]),
-    ),
-    refaults: Math.min(report.ops.stage2_maps, unmaps),
+    policy,
+    asked: asked.asked,
+    not_asked: asked.not_asked,
+    runs: runs.length,
+    seconds: sum((report) => report.duration_s),
+    accesses: sum((report) => report.ops.accesses),
+    stage2_unmaps: sum(unmapsOf),
+    stage2_unmaps_pinned: pinned.reduce((total, row) => total + row.stage2_unmaps_pinned, 0),
+    pinned_by_mechanism: countBy(pinned, (row) => [row.name, row.stage2_unmaps_pinned]),
+    refaults: sum((report) => report.ops.stage2_refaults),
     merged: moved('ksm'),
     migrated: moved('numa_migrate') + moved('longterm_migrate'),
     collapsed: moved('khugepaged'),
-    memory_saved: memorySaved,
-    divergences: report.ops.divergences,
-    violations: report.violation_count,
-    fault_latency_us: report.latency_us['stage2_fault'] ?? { count: 0, p50: 0, p99: 0, max: 0 },
-    accesses_per_s: report.ops.accesses / Math.max(report.duration_s, 0.001),
+    memory_saved: runs.reduce((total, { savedBytes }) => total + savedBytes, 0) / runs.length,
+    divergences: sum((report) => report.ops.divergences),
+    violations: sum((report) => report.violation_count),
+    broken: countBy(
+      all((report) => report.violations),
+      ({ invariant }) => [invariant, 1],
+    ),
+    fault_latency_us: typical?.latency_us['stage2_fault'] ?? { count: 0, p50: 0, p99: 0, max: 0 },
+    accesses_per_s: rate.median,
+    rate,
+    unmaps_per_million: perMillion(unmapsOf),
+    refaults_per_million: perMillion((report) => report.ops.stage2_refaults),
   };
+}
+
+function spread(values: readonly number[]): Spread {
+  const one = values.length < 2;
+  return {
+    median: median([...values]),
+    low: one ? null : Math.min(...values),
+    high: one ? null : Math.max(...values),
+  };
+}
+
+function countBy<T>(list: readonly T[], entry: (item: T) => readonly [string, number]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const item of list) {
+    const [name, by] = entry(item);
+    counts[name] = (counts[name] ?? 0) + by;
+  }
+  return counts;
 }

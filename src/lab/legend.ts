@@ -13,6 +13,7 @@ export const OPS_LEGEND: Readonly<Record<StatName, string>> = {
   stage2_faults: 'guest accesses that stage 2 refused: exits to KVM',
   stage2_retries: 'stage-2 faults that began anew, because a notifier ran meanwhile',
   stage2_maps: 'stage-2 entries that were installed, refaults included',
+  stage2_refaults: 'stage-2 entries that were installed for a guest page that had one before',
   pins: 'pages pinned (FOLL_PIN), by KVM and by DMA users',
   unpins: 'pins given back',
   pin_failures: 'pins that were refused: no memory, no permission, a page that may not be pinned',
@@ -106,7 +107,9 @@ export const LATENCY_LEGEND: Readonly<Record<(typeof LATENCIES)[number], string>
 
 /** Columns of `compare` that are no counters above. */
 export const COMPARE_LEGEND = {
-  refaults: 'stage-2 entries installed again after they were taken away',
+  refaults: 'stage-2 entries installed for a guest page that had one before',
+  'per million': 'per million guest accesses: what a rate says that the speed of this machine does not change',
+  interval: 'lowest and highest of the runs of a policy; none where there was one run',
   merged: 'pages that ksmd merged',
   migrated: 'pages that moved to another node, or for a long-term pin',
   collapsed: 'pages that khugepaged collapsed',

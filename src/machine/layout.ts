@@ -579,6 +579,7 @@ export class Machine {
   readonly vmGenerations: number;
   /** Offset of the dirty bitmap within a struct kvm, 32 pages a word. Atomic bit operations. */
   readonly vmDirty: number;
+  readonly vmFaulted: number;
   readonly s2TablesAt: number;
   readonly s2Tables: number;
   readonly s2TableWords: number;
@@ -675,7 +676,8 @@ export class Machine {
     this.vmMapped = roundUp(this.vmPinned + this.vmPages, LINE);
     this.vmGenerations = roundUp(this.vmMapped + this.vmPages, LINE);
     this.vmDirty = roundUp(this.vmGenerations + this.vmPages, LINE);
-    this.vmWords = roundUp(this.vmDirty + (this.vmPages >> 5) + 1, LINE);
+    this.vmFaulted = this.vmDirty + (this.vmPages >> 5) + 1;
+    this.vmWords = roundUp(this.vmFaulted + (this.vmPages >> 5) + 1, LINE);
     this.vmsAt = place(this.vms * this.vmWords);
     this.s2Tables = this.vms * (this.vmBlocks + this.cpus * 2) + 1;
     this.s2TableWords = this.tableWords;
@@ -764,6 +766,9 @@ export const objectWord = (m: Machine, object: number, field: number): number =>
   m.objectsAt + object * m.objectWords + field;
 export const objectPageWord = (m: Machine, object: number, index: number): number =>
   m.objectsAt + object * m.objectWords + OBJECT_PAGES + index;
+/** The word that holds the bit of `gfn` among those that stage 2 has mapped before: a statistic of real threads. */
+export const faultedWord = (m: Machine, vm: number, gfn: number): number =>
+  m.vmsAt + vm * m.vmWords + m.vmFaulted + (gfn >> 5);
 /** The word of the dirty bitmap that holds the bit of `gfn`. */
 export const dirtyWord = (m: Machine, vm: number, gfn: number): number =>
   m.vmsAt + vm * m.vmWords + m.vmDirty + (gfn >> 5);

@@ -9,7 +9,7 @@
  *   1312  where the actor is at work: the process + 1 (0 = nowhere) and the page
  */
 import type { Context } from './context.js';
-import { type Machine, statsBase } from './layout.js';
+import { type Machine, faultedWord, statsBase } from './layout.js';
 
 /** The operations counted, in the order of the report's `ops`. */
 export const STATS = [
@@ -63,6 +63,7 @@ export const STATS = [
   'guest_exits',
   'swap_outs',
   'swap_ins',
+  'stage2_refaults',
 ] as const;
 export type StatName = (typeof STATS)[number];
 
@@ -115,6 +116,23 @@ export const STATS_LATENCIES_AT = STATS_MECHANISMS_AT + MECHANISMS_MAX * MECHANI
 export function countStat(m: Machine, actor: number, stat: number, by: number): void {
   const at = statsBase(m, actor) + stat;
   m.words[at] = (m.words[at] as number) + by;
+}
+
+/**
+ * Counts a stage-2 entry that was installed for pages [gfn, gfn + pages) of `vm`, and whether any of them had been mapped before: a refault.
+ * Which pages were is kept on real threads only, where somebody asks for it.
+ */
+export function countStage2Map(ctx: Context, vm: number, gfn: number, pages: number): void {
+  const { m } = ctx;
+  countStat(m, ctx.actor, STAT.stage2_maps, 1);
+  if (!ctx.queues) return;
+  let before = 0;
+  for (let page = gfn; page < gfn + pages; page = (page | 31) + 1) {
+    const last = Math.min(gfn + pages - 1, page | 31);
+    const bits = (-1 << (page & 31)) & (-1 >>> (31 - (last & 31)));
+    before |= Atomics.or(m.words, faultedWord(m, vm, page), bits) & bits;
+  }
+  if (before !== 0) countStat(m, ctx.actor, STAT.stage2_refaults, 1);
 }
 
 /** Counts `by` more of counter MC_* of mechanism MECH_* for `actor`. */

@@ -56,12 +56,12 @@ export class LatencyHistogram extends Counter<'operation'> {
   override async get(): Promise<Awaited<ReturnType<Counter<'operation'>['get']>>> {
     const values = [...this.#series].flatMap(([operation, { cumulative, sum }]): Sample[] => {
       const all = cumulative.at(-1) ?? 0;
-      return [
-        ...EDGES.map((le, edge) => sample('_bucket', { operation, le }, cumulative[edge] ?? 0)),
+      const buckets = EDGES.map((le, edge) => sample('_bucket', { operation, le }, cumulative[edge] ?? 0));
+      return buckets.concat([
         sample('_bucket', { operation, le: '+Inf' }, all),
         sample('_sum', { operation }, sum),
         sample('_count', { operation }, all),
-      ];
+      ]);
     });
     return { ...(await super.get()), type: 'histogram', values } as unknown as Awaited<
       ReturnType<Counter<'operation'>['get']>
