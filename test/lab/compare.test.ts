@@ -9,15 +9,16 @@ import { makeContext, makeMachine } from '../helpers/drive.js';
 const never = new Promise<void>(() => {});
 const quick = { scenario: 'two-processes', seed: 1, interrupted: never };
 
-describe('refaults', () => {
-  const counts = (maps: readonly (readonly [number, number])[], queues = true): readonly number[] => {
-    const m = makeMachine({ vmPages: 128, vms: 2 });
-    const ctx = makeContext(m, 0, BASE_KERNEL);
-    ctx.queues = queues;
-    for (const [gfn, pages] of maps) countStage2Map(ctx, 1, gfn, pages);
-    return [STAT.stage2_maps, STAT.stage2_refaults].map((stat) => m.words[statsBase(m, 0) + stat] as number);
-  };
+/** Stage-2 maps and refaults after entries for these pages: gfn, pages. */
+const counts = (maps: readonly (readonly [number, number])[], queues = true): readonly number[] => {
+  const m = makeMachine({ vmPages: 128, vms: 2 });
+  const ctx = makeContext(m, 0, BASE_KERNEL);
+  ctx.queues = queues;
+  for (const [gfn, pages] of maps) countStage2Map(ctx, 1, gfn, pages);
+  return [STAT.stage2_maps, STAT.stage2_refaults].map((stat) => m.words[statsBase(m, 0) + stat] as number);
+};
 
+describe('refaults', () => {
   it.each([
     [
       'first entries are none',
