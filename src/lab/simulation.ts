@@ -176,7 +176,6 @@ export class Simulation {
   get eventCounters(): EventCounters {
     return this.#source.counters;
   }
-
   /** Violations so far. */
   get violationCount(): number {
     return this.#violationCount;
@@ -199,7 +198,6 @@ export class Simulation {
   get state(): RunState {
     return this.#live.state;
   }
-
   /**
    * Every worker stands still between two steps when this resolves; metrics go on with rates of 0. An actor that is alone on
    * its worker (`blocking`) stops where it sleeps or at its loop's top, and in the middle of an operation only when that
@@ -212,7 +210,6 @@ export class Simulation {
   resume(): Promise<void> {
     return this.#run.resume();
   }
-
   /**
    * On: pauses with every actor at the top of its loop, all of them as coroutines. From then on a pause stops them at any
    * schedule point, also after `resume`. Off: the faster form again where an actor is alone; the run stays paused. Both
