@@ -39,6 +39,9 @@ export const BY_HAND: readonly string[] = [
   'forge_memcache',
 ];
 
+/** Operations that wait for what another column does: a program of them alone waits for ever, and is right to. */
+export const waits = ({ name }: LitmusOperation): boolean => name.startsWith('await');
+
 interface Page {
   readonly process: string;
   readonly name: string;
@@ -135,7 +138,11 @@ class Maker {
   /** An operation that `by` may do, in set-up or in a column. @param held results of references that are not given back */
   step(by: string, who: 'task' | 'vcpu' | 'any', process: string, guest: Guest | null, held: Held[]): Step | null {
     const rows = LITMUS_OPERATIONS.filter(
-      (row) => (row.by === 'any' || row.by === who) && !this.#skip.has(row.name) && this.#canDo(row, process, held),
+      (row) =>
+        (row.by === 'any' || row.by === who) &&
+        !waits(row) &&
+        !this.#skip.has(row.name) &&
+        this.#canDo(row, process, held),
     );
     // accesses as often as everything else
     const common = rows.filter(({ name }) => COMMON.has(name));
