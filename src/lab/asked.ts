@@ -2,6 +2,7 @@
  * Whether a run has asked anything. That no rule broke where none could have broken is no good answer: such a run says so in its first
  * line and by `asked: false`, and is not `ok`.
  */
+import type { Plan } from '../engine/plan.js';
 import { policyById } from '../policies/index.js';
 import type { OutcomeRow } from './explore-report.js';
 import type { Report } from './report.js';
@@ -33,12 +34,24 @@ export function threadsNotAsked(run: ThreadFacts): string | null {
   if (run.ops.accesses + run.ops.host_accesses === 0) return 'no guest and no process accessed memory';
   const running = run.mechanisms.filter(({ name }) => name !== 'teardown');
   if (!running.some((row) => row.notifier_starts > 0)) return 'no notifier was sent, so no page was taken from anybody';
-  // a policy that claims something of pinned pages alone
-  const isAboutPins = (policyById(run.policy)?.claims.pinnedKeepsStage2 ?? 'none') !== 'none';
-  if (isAboutPins && run.pins.kvm + run.pins.dma === 0) {
+  if (isAboutPins(run.policy) && run.pins.kvm + run.pins.dma === 0) {
     return `no page was pinned, and policy ${run.policy} is about pinned pages`;
   }
   return null;
+}
+
+/** A policy that claims something of pinned pages alone. */
+const isAboutPins = (policy: string): boolean => (policyById(policy)?.claims.pinnedKeepsStage2 ?? 'none') !== 'none';
+
+/** Kinds of actors that take pages away, and those that pin some. */
+const MOVERS: ReadonlySet<string> = new Set(['vmm', 'ksmd', 'khugepaged', 'kswapd', 'numa-balancer']);
+const PINNERS: ReadonlySet<string> = new Set(['dma']);
+
+/** Why no schedule of a plan can ask anything, or null: what its actors never do. */
+export function planNotAsked({ kernel, actors }: Pick<Plan, 'kernel' | 'actors'>): string | null {
+  if (!actors.some(({ kind }) => MOVERS.has(kind))) return 'it has no actor that takes pages away';
+  const pins = policyById(kernel)?.claims.mappingPins === true || actors.some(({ kind }) => PINNERS.has(kind));
+  return pins || !isAboutPins(kernel) ? null : `it has no actor that pins, and policy ${kernel} is about pinned pages`;
 }
 
 const seconds = (value: number): string => (value < 0.1 ? `${(value * 1000).toFixed(0)} ms` : `${value.toFixed(1)} s`);

@@ -153,7 +153,7 @@ class Campaign {
     const newIn = tally.newIn();
     const undeclared = tally.sortedUndeclared();
     const broken = tally.violations + undeclared.length;
-    const asked = askedRow(broken > 0 ? null : schedulesNotAsked(outcomes));
+    const asked = askedRow(broken > 0 ? null : (subject.notAsked ?? schedulesNotAsked(outcomes)));
     const rows = outcomes.map(({ state, count, verdict, first, variation, choices }) => ({
       state,
       count,

@@ -115,7 +115,7 @@ export async function prove(options: ProveOptions): Promise<Proof> {
     : over
       ? { kind: 'over' }
       : endRow(endOf(result.end, outOfTime(), stopAtFind === true && found.violations > 0), budget);
-  const asked = askedRow(violations > 0 ? null : schedulesNotAsked(rows));
+  const asked = askedRow(violations > 0 ? null : (subject.notAsked ?? schedulesNotAsked(rows)));
   const outcomes = rows.map((row) => teller.outcome(row));
   const report: ExploreReport = {
     schema: REPORT_SCHEMA,

@@ -5,6 +5,7 @@ import type { Program } from '../engine/program.js';
 import { PROGRAMS, programKind } from '../engine/programs/index.js';
 import { hashText } from '../engine/schedule-file.js';
 import { POLICIES } from '../policies/index.js';
+import { planNotAsked } from './asked.js';
 import { InputError } from './input-error.js';
 import { type LitmusSource, isLitmus, litmusSubject, readLitmus } from './litmus/subject.js';
 import { meant } from './nearest.js';
@@ -21,6 +22,8 @@ export interface Subject {
   /** Whether there are workloads to vary from schedule to schedule. */
   readonly varies: boolean;
   create(): Program;
+  /** Why no schedule can ask anything; absent where some can. */
+  readonly notAsked?: string;
   /** Of a litmus test: its file's text, which schedule files hold. */
   readonly litmus?: string;
   /** The same subject as plain data, for {@link subjectFrom} on another thread; null where it has none. */
@@ -92,6 +95,7 @@ export async function subjectFrom(description: SubjectDescription): Promise<Subj
 
 /** A plan as a subject. */
 export function planSubject(plan: Plan): Subject {
+  const why = planNotAsked(plan);
   return {
     scenario: plan.scenario,
     policy: plan.kernel,
@@ -101,6 +105,7 @@ export function planSubject(plan: Plan): Subject {
     varies: true,
     create: () => new PlanProgram(plan),
     description: { kind: 'plan', plan },
+    ...(why !== null && { notAsked: why }),
   };
 }
 

@@ -106,6 +106,9 @@ write(a, 1)   | r = read(a)   ;
 `;
 const test = (text: string) => litmusSubject({ path: 'w.litmus', text, options: {} });
 
+const why = async (scenario: string, policy: string): Promise<string | null> =>
+  (await explore({ subject: subjectOf({ scenario, policy, seed: 1 }), schedules: 3 })).report.not_asked;
+
 describe('schedules', () => {
   it('that are all cut off ask nothing, by whatever strategy', async () => {
     for (const strategy of ['portfolio', 'dfs', 'exhaustive']) {
@@ -115,6 +118,17 @@ describe('schedules', () => {
       expect(report.guarantee).not.toMatch(/missed with probability|every schedule was tried/);
       expect(firstLine(renderExplore(report, undefined))).toMatch(/^Nothing was asked: .* cut off/);
     }
+  });
+
+  it('of a scenario without the events of the question ask nothing', async () => {
+    const lone = scenarioFile(FINITE.replace(/ {2}- \{ kind: numa-balancer.*\n/, ''));
+    expect(await why(lone, 'classic')).toBe('it has no actor that takes pages away');
+    const pinless = scenarioFile(FINITE);
+    expect(await why(pinless, 'classic')).toBeNull();
+    expect(await why(pinless, 'check-then-notify')).toBe(
+      'it has no actor that pins, and policy check-then-notify is about pinned pages',
+    );
+    expect(await why('pin-race', 'pkvm-2022')).toBeNull();
   });
 
   it('that end ask', async () => {
