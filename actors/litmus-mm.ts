@@ -13,14 +13,14 @@ import {
 import { ACCESS_DONE, hostAccess } from '../src/machine/access.js';
 import { type Context, type Coroutine, REF_TEMP } from '../src/machine/context.js';
 import { acquires, reads, releases, updates } from '../src/machine/effects.js';
-import { entryPfn, isHuge, isPresent, isTable } from '../src/machine/entries.js';
+import { entryPfn, isHuge, isPresent, isSpecial, isTable, isTransHuge } from '../src/machine/entries.js';
 import { pmdWord, pteWord, ptlOf } from '../src/machine/layout.js';
 import { contended } from '../src/machine/wait.js';
-import { LOCK_PTL } from '../src/locks/classes.js';
+import { LOCK_PMD, LOCK_PTL } from '../src/locks/classes.js';
 import { folioLock, folioLockWord, folioUnlock, spinUnlock } from '../src/locks/exclusive.js';
 import { mmapReadLock, mmapReadUnlock } from '../src/locks/vma-lock.js';
 import { exitMmap } from '../src/mm/exit.js';
-import { ZERO_PFN, folioOf, folioPut, refAddUnlessZero, refsWord } from '../src/mm/folio.js';
+import { folioOf, folioPut, refAddUnlessZero, refsWord } from '../src/mm/folio.js';
 import { dupMm } from '../src/mm/fork.js';
 import { khugepagedScan } from '../src/mm/khugepaged.js';
 import { ksmDoScan } from '../src/mm/ksm.js';
@@ -30,7 +30,7 @@ import { mmapRegion } from '../src/mm/mmap.js';
 import { mprotect } from '../src/mm/mprotect.js';
 import { munmap } from '../src/mm/munmap.js';
 import { oomReapTaskMm } from '../src/mm/oom-kill.js';
-import { pteOffsetMapLock } from '../src/mm/pgtable.js';
+import { pmdLock, pteOffsetMapLock } from '../src/mm/pgtable.js';
 import { folioIsolateLru, lruAddDrainAll } from '../src/mm/swap.js';
 import { findVma } from '../src/mm/vma.js';
 import { reclaimPage } from '../src/mm/vmscan.js';
@@ -97,8 +97,8 @@ function* exit(ctx: Context, task: LitmusTask): Coroutine {
 }
 
 /**
- * The page at (mm, vpn) with a temporary reference, or -EFAULT: follow_page() under mmap_lock and the PTL, as move_pages() and
- * the debugfs split file do.
+ * The page at (mm, vpn) with a temporary reference, or -EFAULT: folio_walk_start() under mmap_lock, as move_pages() and the debugfs
+ * split file do. The reference is taken while the entry's lock keeps the page mapped, hence its folio what it is.
  */
 export function* getMappedPage(ctx: Context, mm: number, vpn: number): Coroutine {
   const { m, words } = ctx;
@@ -106,30 +106,39 @@ export function* getMappedPage(ctx: Context, mm: number, vpn: number): Coroutine
   let pfn = -EFAULT;
   const pmdAt = pmdWord(m, mm, vpn);
   if (--ctx.quantum < 0) yield reads(pmdAt);
-  const pmd = readOnce(words, pmdAt);
+  let pmd = readOnce(words, pmdAt);
   if (isHuge(pmd)) {
+    const lock = yield* pmdLock(ctx, mm, vpn);
+    if (--ctx.quantum < 0) yield reads(pmdAt);
+    pmd = readOnce(words, pmdAt);
     // every page of the huge zero page is the zero page
-    if (isPresent(pmd) && entryPfn(pmd) !== ZERO_PFN) pfn = entryPfn(pmd) + (vpn & (m.thpPages - 1));
-  } else if (isTable(pmd)) {
+    if (isTransHuge(pmd) && !isSpecial(pmd)) {
+      pfn = yield* referenced(ctx, entryPfn(pmd) + (vpn & (m.thpPages - 1)));
+    }
+    if (--ctx.quantum < 0) yield releases(lock);
+    spinUnlock(ctx, lock, LOCK_PMD);
+  }
+  if (isTable(pmd)) {
     const table = yield* pteOffsetMapLock(ctx, mm, vpn);
     if (table >= 0) {
       const pteAt = pteWord(m, table, vpn);
       if (--ctx.quantum < 0) yield reads(pteAt);
       const pte = readOnce(words, pteAt);
-      if (isPresent(pte)) pfn = entryPfn(pte);
+      if (isPresent(pte) && !isSpecial(pte)) pfn = yield* referenced(ctx, entryPfn(pte));
       const ptl = ptlOf(m, table);
       if (--ctx.quantum < 0) yield releases(ptl);
       spinUnlock(ctx, ptl, LOCK_PTL);
     }
   }
-  if (pfn === ZERO_PFN) pfn = -EFAULT;
-  if (pfn > 0) {
-    const head = folioOf(ctx, pfn);
-    if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
-    if (!refAddUnlessZero(ctx, head, 1, REF_TEMP)) pfn = -EFAULT;
-  }
   yield* mmapReadUnlock(ctx, mm);
   return pfn;
+}
+
+/** folio_get() of a page that an entry maps whose lock is held. Returns the page, or -EFAULT. */
+function* referenced(ctx: Context, pfn: number): Coroutine {
+  const head = folioOf(ctx, pfn);
+  if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
+  return refAddUnlessZero(ctx, head, 1, REF_TEMP) ? pfn : -EFAULT;
 }
 
 /** move_pages() of one page (mm/migrate.c add_folio_for_migration, v6.18). */
