@@ -303,7 +303,7 @@ export class ExactProbe extends LedgerProbe {
 
   override onStage2Unmap(ctx: Context, vm: number, gfn: number, pfn: number, pages: number): void {
     super.onStage2Unmap(ctx, vm, gfn, pfn, pages);
-    this.#undone.unmapped(ctx, vm, gfn, pfn);
+    this.#undone.unmapped(ctx, vm, gfn, pfn, pages);
   }
 
   override onStage2Fault(ctx: Context, vm: number, gfn: number, begin: boolean): void {

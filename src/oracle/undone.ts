@@ -34,9 +34,10 @@ export class UndoneWork {
   /** By actor: it is inside a stage-2 fault; its retries since anybody completed something. */
   readonly #inFault: Uint8Array;
   readonly #retries: Int32Array;
-  /** By actor: the guest page + 1 whose leaf its fault has broken, the frame and whether it was writable. */
+  /** By actor: the guest page + 1 whose leaf its fault has broken, the frame, its pages and whether it was writable. */
   readonly #brokenPage: Int32Array;
   readonly #brokenPfn: Int32Array;
+  readonly #brokenSize: Int32Array;
   readonly #brokenWritable: Uint8Array;
   /** By guest page: whether its leaf is writable; leaves of it that faults have broken since anybody completed something. */
   readonly #writable: Uint8Array;
@@ -54,6 +55,7 @@ export class UndoneWork {
     this.#retries = new Int32Array(m.cpus);
     this.#brokenPage = new Int32Array(m.cpus);
     this.#brokenPfn = new Int32Array(m.cpus);
+    this.#brokenSize = new Int32Array(m.cpus);
     this.#brokenWritable = new Uint8Array(m.cpus);
     this.#writable = new Uint8Array(m.vms * m.vmPages);
     this.#breaks = new Uint8Array(m.vms * m.vmPages);
@@ -62,8 +64,8 @@ export class UndoneWork {
   reset(): void {
     this.#inFault.fill(0);
     this.#brokenPage.fill(0);
-    // what set-up has mapped may be writable: a fault that finds it so makes nothing weaker of it
-    this.#writable.fill(1);
+    // what set-up has mapped may be read-only: a fault that makes it writable gives more
+    this.#writable.fill(0);
     this.#forget();
   }
 
@@ -91,11 +93,12 @@ export class UndoneWork {
   }
 
   /** A leaf is gone: only what a fault does to another fault's work counts. */
-  unmapped(ctx: Context, vm: number, gfn: number, pfn: number): void {
+  unmapped(ctx: Context, vm: number, gfn: number, pfn: number, pages: number): void {
     if (this.#inFault[ctx.actor] === 0 || ctx.mechanism !== MECH_NONE) return;
     const page = vm * this.#m.vmPages + gfn;
     this.#brokenPage[ctx.actor] = page + 1;
     this.#brokenPfn[ctx.actor] = pfn;
+    this.#brokenSize[ctx.actor] = pages;
     this.#brokenWritable[ctx.actor] = this.#writable[page] as number;
     this.#touched = true;
     const breaks = (this.#breaks[page] as number) + 1;
@@ -108,7 +111,7 @@ export class UndoneWork {
     const first = vm * this.#m.vmPages + gfn;
     const { actor } = ctx;
     const same = this.#brokenPage[actor] === first + 1 && this.#brokenPfn[actor] === pfn;
-    if (same && (this.#brokenWritable[actor] === 1 || !writable)) {
+    if (same && this.#brokenSize[actor] === pages && (this.#brokenWritable[actor] === 1 || !writable)) {
       this.#log.report(ctx, ID, 'right stage-2 entry made again', { vm, gfn, pfn });
     }
     this.#brokenPage[actor] = 0;

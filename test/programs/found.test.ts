@@ -45,6 +45,11 @@ init { G: guest_write(0, 1); A: munmap(a); }\nv@G;\nguest_write(0, 2);`,
 vm G of A { slot 0: gfn 0 pages 2 at a }\ninit { A: read(a[0]); A: memory_failure(a[1]); }\nv@G;\nguest_write(0, 2);`,
     ],
     [
+      'a block that dirty logging splits',
+      `machine thp_order 1\nknobs thp_enabled always\nprocess A { a: anon 2 read write }\nvm G of A { slot 0: gfn 0 pages 2 at a }
+init { G: guest_write(1, 3); A: log_memslot(G, 0); }\nv@G;\nguest_write(0, 3);`,
+    ],
+    [
       "a driver's memory that fork has shared",
       'process A { a: pfnmap 1 read write }\nprocess B;\ninit { A: fork(B); }\nu@A | v@B;\nwrite(a, 2) | read(a);',
     ],
