@@ -47,6 +47,8 @@ export interface DashboardOptions {
   readonly actorsMs?: number;
   readonly memoryMs?: number;
   readonly hub?: HubOptions;
+  /** Milliseconds in which a request, with its body, has to be whole. */
+  readonly requestMs?: number;
 }
 
 export class Dashboard {
@@ -127,7 +129,8 @@ export class Dashboard {
       sweep: sweep !== null,
     });
     const port = options.port ?? DEFAULT_PORT;
-    const serving = await serve({ host, port, token, session, hub, prometheus, schedules, hello, sweep });
+    const { requestMs } = options;
+    const serving = await serve({ host, port, token, session, hub, prometheus, schedules, hello, sweep, requestMs });
     return new Dashboard(serving, session, hub, exposed, explorer);
   }
 

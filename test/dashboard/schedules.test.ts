@@ -1,5 +1,6 @@
 /** A violation of a real run links to the schedule that the explorer finds for it in the background. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -69,4 +70,46 @@ it('is kept by rule and policy, the first one', () => {
   expect(schedules.linkFor('I-PIN', 'classic')).toBe('');
   expect(schedules.read(decodeURIComponent(link.split('/').at(-1) ?? ''))).toBe('first');
   expect(schedules.read('other')).toBeUndefined();
+});
+
+const FILED = `pinfall.schedule/1
+scenario: pin-vs-write-protect-buggy
+policy: classic
+seed: 7
+variation: 0
+strategy: pct
+hash: 5b2c01d9
+steps_max: 10000
+end: violation I-RO
+steps: 21
+actors: ksmd gup vcpu
+
+0*6 1*3 0*12
+`;
+
+it('in the folder is opened only when it is a plain file of a size, and nothing there can make a look wait', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'pinfall-links-'));
+  const at = (name: string): string => join(folder, `${name}.schedule`);
+  const target = at('plain');
+  try {
+    writeFileSync(target, FILED);
+    execFileSync('mkfifo', [at('a-pipe')]);
+    symlinkSync(at('a-pipe'), at('b-link-to-a-pipe'));
+    symlinkSync('c-itself.schedule', at('c-itself'));
+    symlinkSync('/dev/zero', at('d-device'));
+    symlinkSync('/dev/tty', at('e-terminal'));
+    symlinkSync(target, at('f-link'));
+    // with the same first line, and more than is read
+    writeFileSync(at('g-large'), FILED + '\n'.repeat(1 << 20));
+    const schedules = new Schedules(folder);
+    expect(schedules.linkFor('I-RO', 'classic')).toBe('/api/schedules/plain.schedule');
+    expect(schedules.read('plain.schedule')).toBe(FILED);
+    // what was a schedule when it was looked at may be a pipe when it is asked for
+    rmSync(target);
+    execFileSync('mkfifo', [target]);
+    expect(schedules.read('plain.schedule')).toBeUndefined();
+    expect(new Schedules(folder).linkFor('I-RO', 'classic')).toBe('');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

@@ -194,6 +194,40 @@ describe('requests', () => {
   });
 });
 
+/** Sends a byte of a body now and then; resolves when the server ends the connection, with what it had said. */
+function drip(port: number, head: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    let said = '';
+    socket.write(head);
+    const timer = setInterval(() => socket.write('1'), 50);
+    socket.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      clearInterval(timer);
+      resolve(said);
+    });
+  });
+}
+
+// each would go on for 50 s, or for ever
+it.each([
+  ['a command', 'POST /api/command HTTP/1.1', 'Content-Length: 1000\r\n\r\n'],
+  ['a command in pieces', 'POST /api/command HTTP/1.1', 'Transfer-Encoding: chunked\r\n\r\n3e8\r\n'],
+  ['a request that was answered before its body', 'POST /nowhere HTTP/1.1', 'Content-Length: 1000\r\n\r\n'],
+  ['a GET with a body', 'GET /api/report HTTP/1.1', 'Content-Length: 1000\r\n\r\n'],
+  ['headers', 'GET / HTTP/1.1', 'X-Slow: '],
+])(
+  'ends a connection whose request is not whole within the limit: %s',
+  async (_what, line, rest) => {
+    const slow = await serveFake({ requestMs: 300 });
+    const head = `${line}\r\nHost: localhost\r\nContent-Type: application/json\r\n${rest}`;
+    await drip(slow.page.port, head);
+    await slow.page.close();
+  },
+  20_000,
+);
+
 const token = 'abcdefghijklmnop';
 const refused = (host: string, own: string): number | undefined =>
   new Guard({ host: own, port: 1, token }).refuse({ headers: { host }, method: 'GET' } as never)?.status;

@@ -3,11 +3,14 @@
  * are those that the explorer has found for this server's runs, in memory, and those in the folder where the server was
  * started, which is looked through again when a violation comes.
  */
-import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseSchedule } from '../../engine/schedule-file.js';
+import { readPlain } from '../../lab/bounded-file.js';
 
-const BYTES_MAX = 8 << 20;
+/** Of one file, and of all that one look through the folder reads: it is the main thread that reads them. */
+const BYTES_MAX = 1 << 20;
+const LOOK_BYTES_MAX = 8 << 20;
 const FILES_MAX = 200;
 const RESCAN_MS = 2000;
 
@@ -20,6 +23,8 @@ interface Known {
 export class Schedules {
   readonly #folder: string | null;
   #known: readonly Known[] = [];
+  /** By file name: what was read at the last look, and of which state of the file. */
+  #looked = new Map<string, { readonly key: string; readonly known: readonly Known[] }>();
   /** By file name. */
   readonly #found = new Map<string, Known & { readonly text: string }>();
   #scannedAt = -Infinity;
@@ -52,7 +57,7 @@ export class Schedules {
     const known = this.#known.find((each) => each.file === file);
     if (known === undefined || this.#folder === null) return undefined;
     try {
-      return readFileSync(join(this.#folder, known.file), 'utf8');
+      return readPlain(join(this.#folder, known.file), BYTES_MAX)?.toString('utf8');
     } catch {
       return undefined;
     }
@@ -60,22 +65,51 @@ export class Schedules {
 
   #scan(folder: string): void {
     this.#scannedAt = performance.now();
-    try {
-      this.#known = readdirSync(folder)
-        .filter((file) => file.endsWith('.schedule'))
-        .slice(0, FILES_MAX)
-        .flatMap((file) => known(folder, file));
-    } catch {
-      this.#known = [];
+    const before = this.#looked;
+    this.#looked = new Map();
+    let left = LOOK_BYTES_MAX;
+    for (const file of schedulesIn(folder)) {
+      const stamp = stampOf(join(folder, file));
+      if (stamp === null) continue;
+      let looked = before.get(file);
+      if (looked?.key !== stamp.key) {
+        // those that come too late are read at the next look: what is known by then costs nothing
+        if (stamp.bytes > left) continue;
+        left -= stamp.bytes;
+        looked = { key: stamp.key, known: known(folder, file) };
+      }
+      this.#looked.set(file, looked);
     }
+    this.#known = [...this.#looked.values()].flatMap((each) => each.known);
+  }
+}
+
+function schedulesIn(folder: string): string[] {
+  try {
+    const entries = readdirSync(folder, { withFileTypes: true });
+    return entries
+      .flatMap((entry) => (entry.isFile() && entry.name.endsWith('.schedule') ? [entry.name] : []))
+      .slice(0, FILES_MAX);
+  } catch {
+    return [];
+  }
+}
+
+/** What a file is known by while it stays as it is, and its size; null: it is not read. */
+function stampOf(path: string): { readonly key: string; readonly bytes: number } | null {
+  try {
+    const { ino, size, mtimeMs } = lstatSync(path);
+    return size > BYTES_MAX ? null : { key: `${ino} ${size} ${mtimeMs}`, bytes: size };
+  } catch {
+    return null;
   }
 }
 
 function known(folder: string, file: string): Known[] {
   try {
-    const path = join(folder, file);
-    if (statSync(path).size > BYTES_MAX) return [];
-    const { policy, end } = parseSchedule(readFileSync(path, 'utf8'));
+    const text = readPlain(join(folder, file), BYTES_MAX);
+    if (text === null) return [];
+    const { policy, end } = parseSchedule(text.toString('utf8'));
     const invariant = /^violation (\S+)/.exec(end)?.[1];
     return invariant === undefined ? [] : [{ file, policy, invariant }];
   } catch {

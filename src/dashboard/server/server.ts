@@ -32,6 +32,8 @@ import type { Session } from './session.js';
 const PAGE = fileURLToPath(new URL('../../../dashboard/', import.meta.url));
 const BODY_BYTES = 4096;
 const TICK_MS = 1000;
+/** A request is whole, its body too, within this time, or its connection ends. */
+const REQUEST_MS = 10_000;
 
 export interface ServerOptions {
   readonly host: string;
@@ -45,6 +47,8 @@ export interface ServerOptions {
   readonly hello: () => HelloMessage;
   /** The JSON text of a finished sweep, or null. */
   readonly sweep: string | null;
+  /** Milliseconds in which a request has to be whole; default: 10 s. */
+  readonly requestMs?: number | undefined;
 }
 
 export interface Serving {
@@ -58,13 +62,18 @@ export interface Serving {
 export async function serve(options: ServerOptions): Promise<Serving> {
   if (!existsSync(`${PAGE}index.html`))
     throw new InputError(`the page is not built (no ${PAGE}index.html): npm run build`);
+  const requestMs = options.requestMs ?? REQUEST_MS;
   const app = Fastify({
     bodyLimit: BODY_BYTES,
-    requestTimeout: 10_000,
+    requestTimeout: requestMs,
+    // Node looks for late ones every 30 s by itself
+    http: { connectionsCheckingInterval: Math.ceil(requestMs / 10) },
     keepAliveTimeout: 5000,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 200 },
   });
+  // Node takes the larger of the two limits for bodies, and that of headers is a minute by itself
+  app.server.headersTimeout = requestMs;
   // the guard needs the port, which is known only once the server listens; nobody is answered before
   let guard: Guard | null = null;
   await protect(app, () => guard);
