@@ -1,4 +1,5 @@
 /** `pinfall compare`: the same guest under each policy for equal time, in turns. */
+import { availableParallelism } from 'node:os';
 import { median } from 'simple-statistics';
 import type { LatencySummary } from '../machine/stats.js';
 import { KSM_PAGES_SHARING, KSM_ZERO_PAGES, globalWord } from '../machine/layout.js';
@@ -51,7 +52,7 @@ export interface CompareReport extends AskedRow {
   readonly policy: string;
   readonly seed: number;
   readonly workers: number;
-  /** Of each policy, all its runs together, seconds. */
+  /** Of each run, seconds; on a busy machine up to {@link LONGEST} times that (the rows say how long their runs were). */
   readonly duration_s: number;
   readonly repetitions: number;
   readonly rows: readonly CompareRow[];
@@ -65,7 +66,7 @@ export interface CompareReport extends AskedRow {
 export interface CompareOptions extends Omit<SimulationOptions, 'policy'> {
   readonly policies: readonly string[];
   readonly seed: number;
-  /** Seconds for each policy, all its runs together. */
+  /** Seconds of each run. */
   readonly seconds: number;
   /** Runs of each policy (default 3), taken in turns: forwards and backwards. */
   readonly repetitions?: number;
@@ -99,7 +100,7 @@ export async function compare(options: CompareOptions): Promise<CompareReport> {
   for (const [index, policy] of turns.flat().entries()) {
     if (stopped) break;
     options.onPolicy?.(policy, index, repetitions * forwards.length);
-    runs.get(policy)?.push(await runOnce(policy, options.seconds / repetitions, options, () => stopped));
+    runs.get(policy)?.push(await runOnce(policy, options, () => stopped));
   }
   const rows = [...runs].flatMap(([policy, made]) => (made.length === 0 ? [] : [rowOf(policy, made)]));
   const reports = [...runs.values()].flat().map(({ report }) => report);
@@ -127,7 +128,30 @@ export async function compare(options: CompareOptions): Promise<CompareReport> {
   };
 }
 
-async function runOnce(policy: string, seconds: number, options: CompareOptions, stopped: () => boolean): Promise<Run> {
+/** Runs of a policy last so many times as long at most where other processes take the CPU away. */
+const LONGEST = 3;
+/** Of the CPU time that the cores would give in a run's seconds: what it ought to have had. */
+const FAIR_SHARE = 0.6;
+const LOOK_MS = 100;
+
+/** Resolves after `seconds`, or when the process has had as much CPU time as it would have had in them on an idle machine. */
+function enough(seconds: number, workers: number): { readonly passed: Promise<void>; stop(): void } {
+  const began = performance.now();
+  const cpu = process.cpuUsage();
+  const wanted = seconds * Math.min(workers, availableParallelism()) * FAIR_SHARE;
+  let timer: NodeJS.Timeout | undefined;
+  const passed = new Promise<void>((resolve) => {
+    timer = setInterval(() => {
+      const wall = (performance.now() - began) / 1000;
+      const { user, system } = process.cpuUsage(cpu);
+      if (wall < seconds || (wall < LONGEST * seconds && (user + system) / 1e6 < wanted)) return;
+      resolve();
+    }, LOOK_MS);
+  });
+  return { passed, stop: () => clearInterval(timer) };
+}
+
+async function runOnce(policy: string, options: CompareOptions, stopped: () => boolean): Promise<Run> {
   const simulation = await Simulation.start({
     ...options,
     command: 'compare',
@@ -135,12 +159,9 @@ async function runOnce(policy: string, seconds: number, options: CompareOptions,
     events: 'recorder',
     auditSeconds: 5,
   });
-  let timer: NodeJS.Timeout | undefined;
-  const time = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, seconds * 1000);
-  });
-  await Promise.race([time, simulation.ended, simulation.scenarioOver, options.interrupted]);
-  clearTimeout(timer);
+  const time = enough(options.seconds, simulation.placement().workers);
+  await Promise.race([time.passed, simulation.ended, simulation.scenarioOver, options.interrupted]);
+  time.stop();
   const m = simulation.machine;
   const saved =
     (m.words[globalWord(m, KSM_PAGES_SHARING)] as number) + (m.words[globalWord(m, KSM_ZERO_PAGES)] as number);

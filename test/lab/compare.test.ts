@@ -94,7 +94,7 @@ describe('rows', () => {
     const report = await compare({
       ...quick,
       policies: ['classic', 'pinned-notifiers'],
-      seconds: 0.8,
+      seconds: 0.4,
       repetitions: 2,
       onPolicy: (policy) => order.push(policy),
     });

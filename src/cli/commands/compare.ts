@@ -39,7 +39,12 @@ export function compareCommand(): Command {
     )
     .option('--workers <n>', 'worker threads (default: one per actor)', wholeNumber('--workers', 1, 64))
     .option('--cpus <n>', 'vCPUs of the guest', wholeNumber('--cpus', 1, 8))
-    .option('--duration <time>', 'of each policy, all its runs together', duration('--duration'), 5)
+    .option(
+      '--duration <time>',
+      'of each run; up to three times that where other processes take the CPU',
+      duration('--duration'),
+      5,
+    )
     .option('--repeat <n>', 'runs of each policy, taken in turns', wholeNumber('--repeat', 1, 100), 3)
     .option('--seed <n>', 'fixes workload and daemons, not the interleaving', seed)
     .option('--recording <dir>', 'a recorded guest to replay')
@@ -66,7 +71,7 @@ async function run(scenario: string, flags: CompareFlags): Promise<number> {
     ...(flags.recording !== undefined && { recording: userPath(flags.recording) }),
     interrupted: new Promise((resolve) => onInterrupt(resolve)),
     onPolicy: (policy, index, runs) =>
-      progress.show(`${policy} (run ${index + 1} of ${runs}), ${number(flags.duration / flags.repeat)} s`),
+      progress.show(`${policy} (run ${index + 1} of ${runs}), ${number(flags.duration)} s`),
   });
   progress.clear();
   printReport(report, flags, (each) => withLegendOf(renderCompare(each), flags.legend, LEGENDS.compare));
@@ -82,10 +87,12 @@ const byMechanism = (row: CompareReport['rows'][number]): string =>
 const NOT_ASKED = 'not asked';
 
 /** What a row without violations says. */
-function silence({ rows, duration_s: seconds }: CompareReport): string {
-  const silent = rows.filter(({ asked, violations }) => asked && violations === 0).map(({ policy }) => policy);
+function silence({ rows }: CompareReport): string {
+  const silent = rows
+    .filter(({ asked, violations }) => asked && violations === 0)
+    .map(({ policy, seconds }) => `${policy} in ${number(seconds)} s`);
   if (silent.length === 0) return '';
-  return `No violation of ${silent.join(', ')} in ${seconds} s, which proves nothing: explore tries schedule after schedule.`;
+  return `No violation of ${silent.join(', ')}, which proves nothing: explore tries schedule after schedule.`;
 }
 
 /** What was broken, and where nothing was, in how much: silence is no proof. */
@@ -112,8 +119,8 @@ function renderCompare(report: CompareReport): string {
   const { rows } = report;
   return [
     ...(report.not_asked === null ? [] : [pc.red(notAskedLine(report.not_asked))]),
-    `pinfall compare  scenario ${report.scenario}, seed ${report.seed}, ${report.workers} workers, ${report.duration_s} s each ` +
-      `in ${report.repetitions} runs, in turns`,
+    `pinfall compare  scenario ${report.scenario}, seed ${report.seed}, ${report.workers} workers, ` +
+      `${report.repetitions} runs of ${report.duration_s} s each, in turns`,
     table(
       ['policy', 'stage-2 unmaps', 'of pinned', 'refaults', 'divergences', 'violations'],
       rows.map((row) => [
