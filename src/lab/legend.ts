@@ -129,7 +129,7 @@ export const SCHEDULES_LEGEND = {
 
 /** Columns of `tune`. */
 export const TUNE_LEGEND = {
-  interval: '95 % bootstrap interval of the number before it',
+  interval: '95 % bootstrap interval of the number before it; none of one run',
   'of default': 'ratio to the default in the same repetition',
   runs: 'measurements',
 } as const;

@@ -10,7 +10,7 @@ import type { TuneReport } from '../../lab/tune/report.js';
 import { checkWritable } from '../destinations.js';
 import { onInterrupt } from '../interrupt.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber } from '../options.js';
-import { EXIT_OK, EXIT_VIOLATION } from '../exit-codes.js';
+import { EXIT_INCOMPLETE, EXIT_OK, EXIT_VIOLATION } from '../exit-codes.js';
 import { ProgressLine, printReport } from '../output.js';
 import { LEGENDS } from '../../lab/legend.js';
 import { withLegend, withLegendOf } from '../render/legend.js';
@@ -133,7 +133,10 @@ async function run(scenario: string, flags: TuneFlags): Promise<number> {
     await kept(userPath(flags.chart), (path) => writeChart(report, path));
   }
   if (target !== null) await kept(target.to, () => apply(report, target));
-  return report.violation_count > 0 ? EXIT_VIOLATION : EXIT_OK;
+  if (report.violation_count > 0) return EXIT_VIOLATION;
+  // interrupted, it has said so, and goes on; else there was no answer to give
+  const answered = report.recommended !== null || report.end.kind === 'interrupted';
+  return answered && report.ok ? EXIT_OK : EXIT_INCOMPLETE;
 }
 
 /** What was measured has been told: a file that cannot be written is noted, and costs the others nothing. */
@@ -149,7 +152,12 @@ async function kept(path: string, write: (path: string) => void | Promise<void>)
 function apply(report: TuneReport, target: ReturnType<typeof applyTarget>): void {
   const { recommended } = report;
   if (recommended === null || recommended.is_default) {
-    const why = recommended === null ? 'the sweep was interrupted' : 'the default is recommended';
+    const why =
+      recommended !== null
+        ? 'the default is recommended'
+        : report.end.kind === 'interrupted'
+          ? 'the sweep was interrupted'
+          : 'nothing is recommended';
     tell(`pinfall: --apply: nothing written, ${why}\n`);
     return;
   }

@@ -19,6 +19,7 @@ export function renderTune(report: TuneReport, given: TuneGiven = {}): string {
   const rows = report.rows.toSorted((a, b) => b.rate.median - a.rate.median);
   return [
     header(report),
+    troubles(report),
     settings(report, rows),
     bars(report, rows),
     recommendation(report),
@@ -37,6 +38,16 @@ function header(report: TuneReport): string {
     `${counted(report.rows.length, 'setting')}, ${range(report.workers)}; ${counted(runs, 'run')} of ${report.duration_s} s` +
       ` after ${rate(report.warm_up_s)} s of warm-up in ${Math.round(took_s)} s${before}. Medians with 95 % bootstrap intervals;` +
       ' ratios to the default of the same repetition.',
+  ].join('\n');
+}
+
+/** What keeps the figures from meaning what they seem to. */
+function troubles({ busy, failed_runs: failed }: TuneReport): string {
+  const kinds = [...new Set(failed.map(({ name, why }) => `${name}: ${why}`))];
+  return [
+    ...(busy.length > 0 ? [pc.yellow(`The machine was busy: ${busy.join('; ')}.`)] : []),
+    ...(failed.length > 0 ? [pc.red(`${counted(failed.length, 'run')} measured nothing, and count for nothing:`)] : []),
+    ...kinds.map((kind) => `  ${kind}`),
   ].join('\n');
 }
 
@@ -59,14 +70,14 @@ const isChosen = (report: TuneReport, row: TuneRow): boolean => report.recommend
 
 /** A bar for each setting: solid to the interval's low end, lighter to the median, lightest to its high end. */
 function bars(report: TuneReport, rows: readonly TuneRow[]): string {
-  const most = Math.max(...rows.map((row) => row.rate.high), 1e-9);
+  const most = Math.max(...rows.map((row) => row.rate.high ?? row.rate.median), 1e-9);
   const width = Math.max(...rows.map((row) => row.name.length));
   const columns = (value: number): number => Math.round((value / most) * BAR_COLUMNS);
   return rows
     .map((row) => {
-      const low = columns(row.rate.low);
+      const low = columns(row.rate.low ?? row.rate.median);
       const middle = Math.max(low, columns(row.rate.median));
-      const high = Math.max(middle, columns(row.rate.high));
+      const high = Math.max(middle, columns(row.rate.high ?? row.rate.median));
       const bar = '█'.repeat(low) + '▓'.repeat(middle - low) + '░'.repeat(high - middle);
       const colour = isChosen(report, row) ? pc.green : row.verdict === 'default' ? pc.cyan : (text: string) => text;
       return `  ${row.name.padEnd(width)}  ${colour(bar || '▏')} ${rate(row.rate.median)}`;
@@ -77,20 +88,23 @@ function bars(report: TuneReport, rows: readonly TuneRow[]): string {
 function recommendation(report: TuneReport): string {
   const { recommended, runner_up } = report;
   if (recommended === null) {
-    return 'Interrupted: the same command goes on where this one stopped.';
+    if (report.end.kind === 'interrupted') return 'Interrupted: the same command goes on where this one stopped.';
+    return report.busy.length > 0
+      ? 'Nothing is recommended: on a busy machine settings cannot be compared. Measure again when it is idle.'
+      : 'Nothing is recommended: the default could not be measured.';
   }
   if (!recommended.is_default) {
     const { gain } = recommended;
     return pc.green(
       `Recommended: ${recommended.name}: ${change(gain.median)} over the default` +
-        ` (95 % interval ${change(gain.low)} to ${change(gain.high)}; better in ${sureness(recommended.sure)} of bootstrap samples).`,
+        ` (95 % interval ${interval(gain, change)}; better in ${sureness(recommended.sure)} of bootstrap samples).`,
     );
   }
   const why =
     runner_up === null
       ? 'nothing was faster'
       : report.within_noise
-        ? `the best other, ${runner_up.name}, is within the noise (${change(runner_up.gain.low)} to ${change(runner_up.gain.high)})`
+        ? `the best other, ${runner_up.name}, is within the noise (${interval(runner_up.gain, change)})`
         : `the best other, ${runner_up.name}, was slower when checked (${change(runner_up.gain.median)})`;
   return `Recommended: keep the default, ${recommended.name}: ${why}.`;
 }
@@ -124,6 +138,7 @@ const counted = (count: number, what: string): string => `${count} ${what}${coun
 const rate = (value: number): string =>
   value >= 100 ? number(Math.round(value)) : String(Number(value.toPrecision(3)));
 const times = (value: number): string => value.toFixed(value >= 100 ? 0 : 2);
-const interval = ({ low, high }: Estimate, text: (value: number) => string): string => `${text(low)} to ${text(high)}`;
+const interval = ({ low, high }: Estimate, text: (value: number) => string): string =>
+  low === null || high === null ? 'none: 1 run' : `${text(low)} to ${text(high)}`;
 const change = (ratio: number): string => `${ratio >= 1 ? '+' : ''}${((ratio - 1) * 100).toFixed(1)} %`;
 const sureness = (share: number): string => (share > 0.999 ? 'more than 99.9 %' : `${(share * 100).toFixed(1)} %`);

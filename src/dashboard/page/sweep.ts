@@ -5,8 +5,9 @@ import { rate } from './format.js';
 
 interface Estimate {
   readonly median: number;
-  readonly low: number;
-  readonly high: number;
+  /** null: one run has no interval. */
+  readonly low: number | null;
+  readonly high: number | null;
 }
 
 /** What is shown of the report (src/lab/tune/report.ts). */
@@ -30,6 +31,8 @@ interface Sweep {
     readonly sure: number;
   } | null;
   readonly within_noise: boolean;
+  /** Why nothing is recommended; absent in reports of older releases. */
+  readonly busy?: readonly string[];
 }
 
 export class SweepPanel {
@@ -70,7 +73,7 @@ const isSweep = (value: unknown): value is Sweep =>
 function shown(sweep: Sweep): Node[] {
   const what = `${sweep.scenario}, ${sweep.policy}: ${sweep.runs} runs of ${sweep.duration_s} s`;
   const rows = sweep.rows.toSorted((a, b) => b.rate.median - a.rate.median);
-  const most = Math.max(...rows.map((row) => row.rate.high), 1e-9);
+  const most = Math.max(...rows.map((row) => row.rate.high ?? row.rate.median), 1e-9);
   const columns = ['setting', sweep.unit, '95 % interval', 'of default', '95 % interval', 'runs', ''];
   return [
     heading('sweep', 'Sweep', h('span', { class: 'muted num' }, what)),
@@ -96,14 +99,14 @@ function shown(sweep: Sweep): Node[] {
 function rowOf(row: Sweep['rows'][number], most: number, chosen: boolean): HTMLElement {
   const bar = h('span', { class: 'sweep-bar', 'aria-hidden': 'true' });
   bar.style.setProperty('--share', `${(row.rate.median / most) * 100}%`);
-  bar.style.setProperty('--low', `${(row.rate.low / most) * 100}%`);
-  bar.style.setProperty('--high', `${(row.rate.high / most) * 100}%`);
+  bar.style.setProperty('--low', `${((row.rate.low ?? row.rate.median) / most) * 100}%`);
+  bar.style.setProperty('--high', `${((row.rate.high ?? row.rate.median) / most) * 100}%`);
   const { ratio } = row;
   const cells = [
     rate(row.rate.median),
-    `${rate(row.rate.low)} to ${rate(row.rate.high)}`,
+    interval(row.rate, rate),
     ratio === null ? '' : ratio.median.toFixed(2),
-    ratio === null ? '' : `${ratio.low.toFixed(2)} to ${ratio.high.toFixed(2)}`,
+    ratio === null ? '' : interval(ratio, (value) => value.toFixed(2)),
     String(row.samples),
     chosen ? `${row.verdict}, recommended` : row.verdict,
   ];
@@ -115,9 +118,13 @@ function rowOf(row: Sweep['rows'][number], most: number, chosen: boolean): HTMLE
   );
 }
 
+const interval = ({ low, high }: Estimate, text: (value: number) => string): string =>
+  low === null || high === null ? 'none: 1 run' : `${text(low)} to ${text(high)}`;
+
 const change = (ratio: number): string => `${ratio >= 1 ? '+' : ''}${((ratio - 1) * 100).toFixed(1)} %`;
 
-function advice({ recommended, within_noise }: Sweep): string {
+function advice({ recommended, within_noise, busy = [] }: Sweep): string {
+  if (busy.length > 0) return `The machine was busy: ${busy.join('; ')}. Nothing is recommended.`;
   if (recommended === null) return 'Interrupted before there was an answer.';
   if (recommended.is_default) {
     return `Keep the default, ${recommended.name}: ${within_noise ? 'the differences are within the noise' : 'nothing beats it'}.`;
@@ -125,6 +132,6 @@ function advice({ recommended, within_noise }: Sweep): string {
   const { gain, sure } = recommended;
   return (
     `Recommended: ${recommended.name}, ${change(gain.median)} over the default` +
-    ` (95 % interval ${change(gain.low)} to ${change(gain.high)}; better in ${(sure * 100).toFixed(1)} % of bootstrap samples).`
+    ` (95 % interval ${interval(gain, change)}; better in ${(sure * 100).toFixed(1)} % of bootstrap samples).`
   );
 }

@@ -5,8 +5,7 @@ import { type Estimate, type Sample, estimate, pairedRatios, shareAboveOne } fro
 export const REPETITIONS_MIN = 3;
 /** Clearly worse: the interval of its ratio to the leader ends below this. */
 const CLEARLY_WORSE = 0.97;
-/** Hopeless: below this share of the leader in the first repetition, or in each of the first two. */
-const HOPELESS_ONCE = 0.3;
+/** Hopeless: below this share of the leader in each of the first two repetitions. One alone says nothing. */
 const HOPELESS = 0.5;
 /** A difference smaller than this is none that anybody would notice. */
 const GAIN_MIN = 1.02;
@@ -27,21 +26,20 @@ export function leaderOf(samples: readonly Sample[], stage: string, ids: readonl
 
 /**
  * Who goes on after a repetition of a stage. The default setting and the leader always do.
- * @param repetitions done in this stage
  */
 export function survivors(
   samples: readonly Sample[],
   stage: string,
   ids: readonly string[],
   standard: string,
-  repetitions: number,
 ): string[] {
   const leader = leaderOf(samples, stage, ids);
   return ids.filter((id) => {
     if (id === standard || id === leader) return true;
     const ratios = pairedRatios(samples, id, leader, stage);
-    if (Math.max(...ratios) < (repetitions === 1 ? HOPELESS_ONCE : HOPELESS)) return false;
-    return repetitions < REPETITIONS_MIN || estimate(ratios).high >= CLEARLY_WORSE;
+    if (ratios.length < 2) return true;
+    if (Math.max(...ratios) < HOPELESS) return false;
+    return ratios.length < REPETITIONS_MIN || (estimate(ratios).high ?? Infinity) >= CLEARLY_WORSE;
   });
 }
 
@@ -55,7 +53,7 @@ export function checkIsClear(samples: readonly Sample[], stage: string, id: stri
   const ratios = pairedRatios(samples, id, standard, stage);
   if (ratios.length < REPETITIONS_MIN) return false;
   const { low, high } = estimate(ratios);
-  return low > CLEAR_GAIN || high < 1;
+  return low !== null && high !== null && (low > CLEAR_GAIN || high < 1);
 }
 
 /** How a setting compares with the default. */
@@ -65,7 +63,7 @@ export type Verdict = 'default' | 'better' | 'worse' | 'within noise' | 'dropped
 export function verdictOf(ratio: Estimate | null, pairs: number, isStandard: boolean, dropped: boolean): Verdict {
   if (isStandard) return 'default';
   if (dropped) return 'dropped';
-  if (ratio === null || pairs < REPETITIONS_MIN) return 'too few runs';
+  if (ratio === null || ratio.low === null || ratio.high === null || pairs < REPETITIONS_MIN) return 'too few runs';
   if (ratio.low > 1) return 'better';
   return ratio.high < 1 ? 'worse' : 'within noise';
 }
@@ -86,7 +84,8 @@ export interface Advice {
   readonly runner_up: { readonly id: string; readonly gain: Estimate } | null;
 }
 
-const NO_GAIN: Estimate = { median: 1, low: 1, high: 1 };
+/** The default over itself: nothing was measured. */
+const NO_GAIN: Estimate = { median: 1, low: null, high: null };
 
 /**
  * The recommendation. `best` came out on top of many, which flatters it: only repetitions made after it was chosen
@@ -97,14 +96,20 @@ export function advise(samples: readonly Sample[], check: string, best: string, 
   if (ratios.length === 0) return { id: standard, gain: NO_GAIN, sure: 1, within_noise: false, runner_up: null };
   const gain = estimate(ratios);
   const sure = shareAboveOne(ratios);
-  if (sure >= SURE_MIN && gain.low > 1 && gain.median >= GAIN_MIN && ratios.length >= REPETITIONS_MIN) {
+  if (
+    sure >= SURE_MIN &&
+    gain.low !== null &&
+    gain.low > 1 &&
+    gain.median >= GAIN_MIN &&
+    ratios.length >= REPETITIONS_MIN
+  ) {
     return { id: best, gain, sure, within_noise: false, runner_up: null };
   }
   return {
     id: standard,
     gain: NO_GAIN,
     sure: 1 - sure,
-    within_noise: gain.high >= 1,
+    within_noise: gain.high === null || gain.high >= 1,
     runner_up: { id: best, gain },
   };
 }

@@ -47,7 +47,9 @@ function optionOf(report: TuneReport, rows: readonly TuneRow[]): EChartsCoreOpti
   const widest = Math.max(...rows.map(({ name }) => name.length));
   const said =
     recommended === null
-      ? 'interrupted'
+      ? report.busy.length > 0
+        ? 'the machine was busy: nothing is recommended'
+        : 'nothing is recommended'
       : `${recommended.is_default ? 'keep the default' : 'recommended'}: ${recommended.name}`;
   return {
     animation: false,
@@ -71,7 +73,8 @@ function optionOf(report: TuneReport, rows: readonly TuneRow[]): EChartsCoreOpti
       {
         type: 'custom',
         z: 3,
-        data: rows.map((row, index) => [index, row.rate.low, row.rate.high, row.rate.median]),
+        // one run has no interval: its ends are the median
+        data: rows.map(({ rate: { low, high, median } }, index) => [index, low ?? median, high ?? median, median]),
         encode: { x: [1, 2], y: 0 },
         renderItem: whisker,
       },
@@ -96,12 +99,11 @@ function whisker(_params: unknown, api: ItemApi): object {
     style,
   });
   const text = api.value(3).toLocaleString('en', { maximumSignificantDigits: 4 });
+  const ends = [line(x1, y, x2, y), line(x1, y - 4, x1, y + 4), line(x2, y - 4, x2, y + 4)];
   return {
     type: 'group',
     children: [
-      line(x1, y, x2, y),
-      line(x1, y - 4, x1, y + 4),
-      line(x2, y - 4, x2, y + 4),
+      ...(x1 === x2 ? [] : ends),
       {
         type: 'text',
         x: x2 + 8,

@@ -2,6 +2,7 @@
 import { loadScenario } from '../scenario.js';
 import { subjectOf } from './candidates.js';
 import { type Metric, measure } from './measure.js';
+import { watchMachine } from './machine.js';
 import { type TuneReport, tuneReport } from './report.js';
 import { type Setting, settingText } from './setting.js';
 import { SweepState, sweepHash } from './state.js';
@@ -52,6 +53,7 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
   const state = SweepState.open(options.statePath, sweepHash(swept), what, options.onUnwritten);
   const { standard, hosts } = subject;
   const name = (setting: Setting): string => settingText(setting, standard, hosts.length);
+  const machine = watchMachine();
   const result = await sweep({
     subject,
     range,
@@ -73,6 +75,15 @@ export async function tune(options: TuneOptions): Promise<TuneReport> {
     onRun: ({ setting, ...run }) => options.onRun?.({ name: name(setting), ...run }),
   });
   if (!result.interrupted) state.finish();
-  const facts = { scenario: scenario.name, seed, metric, range, repetitions, seconds, warmUpSeconds };
+  const facts = {
+    scenario: scenario.name,
+    seed,
+    metric,
+    range,
+    repetitions,
+    seconds,
+    warmUpSeconds,
+    machine: machine(),
+  };
   return tuneReport({ ...facts, ofFile: scenario.file.engine }, subject, state, result);
 }

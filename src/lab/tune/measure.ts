@@ -35,8 +35,10 @@ export interface MeasureOptions {
 }
 
 export interface Measurement {
-  /** Per second; null when interrupted. */
+  /** Per second; null when interrupted, or when it is no measurement ({@link failed}). */
   readonly value: number | null;
+  /** Why nothing was measured: an error of the run, not a value. */
+  readonly failed?: string;
   readonly violations: number;
 }
 
@@ -58,11 +60,19 @@ export async function measure(setting: Setting, options: MeasureOptions): Promis
   const violations = simulation.violationCount;
   await simulation.abandon();
   if (stopped === 'interrupted') return { value: null, violations };
+  if (stopped === 'over') return { value: null, violations, failed: 'all actors had ended before it was over' };
+  if (after.done === before.done) return { value: null, violations, failed: NOTHING_DONE[options.metric] };
   // what is new is new once: races count from the beginning
   const from = options.metric === 'races' ? began : before;
   const count = after.count - from.count;
   return { value: (count < 0 ? count + 2 ** 32 : count) / Math.max(after.at - from.at, 1e-3), violations };
 }
+
+const NOTHING_DONE: Readonly<Record<Metric, string>> = {
+  accesses: 'no guest access was made in it',
+  faults: 'neither guest nor host did anything in it',
+  races: 'neither guest nor host did anything in it',
+};
 
 function simulationOptions(setting: Setting, options: MeasureOptions): SimulationOptions {
   const watched = options.metric === 'races';
@@ -84,18 +94,22 @@ function simulationOptions(setting: Setting, options: MeasureOptions): Simulatio
   };
 }
 
-function reading(simulation: Simulation, metric: Metric): { at: number; count: number } {
+/** `done`: what moves on whenever the run does; the metric itself may rightly stand still, but for accesses. */
+function reading(simulation: Simulation, metric: Metric): { at: number; count: number; done: number } {
   const at = simulation.elapsedSeconds;
   if (metric === 'races') {
     const { distinct, pairsBothOrders } = simulation.races();
-    return { at, count: distinct + pairsBothOrders };
+    return { at, count: distinct + pairsBothOrders, done: done(simulation.machine) };
   }
-  return { at, count: counted(simulation.machine, metric) };
+  const ops = readOps(simulation.machine);
+  return metric === 'accesses'
+    ? { at, count: ops.accesses, done: ops.accesses }
+    : { at, count: ops.stage2_faults + ops.faults, done: done(simulation.machine) };
 }
 
-function counted(m: Machine, metric: 'accesses' | 'faults'): number {
+function done(m: Machine): number {
   const ops = readOps(m);
-  return metric === 'accesses' ? ops.accesses : ops.stage2_faults + ops.faults;
+  return ops.accesses + ops.host_accesses + ops.faults + ops.pins;
 }
 
 /** Resolves when that many seconds have passed (null), the run is over, or somebody wants it to be. */
@@ -103,12 +117,13 @@ async function passed(
   seconds: number,
   simulation: Simulation,
   interrupted: Promise<void>,
-): Promise<'ended' | 'interrupted' | null> {
+): Promise<'ended' | 'over' | 'interrupted' | null> {
   let timer: NodeJS.Timeout | undefined;
   try {
     return await Promise.race([
       new Promise<null>((resolve) => (timer = setTimeout(() => resolve(null), seconds * 1000))),
       simulation.ended.then(() => 'ended' as const),
+      simulation.scenarioOver.then(() => 'over' as const),
       interrupted.then(() => 'interrupted' as const),
     ]);
   } finally {

@@ -1,13 +1,13 @@
 /** The report of a sweep (schema pinfall.report/1, command `tune`). Field names are the public interface. */
-import { availableParallelism } from 'node:os';
 import { REPORT_SCHEMA } from '../report.js';
 import type { EngineSection } from '../scenario-schema.js';
 import { type Verdict, advise, verdictOf } from './advice.js';
+import { type MachineFacts, busyReasons } from './machine.js';
 import type { Subject } from './candidates.js';
 import { METRIC_UNITS, type Metric } from './measure.js';
 import { type Setting, engineSection, settingId, settingText } from './setting.js';
 import type { SweepState } from './state.js';
-import { type Estimate, estimate, pairedRatios } from './statistics.js';
+import { type Estimate, type Sample, estimate, pairedRatios, spreadOf } from './statistics.js';
 import { CHECK, type SweepResult } from './sweep.js';
 
 /** One setting. */
@@ -60,10 +60,17 @@ export interface TuneReport {
   readonly resumed_runs: number;
   /** All measurements together, seconds. */
   readonly took_s: number;
-  readonly host: { readonly node: string; readonly cpus: number };
+  readonly host: MachineFacts & {
+    /** The distance of the quartiles of the default's own measurements, over their median; the largest of the stages. */
+    readonly default_spread: number | null;
+  };
+  /** Why what was measured cannot be compared, and nothing is recommended; empty: the machine was quiet. */
+  readonly busy: readonly string[];
+  /** Measurements that came to nothing: errors of their runs, of which no value is made. */
+  readonly failed_runs: readonly { readonly name: string; readonly why: string }[];
   /** In the order in which they were tried; the default first. */
   readonly rows: readonly TuneRow[];
-  /** null when the sweep was interrupted. */
+  /** null when the sweep was interrupted, the machine was busy, or the default could not be measured. */
   readonly recommended: Recommendation | null;
   /** Whether the best other setting cannot be told apart from the default. */
   readonly within_noise: boolean;
@@ -83,6 +90,7 @@ export interface TuneFacts {
   readonly seconds: number;
   readonly warmUpSeconds: number;
   readonly ofFile: EngineSection;
+  readonly machine: MachineFacts;
 }
 
 export function tuneReport(facts: TuneFacts, subject: Subject, state: SweepState, result: SweepResult): TuneReport {
@@ -102,6 +110,11 @@ export function tuneReport(facts: TuneFacts, subject: Subject, state: SweepState
   const byId = (id: string): Setting =>
     result.settings.find((setting) => settingId(setting) === id) ?? subject.standard;
   const chosen = byId(advice.id);
+  const spread = spreadOfDefault(samples, standard);
+  const busy = busyReasons(facts.machine, spread);
+  const failed_runs = state.failed.map(({ id, why }) => ({ name: name(byId(id)), why }));
+  const measured = samples.some(({ id }) => id === standard);
+  const silent = result.interrupted || busy.length > 0 || !measured;
   const most = subject.actorsWith(subject.standard.el2_instances).length;
   return {
     schema: REPORT_SCHEMA,
@@ -118,9 +131,11 @@ export function tuneReport(facts: TuneFacts, subject: Subject, state: SweepState
     runs: samples.length,
     resumed_runs: state.resumed,
     took_s: state.tookSeconds,
-    host: { node: process.version, cpus: availableParallelism() },
+    host: { ...facts.machine, default_spread: spread },
+    busy,
+    failed_runs,
     rows,
-    recommended: result.interrupted
+    recommended: silent
       ? null
       : {
           name: name(chosen),
@@ -130,13 +145,24 @@ export function tuneReport(facts: TuneFacts, subject: Subject, state: SweepState
           gain: advice.gain,
           sure: advice.sure,
         },
-    within_noise: !result.interrupted && advice.within_noise,
+    within_noise: !silent && advice.within_noise,
     runner_up:
-      result.interrupted || advice.runner_up === null
+      silent || advice.runner_up === null
         ? null
         : { name: name(byId(advice.runner_up.id)), gain: advice.runner_up.gain },
     violation_count: state.violations,
     end: { kind: result.interrupted ? 'interrupted' : 'finished' },
-    ok: state.violations === 0,
+    ok: state.violations === 0 && failed_runs.length === 0,
   };
+}
+
+/** One setting, measured again and again in a stage: what differs is the machine's doing. */
+function spreadOfDefault(samples: readonly Sample[], standard: string): number | null {
+  const stages = [...new Set(samples.map(({ stage }) => stage))];
+  const spreads = stages.flatMap((stage) => {
+    const own = samples.filter((sample) => sample.stage === stage && sample.id === standard);
+    const spread = spreadOf(own.map(({ value }) => value));
+    return spread === null ? [] : [spread];
+  });
+  return spreads.length === 0 ? null : Math.max(...spreads);
 }

@@ -21,6 +21,10 @@ const STATE = z.object({
   violations: z.int().min(0),
   /** How long measuring took, seconds. */
   took_s: z.number().min(0),
+  /** Measurements that came to nothing, and why. */
+  failed: z
+    .array(z.object({ stage: z.string(), repetition: z.int().min(0), id: z.string(), why: z.string() }))
+    .default([]),
   samples: z.array(
     z.object({ stage: z.string(), repetition: z.int().min(0), id: z.string(), value: z.number().min(0) }),
   ),
@@ -30,12 +34,16 @@ const STATE = z.object({
 export const sweepHash = (swept: unknown): string =>
   createHash('sha256').update(JSON.stringify(swept)).digest('hex').slice(0, 16);
 
+/** A measurement that came to nothing. */
+export type Failed = z.infer<typeof STATE>['failed'][number];
+
 /** The state of one sweep, in a file or (path null) in memory only. */
 export class SweepState {
   readonly #path: string | null;
   readonly #hash: string;
   readonly #what: string;
   readonly #samples: Sample[];
+  readonly #failed: Failed[];
   #violations: number;
   #tookSeconds: number;
   /** Told of the first failure to write; then null. */
@@ -55,6 +63,7 @@ export class SweepState {
     this.#hash = hash;
     this.#what = what;
     this.#samples = [...(before?.samples ?? [])];
+    this.#failed = [...(before?.failed ?? [])];
     this.#violations = before?.violations ?? 0;
     this.#tookSeconds = before?.took_s ?? 0;
     this.resumed = this.#samples.length;
@@ -91,6 +100,10 @@ export class SweepState {
     return this.#samples;
   }
 
+  get failed(): readonly Failed[] {
+    return this.#failed;
+  }
+
   get violations(): number {
     return this.#violations;
   }
@@ -99,14 +112,23 @@ export class SweepState {
     return this.#tookSeconds;
   }
 
-  /** A measurement that has been made; undefined: it has not. */
-  find(stage: string, repetition: number, id: string): Sample | undefined {
-    return this.#samples.find((s) => s.stage === stage && s.repetition === repetition && s.id === id);
+  /** Whether a measurement has been made, or has come to nothing. */
+  has(stage: string, repetition: number, id: string): boolean {
+    const here = (s: Sample | Failed): boolean => s.stage === stage && s.repetition === repetition && s.id === id;
+    return this.#samples.some(here) || this.#failed.some(here);
   }
 
   /** Keeps a measurement. */
   add(sample: Sample, violations: number, seconds: number): void {
     this.#samples.push(sample);
+    this.#violations += violations;
+    this.#tookSeconds += seconds;
+    this.#write(false);
+  }
+
+  /** Keeps that a measurement came to nothing. */
+  fail(failed: Failed, violations: number, seconds: number): void {
+    this.#failed.push(failed);
     this.#violations += violations;
     this.#tookSeconds += seconds;
     this.#write(false);
@@ -134,6 +156,7 @@ export class SweepState {
       finished,
       violations: this.#violations,
       took_s: this.#tookSeconds,
+      failed: this.#failed,
       samples: this.#samples,
     };
     writeFileWhole(this.#path, `${JSON.stringify(state, null, 1)}\n`);

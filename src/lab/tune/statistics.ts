@@ -10,11 +10,11 @@ const RESAMPLES = 2000;
 const LOW = 0.025;
 const HIGH = 0.975;
 
-/** A median and where it lies with 95 % confidence. */
+/** A median and where it lies with 95 % confidence; `low` and `high` are null where one measurement says nothing of that. */
 export interface Estimate {
   readonly median: number;
-  readonly low: number;
-  readonly high: number;
+  readonly low: number | null;
+  readonly high: number | null;
 }
 
 /** xorshift32 (Marsaglia 2003), as everywhere here. */
@@ -37,9 +37,10 @@ export function bootstrapMedians(samples: readonly number[], seed: number): numb
   ).toSorted((a, b) => a - b);
 }
 
-/** The median of `samples` and its interval; a single sample is its own. */
+/** The median of `samples` and its interval; a single sample has none. */
 export function estimate(samples: readonly number[], seed = 1): Estimate {
   const medians = bootstrapMedians(samples, seed);
+  if (samples.length === 1) return { median: samples[0] as number, low: null, high: null };
   return {
     median: median([...samples]),
     low: quantileSorted(medians, LOW),
@@ -53,6 +54,14 @@ export function shareAboveOne(ratios: readonly number[], seed = 1): number {
   return medians.filter((value) => value > 1).length / medians.length;
 }
 
+/** The distance of the quartiles over the median; null where fewer than three measurements say nothing of it. */
+export function spreadOf(samples: readonly number[]): number | null {
+  if (samples.length < 3) return null;
+  const sorted = samples.toSorted((a, b) => a - b);
+  const middle = median(sorted);
+  return middle === 0 ? null : (quantileSorted(sorted, 0.75) - quantileSorted(sorted, 0.25)) / middle;
+}
+
 /** One measurement: the value that `id` had in a repetition of a stage. */
 export interface Sample {
   readonly stage: string;
@@ -63,7 +72,8 @@ export interface Sample {
 }
 
 /**
- * What `id` had, over what `other` had in the same repetition of the same stage. A noisy neighbour met both.
+ * What `id` had, over what `other` had in the same repetition of the same stage. A noisy neighbour met both. Nothing is so many times
+ * nothing: a repetition in which `other` had none gives no ratio.
  * @param stage only its repetitions; absent = all
  */
 export function pairedRatios(samples: readonly Sample[], id: string, other: string, stage?: string): number[] {
@@ -73,8 +83,8 @@ export function pairedRatios(samples: readonly Sample[], id: string, other: stri
   );
   return samples.flatMap((sample) => {
     const base = others.get(place(sample));
-    if (sample.id !== id || base === undefined || (stage !== undefined && sample.stage !== stage)) return [];
-    // two that do nothing are alike; something against nothing is a gain, but no infinite one
-    return [base > 0 ? sample.value / base : sample.value > 0 ? 1000 : 1];
+    if (sample.id !== id || base === undefined || base <= 0 || (stage !== undefined && sample.stage !== stage))
+      return [];
+    return [sample.value / base];
   });
 }

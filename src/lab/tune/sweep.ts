@@ -87,7 +87,7 @@ class Sweep {
       for (const [i, id] of order.entries()) await this.#sample(stage, n, id, ahead - i + this.#later(stage));
       const leader = leaderOf(state.samples, stage, live);
       this.#best = this.#settings.get(leader) as Setting;
-      const next = survivors(state.samples, stage, live, standard, n + 1);
+      const next = survivors(state.samples, stage, live, standard);
       if (n + 1 < repetitions) for (const id of live) if (!next.includes(id)) this.#dropped.add(id);
       live = next;
       if (stageIsClear(live, leader, standard, n + 1)) return;
@@ -110,13 +110,15 @@ class Sweep {
   async #sample(stage: string, repetition: number, id: string, ahead: number): Promise<void> {
     const { state, measure, onRun } = this.#options;
     this.#done++;
-    if (state.find(stage, repetition, id) !== undefined) return;
+    if (state.has(stage, repetition, id)) return;
     const setting = this.#settings.get(id) as Setting;
     onRun?.({ setting, stage, done: this.#done - 1, expected: this.#done - 1 + ahead });
     const started = performance.now();
-    const { value, violations } = await measure(setting);
-    if (value === null) throw new Interrupted();
-    state.add({ stage, repetition, id, value }, violations, (performance.now() - started) / 1000);
+    const { value, violations, failed } = await measure(setting);
+    const took = (performance.now() - started) / 1000;
+    if (value !== null) state.add({ stage, repetition, id, value }, violations, took);
+    else if (failed !== undefined) state.fail({ stage, repetition, id, why: failed }, violations, took);
+    else throw new Interrupted();
   }
 
   /** About how many measurements the stages after this one take. */
