@@ -7,6 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { InputError } from '../lab/input-error.js';
+import { PAGE_LEGEND } from '../lab/legend.js';
 import type { Report } from '../lab/report.js';
 import { PAGE_STATES } from '../lab/live/types.js';
 import { listScenarios } from '../lab/scenario.js';
@@ -126,6 +127,7 @@ export class Dashboard {
       pageStates: PAGE_STATES,
       state: session.state(),
       interval_s: (options.intervalMs ?? 1000) / 1000,
+      legend: PAGE_LEGEND,
       sweep: sweep !== null,
     });
     const port = options.port ?? DEFAULT_PORT;

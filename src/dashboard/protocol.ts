@@ -28,6 +28,8 @@ export interface HelloMessage {
   readonly state: StateMessage;
   /** Seconds between two metrics messages. */
   readonly interval_s: number;
+  /** What every number of the page counts, in groups with a title. */
+  readonly legend: readonly (readonly [title: string, Readonly<Record<string, string>>])[];
   /** Whether a finished sweep is there to be shown (GET /api/sweep). */
   readonly sweep: boolean;
 }

@@ -143,6 +143,39 @@ const OF_RUNS: Legend = [
   ['Latencies', LATENCY_LEGEND],
 ];
 
+/** Events of the run, as the dashboard counts them. */
+const EVENTS_LEGEND = {
+  written: "records that actors wrote into their workers' rings",
+  delivered: 'of those, the records that were read',
+  dropped: 'of those, the records that were overwritten before anybody had read them',
+  'waits for room': 'times that a worker was held up because its ring was full (--lossless)',
+  'worker 0 25 %': "how full that worker's ring is",
+} as const;
+
+const FIGURES_LEGEND = {
+  'accesses/s': OPS_LEGEND.accesses,
+  'stage-2 faults/s': OPS_LEGEND.stage2_faults,
+  'notifiers/s': OPS_LEGEND.notifier_starts,
+  'pinned pages unmapped/s': 'stage-2 entries of pinned pages that notifiers of any mechanism took away',
+  'events dropped': EVENTS_LEGEND.dropped,
+  violations: 'broken rules of this run, in all',
+} as const;
+
+const RACES_LEGEND = {
+  violation: 'a rule was broken',
+  'pinned page unmapped': 'a pinned page lost its stage-2 entry',
+  'a retry saved the day': 'a fault saw that a notifier had run meanwhile, and began anew',
+  'backed out': 'a mechanism left a page alone after it had begun',
+} as const;
+
+/** Everything that the dashboard's page counts. */
+export const PAGE_LEGEND: Legend = [
+  ['Figures', FIGURES_LEGEND],
+  ...OF_RUNS,
+  ['Events', EVENTS_LEGEND],
+  ['Races', RACES_LEGEND],
+];
+
 /** By command: what its report shows. */
 export const LEGENDS = {
   stress: OF_RUNS,

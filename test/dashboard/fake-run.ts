@@ -24,6 +24,7 @@ export class FakeRun implements Watched {
   readonly violations$ = new ReplaySubject<ReportViolation>(50);
   readonly nearMisses$ = new Subject<NearMiss>();
   readonly ended: Promise<void>;
+  readonly scenarioOver: Promise<void>;
   /** What was done to it, in order. */
   readonly done: string[] = [];
   readonly ops = Object.fromEntries(STATS.map((name) => [name, 0])) as Record<(typeof STATS)[number], number>;
@@ -38,9 +39,11 @@ export class FakeRun implements Watched {
   #pinnedUnmaps = 0;
   #end: Report['end'] = { kind: 'finished' };
   #finish!: () => void;
+  #allEnded!: () => void;
 
   constructor(scenario = 'synthetic-guest', policy = 'pinned-notifiers', seed = 7) {
     this.ended = new Promise((resolve) => (this.#finish = resolve));
+    this.scenarioOver = new Promise((resolve) => (this.#allEnded = resolve));
     this.plan = {
       scenario,
       kernel: policy,
@@ -140,6 +143,12 @@ export class FakeRun implements Watched {
   die(): void {
     this.#end = { kind: 'worker-died', detail: 'worker 1 died: Error: out of luck; dma holds mm0 mmap_lock' };
     this.#finish();
+  }
+
+  /** All actors end by themselves. */
+  over(): void {
+    this.#end = { kind: 'scenario-over', detail: 'all actors had ended' };
+    this.#allEnded();
   }
 
   async stop(): Promise<Report> {

@@ -1,6 +1,7 @@
 /** The page in a real Chromium: every panel shows what the run says, every knob acts, nothing goes missing unnoticed. */
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { MECHANISMS } from '#src/machine/abi.js';
 import { PAGE_STATES } from '#src/lab/live/types.js';
 import { Proxy, launch, open, rowsOf } from './browser.js';
 import { CHROMIUM, describeWith } from './programs.js';
@@ -211,6 +212,13 @@ describeWith(CHROMIUM, 'the page', () => {
     await page.fill('#seed', '99');
     await page.click('#restart');
     await says('#what-runs', /pin-race\s+classic\s+seed 99/);
+    // nothing of the run before: figures, tables, races, the map, until this run has some
+    await says('#figure-accesses', '-');
+    for (const table of ['#mechanism-table', '#latency-table', '#ops-table', '#events-table'])
+      expect(await rowsOf(page, table)).toEqual([]);
+    expect(await text(page, '#who-unmaps')).toBe('');
+    expect(await page.$$eval('.race-list li, .ticker li', (items) => items.length)).toBe(0);
+    expect(await text(page, '.page-view h3')).toBe('Page');
     expect(served.runs[0]?.done.at(-1)).toBe('stop');
     expect(served.runs.length).toBe(2);
     served.run.second(10);
@@ -305,6 +313,27 @@ describeWith(CHROMIUM, 'the page', () => {
     await phone.page.context().close();
   });
 
+  it('says what each number counts', async () => {
+    const named = await page.$$eval('#legend dt', (items) => items.map((item) => item.textContent));
+    const counters = (await rowsOf(page, '#ops-table')).map(([name]) => name);
+    const others = (await rowsOf(page, '#latency-table')).map(([name]) => name);
+    expect(counters.length).toBeGreaterThan(20);
+    for (const name of [...counters, ...others, ...MECHANISMS, 'dropped', 'pinned page unmapped'])
+      expect(named).toContain(name);
+    const said = await page.$$eval('#legend dd', (items) => items.map((item) => item.textContent));
+    expect(said.every((each) => each !== '')).toBe(true);
+  });
+
+  it('says that a finite scenario is done', async () => {
+    served.run.over();
+    await says('#status', 'done');
+    await says('#over', /This scenario is done\. run \d+ is done: all actors had ended, after \d/);
+    expect(await page.locator('#trouble').isVisible()).toBe(false);
+    await page.click('#bar-go');
+    await says('#status', 'running');
+    expect(await page.locator('#over').isVisible()).toBe(false);
+  });
+
   it('says what a run that ends badly died of', async () => {
     served.run.die();
     await says('#status', 'worker-died');
@@ -319,7 +348,7 @@ describeWith(CHROMIUM, 'the page', () => {
     await says('#status', 'ended');
     await page.click('#bar-go');
     await says('#status', 'running');
-    expect(served.runs.length).toBe(4);
+    expect(served.runs.length).toBe(5);
     expect(complaints).toEqual([]);
   });
 });

@@ -88,13 +88,17 @@ export class Bar {
 
   #state(state: StateMessage): void {
     const { end } = state;
-    const badly = end !== null && end.kind !== 'finished' && end.kind !== 'interrupted';
-    setText(this.#status, badly ? end.kind : state.status);
+    const done = end?.kind === 'scenario-over';
+    const badly = end !== null && !done && end.kind !== 'finished' && end.kind !== 'interrupted';
+    setText(this.#status, badly ? end.kind : done ? 'done' : state.status);
     this.#status.dataset['status'] = end === null ? state.status : end.kind;
-    this.#status.title = end?.detail ?? state.note;
+    this.#status.title = done ? state.note : (end?.detail ?? state.note);
     const trouble = byId('trouble');
     trouble.hidden = !badly;
     setText(trouble, badly ? `Run ${state.run} has ended: ${end.kind}. ${end.detail}` : '');
+    const over = byId('over');
+    over.hidden = !done;
+    setText(over, done ? `This scenario is done. ${state.note}.` : '');
     setText(this.#what, `${state.scenario}  ${state.policy}  seed ${state.seed}  ${state.placement.workers} workers`);
     document.title = `pinfall: ${state.scenario}, ${state.status}`;
   }

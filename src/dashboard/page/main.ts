@@ -55,10 +55,18 @@ const stream = new Stream({
   metrics: (message) => {
     if (message.run === run) app.emit('metrics', message);
   },
-  actors: (message) => app.emit('actors', message),
-  memory: (message) => app.emit('memory', message),
-  race: (message) => app.emit('race', message),
-  schedule: (message) => app.emit('schedule', message),
+  actors: (message) => {
+    if (message.run === run) app.emit('actors', message);
+  },
+  memory: (message) => {
+    if (message.run === run) app.emit('memory', message);
+  },
+  race: (message) => {
+    if (message.run === run) app.emit('race', message);
+  },
+  schedule: (message) => {
+    if (message.run === run) app.emit('schedule', message);
+  },
   gap(missed) {
     bar.gap(missed);
     app.emit('gap', missed);

@@ -130,6 +130,12 @@ export class MemoryPanel {
     this.#selected = -1;
     this.#mark.hidden = true;
     this.#page.clear();
+    this.#canvas.width = 0;
+    delete this.#canvas.dataset['frame'];
+    this.#states.body.replaceChildren();
+    setText(this.#time, 'live');
+    setText(this.#under, '');
+    this.#setLive(true);
     const vms = this.#app.state?.vms ?? [];
     if (!vms.some(({ vm }) => vm === this.#vm)) this.#vm = 0;
     this.#vms.replaceChildren(

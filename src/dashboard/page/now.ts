@@ -64,6 +64,7 @@ export class NowPanel {
   readonly #ops = table('All counters', ['counter', 'per second', 'total']);
   readonly #events = table('Events', ['events', 'per second', 'total']);
   readonly #rings = h('div', { class: 'rings' });
+  readonly #legend = h('div');
   readonly #violations = h('ol', { class: 'ticker', 'aria-label': 'Newest violations' });
   readonly #noViolation = h('p', { class: 'calm' }, 'No violation in this run.');
   readonly #charts: Readonly<Record<'accesses' | 'faults' | 'notifiers' | 'pinned' | 'work' | 'events', Chart>>;
@@ -99,6 +100,7 @@ export class NowPanel {
       ]),
     };
     this.#build();
+    app.on('hello', ({ legend }) => this.#legend.replaceChildren(legendOf(legend)));
     app.on('metrics', (message) => this.#metrics(message));
     app.on('race', (message) => this.#race(message));
     app.on('run', () => this.#clear());
@@ -166,6 +168,7 @@ export class NowPanel {
         h('summary', {}, 'All counters'),
         h('div', { class: 'scroll columns' }, this.#ops.element),
       ),
+      this.#legend,
     );
   }
 
@@ -175,6 +178,11 @@ export class NowPanel {
     for (const chart of Object.values(this.#charts)) chart.clear();
     this.#violations.replaceChildren();
     this.#noViolation.hidden = false;
+    for (const key of this.#figures.keys()) this.#figure(key, '-');
+    for (const { body } of [this.#mechanisms, this.#latencies, this.#ops, this.#events]) body.replaceChildren();
+    this.#rings.replaceChildren();
+    setText(this.#answer, '');
+    setText(byId('now-what'), '');
   }
 
   #metrics(message: MetricsMessage): void {
@@ -344,6 +352,23 @@ export class NowPanel {
     );
     while (this.#violations.childElementCount > 5) this.#violations.lastElementChild?.remove();
   }
+}
+
+/** What every number on the page counts: the texts of `--legend`. */
+function legendOf(groups: HelloMessage['legend']): HTMLElement {
+  return h(
+    'details',
+    { class: 'all-counters', id: 'legend' },
+    h('summary', {}, 'What these count'),
+    ...groups.flatMap(([title, rows]) => [
+      h('h3', {}, title),
+      h(
+        'dl',
+        { class: 'facts' },
+        ...Object.entries(rows).flatMap(([name, what]) => [h('dt', {}, name), h('dd', {}, what)]),
+      ),
+    ]),
+  );
 }
 
 function intervalOf(hello: HelloMessage, before: MetricsMessage | null, now: MetricsMessage): Interval {

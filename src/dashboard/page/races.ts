@@ -56,6 +56,7 @@ export class RacesPanel {
       this.#empty,
       this.#list,
     );
+    app.on('run', () => this.#forget());
     this.#mechanism.addEventListener('change', () => this.#filter());
     this.#follow.addEventListener('change', () => this.#release());
     this.#newer.addEventListener('click', () => {
@@ -207,6 +208,12 @@ export class RacesPanel {
     if (details === null || details === undefined) return;
     this.#follow.checked = false;
     details.open = true;
+  }
+
+  /** Another run: nothing of the one before is shown. */
+  #forget(): void {
+    this.#schedules.clear();
+    this.#clear();
   }
 
   #clear(): void {

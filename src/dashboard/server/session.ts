@@ -2,6 +2,7 @@
  * The run that the pages see, and what they may do to it. A session has one run at a time; `restart` ends it, keeps its
  * report, and begins another with the scenario, policy and seed asked for. Commands are done one after the other.
  */
+import { SCENARIO_OVER } from '../../lab/asked.js';
 import { InputError } from '../../lab/input-error.js';
 import type { PageAnswer } from '../protocol.js';
 import type { ActorNow, KnobInfo, MoveResult, Placement, StepInfo } from '../../lab/live/types.js';
@@ -84,6 +85,11 @@ export class Session {
     const { scenario, kernel, seed } = simulation.plan;
     this.#say(`run ${this.#run} began: ${scenario}, policy ${kernel}, seed ${seed}`);
     void simulation.ended.then(() => {
+      if (this.#simulation === simulation) void this.#enqueue(() => this.#over(simulation));
+    });
+    // a run that the dashboard owns is done when its actors are: nothing more can happen in it
+    if (this.#options.owner === 'stress') return;
+    void simulation.scenarioOver.then(() => {
       if (this.#simulation === simulation) void this.#enqueue(() => this.#over(simulation));
     });
   }
@@ -297,7 +303,7 @@ export class Session {
     this.#finish(await simulation.stop(interrupted));
   }
 
-  /** A run that ended by itself: a dead worker, a hang, or whoever owns it has stopped it. */
+  /** A run that ended by itself: its actors have ended, a dead worker, a hang, or whoever owns it has stopped it. */
   async #over(simulation: Watched): Promise<void> {
     if (this.#simulation === simulation && this.#report === null) this.#finish(await simulation.stop());
   }
@@ -309,7 +315,12 @@ export class Session {
     this.#feed?.close(report);
     const count = report.violation_count;
     const well = count === 0 ? 'no violation' : count === 1 ? '1 violation' : `${count} violations`;
-    this.#say(`run ${this.#run} ended (${report.end.kind}) after ${report.duration_s.toFixed(1)} s: ${well}`);
+    const seconds = `${report.duration_s.toFixed(1)} s`;
+    this.#say(
+      report.end.kind === SCENARIO_OVER
+        ? `run ${this.#run} is done: ${report.end.detail ?? 'all its actors have ended'}, after ${seconds}: ${well}`
+        : `run ${this.#run} ended (${report.end.kind}) after ${seconds}: ${well}`,
+    );
   }
 
   #standing(status: 'paused' | 'stepping', note = 'paused'): void {

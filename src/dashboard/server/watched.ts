@@ -24,6 +24,7 @@ type Base = Pick<
   | 'metrics$'
   | 'violations$'
   | 'ended'
+  | 'scenarioOver'
   | 'elapsedSeconds'
   | 'setKnob'
   | 'pause'
