@@ -29,8 +29,10 @@ export function holdUp(
   phase: number,
   clock: () => number,
 ): boolean {
+  // nor asked: where an actor is stepped, its quantum tells where it stands (step-trace.ts)
+  if (phaseKind(phase) !== PHASE_RUN) return false;
   const micros = Math.min(CAP_MICROS, noise.at(a.kind, a.kind, clock, given - a.ctx.quantum, LOOK_POINTS));
-  if (micros === 0 || phaseKind(phase) !== PHASE_RUN) return false;
+  if (micros === 0) return false;
   const now = clock();
   noise.held(now + micros, micros);
   countStat(m, a.actor, STAT.noise_delays, 1);
