@@ -39,7 +39,8 @@ import {
 import {
   MC_NOTIFIER_STARTS,
   MC_PAGES_MOVED,
-  MC_STAGE2_UNMAPS_PINNED,
+  MC_PINNED_HIT,
+  MC_STAGE2_UNMAPS,
   MECHANISM_COUNTERS,
   STAT,
   STATS_MECHANISMS_AT,
@@ -197,7 +198,9 @@ describe('all actors together', () => {
     for (const which of [MECH_NUMA_SCAN, MECH_KSM, MECH_THP_SPLIT]) {
       expect(mechanism(m, which, MC_NOTIFIER_STARTS), `notifiers of mechanism ${which}`).toBeGreaterThan(0);
     }
-    expect(mechanism(m, MECH_NUMA_SCAN, MC_STAGE2_UNMAPS_PINNED)).toBeGreaterThan(0);
+    // of the few entries that a handful of scans takes, whether one is a pinned page's is chance; that their notifiers cover pinned pages is not
+    expect(mechanism(m, MECH_NUMA_SCAN, MC_PINNED_HIT)).toBeGreaterThan(0);
+    expect(mechanism(m, MECH_NUMA_SCAN, MC_STAGE2_UNMAPS)).toBeGreaterThan(0);
   });
 
   it('stop at the tops of their loops for a drain, and go on', () => {

@@ -40,8 +40,8 @@ describe('bad input', () => {
     ['a misspelt file', ['stress', file('mine.yaml', '').replace('mine', 'mien')], /; did you mean 'mine\.yaml'\?$/m],
     [
       'a misspelt schedule',
-      ['replay', file('my.schedule', '').replace('my', 'mi')],
-      /; did you mean 'my\.schedule'\?$/m,
+      ['replay', file('mine.schedule', '').replace('mine', 'mien')],
+      /; did you mean 'mine\.schedule'\?$/m,
     ],
     ['a misspelt bug', ['litmus', 'x', '--bug', 'Z04-numa-pined'], /--bug: no 'Z04-numa-pined'/],
     ['a litmus file to replay', ['replay', 'x.litmus'], /a litmus file, not a schedule; 'litmus x\.litmus' writes/],
