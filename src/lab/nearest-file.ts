@@ -14,9 +14,15 @@ export function nearestFile(error: unknown, path: string, names: readonly string
   if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) return '';
   const word = stem(path);
   const files = filesIn(dirname(path));
-  const beside = nearest(word, files.map(stem));
-  const name = beside === null ? nearest(word, names) : (files.find((each) => stem(each) === beside) ?? null);
+  // one of the same kind rather than another
+  const alike = files.filter((each) => extname(each) === extname(path));
+  const name = nearestStem(word, alike) ?? nearest(word, names) ?? nearestStem(word, files);
   return name === null ? '' : `; did you mean '${name}'?`;
+}
+
+function nearestStem(word: string, files: readonly string[]): string | null {
+  const near = nearest(word, files.map(stem));
+  return near === null ? null : (files.find((each) => stem(each) === near) ?? null);
 }
 
 function filesIn(folder: string): readonly string[] {

@@ -18,10 +18,11 @@ import {
 import type { Context, Coroutine } from '../machine/context.js';
 import { LOCAL, reads } from '../machine/effects.js';
 import { mightSleep } from '../locks/held.js';
+import { glance } from '../machine/beside.js';
+import { PAGE_MAPPING, pageWord } from '../machine/layout.js';
 import { readOnce } from '#words';
 import {
   flagsWord,
-  folioMapping,
   folioMaps,
   folioOf,
   folioRefs,
@@ -87,7 +88,8 @@ function* hasMoreReferences(ctx: Context, head: number): Coroutine<boolean> {
   const refs = folioRefs(ctx, head);
   if (--ctx.quantum < 0) yield reads(mapsWord(ctx, head));
   const maps = folioMaps(ctx, head);
-  const anon = mappingIsAnon(folioMapping(ctx, head));
+  // a page of memory stays one while somebody pins it
+  const anon = mappingIsAnon(glance(ctx.words, pageWord(ctx.m, head, PAGE_MAPPING)));
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
   const cached = !anon || (readOnce(ctx.words, flagsWord(ctx, head)) & PG_SWAPCACHE) !== 0;
   return refs !== maps + (cached ? 1 : 0) + GUP_PIN_COUNTING_BIAS;
