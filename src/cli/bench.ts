@@ -77,7 +77,7 @@ function render({ rows, host }: BenchReport): string {
     table(['row', 'value', 'unit', 'spread', 'target', ''], lines),
     ...(missed.length > 0 ? ['', ...missed] : []),
     '',
-    `  medians; spread: distance of the quartiles. ${where}`,
+    `  medians; spread: distance of the quartiles; not decided: it is wider than the distance to the target. ${where}`,
   ].join('\n');
 }
 
@@ -85,7 +85,10 @@ const shown = (value: number): string =>
   number(Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3)));
 const percent = (share: number): string => `${Math.round(share * 100)} %`;
 const goal = ({ bound, target }: BenchRow): string => (target === null ? '' : `${bound ?? ''} ${shown(target)}`);
-const verdict = ({ met }: BenchRow): string => (met === null ? '' : met ? pc.green('met') : pc.red('missed'));
+const verdict = ({ met, decided }: BenchRow): string => {
+  if (decided === false) return pc.yellow('not decided');
+  return met === null ? '' : met ? pc.green('met') : pc.red('missed');
+};
 
 keepGoingWithoutReaders();
 const code = await main(process.argv.slice(2));

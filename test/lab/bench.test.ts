@@ -18,12 +18,13 @@ describe('npm run bench', () => {
     expect(out.trim().split('\n')).toHaveLength(1);
     expect(report.schema).toBe('pinfall.bench/1');
     expect(report.rows.length).toBeGreaterThan(0);
-    for (const { name, value, unit, spread, target, met } of report.rows) {
+    for (const { name, value, unit, spread, target, met, decided } of report.rows) {
       expect(name).toMatch(/^K3 /);
       expect(Number.isFinite(value)).toBe(true);
       expect(unit).toBe('accesses/s');
       expect(Number.isFinite(spread)).toBe(true);
-      expect(target === null ? met === null : typeof met === 'boolean').toBe(true);
+      expect(target === null ? met === null : typeof met === (decided === true ? 'boolean' : 'object')).toBe(true);
+      expect(typeof decided).toBe(target === null ? 'object' : 'boolean');
     }
   });
 
@@ -69,27 +70,40 @@ describe('rows', () => {
       spread: 0.6667,
       target: null,
       met: null,
+      decided: null,
       bound: null,
       workers: 1,
       repetitions: 5,
     });
-    expect(row('r', samples, { unit: 'x', workers: 1, atLeast: 3 })).toMatchObject({
-      target: 3,
+    expect(row('r', samples, { unit: 'x', workers: 1, atLeast: 1 })).toMatchObject({
+      target: 1,
       met: true,
+      decided: true,
       bound: '>=',
     });
-    expect(row('r', samples, { unit: 'x', workers: 1, atMost: 2 })).toMatchObject({
-      target: 2,
+    expect(row('r', samples, { unit: 'x', workers: 1, atMost: 0.5 })).toMatchObject({
+      target: 0.5,
       met: false,
+      decided: true,
       bound: '<=',
     });
     expect(ratios([2, 9], [1, 3])).toEqual([2, 3]);
   });
 
+  it('say that they are not decided where the spread is wider than the distance to the target', () => {
+    const samples = [5, 1, 3, 2, 4];
+    const undecided = { met: null, decided: false };
+    for (const target of [{ atLeast: 3 }, { atLeast: 2 }, { atLeast: 4 }, { atMost: 2 }, { atMost: 4 }])
+      expect(row('r', samples, { unit: 'x', workers: 1, ...target })).toMatchObject(undecided);
+    // one measurement has no spread, but for what is computed
+    expect(row('r', [3], { unit: 'x', workers: 1, atLeast: 1 })).toMatchObject(undecided);
+    expect(row('r', [64], { unit: 'bytes', workers: 0, atMost: 64 })).toMatchObject({ met: true, decided: true });
+  });
+
   it('tell a reason only where a target is missed', () => {
     const reason = 'because';
-    expect(row('r', [1], { unit: 'x', workers: 1, atLeast: 1, reason })).not.toHaveProperty('reason');
-    expect(row('r', [1], { unit: 'x', workers: 1, atLeast: 2, reason })).toHaveProperty('reason', reason);
+    expect(row('r', [1, 1], { unit: 'x', workers: 1, atLeast: 1, reason })).not.toHaveProperty('reason');
+    expect(row('r', [1, 1], { unit: 'x', workers: 1, atLeast: 2, reason })).toHaveProperty('reason', reason);
     expect(row('r', [1], { unit: 'x', workers: 1, note: 'by the way' })).toHaveProperty('reason', 'by the way');
   });
 });

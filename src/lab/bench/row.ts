@@ -9,11 +9,16 @@ export interface BenchRow {
   /** The distance between the quartiles of the repetitions, as a share of the median; 0 where there is one only. */
   readonly spread: number;
   readonly target: number | null;
-  /** null where there is no target. */
+  /** null where there is no target, or where the repetitions do not decide it. */
   readonly met: boolean | null;
+  /**
+   * False: the repetitions lie further apart than their median is away from the target, or one alone was measured, so that the next
+   * run may say the opposite. null where there is no target.
+   */
+  readonly decided: boolean | null;
   /** Whether the target is a floor or a ceiling; null without one. */
   readonly bound: '>=' | '<=' | null;
-  /** Worker threads that ran. */
+  /** Worker threads that ran; 0: nothing did, the value was computed. */
   readonly workers: number;
   readonly repetitions: number;
   /** Why a target is missed, or there is none; absent otherwise. */
@@ -50,10 +55,12 @@ const rounded = (value: number): number => Number(value.toPrecision(4));
 /** The row of these repetitions. */
 export function row(name: string, samples: readonly number[], options: RowOptions): BenchRow {
   const value = rounded(median(samples));
-  const spread = value === 0 ? 0 : rounded((quantile(samples, 0.75) - quantile(samples, 0.25)) / Math.abs(value));
+  const quartiles = quantile(samples, 0.75) - quantile(samples, 0.25);
+  const spread = value === 0 ? 0 : rounded(quartiles / Math.abs(value));
   const { unit, workers, atLeast, atMost, reason, note } = options;
   const target = atLeast ?? atMost ?? null;
-  const met = atLeast !== undefined ? value >= atLeast : atMost !== undefined ? value <= atMost : null;
+  const decided = target === null ? null : workers === 0 || isDecided(samples.length, quartiles, value - target);
+  const met = decided !== true ? null : atLeast !== undefined ? value >= atLeast : value <= (atMost as number);
   const said = met === false ? [reason, note] : [note];
   const text = said.filter((part) => part !== undefined).join('; ');
   return {
@@ -63,12 +70,16 @@ export function row(name: string, samples: readonly number[], options: RowOption
     spread,
     target,
     met,
+    decided,
     bound: atLeast !== undefined ? '>=' : atMost !== undefined ? '<=' : null,
     workers,
     repetitions: samples.length,
     ...(text !== '' && { reason: text }),
   };
 }
+
+const isDecided = (repetitions: number, spread: number, distance: number): boolean =>
+  repetitions > 1 && spread <= Math.abs(distance);
 
 /** Repetition by repetition: what was measured one after the other had the same machine. */
 export function ratios(above: readonly number[], below: readonly number[]): number[] {
