@@ -168,6 +168,9 @@ export interface GapMessage {
 export interface PageAnswer {
   readonly page: PageInfo;
   readonly history: readonly PageEvent[];
+  /** When, seconds of the run, and the frame of the map that was taken with it (?map=1); null: none was. */
+  readonly at_s: number;
+  readonly frame: number | null;
 }
 
 /** POST /api/command. */

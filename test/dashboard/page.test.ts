@@ -127,6 +127,36 @@ describeWith(CHROMIUM, 'the page', () => {
     await says('.page-view h3', 'gfn 0xc6 of vm0');
   });
 
+  it('shows the map of the moment at which a page is told, and goes on with both', async () => {
+    const shownAt = async (): Promise<[string, string]> => [
+      (await text(page, '#memory .time')).replace(/^live /, ''),
+      await text(page, '[data-fact="as of"]'),
+    ];
+    const red = PAGE_STATES.indexOf('unmapped_pinned');
+    // the map stands in the past; the page that is chosen is told as it is now, and the map goes there
+    await page.locator('input[aria-label=Time]').focus();
+    await page.keyboard.press('Home');
+    served.run.elapsedSeconds += 30;
+    served.run.map[0xc7] = red;
+    await page.locator('.map').focus();
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('Enter');
+    await says('.page-view h3', 'gfn 0xc7 of vm0');
+    await until('both to be of one moment', async () => {
+      const [map, card] = await shownAt();
+      return map === card && card !== '';
+    });
+    await until('the map to show it', async () =>
+      (await rowsOf(page, '#state-table')).some(([state, pages]) => state?.startsWith('unmapped at') && pages === '2'),
+    );
+    served.run.elapsedSeconds += 30;
+    const [before] = await shownAt();
+    await until('time to go on', async () => {
+      const [map, card] = await shownAt();
+      return map !== before && map === card;
+    });
+  });
+
   it('shows races newest first, by mechanism, violations above all', async () => {
     const shown = (): Promise<string[]> =>
       page.$$eval('.race-list li', (items) =>

@@ -195,6 +195,8 @@ export class MemoryPanel {
     const mine = this.#mine();
     const frame = this.#wanted();
     if (frame === undefined || this.#loading || frame.frame === this.#shownFrame) return;
+    // the map follows the page that is told: both of one moment
+    if (this.#live && this.#selected >= 0) return this.#load();
     this.#loading = true;
     try {
       this.#bytes = await getBytes(`api/memory/${frame.vm}/${frame.frame}`);
@@ -209,7 +211,6 @@ export class MemoryPanel {
           : `${clock(frame.at_s)} (${(frame.at_s - newest).toFixed(0)} s)`,
       );
       this.#canvas.dataset['frame'] = String(frame.frame);
-      if (this.#live && this.#selected >= 0) void this.#load();
     } catch {
       // it has just fallen out of the server's minute; the next one comes
     } finally {
@@ -325,13 +326,30 @@ export class MemoryPanel {
     void this.#load();
   }
 
+  /** Tells the page that is chosen as it is now, and shows the map of that moment. */
   async #load(): Promise<void> {
     const gfn = this.#selected;
+    const vm = this.#vm;
+    const { run } = this.#app.state ?? {};
+    this.#loading = true;
     try {
-      const answer = await get<PageAnswer>(`api/page/${this.#vm}/${gfn}`);
-      if (gfn === this.#selected) this.#page.show(answer, STATES[answer.page.state] ?? answer.page.state);
+      const answer = await get<PageAnswer>(`api/page/${vm}/${gfn}?map=1`);
+      const bytes = answer.frame === null ? null : await getBytes(`api/memory/${vm}/${answer.frame}`);
+      if (gfn !== this.#selected || vm !== this.#vm || run !== this.#app.state?.run) return;
+      if (bytes !== null && answer.frame !== null) {
+        this.#setLive(true);
+        this.#bytes = bytes;
+        this.#shownFrame = answer.frame;
+        this.#paint();
+        this.#drawStates();
+        setText(this.#time, `live ${clock(answer.at_s)}`);
+        this.#canvas.dataset['frame'] = String(answer.frame);
+      }
+      this.#page.show(answer, STATES[answer.page.state] ?? answer.page.state);
     } catch (error) {
-      this.#page.fail(error instanceof Error ? error.message : String(error));
+      if (gfn === this.#selected) this.#page.fail(error instanceof Error ? error.message : String(error));
+    } finally {
+      this.#loading = false;
     }
   }
 

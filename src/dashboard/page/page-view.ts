@@ -1,7 +1,7 @@
 /** One guest page: where it stands, its frame, its counts, and what happened to it. */
 import type { PageAnswer } from '../protocol.js';
 import { h, setText } from './dom.js';
-import { hex, whole } from './format.js';
+import { clock, hex, whole } from './format.js';
 
 const orNone = (number: number): string => (number < 0 ? 'none' : hex(number));
 
@@ -28,10 +28,11 @@ export class PageView {
     setText(this.#hint, reason);
   }
 
-  show({ page, history }: PageAnswer, state: string): void {
+  show({ page, history, at_s }: PageAnswer, state: string): void {
     this.#hint.hidden = true;
     setText(this.#title, `gfn ${hex(page.gfn)} of vm${page.vm}`);
     const facts: readonly (readonly [string, string])[] = [
+      ['as of', clock(at_s)],
       ['state', state],
       ['process', page.mm < 0 ? 'in no memslot' : `mm${page.mm}, vpn ${hex(page.vpn)}`],
       ['host entry', page.host.text],

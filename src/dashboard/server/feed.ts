@@ -65,6 +65,7 @@ export class RunFeed {
   #actorsTimer: NodeJS.Timeout | undefined;
   #memoryTimer: NodeJS.Timeout | undefined;
   #running = true;
+  #nextAsked = 0;
   /** Invariants whose first violation was handed over. */
   readonly #handed = new Set<string>();
 
@@ -88,6 +89,16 @@ export class RunFeed {
   /** Whether actors run: memory is looked at again and again only then. */
   set running(running: boolean) {
     this.#running = running;
+  }
+
+  /**
+   * A frame of the moment, for a page that is told beside the map; null while looks would take too much of the main thread.
+   */
+  lookFor(vm: number): { readonly frame: number; readonly at_s: number } | null {
+    if (performance.now() < this.#nextAsked) return null;
+    const took = this.lookAtMemory();
+    this.#nextAsked = performance.now() + took / MEMORY_SHARE;
+    return this.frames.newest(vm) ?? null;
   }
 
   /** Sends what all actors do now. */

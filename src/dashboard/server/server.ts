@@ -6,7 +6,7 @@
  *     POST /api/command             a command; 400 malformed, 409 not now
  *     GET  /api/report              the report so far, or of the run that has ended
  *     GET  /api/memory/<vm>/<frame> a byte per page; frame `newest` or a number that the stream named
- *     GET  /api/page/<vm>/<gfn>     one page and its history
+ *     GET  /api/page/<vm>/<gfn>     one page and its history; ?map=1: names a frame of the same moment
  *     GET  /api/schedules/<file>    a schedule that a violation links to
  *     GET  /api/sweep               a finished sweep of `tune`, when the server was given one
  *     GET  /metrics                 for Prometheus
@@ -216,7 +216,8 @@ async function routes(app: FastifyInstance, options: ServerOptions): Promise<voi
     const vm = wholeNumber(request.params.vm);
     const gfn = wholeNumber(request.params.gfn);
     if (vm === null || gfn === null) return fail(reply, 400, 'expected /api/page/<vm>/<gfn>, two whole numbers');
-    const page = session.page(vm, gfn);
+    const { map } = request.query as { readonly map?: unknown };
+    const page = session.page(vm, gfn, map === '1');
     return page === undefined ? fail(reply, 404, 'there is no such page') : fresh(reply).send(page);
   });
 

@@ -148,12 +148,15 @@ export class Session {
     return this.#feed?.frames.newest(vm);
   }
 
-  /** A guest's page, and its history; undefined when there is no such page. */
-  page(vm: number, gfn: number): PageAnswer | undefined {
+  /** A guest's page, its history, and with it, when asked, a frame of the same moment; undefined: no such page. */
+  page(vm: number, gfn: number, withFrame = false): PageAnswer | undefined {
     const simulation = this.#simulation;
     const slots = simulation?.plan.vms[vm]?.slots;
     if (simulation?.page === undefined || slots === undefined || gfn >= pagesOf(slots)) return undefined;
-    return { page: simulation.page(vm, gfn), history: simulation.pageHistory?.(vm, gfn) ?? [] };
+    const look = withFrame ? (this.#feed?.lookFor(vm) ?? null) : null;
+    const at_s = look?.at_s ?? simulation.elapsedSeconds;
+    const history = simulation.pageHistory?.(vm, gfn) ?? [];
+    return { page: simulation.page(vm, gfn), history, at_s, frame: look?.frame ?? null };
   }
 
   actors(): readonly ActorNow[] {
