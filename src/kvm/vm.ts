@@ -48,6 +48,7 @@ import { mutexLock, mutexUnlock, spinLock, spinUnlock } from '../locks/exclusive
 import { synchronizeSrcu } from '../locks/srcu.js';
 import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from '../locks/vma-lock.js';
 import { mmuNotifierRegister, mmuNotifierUnregister } from '../mm/mmu-notifier.js';
+import { dropAllRmapLocks, takeAllRmapLocks } from '../mm/take-all-locks.js';
 import { get, readOnce, set, writeOnce } from '#words';
 import {
   KVM_MEMSLOT_INVALID,
@@ -93,7 +94,9 @@ export function* kvmCreateVm(ctx: Context, vm: number, mm: number, isProtected: 
   }
   yield* mmapWriteLock(ctx, mm);
   yield* takeAllVmaLocks(ctx, mm);
+  yield* takeAllRmapLocks(ctx, mm);
   mmuNotifierRegister(ctx, mm, SUBSCRIBER_KVM, vm);
+  yield* dropAllRmapLocks(ctx, mm);
   yield* mmapWriteUnlock(ctx, mm);
   if (--ctx.quantum < 0) yield writes(stateAt);
   writeOnce(words, stateAt, VM_STATE_LIVE);
@@ -105,7 +108,7 @@ export function* kvmCreateVm(ctx: Context, vm: number, mm: number, isProtected: 
 const hostHasTable = (ctx: Context, isProtected: boolean): boolean =>
   !ctx.kernel.rules.protectedKvm || (ctx.kernel.rules.pkvmNotifiers && !isProtected);
 
-/** mm_take_all_locks(), the part that matters: MADV_DONTNEED sends notifiers under a VMA's lock alone (v6.17). */
+/** mm_take_all_locks(), the VMAs' half: MADV_DONTNEED sends notifiers under a VMA's lock alone (v6.17). */
 function* takeAllVmaLocks(ctx: Context, mm: number): Coroutine<void> {
   const count = get(ctx.words, mmWord(ctx.m, mm, MM_VMA_COUNT));
   for (let i = 0; i < count; i++) yield* vmaStartWrite(ctx, mm, get(ctx.words, mmWord(ctx.m, mm, MM_VMA_LIST) + i));

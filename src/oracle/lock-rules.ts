@@ -25,7 +25,9 @@ import {
 } from '../machine/layout.js';
 import {
   LOCK_CLASSES,
+  LOCK_ANON_VMA,
   LOCK_FOLIO,
+  LOCK_I_MMAP,
   LOCK_MMAP,
   LOCK_MMU,
   LOCK_PMD,
@@ -47,6 +49,9 @@ const WINDOW_MM = 0;
 const WINDOW_START = 1;
 const WINDOW_END = 2;
 const WINDOW_SLOTS = 3;
+
+/** down_write_nest_lock(): mm_take_all_locks() takes many of these, which mmap_lock keeps in order. */
+const nestsUnderMmapLock = (kind: number): boolean => kind === LOCK_ANON_VMA || kind === LOCK_I_MMAP;
 
 const RANK = Int32Array.from(LOCK_CLASSES, ({ rank }) => rank);
 const IS_EL2 = Uint8Array.from(LOCK_CLASSES, ({ el2 }) => (el2 ? 1 : 0));
@@ -94,6 +99,7 @@ export class LockRules {
           received: lockClass(kind).name,
         });
       } else if (held === kind) {
+        if (nestsUnderMmapLock(kind) && this.#holdsMmapWrite(ctx)) continue;
         if (kind === LOCK_FOLIO) this.#log.report(ctx, LK, 'LK7 waits for second folio lock', { lock });
         else this.#disorder(ctx, lock, kind, held);
       } else if ((RANK[held] as number) > rank) {
@@ -103,6 +109,14 @@ export class LockRules {
     if ((kind === LOCK_MMAP || kind === LOCK_SLOTS) && (this.#inStart[ctx.actor] as number) > 0) {
       this.#log.report(ctx, LK, 'LK5 notifier callback takes lock', { lock, received: lockClass(kind).name });
     }
+  }
+
+  #holdsMmapWrite(ctx: Context): boolean {
+    for (let i = 0; i < ctx.heldCount; i++) {
+      const packed = heldPacked(ctx, i);
+      if (packed >> 4 === LOCK_MMAP && (packed & 15) !== LOCK_READ) return true;
+    }
+    return false;
   }
 
   #disorder(ctx: Context, lock: number, kind: number, held: number): void {

@@ -54,6 +54,10 @@ init { G: guest_write(1, 3); A: log_memslot(G, 0); }\nv@G;\nguest_write(0, 3);`,
       'process A { a: pfnmap 1 read write }\nprocess B;\ninit { A: fork(B); }\nu@A | v@B;\nwrite(a, 2) | read(a);',
     ],
     [
+      'a VM that is made while a page of its process migrates: mm_take_all_locks() takes the rmap locks too',
+      `${UNBORN.replace('unborn', 'vcpus 1 unborn')}v@A | w@A node 1;\nwrite(a, 1) | migrate(a, 0);\ncreate_vm(G) | ;`,
+    ],
+    [
       'a guest of 2022 gives up',
       `policy pkvm-2022\n${GUEST}u@A | v@G.1 | w@G;\nmunmap(a) | guest_relinquish(0) | guest_write(0, 3);`,
     ],
