@@ -91,6 +91,7 @@ describe('the table of invariants', () => {
       'I-LOCKORD',
       'I-ACCT',
       'I-LIVE',
+      'undeclared',
     ]);
     for (const row of INVARIANTS)
       expect(row).toEqual({

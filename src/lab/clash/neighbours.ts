@@ -8,6 +8,8 @@ import type { RunTrace } from './run-trace.js';
 
 /** Kept to go on from. */
 const POOL = 24;
+/** Runs in a row that came to no schedule not seen before: there is nothing more to find. (A livelock's has no choices to change.) */
+const NOTHING_NEW_MAX = 100;
 
 /** One of them. */
 export interface Neighbour {
@@ -44,7 +46,7 @@ export function neighbours(experiments: Experiments, starts: readonly Uint8Array
   const pool = [...starts];
   const found: Neighbour[] = [];
   const seen = new Set<string>();
-  for (let steps = 0; steps < budget;) {
+  for (let steps = 0, nothingNew = 0; steps < budget && nothingNew < NOTHING_NEW_MAX; nothingNew++) {
     const from = pool[prng.below(pool.length)] as Uint8Array;
     const trace = experiments.traced(changed(from, prng));
     steps += experiments.thread.steps + 1;
@@ -53,6 +55,7 @@ export function neighbours(experiments: Experiments, starts: readonly Uint8Array
     const name = trace.choices.toString();
     if (seen.has(name)) continue;
     seen.add(name);
+    nothingNew = 0;
     found.push({ trace, fails });
     if (!fails) continue;
     if (pool.length < POOL) pool.push(trace.choices);
