@@ -17,7 +17,8 @@ export interface Ended {
 export function start(command: string, args: readonly string[], env: Record<string, string> = {}, cwd = ROOT) {
   const child = spawn(command, args, {
     cwd,
-    env: { ...process.env, FORCE_COLOR: '', ...env },
+    // where npm was started is no business of these, unless they say so
+    env: { ...process.env, INIT_CWD: cwd, FORCE_COLOR: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let out = '';
