@@ -56,8 +56,10 @@ describe('pinfall dashboard', () => {
     expect(
       await command(url, { type: 'restart', scenario: 'two-processes', policy: 'classic', seed: 6 }),
     ).toMatchObject({ ok: true });
-    const soFar = (await (await fetch(new URL('/api/report', url))).json()) as Report;
-    expect(soFar).toMatchObject({ policy: 'classic', seed: 6 });
+    const soFar = async (): Promise<Report> => (await (await fetch(new URL('/api/report', url))).json()) as Report;
+    expect(await soFar()).toMatchObject({ policy: 'classic', seed: 6 });
+    // a run that is stopped before anything has happened in it has asked nothing, and ends with 4
+    await until('a run in which something happens', async () => (await soFar()).asked, 20_000);
     stream.close();
     child.kill('SIGTERM');
     const { code, out } = await done;
