@@ -79,8 +79,7 @@ function* pinnedMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, wr
   const mm = get(words, vmWord(m, vm, VM_MM));
   const pinnedAt = pinnedPageWord(m, vm, gfn);
   // a hint: another vCPU may be at the same page, which is put right below
-  glance(words, vmWord(m, vm, VM_MMU_LOCK));
-  const first = peek(words, pinnedAt) === 0;
+  const first = glance(words, pinnedAt) === 0;
   if (first) {
     const charged = yield* accountLockedVm(ctx, mm, 1, true);
     if (charged !== 0) return charged;
@@ -140,7 +139,7 @@ function* enterWithBuffer(ctx: Context, vm: number, vcpu: number): Coroutine {
   const end = base + get(ctx.words, vmWord(ctx.m, vm, VM_PIN_PAGES));
   for (let gfn = base; gfn < end && loaded === 0; gfn++) {
     const at = pinnedPageWord(ctx.m, vm, gfn);
-    for (let tries = 0; tries < ENTRY_TRIES && peek(ctx.words, at) === 0; tries++) {
+    for (let tries = 0; tries < ENTRY_TRIES && glance(ctx.words, at) === 0; tries++) {
       ctx.abortPermission = false;
       // a page that cannot be had is the guest's to find out: a buffer-management event when it writes there
       if ((yield* kvmHandleGuestAbort(ctx, vm, vcpu, gfn, true)) !== 0) break;
