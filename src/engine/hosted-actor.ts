@@ -16,8 +16,12 @@ export const MODE_ON_TIMER = 3;
 export const MODE_STOPPED = 4;
 export const MODE_RETURNED = 5;
 
-/** The kind of an actor that has not been resumed yet: it stands at the top of its loop, as with IDLE_TOP. */
-export const NOT_STARTED = 13;
+/**
+ * The kind of an actor that has not been resumed yet: it stands at the top of its loop, as with IDLE_TOP, and waits for nothing. Behind
+ * all kinds of effects: what equals one of them is taken for it by whoever reads the record (a worker that was slow to start was
+ * reported as a deadlock on word 0).
+ */
+export const NOT_STARTED = 16;
 
 /** All actors of a host have this one shape, so that the loop over them stays monomorphic. */
 export class HostedActor {

@@ -329,7 +329,7 @@ export class ThreadedRun implements ThreadRun {
   }
 
   async #relocate(placement: readonly number[], stepping: boolean, all = false): Promise<Relocation> {
-    if (this.#ending) throw new Error('the run has ended');
+    if (this.#ending) throw new Error(`the run has ended: ${(await this.ended).text}`);
     this.#set.check(placement);
     // an actor in the blocking form that is frozen in the middle of an operation answers no call before a drain
     const frozen = this.#paused;

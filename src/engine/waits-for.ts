@@ -85,8 +85,9 @@ export function waitsFor(
   return { edges, cycle, lines };
 }
 
-/** Whether the actor is inside an SRCU section of which `word` counts the readers. */
+/** Whether the actor is inside an SRCU section of which `word` counts the readers. 0 stands for no section. */
 function isInside(m: Machine, actor: number, word: number): boolean {
+  if (word === 0) return false;
   for (let i = 0; i < SRCU_NESTED; i++) if (m.words[actorWord(m, actor, ACTOR_SRCU + i)] === word) return true;
   return false;
 }

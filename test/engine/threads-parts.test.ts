@@ -1,6 +1,6 @@
 /** Parts of the real-thread engine without threads: placement, names of words, the waits-for graph, the watchdog. */
 import { describe, expect, it } from 'vitest';
-import { Context, type Kernel, Probe } from '#src/machine/context.js';
+import { Context, type Coroutine, type Kernel, Probe } from '#src/machine/context.js';
 import { WAIT_LOCK, WAIT_WORD } from '#src/machine/effects.js';
 import {
   ACTOR_STATE,
@@ -37,7 +37,8 @@ import { spinLock } from '#src/locks/exclusive.js';
 import { downRead } from '#src/locks/rw.js';
 import { bootMachine } from '#src/mm/boot.js';
 import { describeWord } from '#src/engine/describe-word.js';
-import { ACTOR_BLOCKED, ACTOR_RUNNABLE } from '#src/engine/phase.js';
+import { HostedActor, recordWait } from '#src/engine/hosted-actor.js';
+import { ACTOR_BLOCKED, ACTOR_IDLE, ACTOR_RUNNABLE } from '#src/engine/phase.js';
 import { actorsByWorker, checkPlacement, placeActors } from '#src/engine/placement.js';
 import type { Plan } from '#src/engine/plan.js';
 import { actorReport, describeActor } from '#src/engine/report-state.js';
@@ -151,6 +152,8 @@ function waits(m: Machine, who: number, kind: number, word: number, value: numbe
   m.words[actorWord(m, who, ACTOR_WAIT_VALUE)] = value;
 }
 
+function* noSteps(): Coroutine<void> {}
+
 describe('waits-for graph', () => {
   it('names locks, holders with their mode, and the circle', () => {
     const { m, plan, ctxs } = machine();
@@ -172,6 +175,16 @@ describe('waits-for graph', () => {
     expect(describeActor(actorReport(m, plan, 2))).toBe(
       'a2 (worker 0, absent): has not run; holds mm0 mmap_lock (read)',
     );
+  });
+
+  it('has no place for actors that have not been resumed yet, however slow their worker is', () => {
+    const { m, plan, ctxs } = machine();
+    const hosted = new HostedActor(0, 0, ctxs[0] as Context, noSteps());
+    recordWait(hosted, ACTOR_IDLE);
+    expect(waitsFor(m, plan)).toEqual({ edges: [], cycle: [], lines: [] });
+    // nor is anybody inside a section of word 0, which stands for none
+    waits(m, 1, WAIT_WORD, 0, m.words[0] as number);
+    expect(waitsFor(m, plan).cycle).toEqual([]);
   });
 
   it('finds an actor that waits for itself', () => {
