@@ -1,6 +1,7 @@
 /** How a worker sleeps: the sleeper's side of the waiting protocol (machine/wait.ts), and what others may know meanwhile. */
 import { type Machine, WORKER_CURRENT, WORKER_DOORBELL, WORKER_PARKED, workerWord } from '../machine/layout.js';
 import { WAITERS, lockValue, registerSleeper } from '../machine/wait.js';
+import { isTurnMissed } from '../locks/queue.js';
 import type { RingWriter } from '../events/ring.js';
 import { type HostedActor, MODE_ON_WORD } from './hosted-actor.js';
 import { NOT_PARKED, PARKED_RING_FULL } from './phase.js';
@@ -36,7 +37,8 @@ export class Doorbell {
     // who waits in line for a lock is woken by its turn (locks/queue.ts)
     if (a.mode === MODE_ON_WORD || a.ctx.queuedFor !== a.word) registerSleeper(this.#m, a.word, this.#worker);
     if (a.mode === MODE_ON_WORD) return Atomics.load(words, a.word) === a.value;
-    return lockValue(Atomics.compareExchange(words, a.word, a.value, a.value | WAITERS)) === a.value;
+    if (lockValue(Atomics.compareExchange(words, a.word, a.value, a.value | WAITERS)) !== a.value) return false;
+    return !isTurnMissed(a.ctx, a.word);
   }
 
   /**

@@ -42,8 +42,9 @@ function takeInTurn(ctx: Context, lock: number): boolean {
   joinQueue(ctx, lock);
   for (;;) {
     const value = readOnce(words, lock);
-    if (holderBits(value) !== 0 || !mayTake(ctx, lock, value)) {
-      if (keepPlace(ctx, lock, value)) return false;
+    const held = holderBits(value) !== 0;
+    if (held || !mayTake(ctx, lock, value)) {
+      if (keepPlace(ctx, lock, value, held)) return false;
     } else if (cmpxchg(words, lock, value, (ctx.actor + 1) | restOfQueue(ctx, lock)) === value) {
       leaveQueue(ctx);
       return true;

@@ -82,15 +82,25 @@ export const restOfQueue = (ctx: Context, lock: number): number => (firstOther(c
 /**
  * After a failed attempt, which found `value`: closes the lock when the first in line has been patient enough, sets `more` in its word,
  * and remembers what to wait for. False: the word has changed meanwhile, try again.
+ * @param held whether `value` keeps everybody out, whoever is first; else it was not the actor's turn
  */
-export function keepPlace(ctx: Context, lock: number, value: number, more = 0): boolean {
+export function keepPlace(ctx: Context, lock: number, value: number, held: boolean, more = 0): boolean {
   let seen = value | more;
   if ((value & CLOSED) === 0 && ctx.queuedTries + 1 >= PATIENCE && isFirst(ctx, lock)) seen |= CLOSED;
   if (seen !== value && cmpxchg(ctx.words, lock, value, seen) !== value) return false;
   ctx.queuedTries++;
+  ctx.queuedOutOfTurn = !held;
   ctx.queuedValue = lockValue(seen);
   return true;
 }
+
+/**
+ * Whether an attempt that failed for the line alone may succeed by now, though the word holds what it held: those before have had their
+ * turns. Who is about to sleep asks, after it has taken its doorbell's sample: they rang it, maybe too early. (An attempt that failed
+ * for who held the lock needs no such question: as long as the word is the same, somebody holds it, and rings.)
+ */
+export const isTurnMissed = (ctx: Context, lock: number): boolean =>
+  ctx.queuedFor === lock && ctx.queuedOutOfTurn && isFirst(ctx, lock);
 
 /** Where who holds the lock has made room for the first in line too: wakes it. */
 export function wakeFirst(ctx: Context, lock: number): void {

@@ -56,8 +56,9 @@ function takeReadInTurn(ctx: Context, lock: number): boolean {
   for (;;) {
     const value = readOnce(words, lock);
     const open = (value & (RW_WRITER | RW_PENDING | CLOSED)) === 0;
-    if (!open && ((value & RW_WRITER) !== 0 || !isFirst(ctx, lock))) {
-      if (keepPlace(ctx, lock, value)) return false;
+    const held = (value & RW_WRITER) !== 0;
+    if (!open && (held || !isFirst(ctx, lock))) {
+      if (keepPlace(ctx, lock, value, held)) return false;
       continue;
     }
     const rest = restOfQueue(ctx, lock);
@@ -115,8 +116,9 @@ function takeWriteInTurn(ctx: Context, lock: number): boolean {
   joinQueue(ctx, lock);
   for (;;) {
     const value = readOnce(words, lock);
-    if ((value & (RW_WRITER | RW_READERS)) !== 0 || !mayTake(ctx, lock, value)) {
-      if (keepPlace(ctx, lock, value, RW_PENDING)) return false;
+    const held = (value & (RW_WRITER | RW_READERS)) !== 0;
+    if (held || !mayTake(ctx, lock, value)) {
+      if (keepPlace(ctx, lock, value, held, RW_PENDING)) return false;
       continue;
     }
     const next = ((ctx.actor + 1) << WRITER_SHIFT) | restOfQueue(ctx, lock);

@@ -227,6 +227,7 @@ export class Context {
   queuedFor = 0;
   queuedTries = 0;
   queuedValue = 0;
+  queuedOutOfTurn = false;
   /** Loops without bound begun so far: RETRY points belong to the last. */
   loops = 0;
   /** Turns of the loop under way when it stands at a RETRY point: the more, the longer a real thread leaves the CPU to others. */

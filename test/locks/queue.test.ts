@@ -4,14 +4,21 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { Doorbell } from '#src/engine/doorbell.js';
+import { HostedActor, MODE_ON_LOCK } from '#src/engine/hosted-actor.js';
+import { RingWriter, ringBuffer } from '#src/events/ring.js';
 import { Context, type Kernel, Probe } from '#src/machine/context.js';
+import { LOCAL, effectWord } from '#src/machine/effects.js';
+import { contended } from '#src/machine/wait.js';
 import { SMALL_MACHINE } from '#src/machine/config.js';
 import {
+  ACTOR_WORKER,
   GLOBAL_DRIVER_MUTEX,
   VM_MMU_LOCK,
   anonVmaWord,
   ANON_VMA_RWSEM,
   Machine,
+  actorWord,
   globalLock,
   vmWord,
 } from '#src/machine/layout.js';
@@ -138,12 +145,72 @@ function play(kind: Kind, moves: readonly (readonly [number, boolean])[]): Conte
   return all;
 }
 
+const SLEEPERS = 4;
+
+/** An actor on a worker of its own, which sleeps by the waiting protocol and without any time-out. */
+class Sleeper extends Contender {
+  readonly #m: Machine;
+  readonly #doorbell: Doorbell;
+  readonly #hosted: HostedActor;
+  /** Its doorbell's sample while it sleeps. */
+  #asleep: number | null = null;
+  #refused = false;
+
+  constructor(m: Machine, actor: number) {
+    super(m, actor);
+    this.#m = m;
+    m.words[actorWord(m, actor, ACTOR_WORKER)] = actor;
+    this.#doorbell = new Doorbell(m, actor, new RingWriter(ringBuffer(0), true));
+    this.#hosted = new HostedActor(actor, 0, this.ctx, (function* () {})());
+    this.#hosted.mode = MODE_ON_LOCK;
+  }
+
+  /** One step: an attempt, the step from a failed attempt to sleep, waking up if it was rung for, or the release. */
+  step(kind: Kind, read: boolean): void {
+    if (this.state === 'inside') {
+      kind.drop(this.ctx, this.read);
+      this.state = 'outside';
+    } else if (this.#asleep !== null) {
+      if (this.#doorbell.sample() !== this.#asleep) this.#asleep = null;
+    } else if (this.#refused) {
+      this.#refused = false;
+      const sample = this.#doorbell.sample();
+      if (this.#doorbell.register(this.#hosted)) this.#asleep = sample;
+    } else {
+      if (this.state === 'outside') this.read = kind.shared && read;
+      this.state = kind.take(this.ctx, this.read) ? 'inside' : 'waiting';
+      if (this.state === 'inside') return;
+      const wait = contended(this.ctx, kind.word(this.#m));
+      [this.#refused, this.#hosted.word, this.#hosted.value] = [wait !== LOCAL, effectWord(wait), this.ctx.waitValue];
+    }
+  }
+}
+
+/** Plays `moves`; then nobody comes any more, and all who are inside or wait get in and out. */
+function playAsleep(kind: Kind, moves: readonly (readonly [number, boolean])[]): void {
+  const m = new Machine({ ...SMALL_MACHINE, cpus: SLEEPERS });
+  const all = Array.from({ length: SLEEPERS }, (_, actor) => new Sleeper(m, actor));
+  for (const [actor, read] of moves) all[actor]?.step(kind, read);
+  for (let round = 0; round < 20 * SLEEPERS; round++) {
+    for (const who of all) if (who.state !== 'outside') who.step(kind, false);
+  }
+  expect(all.map(({ state }) => state)).toEqual(all.map(() => 'outside'));
+}
+
 describe.each(KINDS)('$name', (kind) => {
   it('never lets anybody overtake the first in line once it has looked often enough', () => {
     const moves = fc.array(fc.tuple(fc.nat({ max: ACTORS - 1 }), fc.boolean()), { maxLength: 120 });
     fc.assert(
       fc.property(moves, (list) => void play(kind, list)),
       { numRuns: 150 },
+    );
+  });
+
+  it('loses no wake-up: whoever sleeps is rung for when its turn comes, though the word looks as before', () => {
+    const moves = fc.array(fc.tuple(fc.nat({ max: SLEEPERS - 1 }), fc.boolean()), { minLength: 20, maxLength: 200 });
+    fc.assert(
+      fc.property(moves, (list) => playAsleep(kind, list)),
+      { numRuns: 2000 },
     );
   });
 
