@@ -5,7 +5,7 @@
 import { MACHINE_LIMITS } from '../machine/config.js';
 import type { ActorSpec, MappingSpec, VmSpec } from '../engine/plan.js';
 import { WORKLOADS } from '../../actors/workload.js';
-import { type ScenarioMemory, coveredEnd } from './scenario-memory.js';
+import { type ScenarioMemory, coveredEnd, numbered, spans } from './scenario-memory.js';
 import type { ActorEntry } from './scenario-schema.js';
 
 const TIERS = {
@@ -53,12 +53,12 @@ class ActorRows {
     });
     const replaying = this.rows.filter(({ params }) => params['replay'] === 1).length;
     if (recording !== null && recording.vcpus > replaying) {
-      this.memory.refuse(['actors'], `no vcpu actor replays recording ${recording.name} for guest 0`);
+      this.memory.note(['actors'], `no vcpu actor replays recording ${recording.name} for guest 0`);
     }
     if (el2) this.addEl2();
     const limit = MACHINE_LIMITS.cpus[1];
     if (this.rows.length > limit) {
-      this.memory.refuse(['actors'], `${this.rows.length} actors, EL2 included; expected at most ${limit}`);
+      this.memory.note(['actors'], `${this.rows.length} actors, EL2 included; expected at most ${limit}`);
     }
     return this.rows;
   }
@@ -66,13 +66,21 @@ class ActorRows {
   /** One thread per vCPU of the guest. */
   private addVcpus(entry: Extract<ActorEntry, { kind: 'vcpu' }>, path: Path): void {
     const vm = this.vms[entry.guest];
-    if (vm === undefined)
-      this.memory.refuse([...path, 'guest'], `no guest ${entry.guest}; there are ${this.vms.length}`);
+    if (vm === undefined) {
+      this.memory.note([...path, 'guest'], `no guest ${entry.guest}; ${numbered(this.vms.length)}`);
+      return;
+    }
     const params = this.params(entry, path);
     const first = entry.first_gfn;
     const end = first + (params['pages'] ?? 0);
     const covered = vm.slots.some((slot) => slot.baseGfn <= first && end <= slot.baseGfn + slot.pages);
-    if (!covered) this.memory.refuse([...path, 'pages'], `pages ${first} to ${end - 1} are in no slot`);
+    if (!covered) {
+      const slots = spans(vm.slots.map((slot) => [slot.baseGfn, slot.pages]));
+      this.memory.note(
+        [...path, 'pages'],
+        `pages ${first} to ${end - 1} are in no slot of guest ${entry.guest}, which has ${slots}`,
+      );
+    }
     const prefix = entry.name ?? (entry.guest === 0 ? 'vcpu' : `vm${entry.guest}-vcpu`);
     const recorded = entry.guest === 0 && entry.replay ? (this.memory.recording?.vcpus ?? 0) : 0;
     for (let vcpu = 0; vcpu < vm.vcpus; vcpu++) {
@@ -92,7 +100,7 @@ class ActorRows {
     if ('process' in entry) {
       const { processes } = this.memory.scenario.file;
       if (entry.process >= processes.length) {
-        this.memory.refuse([...path, 'process'], `no process ${entry.process}; there are ${processes.length}`);
+        this.memory.note([...path, 'process'], `no process ${entry.process}; ${numbered(processes.length)}`);
       }
       params['mm'] = entry.process;
       if ('first_vpn' in entry) this.placeRange(entry.process, params, '', path);
@@ -108,10 +116,10 @@ class ActorRows {
   }
 
   private add(name: string, entry: ActorEntry, path: Path, params: Record<string, number>): void {
-    if (this.rows.some((other) => other.name === name)) this.memory.refuse(path, `a second actor named ${name}`);
+    if (this.rows.some((other) => other.name === name)) this.memory.note(path, `a second actor named ${name}`);
     const { nodes } = this.memory.scenario.file.machine;
     if (entry.node !== undefined && entry.node >= nodes) {
-      this.memory.refuse([...path, 'node'], `${entry.node}; expected 0 to ${nodes - 1}`);
+      this.memory.note([...path, 'node'], `${entry.node}; expected 0 to ${nodes - 1}`);
     }
     const node = entry.node ?? this.rows.length % nodes;
     this.rows.push({ name, kind: entry.kind, tier: TIERS[entry.kind], node, params });

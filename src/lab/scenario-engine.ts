@@ -5,6 +5,8 @@ import type { ActorSpec } from '../engine/plan.js';
 import type { ThreadOptions } from '../engine/threads.js';
 import { schemePlacement } from './live/placements.js';
 import type { PlacementScheme } from './live/types.js';
+import { meant } from './nearest.js';
+import type { Mistakes } from './scenario-mistakes.js';
 import type { Scenario } from './scenario.js';
 
 /** What a caller may have said already. */
@@ -42,7 +44,7 @@ function placementOf(scenario: Scenario, actors: readonly ActorSpec[], wishes: E
   const scheme = wishes.scheme ?? ofFile ?? 'balanced';
   const { placement: groups } = engine;
   if (Array.isArray(groups) && wishes.workers === undefined && wishes.scheme === undefined) {
-    return groupsPlacement(scenario, actors, groups, wishes.cpus !== undefined);
+    return groupsPlacement(scenario, actors, wishes.cpus !== undefined);
   }
   const workers = wishes.workers ?? engine.workers ?? 0;
   return scheme === 'balanced'
@@ -54,26 +56,42 @@ function placementOf(scenario: Scenario, actors: readonly ActorSpec[], wishes: E
 const absentIsFine = (name: string, otherCpus: boolean): boolean =>
   /^el2-\d+$/.test(name) || (otherCpus && /^(?:vm\d+-)?vcpu\d+$/.test(name));
 
-function groupsPlacement(
+/** The worker of each actor that the groups name; -1 of the others. Groups of nobody who is there have no worker. */
+export function placementGroups(
   scenario: Scenario,
   actors: readonly ActorSpec[],
-  groups: readonly (readonly string[])[],
   otherCpus: boolean,
-): number[] {
+  mistakes: Mistakes,
+): { readonly placement: number[]; readonly load: number[] } {
+  const { placement: groups } = scenario.file.engine;
+  const names = actors.map((spec) => spec.name);
   const placement = actors.map(() => -1);
   const load: number[] = [];
+  if (!Array.isArray(groups)) return { placement, load };
   groups.forEach((group, i) => {
     const members = group.flatMap((name, j) => {
-      const actor = actors.findIndex((spec) => spec.name === name);
+      const actor = names.indexOf(name);
       const at = ['engine', 'placement', i, j];
-      if (actor < 0 && absentIsFine(name, otherCpus)) return [];
-      if (actor < 0) scenario.refuse(at, `no actor ${name}; there are ${actors.map((spec) => spec.name).join(', ')}`);
-      if ((placement[actor] as number) >= 0) scenario.refuse(at, `${name} has a worker already`);
-      placement[actor] = load.length;
-      return [actor];
+      if (actor >= 0 && placement[actor] === -1) {
+        placement[actor] = load.length;
+        return [actor];
+      }
+      if (actor >= 0) mistakes.note(at, `${name} has a worker already`);
+      else if (!absentIsFine(name, otherCpus)) {
+        mistakes.note(at, `no actor ${name}; there are ${names.join(', ')}${meant(name, names)}`);
+      }
+      return [];
     });
     if (members.length > 0) load.push(members.length);
   });
+  return { placement, load };
+}
+
+/** As the groups have it, the others where the fewest are. */
+function groupsPlacement(scenario: Scenario, actors: readonly ActorSpec[], otherCpus: boolean): number[] {
+  const mistakes = scenario.mistakes();
+  const { placement, load } = placementGroups(scenario, actors, otherCpus, mistakes);
+  mistakes.tell();
   if (load.length === 0) load.push(0);
   placement.forEach((worker, actor) => {
     if (worker >= 0) return;

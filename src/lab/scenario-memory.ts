@@ -20,6 +20,7 @@ import { VCPUS_MAX } from '../machine/layout.js';
 import type { MappingSpec, MemslotSpec, VmSpec } from '../engine/plan.js';
 import { InputError } from './input-error.js';
 import { type Recording, loadRecording } from './recording.js';
+import type { Mistakes } from './scenario-mistakes.js';
 import type { Scenario } from './scenario.js';
 
 /** What a command's options change. */
@@ -65,17 +66,29 @@ export class ScenarioMemory {
   readonly recording: Recording | null;
   readonly scenario: Scenario;
   readonly options: PlanOptions;
+  readonly mistakes: Mistakes;
 
-  constructor(scenario: Scenario, options: PlanOptions) {
+  constructor(scenario: Scenario, options: PlanOptions, mistakes: Mistakes) {
     this.scenario = scenario;
     this.options = options;
+    this.mistakes = mistakes;
     const { file } = scenario;
     if (options.recording !== undefined) {
       if (file.guests.length === 0)
         throw new InputError(`--recording: scenario ${scenario.name} has no guest to replay it`);
       this.recording = loadRecording(options.recording, options.base);
     } else {
-      this.recording = file.recording === null ? null : loadRecording(file.recording, scenario.folder);
+      this.recording = file.recording === null ? null : this.load(file.recording);
+    }
+  }
+
+  private load(recording: string): Recording {
+    try {
+      return loadRecording(recording, this.scenario.folder);
+    } catch (error) {
+      // every size may be the recording's: nothing more can be looked at
+      if (error instanceof InputError) this.mistakes.refuse(['recording'], error.message);
+      throw error;
     }
   }
 
@@ -87,7 +100,7 @@ export class ScenarioMemory {
     }
     return file.guests.map((guest, i) => {
       if (guest.process >= file.processes.length) {
-        this.refuse(['guests', i, 'process'], `no process ${guest.process}; there are ${file.processes.length}`);
+        this.note(['guests', i, 'process'], `no process ${guest.process}; ${numbered(file.processes.length)}`);
       }
       const slots = guest.slots.map((slot, j) => ({
         baseGfn: slot.first_gfn,
@@ -116,12 +129,13 @@ export class ScenarioMemory {
       return cpus;
     }
     if (said === 'recorded') {
-      if (recording === null) this.refuse(['guests', i, 'vcpus'], 'recorded, but this guest has no recording');
+      if (recording === null) this.note(['guests', i, 'vcpus'], 'recorded, but this guest has no recording');
       return least;
     }
     if (said >= least) return said;
     if (this.options.recording !== undefined) return least;
-    return this.refuse(['guests', i, 'vcpus'], `${said}; expected at least the ${least} that the recording has`);
+    this.note(['guests', i, 'vcpus'], `${said}; expected at least the ${least} that the recording has`);
+    return least;
   }
 
   /** All mappings, none overlapping another. */
@@ -133,10 +147,12 @@ export class ScenarioMemory {
         const pages = this.pages(mapping.pages, [...path, 'pages']);
         const end = mapping.start + pages;
         if (end > MACHINE_LIMITS.mmPages[1]) {
-          this.refuse(path, `ends at page ${end}; expected at most ${MACHINE_LIMITS.mmPages[1]}`);
+          this.note(path, `ends at page ${end}; expected at most ${MACHINE_LIMITS.mmPages[1]}`);
         }
-        if (all.some((other) => other.mm === mm && mapping.start < other.start + other.pages && other.start < end)) {
-          this.refuse(path, `[${mapping.start}, ${end}) overlaps another mapping of process ${mm}`);
+        const other = all.find((one) => one.mm === mm && mapping.start < one.start + one.pages && one.start < end);
+        if (other !== undefined) {
+          const there = `[${other.start}, ${other.start + other.pages})`;
+          this.note(path, `[${mapping.start}, ${end}) overlaps another mapping of process ${mm}, ${there}`);
         }
         let from = mapping.start;
         mapping.except.forEach((part, j) => {
@@ -161,10 +177,11 @@ export class ScenarioMemory {
     const partEnd = part.start + part.pages;
     if (part.start >= from && partEnd <= end) return part;
     if (part.start < from || this.options.recording === undefined) {
-      this.refuse(
+      this.note(
         path,
         `[${part.start}, ${partEnd}); expected a range within [${from}, ${end}), after the one before it`,
       );
+      return { start: from, pages: 0 };
     }
     const start = Math.min(part.start, end);
     return { start, pages: Math.min(partEnd, end) - start };
@@ -177,12 +194,13 @@ export class ScenarioMemory {
         const path = ['guests', i, 'slots', j];
         const end = slot.baseGfn + slot.pages;
         if (end > MACHINE_LIMITS.vmPages[1]) {
-          this.refuse(path, `ends at guest page ${end}; expected at most ${MACHINE_LIMITS.vmPages[1]}`);
+          this.note(path, `ends at guest page ${end}; expected at most ${MACHINE_LIMITS.vmPages[1]}`);
         }
-        const overlaps = vm.slots.some(
-          (other, k) => k < j && slot.baseGfn < other.baseGfn + other.pages && other.baseGfn < end,
-        );
-        if (overlaps) this.refuse(path, `guest pages [${slot.baseGfn}, ${end}) overlap another slot`);
+        const other = vm.slots.find((one, k) => k < j && slot.baseGfn < one.baseGfn + one.pages && one.baseGfn < end);
+        if (other !== undefined) {
+          const there = `[${other.baseGfn}, ${other.baseGfn + other.pages})`;
+          this.note(path, `guest pages [${slot.baseGfn}, ${end}) overlap another slot, ${there}`);
+        }
         this.checkRange(path, vm.mm, slot.vpn, slot.pages, mappings);
       });
       if (i !== 0 || this.recording === null) return;
@@ -191,7 +209,7 @@ export class ScenarioMemory {
         0,
       );
       if (covered < this.recording.frames) {
-        this.refuse(
+        this.note(
           ['guests', 0, 'slots'],
           `pages 0 to ${covered - 1}; recording ${this.recording.name} needs ${this.recording.frames} pages`,
         );
@@ -204,7 +222,7 @@ export class ScenarioMemory {
     const { nodes } = this.scenario.file.machine;
     if (said !== 'recorded') {
       if (said * nodes > FRAMES_MAX) {
-        this.refuse(
+        this.note(
           ['machine', 'frames_per_node'],
           `${said} on each of ${nodes} nodes; expected at most ${FRAMES_MAX} in all`,
         );
@@ -218,7 +236,7 @@ export class ScenarioMemory {
 
   poisonedFrames(frames: number): readonly number[] {
     this.scenario.file.poisoned_frames.forEach((pfn, i) => {
-      if (pfn >= frames) this.refuse(['poisoned_frames', i], `${pfn}; expected 1 to ${frames - 1}`);
+      if (pfn >= frames) this.note(['poisoned_frames', i], `${pfn}; expected 1 to ${frames - 1}`);
     });
     return this.scenario.file.poisoned_frames;
   }
@@ -227,7 +245,7 @@ export class ScenarioMemory {
     const huge = 1 << this.scenario.file.machine.thp_order;
     this.scenario.file.unpinnable_frames.forEach(([from, to], i) => {
       if (from >= to || to > frames || from % huge !== 0 || to % huge !== 0) {
-        this.refuse(
+        this.note(
           ['unpinnable_frames', i],
           `[${from}, ${to}); expected whole huge pages of ${huge} within 0 to ${frames}`,
         );
@@ -236,7 +254,7 @@ export class ScenarioMemory {
     return this.scenario.file.unpinnable_frames;
   }
 
-  /** Refuses a range of process `mm` that no mapping holds. */
+  /** Notes a range of process `mm` that no mapping holds; of a process that is not there something is said already. */
   checkRange(
     path: readonly PropertyKey[],
     mm: number,
@@ -244,21 +262,37 @@ export class ScenarioMemory {
     pages: number,
     mappings: readonly MappingSpec[],
   ): void {
-    if (coveredEnd(mm, start, mappings) < start + pages) {
-      this.refuse(path, `pages ${start} to ${start + pages - 1} are in no mapping of process ${mm}`);
-    }
+    if (mm >= this.scenario.file.processes.length || coveredEnd(mm, start, mappings) >= start + pages) return;
+    const mapped = spans(mappings.filter((each) => each.mm === mm).map((each) => [each.start, each.pages]));
+    this.note(path, `pages ${start} to ${start + pages - 1} are in no mapping of process ${mm}, which has ${mapped}`);
   }
 
   /** A number of pages that may be the recording's. */
   pages(said: number | 'recorded', path: readonly PropertyKey[]): number {
     if (said !== 'recorded') return said;
-    if (this.recording === null) this.refuse(path, 'recorded, but the scenario has no recording');
-    return this.recording.frames;
+    if (this.recording !== null) return this.recording.frames;
+    this.note(path, 'recorded, but the scenario has no recording');
+    return 1;
   }
 
-  refuse(path: readonly PropertyKey[], message: string): never {
-    return this.scenario.refuse(path, message);
+  note(path: readonly PropertyKey[], message: string): void {
+    this.mistakes.note(path, message);
   }
+}
+
+/** What there is of something that is named by its number. */
+export const numbered = (count: number): string =>
+  count === 0 ? 'there is none' : count === 1 ? 'there is only 0' : `expected 0 to ${count - 1}`;
+
+/** `pages 0 to 15 and 32 to 47` of ranges [start, pages]; those that touch are one. */
+export function spans(ranges: readonly (readonly [number, number])[]): string {
+  const joined: [number, number][] = [];
+  for (const [start, pages] of ranges.toSorted(([a], [b]) => a - b)) {
+    const last = joined.at(-1);
+    if (last !== undefined && start <= last[1]) last[1] = Math.max(last[1], start + pages);
+    else joined.push([start, start + pages]);
+  }
+  return joined.length === 0 ? 'none' : joined.map(([from, to]) => `${from} to ${to - 1}`).join(', ');
 }
 
 /** Where the memory of process `mm` that goes on from `start` ends; `start` itself where nothing is mapped. */

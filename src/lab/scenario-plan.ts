@@ -6,6 +6,7 @@ import { POLICIES, policyById } from '../policies/index.js';
 import { InputError } from './input-error.js';
 import { meant } from './nearest.js';
 import { planActors } from './scenario-actors.js';
+import { placementGroups } from './scenario-engine.js';
 import { type PlanOptions, ScenarioMemory } from './scenario-memory.js';
 import type { Scenario } from './scenario.js';
 import { findKnobs } from './find-knobs.js';
@@ -18,19 +19,24 @@ const THP_ENABLED = { never: 0, madvise: 1, always: 2 } as const;
 /** Makes the plan of a run. */
 export function makePlan(scenario: Scenario, options: PlanOptions): Plan {
   const { file } = scenario;
+  const mistakes = scenario.mistakes();
   const kernel = options.policy ?? file.policy ?? DEFAULT_POLICY;
   const policy = policyById(kernel);
   if (options.policy === undefined && policy === undefined) {
     const known = POLICIES.map(({ id }) => id);
-    scenario.refuse(['policy'], `no policy ${kernel}; expected one of ${known.join(', ')}${meant(kernel, known)}`);
+    mistakes.note(['policy'], `no policy ${kernel}; expected one of ${known.join(', ')}${meant(kernel, known)}`);
   }
   const el2 = options.el2 ?? policy?.claims.el2 ?? false;
-  const memory = new ScenarioMemory(scenario, options);
+  const memory = new ScenarioMemory(scenario, options, mistakes);
   const vms = memory.vms();
   const mappings = memory.mappings();
   memory.checkSlots(vms, mappings);
   const actors = planActors(memory, vms, mappings, el2);
+  placementGroups(scenario, actors, options.cpus !== undefined, mistakes);
   const frames = memory.framesPerNode() * file.machine.nodes;
+  const poisonedFrames = memory.poisonedFrames(frames);
+  const unpinnableFrames = memory.unpinnableFrames(frames);
+  mistakes.tell();
   const plan: Plan = {
     scenario: scenario.name,
     machine: {
@@ -63,8 +69,8 @@ export function makePlan(scenario: Scenario, options: PlanOptions): Plan {
       maxPtesNone: file.knobs.max_ptes_none ?? (1 << file.machine.thp_order) - 1,
       ...findKnobs(file.knobs.tlbbatch, file.knobs.fix),
     },
-    poisonedFrames: memory.poisonedFrames(frames),
-    unpinnableFrames: memory.unpinnableFrames(frames),
+    poisonedFrames,
+    unpinnableFrames,
     oracles: file.oracles ?? options.oracles ?? 'all',
     recording: memory.recording?.buffer ?? null,
     lockEvents: options.lockEvents === true,
@@ -73,7 +79,7 @@ export function makePlan(scenario: Scenario, options: PlanOptions): Plan {
     // lays it out, without its memory
     void new Machine(plan.machine, new SharedArrayBuffer(0)).totalWords;
   } catch (error) {
-    scenario.refuse(['machine'], error instanceof Error ? error.message : String(error));
+    mistakes.refuse(['machine'], error instanceof Error ? error.message : String(error));
   }
   return plan;
 }

@@ -10,7 +10,8 @@ import { readBounded } from './bounded-file.js';
 import { InputError, fileProblem } from './input-error.js';
 import { meant } from './nearest.js';
 import { nearestFile } from './nearest-file.js';
-import { describeIssue, pathName } from './issue.js';
+import { describeIssue } from './issue.js';
+import { Mistakes, type Source, told } from './scenario-mistakes.js';
 import { SCENARIO, type ScenarioFile } from './scenario-schema.js';
 
 /** The folder of the shipped scenarios. */
@@ -24,18 +25,18 @@ export class Scenario {
   readonly file: ScenarioFile;
   /** The file's folder: its recording may stand beside it. */
   readonly folder: string;
-  private readonly locate: (path: readonly PropertyKey[]) => string;
+  private readonly source: Source;
 
-  constructor(name: string, folder: string, file: ScenarioFile, locate: (path: readonly PropertyKey[]) => string) {
+  constructor(name: string, folder: string, file: ScenarioFile, source: Source) {
     this.name = name;
     this.folder = folder;
     this.file = file;
-    this.locate = locate;
+    this.source = source;
   }
 
-  /** Refuses what stands at `path`: file, line and column, the key, what was expected. */
-  refuse(path: readonly PropertyKey[], message: string): never {
-    throw new InputError(`${this.locate(path)}: ${pathName(path)}: ${message}`);
+  /** For what its parts mean together; none found yet. */
+  mistakes(): Mistakes {
+    return new Mistakes(this.source);
   }
 }
 
@@ -106,9 +107,9 @@ function readScenario(name: string, path: string, shown: string, names: readonly
   } catch (error) {
     throw new InputError(`${shown}: ${error instanceof Error ? error.message : 'not YAML'}`);
   }
-  const locate = (at: readonly PropertyKey[]): string => place(offsetOf(document, at));
+  const source: Source = { place, offsetOf: (at) => offsetOf(document, at) };
   const parsed = SCENARIO.safeParse(data);
-  if (parsed.success) return new Scenario(name, dirname(path), parsed.data, locate);
+  if (parsed.success) return new Scenario(name, dirname(path), parsed.data, source);
   // a line for each unknown key, where it stands
   const mistakes = parsed.error.issues.flatMap((issue): [number, string][] => {
     if (issue.code !== 'unrecognized_keys') return [[offsetOf(document, issue.path), describeIssue(issue, data)]];
@@ -117,18 +118,7 @@ function readScenario(name: string, path: string, shown: string, names: readonly
       describeIssue({ ...issue, keys: [key] }, data, SCENARIO),
     ]);
   });
-  throw told(mistakes, place);
-}
-
-/** More mistakes than these are counted. */
-const MISTAKES_MAX = 30;
-
-/** All mistakes of a file at once, in the order of their places. */
-function told(mistakes: readonly (readonly [number, string])[], place: (offset: number) => string): InputError {
-  const lines = mistakes.toSorted(([a], [b]) => a - b).map(([offset, message]) => `${place(offset)}: ${message}`);
-  const more = lines.length - MISTAKES_MAX;
-  const shown = more > 0 ? [...lines.slice(0, MISTAKES_MAX), `and ${more} more mistakes`] : lines;
-  return new InputError(shown[0] ?? '', shown);
+  throw told(mistakes, source);
 }
 
 /** Where the key or entry at `path` stands in the file; where it is missing, what should hold it. */

@@ -144,17 +144,17 @@ describe('a scenario file', () => {
     [
       'a mapping twice',
       GOOD.replace('guests:', '      - { start: 8, pages: 4 }\nguests:'),
-      /:6:9: .*overlaps another mapping of process 0$/,
+      /:6:9: .*overlaps another mapping of process 0, \[0, 16\)$/,
     ],
     [
       'a slot without memory',
       GOOD.replace('slots: [{ pages: 16', 'slots: [{ pages: 17'),
-      /:7:25: .*are in no mapping of process 0$/,
+      /:7:25: .*are in no mapping of process 0, which has 0 to 15$/,
     ],
     [
       'a guest without process',
       GOOD.replace('vcpus: 2', 'process: 3, vcpus: 2'),
-      /guests\[0\]\.process: no process 3; there are 1$/,
+      /guests\[0\]\.process: no process 3; there is only 0$/,
     ],
     [
       'an actor beyond the memory',
@@ -209,6 +209,34 @@ describe('a scenario file', () => {
       expect(said.map((line) => Number.parseInt(line, 10))).toEqual(
         said.map((line) => Number.parseInt(line, 10)).toSorted((a, b) => a - b),
       );
+    }
+  });
+
+  it('is told of all that its parts do not mean together, each in its place', () => {
+    const text = GOOD.replace(
+      'slots: [{ pages: 16 }]',
+      'slots: [{ pages: 16 }, { first_gfn: 8, first_vpn: 14, pages: 4 }]',
+    )
+      .replace('{ kind: vcpu, pages: 16 }', '{ kind: vcpu, pages: 30 }')
+      .replace('kind: dma, pages: 16', 'kind: dma, process: 1, pages: 17')
+      .replace('kind: ksmd', 'kind: ksmd, node: 5');
+    const file = `${text}poisoned_frames: [999]\nengine: { placement: [[vcpu0, dma], [dma, kmsd, el2-9]] }\npolicy: clasic\n`;
+    try {
+      planOf(file);
+      expect.unreachable('was not refused');
+    } catch (error) {
+      const said = (error as InputError).mistakes.map((line) => line.replace(/^.*\.yaml:(\d+):\d+: /, '$1 '));
+      expect(said).toEqual([
+        '7 guests[0].slots[1]: guest pages [8, 12) overlap another slot, [0, 16)',
+        '7 guests[0].slots[1]: pages 14 to 17 are in no mapping of process 0, which has 0 to 15',
+        '9 actors[0].pages: pages 0 to 29 are in no slot of guest 0, which has 0 to 15',
+        '10 actors[1].process: no process 1; there is only 0',
+        '11 actors[2].node: 5; expected 0 to 1',
+        '12 poisoned_frames[0]: 999; expected 1 to 63',
+        '13 engine.placement[1][0]: dma has a worker already',
+        "13 engine.placement[1][1]: no actor kmsd; there are vcpu0, vcpu1, dma, ksmd; did you mean 'ksmd'?",
+        expect.stringMatching(/^14 policy: no policy clasic; expected one of classic, .*did you mean 'classic'\?$/),
+      ]);
     }
   });
 
