@@ -46,6 +46,8 @@ export function writeProblem(error: unknown): string {
     case 'ENOSPC':
     case 'EDQUOT':
       return 'no space left';
+    case 'EFBIG':
+      return 'larger than a file may be here';
     default:
       return fileProblem(error);
   }

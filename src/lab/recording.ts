@@ -3,7 +3,7 @@
  * contents at some marks. Checked in full before anything starts, and handed to the vCPUs as words in shared memory
  * (actors/recording-view.ts). Page contents are numbered anew from 1, so that any 32-bit ids will do.
  */
-import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
@@ -24,13 +24,17 @@ import {
 } from '../../actors/recording-view.js';
 import { MACHINE_LIMITS } from '../machine/config.js';
 import { VCPUS_MAX } from '../machine/layout.js';
+import { readPlain } from './bounded-file.js';
 import { InputError, fileProblem } from './input-error.js';
 import { describeIssue } from './issue.js';
+import { meant } from './nearest.js';
 
 const ACCESSES = 'accesses.u32le.gz';
 const CONTENTS = 'page-contents.u32le.gz';
 const RECORDS_MAX = 1 << 26;
 const META_BYTES_MAX = 1 << 20;
+/** Of accesses or contents: more than any packs to. */
+const PACKED_BYTES_MAX = 1 << 29;
 
 const count = (min: number, max: number) => z.int().min(min).max(max);
 
@@ -112,18 +116,26 @@ export function loadRecording(where: string, base: string = process.cwd()): Reco
   return { name: meta.name, folder, vcpus, frames, records, marks: marks.map(([name]) => name), buffer: words.buffer };
 }
 
+/** A file of the folder, which nobody has named: a pipe or a device there is none of a recording's. */
+function readWhole(path: string, most: number, what: string): Buffer {
+  const bytes = readPlain(realpathSync(path), most);
+  if (bytes === null) throw new InputError(`${path}: not a plain file of at most ${most} bytes; expected ${what}`);
+  return bytes;
+}
+
 function readMeta(folder: string, where: string): Meta {
   const path = join(folder, 'meta.json');
   if (!existsSync(folder)) {
-    throw new InputError(`recording ${where}: no such folder; shipped ones: ${listRecordings().join(', ')}`);
+    throw new InputError(
+      `recording ${where}: no such folder; shipped ones: ${listRecordings().join(', ')}${meant(where, listRecordings())}`,
+    );
   }
   let text: string;
   try {
     if (!statSync(folder).isDirectory()) {
       throw new InputError(`recording ${where}: a file, not a folder with meta.json, ${ACCESSES} and ${CONTENTS}`);
     }
-    if (statSync(path).size > META_BYTES_MAX) throw new InputError(`${path}: larger than ${META_BYTES_MAX} bytes`);
-    text = readFileSync(path, 'utf8');
+    text = readWhole(path, META_BYTES_MAX, 'a description of a recording').toString('utf8');
   } catch (error) {
     throw error instanceof InputError ? error : new InputError(`${path}: ${fileProblem(error)}`);
   }
@@ -162,8 +174,9 @@ function unpack(path: string, expected: number, what: string): Uint32Array {
   const hint = `expected ${what} that meta.json names, 4 bytes each`;
   let packed: Buffer;
   try {
-    packed = readFileSync(path);
+    packed = readWhole(path, PACKED_BYTES_MAX, 'a gzip file');
   } catch (error) {
+    if (error instanceof InputError) throw error;
     throw new InputError(`${path}: ${fileProblem(error)}`);
   }
   let bytes: Buffer;

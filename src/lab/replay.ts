@@ -68,7 +68,8 @@ export interface Replay {
  */
 export function readSchedule(text: string, path: string): Schedule {
   try {
-    return parseSchedule(text);
+    // a byte order mark is some editors' doing
+    return parseSchedule(text.startsWith('\ufeff') ? text.slice(1) : text);
   } catch (error) {
     if (error instanceof ScheduleSyntaxError)
       throw new InputError(`${path}:${error.line}:${error.column}: ${error.what}`);

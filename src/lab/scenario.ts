@@ -93,8 +93,7 @@ function readScenario(name: string, path: string, shown: string, names: readonly
   };
   // what comes behind the first is mostly its consequence
   const broken = document.errors[0];
-  if (broken !== undefined)
-    throw new InputError(`${place(broken.pos[0])}: ${broken.message.split('\n')[0] ?? 'not YAML'}`);
+  if (broken !== undefined) throw new InputError(`${place(broken.pos[0])}: ${yamlProblem(broken)}`);
   visit(document, {
     Alias: (_key, alias) => {
       if (alias.resolve(document) === undefined)
@@ -120,6 +119,10 @@ function readScenario(name: string, path: string, shown: string, names: readonly
   });
   throw told(mistakes, source);
 }
+
+/** What the parser says to programmers is said to a user. */
+const yamlProblem = ({ code, message }: { readonly code: string; readonly message: string }): string =>
+  code === 'MULTIPLE_DOCS' ? 'another document begins; expected one scenario' : (message.split('\n')[0] ?? 'not YAML');
 
 /** Where the key or entry at `path` stands in the file; where it is missing, what should hold it. */
 function offsetOf(document: Document.Parsed, path: readonly PropertyKey[]): number {

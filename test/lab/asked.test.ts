@@ -2,13 +2,14 @@
 import { describe, expect, it } from 'vitest';
 import { renderExplore } from '#src/cli/render/explore.js';
 import { renderLitmus } from '#src/cli/render/litmus.js';
+import { broken, brokenRules } from '#src/cli/render/answer.js';
 import { renderStress } from '#src/cli/render/stress.js';
 import { type Report } from '#src/lab/report.js';
 import { threadsNotAsked } from '#src/lab/asked.js';
 import { compare } from '#src/lab/compare.js';
 import { explore } from '#src/lab/explore.js';
 import { runLitmus } from '#src/lab/litmus/run.js';
-import { litmusSubject } from '#src/lab/litmus/subject.js';
+import { litmusPath, litmusSubject, readLitmus } from '#src/lab/litmus/subject.js';
 import { Simulation } from '#src/lab/simulation.js';
 import { subjectOf } from '#src/lab/subject.js';
 import { runZoo } from '#src/lab/zoo.js';
@@ -182,6 +183,38 @@ describe('schedules', () => {
   });
 });
 
+describe('the first line answers', () => {
+  it('what broke, in how many, and since when', () => {
+    const ends = [
+      { state: 'violation I-PIN', count: 2, first: 7 },
+      { state: 'violation I-PIN, then r=1', count: 1, first: 3 },
+      { state: 'r=2', count: 1, first: 9 },
+    ];
+    expect(broken(ends, 301, 'schedules')).toBe(
+      'I-PIN in 3 of 301 schedules (first in 3), what is forbidden in 1 of 301 schedules (first in 9)',
+    );
+    expect(brokenRules([{ invariant: 'I-PIN' }, { invariant: 'I-MAP' }], 2)).toBe('2 violations: I-PIN 1, I-MAP 1');
+    expect(brokenRules([{ invariant: 'I-PIN' }], 9)).toBe('9 violations: I-PIN');
+  });
+
+  it('litmus: whether it is as expected, what broke, and what that rests on', async () => {
+    const path = litmusPath('bad_thread_2_check_then_notify', '.');
+    const asked = async (policy: string): Promise<string> =>
+      firstLine(
+        renderLitmus(
+          await runLitmus({ subject: litmusSubject({ path, text: readLitmus(path), options: { seed: 1, policy } }) }),
+          undefined,
+        ),
+      );
+    expect(await asked('check-then-notify')).toMatch(
+      /^As expected\. I-PINNED-S2 in (\d+) of (\d+) executions \(first in \d+\)\. proved: \2 executions /,
+    );
+    expect(await asked('classic')).toMatch(
+      /^Not as expected: violation I-PINNED-S2 was not found\. No rule broke\. proved: /,
+    );
+  });
+});
+
 describe('silence proves nothing, and says so', () => {
   it('stress: in so many seconds and accesses', async () => {
     const over = await raced(
@@ -199,7 +232,7 @@ describe('silence proves nothing, and says so', () => {
     const report = await runLitmusThreads({ subject: test(`${WRITER('')}forbidden (r == 7)\n`), iterations: 50 });
     const text = renderLitmusThreads(report);
     expect(text).toMatch(/In none of \d+ iterations tried/);
-    expect(text).toMatch(/As expected\. \d+ iterations in \d+\.\d s prove nothing about other orders/);
+    expect(text).toMatch(/^As expected\. No rule broke; \d+ iterations in \d+\.\d s prove nothing about other orders/);
     expect(text).not.toMatch(/Never|Always|proved/);
   });
 });

@@ -4,7 +4,7 @@ import { type CompareReport, type Spread, compare } from '../../lab/compare.js';
 import { notAskedLine } from '../../lab/asked.js';
 import { POLICIES } from '../../policies/index.js';
 import { NOISE_HELP, duration, freshSeed, noise, policies, seed, userPath, wholeNumber } from '../options.js';
-import { exitOfRun } from '../exit-codes.js';
+import { EXIT_INCOMPLETE, exitOfRun } from '../exit-codes.js';
 import { ProgressLine, printReport } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
 import { pc } from '../render/colour.js';
@@ -75,7 +75,8 @@ async function run(scenario: string, flags: CompareFlags): Promise<number> {
   });
   progress.clear();
   printReport(report, flags, (each) => withLegendOf(renderCompare(each), flags.legend, LEGENDS.compare));
-  return exitOfRun(report);
+  const isCut = report.end.kind === 'interrupted' && report.violation_count === 0;
+  return isCut ? EXIT_INCOMPLETE : exitOfRun(report);
 }
 
 const byMechanism = (row: CompareReport['rows'][number]): string =>
@@ -86,11 +87,19 @@ const byMechanism = (row: CompareReport['rows'][number]): string =>
 /** In the place of a number of violations. */
 const NOT_ASKED = 'not asked';
 
-/** What a row without violations says. */
-function silence({ rows }: CompareReport): string {
+/** What broke under which policy, and what it says that nothing did under the others. */
+function answer({ rows }: CompareReport): string {
+  const found = rows
+    .filter(({ violations }) => violations > 0)
+    .map((row) => `${row.policy} (${brokenOf(row).replace(/^[\d,]+: /, '')} in ${number(row.seconds)} s)`);
   const silent = rows
     .filter(({ asked, violations }) => asked && violations === 0)
     .map(({ policy, seconds }) => `${policy} in ${number(seconds)} s`);
+  if (found.length > 0) return [pc.red(`Broken: ${found.join(', ')}.`), proofless(silent)].join(' ').trimEnd();
+  return proofless(silent);
+}
+
+function proofless(silent: readonly string[]): string {
   if (silent.length === 0) return '';
   return `No violation of ${silent.join(', ')}, which proves nothing: explore tries schedule after schedule.`;
 }
@@ -118,9 +127,9 @@ told apart.`;
 function renderCompare(report: CompareReport): string {
   const { rows } = report;
   return [
-    ...(report.not_asked === null ? [] : [pc.red(notAskedLine(report.not_asked))]),
+    report.not_asked === null ? answer(report) : pc.red(notAskedLine(report.not_asked)),
     `pinfall compare  scenario ${report.scenario}, seed ${report.seed}, ${report.workers} workers, ` +
-      `${report.repetitions} runs of ${report.duration_s} s each, in turns`,
+      `${report.repetitions} run${report.repetitions === 1 ? '' : 's'} of ${report.duration_s} s each, in turns`,
     table(
       ['policy', 'stage-2 unmaps', 'of pinned', 'refaults', 'divergences', 'violations'],
       rows.map((row) => [
@@ -158,7 +167,6 @@ function renderCompare(report: CompareReport): string {
       ['policy', 'who unmapped pinned pages'],
       rows.map((row) => [row.policy, byMechanism(row) || 'nobody']),
     ),
-    silence(report),
     CAVEATS,
     nextCommand(['explore', '--policy', 'check-then-notify'], 'the interleaving that breaks checking first'),
   ]

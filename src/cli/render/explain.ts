@@ -10,9 +10,13 @@ export function renderExplain(report: ExplainReport): string {
     const seen = report.outcomes.map((state) => `  ${state}`);
     const why =
       end.kind === 'exhausted' ? 'all that differ' : `stopped: ${end.detail ?? end.kind}; there may be others`;
-    return [`${head}\n${pc.red('Not found')} in ${number(schedules)} schedules (${why}), which ended in`, ...seen].join(
-      '\n',
-    );
+    return [
+      `${pc.red(`No schedule ends in ${wanted}`)} of ${number(schedules)} tried (${why}).`,
+      '',
+      `${head}\nThey ended in`,
+      ...seen,
+    ].join('\n');
   }
-  return `${head}\n${outcome}: ${number(steps)} steps, made of schedule ${number(at ?? 0)}.\n\n${report.diagram}`;
+  const can = `It can end so: ${outcome}, in ${number(steps)} steps (made of schedule ${number(at ?? 0)}, the first found of ${number(schedules)} tried).`;
+  return `${can}\n\n${head}\n\n${report.diagram}`;
 }

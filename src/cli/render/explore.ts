@@ -4,6 +4,7 @@ import type { Verdict } from '../../engine/campaign/range.js';
 import { notAskedLine } from '../../lab/asked.js';
 import type { ExploreReport } from '../../lab/explore.js';
 import type { ReportViolation } from '../../lab/report.js';
+import { broken } from './answer.js';
 import { violationClash } from './clash.js';
 import { knownWindowText } from './known-windows.js';
 import { nextCommand } from './next.js';
@@ -13,7 +14,7 @@ import { number, table } from './table.js';
 export function renderExplore(report: ExploreReport, scheduleFile: string | undefined): string {
   const rate = report.elapsed_s > 0 ? `, ${number(Math.round(report.steps / report.elapsed_s))} steps/s` : '';
   const parts = [
-    report.not_asked === null ? '' : pc.red(notAskedLine(report.not_asked)),
+    answer(report),
     `${pc.bold('pinfall explore')}  ${report.scenario}, policy ${report.policy}, strategy ${report.strategy}, seed ${report.seed}\n` +
       `${number(report.schedules)} schedules, ${number(report.steps)} steps, ${report.elapsed_s.toFixed(2)} s${rate}.`,
     table(
@@ -29,15 +30,18 @@ export function renderExplore(report: ExploreReport, scheduleFile: string | unde
     coverageText(report),
     ...report.violations.map(renderViolation),
     ...report.known_windows.map((known) => knownWindowText(known, report.schedules)),
-    report.violation_count === 0 ? silence(report) : '',
     next(report, scheduleFile),
   ];
   return parts.filter((part) => part !== '').join('\n\n');
 }
 
-/** What it says that no rule broke. */
-function silence({ asked, exhaustive, schedules, guarantee }: ExploreReport): string {
-  if (!asked) return pc.red('No violation, and nothing was asked.') + (guarantee === '' ? '' : ` ${guarantee}`);
+/** What broke, or what it says that nothing did. */
+function answer({ not_asked: why, outcomes, violation_count: found, exhaustive, schedules, guarantee }: ExploreReport) {
+  if (why !== null) return pc.red(notAskedLine(why)) + (guarantee === '' ? '' : ` ${guarantee}`);
+  if (found > 0) {
+    const ends = outcomes.filter(({ verdict }) => verdict === 'forbidden');
+    return pc.red(`Broken: ${broken(ends, schedules, exhaustive ? 'executions' : 'schedules tried')}.`);
+  }
   if (exhaustive) return pc.green('No violation.') + (guarantee === '' ? '' : ` ${guarantee}`);
   const chance = guarantee === '' ? '' : `: ${guarantee}`;
   return `${pc.green(`No violation in ${number(schedules)} schedules`)}, which proves nothing about the others${chance}.`;

@@ -2,7 +2,7 @@
 import type { Handover } from '../../lab/handover/handover.js';
 import type { LitmusThreadsReport } from '../../lab/litmus/threads/report.js';
 import { notAskedLine } from '../../lab/asked.js';
-import { answerText } from './litmus.js';
+import { answerText, asExpected } from './litmus.js';
 import { pc } from './colour.js';
 import { nextCommand } from './next.js';
 import { number, table } from './table.js';
@@ -37,19 +37,17 @@ const judged = ({ audited, iterations }: LitmusThreadsReport): string =>
     ? 'every final state was judged by all rules'
     : `${number(audited)} came to rest, and were judged by all rules`;
 
-function verdict({
-  ok,
-  asked,
-  iterations,
-  violation_count: violations,
-  elapsed_s: elapsed,
-}: LitmusThreadsReport): string {
-  if (!asked) return pc.red('Not as expected: nothing was asked.');
-  const seen =
-    violations > 0
-      ? ''
-      : ` ${number(iterations)} iterations in ${elapsed.toFixed(1)} s prove nothing about other orders.`;
-  return (ok ? pc.green('As expected.') : pc.red('Not as expected.')) + seen;
+/** Whether all is as the file says, what broke, and what silence is worth. */
+function verdict(report: LitmusThreadsReport): string {
+  const { not_asked: why, iterations, outcomes, violation_count: found, violations, elapsed_s: elapsed } = report;
+  if (why !== null) return pc.red(notAskedLine(why));
+  const tried = `${number(iterations)} iterations`;
+  if (found === 0) {
+    return `${asExpected(report)} No rule broke; ${tried} in ${elapsed.toFixed(1)} s prove nothing about other orders.`;
+  }
+  const times = outcomes.reduce((sum, { broken }) => sum + broken, 0);
+  const rules = [...new Set(violations.map(({ invariant }) => invariant))].join(', ');
+  return `${asExpected(report)} ${rules} in ${number(times || found)} of ${tried}, ${elapsed.toFixed(1)} s.`;
 }
 
 /** @param scheduleFile where the schedule of the handed-over violation was written, if it was */
@@ -68,7 +66,7 @@ export function renderLitmusThreads(
   });
   const found = expect === null ? [] : [`expect ${expect.expected}  ${expect.found ? 'found' : pc.red('not found')}`];
   return [
-    report.not_asked === null ? '' : pc.red(notAskedLine(report.not_asked)),
+    verdict(report),
     `${pc.bold(report.name)}  ${report.sentence}`,
     `policy ${report.policy}, ${report.workers} worker threads: ${number(report.iterations)} iterations, ` +
       `${report.elapsed_s.toFixed(2)} s, ${rate}; the actors overlapped in ${percent(report.overlap)} of them; ${judged(report)}.`,
@@ -87,7 +85,6 @@ export function renderLitmusThreads(
     [...answers, ...found].join('\n'),
     ...report.violations.map(({ invariant, what }) => `${pc.red(pc.bold(invariant))} ${what}`),
     handoverText(handover, scheduleFile),
-    verdict(report),
     nextCommand(['litmus', report.scenario], 'every outcome that can happen'),
   ]
     .filter((part) => part !== '')

@@ -2,6 +2,7 @@
 import { notAskedLine } from '../../lab/asked.js';
 import type { LitmusAnswer, LitmusOutcome, LitmusReport, LitmusVerdict } from '../../lab/litmus/run.js';
 import type { ReportViolation } from '../../lab/report.js';
+import { broken } from './answer.js';
 import { violationClash } from './clash.js';
 import { knownWindowText } from './known-windows.js';
 import { pc } from './colour.js';
@@ -11,14 +12,13 @@ import { number, table } from './table.js';
 /** @param scheduleFile where the first violation's schedule was written, if it was */
 export function renderLitmus(report: LitmusReport, scheduleFile: string | undefined): string {
   const parts = [
-    report.not_asked === null ? '' : pc.red(notAskedLine(report.not_asked)),
+    verdict(report),
     `${pc.bold(report.name)}  ${report.sentence}`,
     summary(report),
     histogram(report.outcomes),
     [...report.questions.map((row, i) => answerLine(row, i, report.schedules)), ...expectLine(report)].join('\n'),
     ...report.violations.map(violationText),
     ...report.known_windows.map((known) => knownWindowText(known, report.schedules)),
-    verdict(report),
     scheduleFile === undefined ? '' : nextCommand(['replay', scheduleFile], 'the same execution again'),
   ];
   return parts.filter((part) => part !== '').join('\n\n');
@@ -133,8 +133,24 @@ function violationText(violation: ReportViolation): string {
   return [head, details, violation.diagram ?? '', violationClash(violation)].filter((part) => part !== '').join('\n\n');
 }
 
+/** Whether all is as the file says, what broke, and what that rests on. */
 function verdict(report: LitmusReport): string {
   const guarantee = report.guarantee === '' ? '' : ` ${report.guarantee}`;
-  if (!report.asked) return pc.red('Not as expected: nothing was asked.') + guarantee;
-  return (report.ok ? pc.green('As expected.') : pc.red('Not as expected.')) + guarantee;
+  if (report.not_asked !== null) return pc.red(notAskedLine(report.not_asked)) + guarantee;
+  const unit = report.exhaustive ? 'executions' : 'schedules';
+  const ends = report.outcomes.filter((row) => row.verdict === 'violation' || row.verdict === 'forbidden');
+  const found = broken(ends, report.schedules, unit);
+  const rests = guarantee === '' && found === '' ? ` ${number(report.schedules)} ${unit} tried.` : guarantee;
+  return `${asExpected(report)} ${found === '' ? 'No rule broke.' : `${found}.`}${rests}`;
+}
+
+/** `As expected.`, or what is not. */
+export function asExpected({ ok, questions, expect }: Pick<LitmusReport, 'ok' | 'questions' | 'expect'>): string {
+  if (ok) return pc.green('As expected.');
+  const other = questions.flatMap((row, i) => (row.ok ? [] : [String(i + 1)]));
+  const why = [
+    ...(expect !== null && !expect.found ? [`${expect.expected} was not found`] : []),
+    ...(other.length > 0 ? [`the answer to ${other.join(', ')}`] : []),
+  ];
+  return pc.red(`Not as expected${why.length === 0 ? '' : `: ${why.join('; ')}`}.`);
 }

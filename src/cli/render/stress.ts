@@ -4,13 +4,14 @@ import { notAskedLine } from '../../lab/asked.js';
 import type { Report, ReportViolation } from '../../lab/report.js';
 import { renderRates } from './rates.js';
 import { endedWell } from '../exit-codes.js';
+import { brokenRules } from './answer.js';
 import { nextCommand } from './next.js';
 import { number, table } from './table.js';
 
 /** Everything that `stress` prints when it is done. */
 export function renderStress(report: Report): string {
   const parts = [
-    notAsked(report),
+    verdict(report),
     heading(report),
     mechanisms(report),
     renderRates(report.rates),
@@ -18,13 +19,10 @@ export function renderStress(report: Report): string {
     latencies(report),
     events(report),
     violations(report),
-    verdict(report),
     next(report),
   ];
   return parts.filter((part) => part !== '').join('\n\n');
 }
-
-const notAsked = ({ not_asked: why }: Report): string => (why === null ? '' : pc.red(notAskedLine(why)));
 
 function heading(report: Report): string {
   const actors = report.threads.reduce((sum, row) => sum + row.actors.length, 0);
@@ -145,7 +143,9 @@ function verdict(report: Report): string {
     return pc.red(`The run ended early: ${report.end.kind}. ${report.end.detail ?? ''}`);
   }
   const found = report.violation_count;
-  if (found > 0) return pc.red(`${number(found)} violation${found === 1 ? '' : 's'}.`);
+  if (found > 0) {
+    return pc.red(`Broken: ${brokenRules(report.violations, found)}, in ${report.duration_s.toFixed(1)} s.`);
+  }
   const lost = report.mechanisms.reduce(
     (sum, row) => sum + (row.name === 'teardown' ? 0 : row.stage2_unmaps_pinned),
     0,
@@ -162,7 +162,7 @@ function verdict(report: Report): string {
     divergences > 0
       ? ` ${number(divergences)} guest pages are not the VMM's any more at the end: divergence, which this policy gives up by design.`
       : '';
-  if (!report.asked) return pc.red('No violation, and nothing was asked.') + claim + gaveUp;
+  if (report.not_asked !== null) return pc.red(notAskedLine(report.not_asked)) + claim + gaveUp;
   const seen = `${report.duration_s.toFixed(1)} s and ${number(report.ops.accesses + report.ops.host_accesses)} accesses`;
   return `${pc.green('No violation')} in ${seen}, which proves nothing about the interleavings that did not happen.${claim}${gaveUp}`;
 }

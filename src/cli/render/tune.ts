@@ -18,11 +18,11 @@ export interface TuneGiven {
 export function renderTune(report: TuneReport, given: TuneGiven = {}): string {
   const rows = report.rows.toSorted((a, b) => b.rate.median - a.rate.median);
   return [
+    recommendation(report),
     header(report),
     troubles(report),
     settings(report, rows),
     bars(report, rows),
-    recommendation(report),
     rules(report),
     next(report, given),
   ]
@@ -46,7 +46,13 @@ function troubles({ busy, failed_runs: failed }: TuneReport): string {
   const kinds = [...new Set(failed.map(({ name, why }) => `${name}: ${why}`))];
   return [
     ...(busy.length > 0 ? [pc.yellow(`The machine was busy: ${busy.join('; ')}.`)] : []),
-    ...(failed.length > 0 ? [pc.red(`${counted(failed.length, 'run')} measured nothing, and count for nothing:`)] : []),
+    ...(failed.length > 0
+      ? [
+          pc.red(
+            `${counted(failed.length, 'run')} measured nothing, and ${failed.length === 1 ? 'counts' : 'count'} for nothing:`,
+          ),
+        ]
+      : []),
     ...kinds.map((kind) => `  ${kind}`),
   ].join('\n');
 }
