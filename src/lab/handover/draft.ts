@@ -31,6 +31,8 @@ export interface DraftOptions {
   readonly from: number;
   /** Set-up as simple as can be, whatever the log says: pages are mapped, also in the guest. */
   readonly plain: boolean;
+  /** Pins held when the columns begin: as the log tells, or only those that are given back in them. */
+  readonly pins?: 'told' | 'returned';
   /** Beside the columns somebody ends the VM, and another process takes memory. */
   readonly ending?: boolean;
 }
@@ -218,7 +220,7 @@ class Draft {
 
   /** Pins that were taken before the columns begin and are released in them, or were held all the time: the last one of each actor. */
   #heldPins(states: readonly PageState[]): string[] {
-    const { columns, earlier } = this.#options;
+    const { columns, earlier, pins = 'told' } = this.#options;
     const lines = this.#actors.flatMap((actor) => {
       const deeds = columns.get(actor) ?? [];
       const taken = new Set(deeds.flatMap(({ op, pin }) => (op === 'pin_fast' ? [pin] : [])));
@@ -226,7 +228,8 @@ class Draft {
       const own = earlier.filter((deed) => deed.actor === actor);
       const gone = new Set(own.flatMap(({ op, pin }) => (op === 'unpin' ? [pin] : [])));
       const held = own.filter(
-        ({ op, pin }) => op === 'pin_fast' && !gone.has(pin) && !released.some((each) => each.pin === pin),
+        ({ op, pin }) =>
+          pins === 'told' && op === 'pin_fast' && !gone.has(pin) && !released.some((each) => each.pin === pin),
       );
       const known = (pin: number): Deed | undefined => own.find((deed) => deed.op === 'pin_fast' && deed.pin === pin);
       return [...released.map((deed) => known(deed.pin) ?? deed), ...held.slice(-1)].map((deed) => {
@@ -237,7 +240,7 @@ class Draft {
       });
     });
     // held since before the last drain, by whomever
-    if (lines.length === 0 && (states[0]?.pins ?? 0) > 0 && this.#story.rest?.complete === true) {
+    if (pins === 'told' && lines.length === 0 && (states[0]?.pins ?? 0) > 0 && this.#story.rest?.complete === true) {
       const { mm } = this.#story.pages[0] ?? { mm: 0 };
       lines.push(`  held = ${this.#processName(mm)}: pin(${this.#page(0)}${pinFlags(DEFAULT_PIN)});`);
     }

@@ -1,13 +1,15 @@
 /** A report of a run on real threads with the replayable schedules of its violations: the first of each invariant is handed over. */
 import type { Plan } from '../../engine/plan.js';
+import { Budget } from '../budget.js';
 import type { Report } from '../report.js';
 import { handoverName } from './draft.js';
 import type { Evidence } from './evidence.js';
 import { type Handover, handOver } from './handover.js';
+import { Lessons } from './lessons.js';
 import type { Suspicion } from './story.js';
 
 export interface ExplainOptions {
-  /** For all violations together. */
+  /** CPU seconds for all violations together; the clock ends them at ten times that. */
   readonly seconds: number;
   readonly seed?: number | undefined;
   readonly stop?: (() => boolean) | undefined;
@@ -27,18 +29,19 @@ export async function explainReport<R extends Report>(
   evidence: readonly Evidence[],
   { seconds, stop, seed, onProgress }: ExplainOptions,
 ): Promise<R> {
-  const end = performance.now() + seconds * 1000;
+  const budget = new Budget(seconds);
+  const lessons = new Lessons();
   const found = new Map<object, Handover>();
   for (const [i, { violation, records, base, ending }] of evidence.entries()) {
     if (stop?.() === true) break;
-    const left = (end - performance.now()) / 1000;
     const handover = await handOver({
       plan,
       records,
       base,
       ending,
       violation: violation as unknown as Suspicion,
-      seconds: Math.max(0, left / (evidence.length - i)),
+      seconds: budget.left / (evidence.length - i),
+      lessons,
       seed,
       stop,
       onProgress: (text) => onProgress?.(`${violation.invariant}: ${text}`),

@@ -5,6 +5,7 @@
  */
 import { RECORD_WORDS } from '../../events/record.js';
 import type { Plan } from '../../engine/plan.js';
+import { Budget } from '../budget.js';
 import type { Clash } from '../clash.js';
 import type { LitmusSubject } from '../litmus/subject.js';
 import { HANDOVER_SECONDS } from './defaults.js';
@@ -12,9 +13,11 @@ import { ACTORS_MAX, handoverName } from './draft.js';
 import type { Base } from './drained.js';
 import { isEarlier } from './families.js';
 import { type Deed, deedsOf } from './operations.js';
-import { type Found, Searcher, type Solved } from './search.js';
+import { Lessons } from './lessons.js';
+import { type Found, Searcher, type Solved, type Tried } from './search.js';
 import { type Story, type StoryRest, type Suspicion, tellStory } from './story.js';
-import { variantsOf } from './variants.js';
+import { variedDrafts } from './varied.js';
+import { type Variant, variantsOf } from './variants.js';
 
 export type { Suspicion } from './story.js';
 
@@ -28,11 +31,13 @@ export interface HandoverOptions {
   readonly base?: Base | null | undefined;
   /** Found while the run was torn down. */
   readonly ending?: boolean | undefined;
-  /** For all of it, making it small included. */
+  /** CPU seconds for all of it, making it small included; the clock ends it at ten times that. */
   readonly seconds?: number | undefined;
   readonly seed?: number | undefined;
   readonly stop?: (() => boolean) | undefined;
   readonly onProgress?: ((text: string) => void) | undefined;
+  /** What has worked for other violations of the run; what works here is added. */
+  readonly lessons?: Lessons | undefined;
 }
 
 /** What came of it; `handover` of a violation in reports. */
@@ -49,7 +54,10 @@ export interface Handover {
    */
   readonly invariant: string;
   readonly schedules: number;
+  /** Searches, each of one test by one strategy and seed. */
+  readonly tries: number;
   readonly elapsed_s: number;
+  readonly cpu_s: number;
   /** Which of the tests made from the log broke the rule, of how many. */
   readonly variant: string;
   readonly variants: number;
@@ -62,13 +70,14 @@ export interface Handover {
   readonly clash: Clash | null;
   /** Seed of the search that found it: of its own, not the run's; null where nothing was found. */
   readonly seed: number | null;
+  /** The strategy that found it, of a portfolio its member; empty where nothing was found. */
+  readonly strategy: string;
   /** What of the run is not in the test, a line each. */
   readonly cut: readonly string[];
 }
 
 /** Of the time, for making the test small; the search has the rest. */
 const REDUCE_SHARE = 0.25;
-const MS = 1000;
 
 const NOTHING: Handover = {
   found: false,
@@ -76,7 +85,9 @@ const NOTHING: Handover = {
   reason: '',
   invariant: '',
   schedules: 0,
+  tries: 0,
   elapsed_s: 0,
+  cpu_s: 0,
   variant: '',
   variants: 0,
   what: '',
@@ -85,92 +96,94 @@ const NOTHING: Handover = {
   diagram: '',
   clash: null,
   seed: null,
+  strategy: '',
   cut: [],
 };
 
+type SearchOptions = Pick<HandoverOptions, 'seconds' | 'seed' | 'stop' | 'onProgress' | 'lessons'>;
+
 /** Looks for the violation on one thread. Never throws: what goes wrong is the reason that nothing was found. */
-export async function handOver(options: HandoverOptions): Promise<Handover> {
-  const started = performance.now();
-  try {
-    return await fromLog(options, started);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return { ...NOTHING, reason, elapsed_s: elapsed(started) };
-  }
-}
+export const handOver = (options: HandoverOptions): Promise<Handover> =>
+  neverThrows(options, (budget) => fromLog(options, budget));
 
 /** A litmus test's violation on real threads: the test is there already, nothing has to be cut. Never throws. */
-export async function handOverLitmus(
+export const handOverLitmus = (
   subject: LitmusSubject,
-  violation: Suspicion,
-  options: Pick<HandoverOptions, 'seconds' | 'seed' | 'stop' | 'onProgress'> = {},
-): Promise<Handover> {
-  const started = performance.now();
-  try {
-    const variants = [{ name: 'the test itself', text: subject.litmus }];
+  { invariant }: Suspicion,
+  options: SearchOptions = {},
+): Promise<Handover> =>
+  neverThrows(options, (budget) => {
+    const test = { name: 'the test itself', text: subject.litmus, traits: [] };
     const place = { path: subject.scenario, kernel: subject.policy };
-    return await search(variants, violation.invariant, place, options, started, () => []);
+    return search({ variants: [test], invariant, place, options, budget, cut: () => [] });
+  });
+
+async function neverThrows(
+  { seconds = HANDOVER_SECONDS }: SearchOptions,
+  look: (budget: Budget) => Promise<Handover>,
+): Promise<Handover> {
+  const budget = new Budget(seconds);
+  let handover: Handover;
+  try {
+    handover = await look(budget);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return { ...NOTHING, reason, elapsed_s: elapsed(started) };
+    handover = { ...NOTHING, reason: error instanceof Error ? error.message : String(error) };
   }
+  return { ...handover, elapsed_s: budget.elapsed, cpu_s: budget.used };
 }
 
-const elapsed = (started: number): number => (performance.now() - started) / MS;
-
-async function fromLog(options: HandoverOptions, started: number): Promise<Handover> {
-  const { plan, records, violation, base, ending } = options;
+async function fromLog(options: HandoverOptions, budget: Budget): Promise<Handover> {
+  const { plan, records, violation, base, ending, seed = 1 } = options;
   const told = tellStory(plan, records, violation, { base, ending });
-  if ('reason' in told) return { ...NOTHING, reason: told.reason, elapsed_s: elapsed(started) };
+  if ('reason' in told) return { ...NOTHING, reason: told.reason };
   const { story } = told;
   const deeds = deedsOf(story);
   const variants = variantsOf(story);
-  if (variants.length === 0) {
-    const reason = 'the log says of no actor what it did to the page';
-    return { ...NOTHING, reason, elapsed_s: elapsed(started) };
-  }
-  const place = { path: `${handoverName(violation.invariant)}.litmus` };
-  return search(variants, violation.invariant, place, options, started, (solved) =>
-    cutOf(story, deeds, records.length / RECORD_WORDS, solved),
-  );
+  if (variants.length === 0) return { ...NOTHING, reason: 'the log says of no actor what it did to the page' };
+  const lessons = options.lessons ?? new Lessons();
+  return search({
+    variants,
+    more: variedDrafts(story, seed, lessons, new Set(variants.map(({ text }) => text))),
+    invariant: violation.invariant,
+    place: { path: `${handoverName(violation.invariant)}.litmus` },
+    options: { ...options, lessons },
+    budget,
+    cut: (solved) => cutOf(story, deeds, records.length / RECORD_WORDS, solved),
+  });
 }
 
-async function search(
-  variants: ReturnType<typeof variantsOf>,
-  invariant: string,
-  place: { readonly path: string; readonly kernel?: string },
-  options: Pick<HandoverOptions, 'seconds' | 'seed' | 'stop' | 'onProgress'>,
-  started: number,
-  cut: (solved: Solved | null) => string[],
-): Promise<Handover> {
-  const { seconds = HANDOVER_SECONDS, seed = 1, stop = () => false, onProgress = () => {} } = options;
-  const end = started + seconds * MS;
-  const common = { invariant, ...place, seed, stop, onProgress };
-  const searcher = new Searcher({ ...common, deadline: end - seconds * MS * REDUCE_SHARE });
-  const same: Found | null = await searcher.find(variants);
+interface Search {
+  readonly variants: readonly Variant[];
+  readonly more?: Iterator<Variant>;
+  readonly invariant: string;
+  readonly place: { readonly path: string; readonly kernel?: string };
+  readonly options: SearchOptions;
+  readonly budget: Budget;
+  readonly cut: (solved: Solved | null) => string[];
+}
+
+async function search({ variants, more, invariant, place, options, budget, cut }: Search): Promise<Handover> {
+  const { seed = 1, stop = () => false, onProgress = () => {}, lessons } = options;
+  const common = { invariant, ...place, seed, stop, onProgress, lessons };
+  const looking = budget.part(1 - REDUCE_SHARE);
+  const searcher = new Searcher({ ...common, budget: looking });
+  const same: Found | null = await searcher.find(variants, more);
   const found = same ?? searcher.related;
-  const shared = { ...NOTHING, variants: variants.length };
+  const { tried } = searcher;
+  const shared = { ...NOTHING, variants: tried.tests, tries: tried.tries };
   if (found === null) {
+    const why = stop() ? 'interrupted' : looking.end === '' ? '' : looking.tell(looking.end);
     return {
       ...shared,
-      reason: stop()
-        ? 'interrupted'
-        : searcher.spent
-          ? `not found in ${searcher.schedules} schedules of ${variants.length} tests`
-          : `${variants.length} tests cannot break the rule`,
+      reason: triedText(tried, searcher.schedules, why),
       schedules: searcher.schedules,
-      elapsed_s: elapsed(started),
       litmus: variants[0]?.text ?? '',
       cut: cut(null),
     };
   }
   const broken = same === null ? (searcher.related?.invariant ?? invariant) : invariant;
   const family = same === null && isEarlier(invariant, broken);
-  const reducer = new Searcher({
-    ...common,
-    invariant: broken,
-    deadline: Math.min(end, performance.now() + seconds * MS * REDUCE_SHARE),
-  });
+  const reducer = new Searcher({ ...common, invariant: broken, budget: budget.part(REDUCE_SHARE) });
   const solved = await reducer.solve(found);
   return {
     ...shared,
@@ -179,7 +192,6 @@ async function search(
     reason: same !== null ? '' : relatedText(invariant, broken, family),
     invariant: broken,
     schedules: searcher.schedules + reducer.schedules,
-    elapsed_s: elapsed(started),
     variant: found.variant,
     what: solved.what,
     litmus: solved.text,
@@ -187,8 +199,19 @@ async function search(
     diagram: solved.diagram,
     clash: solved.clash,
     seed: found.seed,
+    strategy: found.strategy,
     cut: cut(solved),
   };
+}
+
+/** What was tried in vain, and what ended it. */
+function triedText({ tries, tests, clean, strategies, seeds }: Tried, schedules: number, why: string): string {
+  if (tries === 0) return why;
+  if (clean === tests)
+    return `${tests === 1 ? 'the test' : `all ${tests} tests`} cannot break the rule: every schedule was tried`;
+  const proved = clean === 0 ? '' : `, ${clean} of them proved clean`;
+  const by = `by ${strategies.join(', ')} with seeds ${seeds[0]} to ${seeds[1]}`;
+  return `not found in ${schedules} schedules: ${tries} tries of ${tests} tests${proved}, ${by}${why === '' ? '' : `; ${why}`}`;
 }
 
 const relatedText = (invariant: string, broken: string, family: boolean): string =>

@@ -47,8 +47,10 @@ export const PIN_UNSEEN_FLAGS = -1;
 /**
  * All deeds of a story by their end. Rings forget: of an actor whose events of that time are gone, what it did soonest afterwards
  * stands for what it did before. Workloads repeat themselves.
+ * @param after so many deeds of each actor after the violation come along: an event is written after what it tells of, and logical
+ * clocks of actors that have not met say nothing of their order
  */
-export function deedsOf(story: Story): Deed[] {
+export function deedsOf(story: Story, after = 0): Deed[] {
   const byActor = new Map<number, Fact[]>();
   for (const fact of story.facts) {
     const { actor } = fact.event;
@@ -60,7 +62,7 @@ export function deedsOf(story: Story): Deed[] {
     .flatMap(([actor, facts]) => {
       const deeds = new Reader(actor, story.plan.actors[actor]?.kind ?? '').read(facts);
       const before = deeds.filter(({ start }) => start <= story.until);
-      return before.length > 0 ? before : deeds.slice(0, LATE_DEEDS);
+      return before.length > 0 ? deeds.slice(0, before.length + after) : deeds.slice(0, LATE_DEEDS);
     })
     .toSorted((x, y) => x.end - y.end || x.actor - y.actor);
 }

@@ -1,13 +1,19 @@
-/** Searches litmus tests on one thread until a rule breaks, and makes what was found small. */
+/**
+ * Searches litmus tests on one thread until a rule breaks, and makes what was found small. Where the tests that were told find nothing it
+ * goes on until its CPU time is used: with drafts that are told differently, and with the tests that are left by other strategies,
+ * seeds and depths.
+ */
 import { minimise } from '../../engine/minimise.js';
 import { OneThread } from '../../engine/one-thread.js';
 import { formatSchedule, parseSchedule } from '../../engine/schedule-file.js';
-import { strategyKind } from '../../engine/strategies/index.js';
 import { type Clash, clashIfAny, clashMarks } from '../clash.js';
+import type { Budget } from '../budget.js';
 import { explore } from '../explore.js';
 import { type LitmusSubject, litmusSubject } from '../litmus/subject.js';
 import { tell } from '../witness.js';
+import { Arm, Arms, EXHAUSTIVE, type Turn } from './arms.js';
 import { isEarlier } from './families.js';
+import { Lessons } from './lessons.js';
 import { type Reduced, reduceOperations } from './reduce.js';
 import type { Variant } from './variants.js';
 
@@ -18,8 +24,9 @@ export interface SearchOptions {
   /** Instead of the policy or bug that the tests name. */
   readonly kernel?: string | undefined;
   readonly seed: number;
-  /** Milliseconds on the clock of `performance.now()`. */
-  readonly deadline: number;
+  readonly budget: Budget;
+  /** What has worked before; what works here is added. */
+  readonly lessons?: Lessons | undefined;
   readonly stop: () => boolean;
   readonly onProgress: (text: string) => void;
 }
@@ -31,8 +38,9 @@ export interface Found {
   readonly schedule: string;
   /** Schedules of the round that found it: how hard it is to find. */
   readonly within: number;
-  /** The seed that it was found with. */
+  /** What it was found with: the seed, and the strategy (of a portfolio, its member). */
   readonly seed: number;
+  readonly strategy: string;
 }
 
 /** Told, with its schedule made small. */
@@ -43,16 +51,35 @@ export interface Solved extends Reduced {
   readonly clash: Clash | null;
 }
 
-/** Schedules that each test gets in the first round; each round has eight times as many. */
-const FIRST_ROUND = 500;
-const ROUND_FACTOR = 8;
-const EXHAUSTIVE = 'exhaustive';
+/** Of what is left of the budget, for one try at most. */
+const TRY_SHARE = 0.15;
 /** Of the time left, for the rule itself once one was broken that the same mistake breaks earlier. */
 const FAMILY_SHARE = 0.2;
 /** While operations are left out, a test gets so many times the schedules that the first find took. */
 const REDUCE_FACTOR = 6;
 const REDUCE_SCHEDULES = [300, 6000] as const;
-const STRATEGY = 'portfolio';
+const FIRST: Turn = { strategy: 'portfolio', depth: undefined, schedules: 0 };
+
+/** What was tried, for those who wonder what a search without a find means. */
+export interface Tried {
+  /** Searches, each of one test by one strategy and seed. */
+  readonly tries: number;
+  /** Tests; those of them that were proved clean, or are none. */
+  readonly tests: number;
+  readonly clean: number;
+  readonly strategies: readonly string[];
+  /** The first seed and the last. */
+  readonly seeds: readonly [number, number];
+}
+
+interface Outcome {
+  readonly found: Found | null;
+  /** Whether the test is proved clean, or no test. */
+  readonly clean: boolean;
+  /** Another rule was broken. */
+  readonly other: boolean;
+  readonly newPerThousand: number;
+}
 
 /** All schedules of a search so far. */
 export class Searcher {
@@ -60,38 +87,79 @@ export class Searcher {
   /** The first schedule that broke another rule: on one thread the same mistake may be seen at an earlier step. */
   related: (Found & { readonly invariant: string }) | null = null;
   readonly #options: SearchOptions;
-  #deadline: number;
+  readonly #lessons: Lessons;
+  #budget: Budget;
+  #tries = 0;
+  #tests = 0;
+  #clean = 0;
+  readonly #strategies = new Set<string>();
 
   constructor(options: SearchOptions) {
     this.#options = options;
-    this.#deadline = options.deadline;
+    this.#budget = options.budget;
+    this.#lessons = options.lessons ?? new Lessons();
   }
 
   get spent(): boolean {
-    return performance.now() >= this.#deadline || this.#options.stop();
+    return this.#budget.end !== '' || this.#options.stop();
   }
 
-  /** Tests by rounds: all of them a little, then all of them more, until one breaks the rule. Those proved clean leave. */
-  async find(variants: readonly Variant[]): Promise<Found | null> {
-    let open = variants;
-    for (let round = 0, most = FIRST_ROUND; open.length > 0 && !this.spent; round++, most *= ROUND_FACTOR) {
-      const still: Variant[] = [];
-      for (const variant of open) {
-        if (this.spent) return null;
-        const { schedule, clean, schedules, other, seed } = await this.#explore(
-          variant.text,
-          most,
-          round,
-          still.length + 1,
-        );
-        if (other !== null)
-          this.#remember({ variant: variant.name, text: variant.text, within: schedules, seed, ...other });
-        if (schedule !== null) return { variant: variant.name, text: variant.text, schedule, within: schedules, seed };
-        if (!clean) still.push(variant);
+  get tried(): Tried {
+    const { seed } = this.#options;
+    return {
+      tries: this.#tries,
+      tests: this.#tests,
+      clean: this.#clean,
+      strategies: [...this.#strategies],
+      seeds: [seed, seed + Math.max(0, this.#tries - 1)],
+    };
+  }
+
+  /**
+   * Every test a little, then by turns a new one and one of those that are left, until one breaks the rule. Those proved clean leave.
+   * @param more tests, when these have found nothing
+   */
+  async find(variants: readonly Variant[], more?: Iterator<Variant> | undefined): Promise<Found | null> {
+    const arms = new Arms();
+    for (const variant of this.#lessons.sorted(variants)) {
+      if (this.spent) return null;
+      const found = await this.#first(arms, variant);
+      if (found !== null) return found;
+    }
+    while (!this.spent) {
+      const next = more?.next();
+      if (next !== undefined && next.done !== true) {
+        const found = await this.#first(arms, next.value);
+        if (found !== null) return found;
       }
-      open = still;
+      const arm = arms.next();
+      if (arm === null && (next === undefined || next.done === true)) return null;
+      if (arm === null || this.spent) continue;
+      const found = await this.#try(arms, arm);
+      if (found !== null) return found;
     }
     return null;
+  }
+
+  #first(arms: Arms, variant: Variant): Promise<Found | null> {
+    this.#tests++;
+    return this.#try(arms, new Arm(variant));
+  }
+
+  /** The test's next turn. */
+  async #try(arms: Arms, arm: Arm): Promise<Found | null> {
+    const before = this.#budget.used;
+    const { found, clean, other, newPerThousand } = await this.#explore(
+      arm.variant,
+      arm.turn(),
+      this.#options.seed + this.#tries++,
+    );
+    if (found !== null || other) this.#lessons.note(arm.variant.traits, found !== null);
+    if (clean) {
+      this.#clean++;
+      arms.leave(arm);
+    } else arms.stays(arm, { spent: this.#budget.used - before, other, newPerThousand });
+    return found;
   }
 
   /** One of the family is as good as found: what is left of the time is not spent on the rule itself. */
@@ -101,8 +169,7 @@ export class Searcher {
     if (!better || (this.related !== null && !isEarlier(invariant, found.invariant))) return;
     this.related = found;
     if (isEarlier(invariant, found.invariant)) {
-      const now = performance.now();
-      this.#deadline = Math.min(this.#deadline, now + (this.#deadline - now) * FAMILY_SHARE);
+      this.#budget = this.#budget.part(FAMILY_SHARE);
     }
   }
 
@@ -113,9 +180,10 @@ export class Searcher {
     let { schedule } = found;
     const reduced = await reduceOperations(found.text, async (text) => {
       if (this.spent) return false;
-      const tried = await this.#explore(text, schedules, 0, 0);
-      if (tried.schedule !== null) schedule = tried.schedule;
-      return tried.schedule !== null;
+      const variant = { name: found.variant, text, traits: [] };
+      const tried = await this.#explore(variant, { ...FIRST, schedules }, found.seed);
+      if (tried.found !== null) schedule = tried.found.schedule;
+      return tried.found !== null;
     });
     return { ...reduced, ...tellSchedule(this.#subject(reduced.text), schedule) };
   }
@@ -125,47 +193,48 @@ export class Searcher {
     return litmusSubject({ path, text, options: { seed, kernel } });
   }
 
-  async #explore(
-    text: string,
-    schedules: number,
-    round: number,
-    seeds: number,
-  ): Promise<{
-    readonly schedule: string | null;
-    readonly clean: boolean;
-    readonly schedules: number;
-    readonly seed: number;
-    readonly other: { readonly invariant: string; readonly schedule: string } | null;
-  }> {
-    const { invariant, stop, onProgress } = this.#options;
-    const seed = this.#options.seed + round * 101 + seeds;
+  async #explore(variant: Variant, { strategy, depth, schedules }: Turn, seed: number): Promise<Outcome> {
+    const { invariant, stop, onProgress, path, kernel } = this.#options;
+    const { name, text } = variant;
     let subject;
     try {
-      const { path, kernel } = this.#options;
       subject = litmusSubject({ path, text, options: { seed, kernel } });
     } catch {
       // a draft may ask for what its machine cannot have: it is no test then
-      return { schedule: null, clean: true, schedules: 0, seed, other: null };
+      return { found: null, clean: true, other: false, newPerThousand: 0 };
     }
-    // from the second round on half of the time may go into a proof
-    const strategy = round === 1 && strategyKind(EXHAUSTIVE) !== undefined ? EXHAUSTIVE : STRATEGY;
+    this.#strategies.add(strategy);
     const { report } = await explore({
       subject,
       strategy,
+      ...(depth !== undefined && { depth }),
       schedules,
-      seconds: Math.max(0.01, (this.#deadline - performance.now()) / 1000),
+      budget: this.#budget.part(TRY_SHARE),
       stepsMax: subject.test.stepsMax,
       until: invariant,
       lookOn: 0,
       minimise: false,
-      stop,
+      stop: () => stop() || this.#budget.end === 'clock',
       onProgress: (now) => onProgress(`${this.schedules + now.schedules} schedules`),
     });
     this.schedules += report.schedules;
-    const find = report.violations.find((violation) => violation.invariant === invariant);
-    const next = report.violations.find((violation) => violation.invariant !== invariant);
-    const other = next?.schedule === undefined ? null : { invariant: next.invariant, schedule: next.schedule };
-    return { schedule: find?.schedule ?? null, clean: report.exhaustive, schedules: report.schedules, seed, other };
+    const foundBy = (schedule: string): Found => ({
+      variant: name,
+      text,
+      schedule,
+      within: report.schedules,
+      seed,
+      strategy: strategy === EXHAUSTIVE ? strategy : parseSchedule(schedule).strategy,
+    });
+    const find = report.violations.find((each) => each.invariant === invariant)?.schedule;
+    const next = report.violations.find((each) => each.invariant !== invariant);
+    if (next?.schedule !== undefined) this.#remember({ ...foundBy(next.schedule), invariant: next.invariant });
+    return {
+      found: find === undefined ? null : foundBy(find),
+      clean: report.exhaustive,
+      other: next !== undefined,
+      newPerThousand: report.coverage.new_per_thousand,
+    };
   }
 }
 

@@ -4,7 +4,7 @@
  * takes for granted (what is unmapped there was mapped before).
  */
 import type { PinfallEvent } from '../../trace/event.js';
-import type { Story } from './story.js';
+import type { Fact, Story } from './story.js';
 
 export interface PageState {
   readonly mapped: boolean;
@@ -132,6 +132,22 @@ export function statesAt({ facts, pages, rest }: Story, time: number): PageState
         }
       }
     }
-    return exact ? { ...UNKNOWN, ...at, ...known } : { ...UNKNOWN, ...at, ...needed, ...known };
+    const state = exact ? { ...UNKNOWN, ...at, ...known } : { ...UNKNOWN, ...at, ...needed, ...known };
+    const pins = exact ? pinsAt(rest.facts, page, time, at?.pins ?? 0) : 0;
+    return { ...state, pins };
   });
+}
+
+/** Pins that are held at `time`: those at the last drain, with what was taken and given back since then. */
+function pinsAt(facts: readonly Fact[], page: number, time: number, before: number): number {
+  let pins = before;
+  for (const { event, pages } of facts) {
+    if (event.time >= time || !pages.includes(page)) continue;
+    if (event.type === 'page_pin') pins++;
+    else if (event.type === 'page_unpin') pins = Math.max(0, pins - 1);
+    // somebody looked at them
+    else if (event.type === 'pin_look') pins = 0;
+    else if (event.type === 'numa_skip_pinned') pins = Math.max(1, pins);
+  }
+  return pins;
 }
