@@ -1,15 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { EventLog } from '#src/events/record.js';
-import { EVENT, type EventName } from '#src/events/table.js';
-import {
-  FAULT_FLAG_WRITE,
-  FOLL_LONGTERM,
-  FOLL_PIN,
-  FOLL_WRITE,
-  MECH_NUMA_SCAN,
-  VM_MERGEABLE,
-  VM_READ,
-} from '#src/machine/abi.js';
+import { FAULT_FLAG_WRITE, MECH_NUMA_SCAN, VM_MERGEABLE, VM_READ } from '#src/machine/abi.js';
 import type { Plan } from '#src/engine/plan.js';
 import { prepareMachine } from '#src/engine/setup.js';
 import { type Handover, handOver, handOverLitmus } from '#src/lab/handover/handover.js';
@@ -20,52 +10,15 @@ import { equalPages, frameAt, pageOfFrameAt, planAt, stateOf } from '#src/lab/ha
 import { deedsOf } from '#src/lab/handover/operations.js';
 import { reduceOperations } from '#src/lab/handover/reduce.js';
 import { statesAt } from '#src/lab/handover/state.js';
-import { type Story, type StoryPage, tellStory } from '#src/lab/handover/story.js';
+import { type StoryPage, tellStory } from '#src/lab/handover/story.js';
 import { variantsOf } from '#src/lab/handover/variants.js';
 import { compileLitmus } from '#src/lab/litmus/compile.js';
 import { litmusSubject } from '#src/lab/litmus/subject.js';
 import { readSchedule, replay } from '#src/lab/replay.js';
-import { loadScenario } from '#src/lab/scenario.js';
-import { makePlan } from '#src/lab/scenario-plan.js';
 import { subjectOf } from '#src/lab/subject.js';
 import type { Report } from '#src/lab/report.js';
 
-const VCPU = 0;
-const DMA = 1;
-const NUMA = 2;
-const KSMD = 3;
-const PIN = FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM;
-const VIOLATION = { invariant: 'I-PINNED-S2', actor: NUMA, time: 22, vm: 0, gfn: 2, pfn: 5 };
-
-const planOf = (policy: string): Plan => makePlan(loadScenario('pin-race'), { policy, seed: 1 });
-
-type Row = readonly [time: number, actor: number, type: EventName, ...args: number[]];
-
-function logOf(rows: readonly Row[]): Int32Array {
-  const log = new EventLog();
-  for (const [time, actor, type, a = 0, b = 0, c = 0, d = 0] of rows) {
-    log.write(EVENT[type], actor, time, a, b, c, d);
-  }
-  return log.view();
-}
-
-/** Race d1: a pin lands between the look at the pins and the notifier. */
-const D1 = logOf([
-  [8, DMA, 'page_pin', 0, 1, 9, PIN],
-  [10, VCPU, 'stage2_map', 0, 2, 5, 1],
-  [11, VCPU, 'stage2_fault', 0, 2, 1, 0],
-  [12, DMA, 'page_pin', 0, 2, 5, PIN],
-  [13, DMA, 'page_unpin', 5, 1],
-  [20, NUMA, 'notifier_start', 0, 2, 3, MECH_NUMA_SCAN],
-  [21, DMA, 'page_pin', 0, 2, 5, PIN],
-  [22, NUMA, 'stage2_unmap', 0, 2, 5, 1],
-]);
-
-function storyOf(records: Int32Array, violation: Parameters<typeof tellStory>[2] = VIOLATION): Story {
-  const told = tellStory(planOf('check-then-notify'), records, violation);
-  if ('reason' in told) throw new Error(told.reason);
-  return told.story;
-}
+import { BAD, D1, DMA, KSMD, NUMA, PIN, VCPU, VIOLATION, logOf, planOf, storyOf } from './handover-logs.js';
 
 describe('events become operations', () => {
   it('of the page in question only, each with its actor', () => {
@@ -217,7 +170,10 @@ describe('a violation of real threads', () => {
   it('that a kernel without the race cannot show is not found, with a reason', async () => {
     const handover = await handOver({ plan: planOf('classic'), records: D1, violation: VIOLATION, seconds: 0.3 });
     expect(handover.found).toBe(false);
-    expect(handover.reason).toMatch(/tests/);
+    // what was tried in vain
+    expect(handover.reason).toMatch(/\d+ tries of \d+ tests.* by portfolio.* with seeds 1 to \d+; .*CPU time/);
+    expect(handover).toMatchObject({ seed: null, strategy: '' });
+    expect(handover.tries).toBeGreaterThan(0);
     expect(handover.litmus).toContain('policy classic');
   });
 
@@ -225,7 +181,7 @@ describe('a violation of real threads', () => {
     ['no events', new Int32Array(0), VIOLATION, /no events/],
     ['no page', logOf([[1, VCPU, 'mark', 1]]), { invariant: 'I-REF' }, /names a page/],
     ['a page out of the scenario', D1, { invariant: 'I-REF', vpn: 4711 }, /in no mapping/],
-    ['another page', D1, { invariant: 'I-REF', vpn: 3 }, /no event/],
+    ['another page', D1, { invariant: 'I-REF', vpn: 3 }, /not found in|cannot break/],
     ['torn records', D1.subarray(3, 21), { invariant: 'I-REF', pfn: 5 }, /./],
   ] as const)('%s: not found, and why', async (_, records, violation, reason) => {
     const handover = await handOver({ plan: planOf('classic'), records, violation, seconds: 0.2 });
@@ -240,6 +196,9 @@ describe('a violation of real threads', () => {
     const explained = await explainReport(run, plan, [{ violation, records: D1 }], { seconds: 16 });
     const { handover } = handoversOf(explained)[0] as { readonly handover: Handover };
     expect(handover).toMatchObject({ found: true, reason: '' });
+    expect(handover.tries).toBeGreaterThanOrEqual(1);
+    expect(handover.seed).toBeGreaterThanOrEqual(1);
+    expect(handover.strategy).not.toBe('');
     expect(handover.litmus).toContain('numa_scan()');
     expect(handover.diagram).toContain('I-PINNED-S2');
     expect(handover.cut.join('\n')).toContain('page 0x2 of process 0 is a');
@@ -255,29 +214,6 @@ describe('a violation of real threads', () => {
     expect(report.violations[0]?.invariant).toBe('I-PINNED-S2');
   });
 });
-
-const BAD = `litmus bad
-"Two actors too many."
-policy check-then-notify
-expect violation I-PINNED-S2
-
-process A {
-  a: anon 1 read write
-  b: anon 1 read write
-}
-vm G of A {
-  slot 0: gfn 0 pages 1 at a
-}
-init {
-  A: write(b, 1);
-  G: guest_write(0, 1);
-}
-
-numa-balancer@A | dma@A             | vmm@A       ;
-numa_scan()     | q = pin(b)        | read(b)     ;
-                | unpin(q)          | write(b, 3) ;
-                | p = pin(a, LONGTERM) |          ;
-`;
 
 describe('operations are left out', () => {
   it('as long as the test still breaks, with all that depends on them', async () => {

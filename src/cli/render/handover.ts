@@ -1,10 +1,18 @@
 /** What the explorer made of a run's violations, for people. */
 import { pc } from './colour.js';
 import { handoversOf } from '../../lab/handover/explain.js';
+import type { Handover } from '../../lab/handover/handover.js';
 import { handoverName } from '../../lab/handover/draft.js';
 import type { Report } from '../../lab/report.js';
 import { nextCommand } from './next.js';
 import { number } from './table.js';
+
+/** What a hand-over took: schedules, tries, the strategy and seed that found it, CPU time. */
+export function effortText({ schedules, tries, strategy, seed, cpu_s: cpu }: Handover): string {
+  const by = seed === null ? '' : ` by ${strategy}, seed ${seed}`;
+  const count = tries === 1 ? '1 try' : `${number(tries)} tries`;
+  return `${number(schedules)} schedules in ${count}${by}, ${cpu.toFixed(1)} s of CPU time`;
+}
 
 /**
  * A part for each violation that was handed over; empty when none was.
@@ -13,8 +21,7 @@ import { number } from './table.js';
 export function renderHandovers(report: Report, written: ReadonlySet<string>): string {
   return handoversOf(report)
     .map(({ invariant, handover }) => {
-      const seed = handover.seed === null ? '' : `, seed ${handover.seed}`;
-      const effort = `${number(handover.schedules)} schedules${seed}, ${handover.elapsed_s.toFixed(1)} s`;
+      const effort = effortText(handover);
       if (handover.schedule === '') return `${pc.bold(`${invariant} on one thread`)}: ${handover.reason} (${effort}).`;
       const name = handoverName(invariant);
       return [

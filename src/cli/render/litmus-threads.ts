@@ -4,6 +4,7 @@ import type { LitmusThreadsReport } from '../../lab/litmus/threads/report.js';
 import { notAskedLine } from '../../lab/asked.js';
 import { answerText, asExpected } from './litmus.js';
 import { pc } from './colour.js';
+import { effortText } from './handover.js';
 import { nextCommand } from './next.js';
 import { number, table } from './table.js';
 
@@ -25,11 +26,12 @@ export function renderReduced(reduced: Reduced | null): string {
 
 function handoverText(handover: Handover | null, scheduleFile: string | undefined): string {
   if (handover === null) return '';
-  const effort = `${number(handover.schedules)} schedules, ${handover.elapsed_s.toFixed(1)} s`;
-  if (!handover.found) return `On one thread: ${handover.reason} (${effort}).`;
+  const effort = effortText(handover);
+  if (handover.schedule === '') return `On one thread: ${handover.reason} (${effort}).`;
   const replay =
     scheduleFile === undefined ? '' : `\n\n${nextCommand(['replay', scheduleFile], 'this violation, every time')}`;
-  return `On one thread, after ${effort}: ${handover.what}\n\n${handover.diagram.trimEnd()}${replay}`;
+  const as = handover.found ? '' : `${handover.reason}: `;
+  return `On one thread, after ${effort}: ${as}${handover.what}\n\n${handover.diagram.trimEnd()}${replay}`;
 }
 
 const judged = ({ audited, iterations }: LitmusThreadsReport): string =>

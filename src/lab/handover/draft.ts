@@ -33,6 +33,8 @@ export interface DraftOptions {
   readonly plain: boolean;
   /** Pins held when the columns begin: as the log tells, or only those that are given back in them. */
   readonly pins?: 'told' | 'returned';
+  /** Guest pages that their process has no longer. */
+  readonly gone?: boolean;
   /** Beside the columns somebody ends the VM, and another process takes memory. */
   readonly ending?: boolean;
 }
@@ -174,8 +176,8 @@ class Draft {
   /** How the pages stood when the columns begin. */
   #init(): string[] {
     const { plan, pages } = this.#story;
-    const { from, plain } = this.#options;
-    const states = plain ? pages.map(() => PLAIN) : statesAt(this.#story, from);
+    const { from, plain, gone = false } = this.#options;
+    const states = gone ? pages.map(() => GONE) : plain ? pages.map(() => PLAIN) : statesAt(this.#story, from);
     const ksm = this.#scansKsm();
     const merged = states.some((state) => state.merged);
     const who = (i: number): string => this.#processName((pages[i] as (typeof pages)[number]).mm);
@@ -329,6 +331,7 @@ class Draft {
 }
 
 const PLAIN: PageState = { ...UNKNOWN, guest: true };
+const GONE: PageState = { ...PLAIN, mapped: false };
 const PROTECTION = VM_READ | VM_WRITE | VM_EXEC;
 
 /** Actors without a process. */

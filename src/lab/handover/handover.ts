@@ -14,6 +14,7 @@ import type { Base } from './drained.js';
 import { isEarlier } from './families.js';
 import { type Deed, deedsOf } from './operations.js';
 import { Lessons } from './lessons.js';
+import { withPresumed } from './presumed.js';
 import { type Found, Searcher, type Solved, type Tried } from './search.js';
 import { type Story, type StoryRest, type Suspicion, tellStory } from './story.js';
 import { variedDrafts } from './varied.js';
@@ -230,9 +231,11 @@ const sum = (values: readonly number[]): number => values.reduce((total, value) 
 
 /** What of the run is not in the test. */
 function cutOf(story: Story, deeds: readonly Deed[], events: number, solved: Solved | null): string[] {
-  const { plan, pages, huge, facts, rest } = story;
+  const { plan, pages, huge, facts, rest, standsFor } = story;
   const { machine, actors, mappings, vms } = plan;
   const hosts = actors.filter(({ tier }) => tier !== 'server');
+  const all = withPresumed(story, deeds);
+  const lost = [...new Set(all.slice(deeds.length).map(({ actor }) => actors[actor]?.name ?? ''))];
   const seen = new Set(deeds.map(({ actor }) => actor));
   const unseen = hosts.filter((actor) => !seen.has(actors.indexOf(actor))).map(({ name }) => name);
   const names = pages.map(
@@ -246,6 +249,11 @@ function cutOf(story: Story, deeds: readonly Deed[], events: number, solved: Sol
     rest === null ? 'state before it: from the log and the scenario' : `state before it: ${restText(rest)}`,
     `events: ${facts.length} of the last ${events} name these pages, ${deeds.length} operations`,
   ];
+  if (standsFor !== null) {
+    const which = standsFor === 'unknown' ? 'what page it was' : `page 0x${standsFor.vpn.toString(16)}`;
+    cut.push(`of ${which} the log tells nothing: page ${huge ? 'a[0]' : 'a'} stands for it`);
+  }
+  if (lost.length > 0) cut.push(`events are lost of ${lost.join(', ')}: what they did is presumed`);
   if (huge && machine.thpOrder !== 1) cut.push(`huge pages: ${1 << machine.thpOrder} pages each; in the test 2`);
   if (unseen.length > 0) cut.push(`actors that did nothing to these pages: ${unseen.join(', ')}`);
   if (seen.size > ACTORS_MAX) cut.push(`actors: ${seen.size} did something; a test has ${ACTORS_MAX} at most`);

@@ -122,7 +122,7 @@ export class Searcher {
   async find(variants: readonly Variant[], more?: Iterator<Variant> | undefined): Promise<Found | null> {
     const arms = new Arms();
     for (const variant of this.#lessons.sorted(variants)) {
-      if (this.spent) return null;
+      if (this.#tries > 0 && this.spent) return null;
       const found = await this.#first(arms, variant);
       if (found !== null) return found;
     }

@@ -10,6 +10,7 @@ import { type PinfallEvent, decodeEvent } from '../../trace/event.js';
 import { lastFocusOf } from '../../trace/focus.js';
 import { type Base, machineOver } from './drained.js';
 import { equalPages, frameAt, hugeAt, pageOfFrameAt, planAt, stateOf } from './rest.js';
+import { standIn } from './stand-in.js';
 import type { PageState } from './state.js';
 
 /** What a violation tells of itself; a violation of the oracles fits, and so does a report's. */
@@ -53,6 +54,8 @@ export interface Story {
   readonly rest: StoryRest | null;
   /** Found while VMs and processes were torn down, or after that. */
   readonly ending: boolean;
+  /** Of which page the first one only has the place: no event names that page, or nothing says which it was. Null: of none. */
+  readonly standsFor: StoryPage | 'unknown' | null;
 }
 
 export interface StoryRest {
@@ -100,8 +103,38 @@ export function tellStory(
   const at = suspicion.time ?? 0;
   const until = at > 0 ? at : (events.at(-1) as PinfallEvent).time;
   const before = events.filter(({ time }) => time <= until);
-  const centre = centreOf(plan, records, before, suspicion, copy);
-  if (centre === null) return { reason: 'neither the violation nor the log names a page' };
+  const own = centreOf(plan, records, before, suspicion, copy);
+  const guess = standIn({
+    events: before.length > 0 ? before : events,
+    actor: suspicion.actor ?? -1,
+    pageOfGfn: (vm, gfn) => pageOfGfn(plan, vm, gfn),
+    isMapped: (page) => mappingOf(plan, page) !== undefined,
+  });
+  const told = own === null ? null : about(plan, events, until, suspicion, { base, ending, copy }, own);
+  // rings forget: another page has to stand for one that no event names
+  const outside = own !== null && mappingOf(plan, own) === undefined;
+  if (told !== null && (outside || 'story' in told || guess === null)) return told;
+  if (guess === null) return { reason: 'neither the violation nor the log names a page' };
+  const stood = about(plan, events, until, suspicion, { base, ending, copy }, guess);
+  return 'story' in stood ? { story: { ...stood.story, standsFor: own ?? 'unknown' } } : stood;
+}
+
+interface Known {
+  readonly base: Base | null | undefined;
+  readonly ending: boolean;
+  readonly copy: Machine | null;
+}
+
+/** The story of one page. */
+function about(
+  plan: Plan,
+  events: readonly PinfallEvent[],
+  until: number,
+  suspicion: Suspicion,
+  { base, ending, copy }: Known,
+  centre: StoryPage,
+): Told {
+  const before = events.filter(({ time }) => time <= until);
   const mapping = mappingOf(plan, centre);
   if (mapping === undefined) return { reason: `page 0x${centre.vpn.toString(16)} is in no mapping of the scenario` };
   const huge = isHuge(plan, before, centre) || (copy !== null && hugeAt(copy, centre));
@@ -111,9 +144,10 @@ export function tellStory(
     ? [centre, { mm: centre.mm, vpn: centre.vpn === first ? first + (size >> 1) : first }]
     : [centre, ...twinsOf(plan, before, centre, isKsmd(plan, suspicion), copy)].slice(0, PAGES_MAX);
   const facts = new FactFinder(plan, pages, huge, copy).facts(events);
-  if (!facts.some(({ event }) => event.time <= until)) return { reason: 'no event of the log names the page' };
-  const rest = base === null || copy === null ? null : restOf(plan, copy, base, pages, huge);
-  return { story: { plan, suspicion, pages, huge, facts, until, rest, ending } };
+  // also where they are all of a later time: what is done to a page repeats itself
+  if (facts.length === 0) return { reason: 'no event of the log names the page' };
+  const rest = base === null || base === undefined || copy === null ? null : restOf(plan, copy, base, pages, huge);
+  return { story: { plan, suspicion, pages, huge, facts, until, rest, ending, standsFor: null } };
 }
 
 function restOf(plan: Plan, copy: Machine, base: Base, pages: readonly StoryPage[], huge: boolean): StoryRest {

@@ -4,6 +4,7 @@
  */
 import { ACTORS_MAX, type DraftOptions, draftText } from './draft.js';
 import { type Deed, deedsOf } from './operations.js';
+import { withPresumed } from './presumed.js';
 import { type Story, isKsmd } from './story.js';
 
 export interface Variant {
@@ -24,6 +25,8 @@ interface Recipe {
   /** Not only the page in question, but those that ksmd compared it with. */
   readonly twins?: boolean;
   readonly plain?: boolean;
+  /** Guest pages are mapped at stage 2 only. */
+  readonly gone?: boolean;
   /** No pin is held at the beginning but those that are given back. */
   readonly unpinned?: boolean;
   /** With what each actor did next after the violation: it may have been under way. */
@@ -42,6 +45,15 @@ export type Change = (columns: Map<number, Deed[]>, story: Story, deeds: readonl
 const RECIPES: readonly Recipe[] = [
   { name: 'one operation of three actors', reach: 1, most: 1, actors: 3 },
   { name: 'the end of the VM', reach: 1, most: 1, actors: 1, ending: true },
+  { name: 'the end of the VM, plain set-up', reach: 1, most: 1, actors: 1, ending: true, plain: true },
+  {
+    name: 'the end of the VM, pages that the process has no longer',
+    reach: 1,
+    most: 1,
+    actors: 1,
+    ending: true,
+    gone: true,
+  },
   { name: 'one operation of three actors, plain set-up', reach: 1, most: 1, actors: 3, plain: true },
   { name: 'one operation of three actors, nothing pinned', reach: 1, most: 1, actors: 3, unpinned: true },
   { name: 'clients and the last daemon', reach: 1, most: 2, daemon: 0 },
@@ -85,10 +97,10 @@ export interface Telling {
  * @param after deeds of each actor after the violation
  */
 export function telling(whole: Story, together: boolean, after = 0): Telling {
-  if (together || whole.pages.length === 1) return { story: whole, deeds: deedsOf(whole, after) };
+  if (together || whole.pages.length === 1) return { story: whole, deeds: withPresumed(whole, deedsOf(whole, after)) };
   const facts = whole.facts.flatMap(({ event, pages }) => (pages.includes(0) ? [{ event, pages: [0] }] : []));
   const story = { ...whole, pages: whole.pages.slice(0, 1), facts };
-  return { story, deeds: deedsOf(story, after) };
+  return { story, deeds: withPresumed(story, deedsOf(story, after)) };
 }
 
 /** Whether pins decided what the actor that broke the rule did: it looked for them. */
@@ -163,6 +175,7 @@ function choose(story: Story, deeds: readonly Deed[], recipe: Recipe): DraftOpti
     earlier,
     from: Math.min(from, story.until),
     plain: recipe.plain === true,
+    gone: recipe.gone === true,
     pins: recipe.unpinned === true ? 'returned' : 'told',
     ending,
   };

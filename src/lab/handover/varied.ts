@@ -7,6 +7,7 @@ import { Prng } from '../../engine/strategies/prng.js';
 import { ACTORS_MAX, type DraftOptions, draftText } from './draft.js';
 import type { Lessons } from './lessons.js';
 import type { Deed } from './operations.js';
+import { presumedDeeds, silentActors } from './presumed.js';
 import { type Story, isKsmd } from './story.js';
 import {
   type Change,
@@ -68,9 +69,14 @@ const chance = (random: Prng, of: number): boolean => random.below(16) < of;
 function draw(tellings: readonly Telling[], random: Prng, pairs: boolean): Draw {
   const told = tellings[pairs || chance(random, 4) ? tellings.length - 1 : 0] as Telling;
   const { story, deeds } = told;
-  const all = byWeight(told);
+  // of actors that the log is silent about now one, now none takes part
+  const silent = silentActors(story, deeds);
+  const presumed = silent.length > 0 && chance(random, 8) ? (silent[random.below(silent.length)] as number) : -1;
+  const acts = presumed < 0 ? [] : presumedDeeds(story, presumed);
+  const more = acts.length === 0 ? [] : (acts[Math.min(random.below(acts.length), random.below(acts.length))] ?? []);
+  const all = byWeight({ story, deeds: [...deeds, ...more] });
   const columns = new Map<number, Deed[]>();
-  for (const [actor, own] of actorsOf(all, story, random)) {
+  for (const [actor, own] of actorsOf(all, story, random, presumed)) {
     const last = own.length - Math.min(own.length - 1, [0, 0, 0, 0, 0, 1, 1, 2][random.below(8)] as number);
     const count = [1, 1, 1, 1, 2, 2, 2, 3][random.below(8)] as number;
     const kept = own.slice(Math.max(0, last - count), last);
@@ -80,6 +86,7 @@ function draw(tellings: readonly Telling[], random: Prng, pairs: boolean): Draw 
   const leading = columns.get(story.suspicion.actor ?? -1) ?? [...columns.values()][0];
   const from = Math.min(leading?.[0]?.start ?? story.until, story.until);
   const plain = chance(random, 5);
+  const gone = chance(random, 2);
   const pins = chance(random, 6) ? 'told' : 'returned';
   const [name, change] = chance(random, 6) ? (CHANGES[random.below(CHANGES.length)] as (typeof CHANGES)[number]) : [];
   change?.(columns, story, deeds);
@@ -89,19 +96,21 @@ function draw(tellings: readonly Telling[], random: Prng, pairs: boolean): Draw 
     `${columns.size} actors`,
     `${story.pages.length} pages`,
     `pins ${pins}`,
-    ...(plain ? ['plain set-up'] : []),
+    ...(gone ? ['unmapped in the process'] : plain ? ['plain set-up'] : []),
     ...(name === undefined ? [] : [name]),
   ];
   const what = [who.join(', '), ...traits.slice(columns.size + 2)].join('; ');
-  return { told, options: { columns, earlier, from, plain, pins }, name: what, traits };
+  return { told, options: { columns, earlier, from, plain, gone, pins }, name: what, traits };
 }
 
 /** Whoever broke the rule nearly always, and one to three others: those that matter most more often. */
-function actorsOf(all: readonly Column[], { suspicion }: Story, random: Prng): Column[] {
+function actorsOf(all: readonly Column[], { suspicion }: Story, random: Prng, presumed: number): Column[] {
   const left = [...all];
   const chosen: Column[] = [];
   const own = left.findIndex(([actor]) => actor === suspicion.actor);
   if (own >= 0 && chance(random, 15)) chosen.push(...left.splice(own, 1));
+  const guest = left.findIndex(([actor]) => actor === presumed);
+  if (guest >= 0) chosen.push(...left.splice(guest, 1));
   const count = Math.min(ACTORS_MAX, chosen.length + ([1, 1, 1, 2, 2, 2, 2, 3][random.below(8)] as number));
   while (chosen.length < count && left.length > 0) {
     chosen.push(...left.splice(Math.min(random.below(left.length), random.below(left.length)), 1));

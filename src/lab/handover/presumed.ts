@@ -1,0 +1,69 @@
+/**
+ * What an actor is presumed to have done whose events are lost: a violation reaches the log a moment later, and a busy actor's ring may
+ * have gone round by then. Its kind says what it can do to a page; which of that it was the search finds out.
+ */
+import { FOLL_WRITE, VM_READ } from '../../machine/abi.js';
+import type { Deed, DeedName } from './operations.js';
+import type { Story } from './story.js';
+
+/** Numbers of presumed pins begin here: no log comes so far. */
+const PINS_FROM = 2_000_000;
+
+type Act = readonly [op: DeedName, flags?: number];
+
+/** By the kind of an actor, each a short sequence; the likeliest first. */
+const ACTS: Readonly<Partial<Record<string, readonly (readonly Act[])[]>>> = {
+  vcpu: [[['guest_write']], [['guest_read']], [['guest_write'], ['guest_read']]],
+  dma: [
+    [['pin_fast', FOLL_WRITE]],
+    [
+      ['pin_fast', FOLL_WRITE],
+      ['unpin', FOLL_WRITE],
+    ],
+    [['pin_fast', 0]],
+  ],
+  vmm: [[['dontneed']], [['write']], [['mprotect', VM_READ]], [['split_pmd']], [['collapse']], [['read']]],
+  'numa-balancer': [[['numa_scan']]],
+  ksmd: [[['ksm_scan']], [['ksm_scan'], ['ksm_scan']]],
+  khugepaged: [[['khugepaged_scan']]],
+  kswapd: [[['swap_out']]],
+};
+
+/** The sequences that `actor` may have run; none of a kind that does nothing to pages. */
+export function presumedDeeds({ plan, pages, until }: Story, actor: number): readonly (readonly Deed[])[] {
+  const kind = plan.actors[actor]?.kind ?? '';
+  const scans = plan.actors[actor]?.tier === 'daemon';
+  return (ACTS[kind] ?? []).map((acts) =>
+    acts.map(([op, flags = 0]): Deed => ({
+      actor,
+      op,
+      pages: scans ? pages.map((_, i) => i) : [0],
+      flags,
+      pin: op === 'pin_fast' || op === 'unpin' ? PINS_FROM : -1,
+      start: until,
+      end: until,
+    })),
+  );
+}
+
+/** Actors of which the log tells nothing that was done to the pages by the time of the violation. */
+export const silentActors = ({ plan }: Story, deeds: readonly Deed[]): readonly number[] =>
+  plan.actors.flatMap(({ kind }, actor) =>
+    kind in ACTS && !deeds.some((deed) => deed.actor === actor) ? [actor] : [],
+  );
+
+/**
+ * The deeds with what must have been there: whoever broke the rule did something, and of a rule about pins somebody pinned.
+ */
+export function withPresumed(story: Story, deeds: readonly Deed[]): readonly Deed[] {
+  const { suspicion, plan } = story;
+  const kindOf = (actor: number): string => plan.actors[actor]?.kind ?? '';
+  const silent = silentActors(story, deeds).filter(
+    (actor) =>
+      actor === suspicion.actor ||
+      (suspicion.invariant.includes('PIN') &&
+        kindOf(actor) === 'dma' &&
+        !deeds.some(({ op }) => op === 'pin_fast' || op === 'unpin')),
+  );
+  return [...deeds, ...silent.flatMap((actor) => presumedDeeds(story, actor)[0] ?? [])];
+}

@@ -1,0 +1,130 @@
+import { describe, expect, it } from 'vitest';
+import { MECH_NUMA_SCAN } from '#src/machine/abi.js';
+import { Budget } from '#src/lab/budget.js';
+import { Arm, Arms } from '#src/lab/handover/arms.js';
+import { Lessons } from '#src/lab/handover/lessons.js';
+import { deedsOf } from '#src/lab/handover/operations.js';
+import { withPresumed } from '#src/lab/handover/presumed.js';
+import { Searcher } from '#src/lab/handover/search.js';
+import { variedDrafts } from '#src/lab/handover/varied.js';
+import { variantsOf } from '#src/lab/handover/variants.js';
+import { compileLitmus } from '#src/lab/litmus/compile.js';
+import { BAD, D1, DMA, KSMD, NUMA, PIN, VCPU, VIOLATION, logOf, storyOf } from './handover-logs.js';
+
+describe('what the log does not tell', () => {
+  const LOST = logOf([
+    [10, VCPU, 'stage2_map', 0, 2, 5, 1],
+    [11, VCPU, 'stage2_fault', 0, 2, 1, 0],
+  ]);
+
+  it('is presumed of whoever broke the rule, and of somebody who pins where it is about pins', () => {
+    const story = storyOf(LOST);
+    const deeds = withPresumed(story, deedsOf(story));
+    expect(deeds.map(({ actor, op }) => [actor, op])).toEqual([
+      [VCPU, 'guest_write'],
+      [DMA, 'pin_fast'],
+      [NUMA, 'numa_scan'],
+    ]);
+    expect(variantsOf(story)[0]?.text).toMatch(/numa_scan\(\).*pin_fast\(a, WRITE\)/s);
+    // what is in the log needs no guess
+    const whole = storyOf(D1);
+    expect(withPresumed(whole, deedsOf(whole))).toEqual(deedsOf(whole));
+  });
+
+  it.each([
+    ['no event names the page', { ...VIOLATION, gfn: 3 }, { mm: 0, vpn: 3 }],
+    ['nothing says which page it was', { invariant: 'I-LOCKORD', actor: KSMD, time: 22 }, 'unknown'],
+  ] as const)('%s: another stands for it', (_, violation, standsFor) => {
+    const story = storyOf(D1, violation);
+    expect(story.pages[0]).toEqual({ mm: 0, vpn: 2 });
+    expect(story.standsFor).toEqual(standsFor);
+    expect(storyOf(D1).standsFor).toBeNull();
+  });
+
+  it("a pin is held at the beginning when it was taken before the columns in its actor's own order", () => {
+    // all at one logical time: the first pin is given back before the second is taken
+    const records = logOf([
+      [10, VCPU, 'stage2_map', 0, 2, 5, 1],
+      [12, DMA, 'page_pin', 0, 2, 5, PIN],
+      [12, DMA, 'page_unpin', 5, 1],
+      [12, DMA, 'page_pin', 0, 2, 5, PIN],
+      [20, NUMA, 'notifier_start', 0, 2, 3, MECH_NUMA_SCAN],
+      [22, NUMA, 'stage2_unmap', 0, 2, 5, 1],
+    ]);
+    const [first] = variantsOf(storyOf(records));
+    expect(first?.text).toContain('pin_fast(a');
+    expect(first?.text).not.toMatch(/: pin\(/);
+  });
+
+  it('what was done next comes along: it may have been under way', () => {
+    const records = logOf([
+      [10, VCPU, 'stage2_map', 0, 2, 5, 1],
+      [12, DMA, 'page_pin', 0, 2, 5, PIN],
+      [22, NUMA, 'pin_look', 0, 2, 5, 0],
+      [24, DMA, 'page_unpin', 5, 1],
+      [25, DMA, 'page_pin', 0, 2, 5, PIN],
+    ]);
+    const story = storyOf(records);
+    expect(deedsOf(story).map(({ op }) => op)).not.toContain('unpin');
+    expect(
+      deedsOf(story, 1)
+        .filter(({ actor }) => actor === DMA)
+        .map(({ op }) => op),
+    ).toEqual(['pin_fast', 'unpin']);
+  });
+});
+
+describe('where the first tests find nothing', () => {
+  it('it goes on with drafts that are all different, all tests, and the same by the same seed', () => {
+    const story = storyOf(D1);
+    const recipes = variantsOf(story).map(({ text }) => text);
+    const draftsOf = (seed: number): string[] => {
+      const drafts = variedDrafts(story, seed, new Lessons(), new Set(recipes));
+      return Array.from({ length: 40 }, () => drafts.next()).flatMap(({ value }) => (value ? [value.text] : []));
+    };
+    const texts = draftsOf(1);
+    expect(texts.length).toBeGreaterThan(20);
+    expect(new Set([...recipes, ...texts]).size).toBe(recipes.length + texts.length);
+    for (const text of texts) expect(compileLitmus(text).mistakes).toEqual([]);
+    expect(draftsOf(1)).toEqual(texts);
+    expect(draftsOf(2)).not.toEqual(texts);
+  });
+
+  it('a draft that breaks the rule ends it, whatever the first tests were', async () => {
+    const hopeless = { name: 'hopeless', text: BAD.replace('numa_scan()', 'unpin(p)   '), traits: [] };
+    const drafts = [{ name: 'draft', text: BAD, traits: ['numa'] }];
+    const lessons = new Lessons();
+    const options = { invariant: 'I-PINNED-S2', path: 'bad.litmus', seed: 5, stop: () => false, onProgress: () => {} };
+    const searcher = new Searcher({ ...options, lessons, budget: new Budget(60) });
+    const found = await searcher.find([hopeless], drafts.values());
+    expect(found).toMatchObject({ variant: 'draft', text: BAD });
+    expect(found?.seed).toBeGreaterThan(5);
+    expect(found?.strategy).toMatch(/^(random|surw|pos|pct-\d|dfs|exhaustive)$/);
+    expect(searcher.tried.tries).toBeGreaterThan(1);
+    expect(lessons.scoreOf(['numa'])).toBeGreaterThan(0);
+  });
+
+  it('a test that has cost less for what it promises comes next, by another strategy each time', () => {
+    const arms = new Arms();
+    const [cheap, dear] = ['cheap', 'dear'].map((name) => new Arm({ name, text: name, traits: [] })) as [Arm, Arm];
+    expect(arms.next()).toBeNull();
+    arms.stays(dear, { spent: 3, other: false, newPerThousand: 0 });
+    arms.stays(cheap, { spent: 2, other: false, newPerThousand: 0 });
+    expect(arms.next()).toBe(cheap);
+    arms.stays(dear, { spent: 0, other: true, newPerThousand: 900 });
+    expect(arms.next()).toBe(dear);
+    arms.leave(dear);
+    expect(arms.next()).toBe(cheap);
+    const turns = Array.from({ length: 8 }, () => cheap.turn());
+    expect(turns[0]).toMatchObject({ strategy: 'portfolio', schedules: 500 });
+    expect(new Set(turns.map(({ strategy, depth }) => `${strategy} ${depth}`)).size).toBe(8);
+  });
+
+  it('what has worked comes first', () => {
+    const lessons = new Lessons();
+    lessons.note(['b'], false);
+    lessons.note(['c'], true);
+    const tests = ['a', 'b', 'c'].map((name) => ({ name, traits: [name] }));
+    expect(lessons.sorted(tests).map(({ name }) => name)).toEqual(['c', 'b', 'a']);
+  });
+});
