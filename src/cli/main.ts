@@ -5,7 +5,19 @@
  */
 export const INTERNAL = 3;
 
+/** What the machine has too little of: no fault of ours that a stack would explain. */
+const SHORT: Readonly<Record<string, string>> = {
+  EMFILE: 'too many open files for this process (ulimit -n)',
+  ENFILE: 'too many open files on this machine',
+  ENOMEM: 'no memory left',
+};
+
 function fail(error: unknown): never {
+  const short = error instanceof Error && 'code' in error ? SHORT[String(error.code)] : undefined;
+  if (short !== undefined) {
+    process.stderr.write(`pinfall: internal failure: ${short}\n`);
+    process.exit(INTERNAL);
+  }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   // with no open file left the name of the error is all there is
   process.stderr.write(`pinfall: internal failure: ${text.replaceAll('\u001b', '\\u001b')}\n`);

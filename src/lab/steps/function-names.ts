@@ -28,6 +28,9 @@ const HARDWARE: Readonly<Record<string, string>> = {
   guestAccess: 'guest access',
   pinRead: 'device read',
   pinWrite: 'device write',
+  deviceWrites: 'device write',
+  kernelLoad: 'kernel load',
+  pkvmKernelRead: 'kernel load',
 };
 
 /** Our parts of functions that the kernel has in one piece, by the kernel's name for the whole. */
@@ -35,7 +38,11 @@ const PARTS: Readonly<Record<string, string>> = {
   walk: 'gup_fast_pte_range',
   stillAllowed: 'gup_fast_pte_range',
   gupFastUnchanged: 'gup_fast_pte_range',
-  numaDecision: 'folio_maybe_dma_pinned',
+  followTouchingDirty: 'follow_trans_huge_pmd',
+  // v6.17 and v6.18; in change_pte_range() itself before, folio_can_map_prot_numa() since
+  numaDecision: 'prot_numa_skip',
+  numaBusy: 'prot_numa_skip',
+  rebuild: 'numa_rebuild_single_mapping',
   pinnedPte: 'folio_maybe_dma_pinned',
   lookAtPmd: 'folio_maybe_dma_pinned',
   collapseLocked: 'collapse_huge_page',
@@ -45,6 +52,36 @@ const PARTS: Readonly<Record<string, string>> = {
   writeProtectPte: 'write_protect_page',
   restorePte: 'remove_migration_pte',
   changePtes: 'change_pte_range',
+  changePte: 'change_pte_range',
+  localNode: 'change_pte_range',
+  canChangeWritable: 'can_change_pte_writable',
+  skipNumaPmd: 'change_huge_pmd',
+  munmapLocked: 'do_vmi_align_munmap',
+  flushAndFree: 'tlb_flush_mmu',
+  mostMaps: 'page_mapcount',
+  replaceHuge: 'do_huge_pmd_wp_page',
+  scanFolio: 'hpage_collapse_scan_pmd',
+  shrinkFolio: 'shrink_folio_list',
+  reclaimPage: 'shrink_folio_list',
+  unmapLazyfreePte: 'try_to_unmap_one',
+  deviceToPfn: 'hva_to_pfn',
+  releaseFaultinPage: 'kvm_release_faultin_page',
+  mapFault: 'user_mem_abort',
+  pinAndMap: 'pkvm_mem_abort',
+  wrprotectLeaf: 'stage2_attr_walker',
+  wrprotectLeaves: 'stage2_attr_walker',
+  freeTableIfEmpty: 'stage2_unmap_walker',
+  dispatch: 'handle_host_hcall',
+  hostSetOwner: 'host_stage2_set_owner_locked',
+  hostMapShared: '__host_set_page_state_range',
+  hostDonateGuest: '__pkvm_host_donate_guest',
+  hostShareGuest: '__pkvm_host_share_guest',
+  hostUnshareGuest: '__pkvm_host_unshare_guest',
+  hostWrprotectGuest: '__pkvm_host_wrprotect_guest',
+  hostRelaxPermsGuest: '__pkvm_host_relax_perms_guest',
+  guestShareHost: '__pkvm_guest_share_host',
+  guestUnshareHost: '__pkvm_guest_unshare_host',
+  reclaimDyingGuestPage: '__pkvm_reclaim_dying_guest_page',
   mapCopy: 'wp_page_copy',
   mapFresh: 'do_swap_page',
   enterSwapCache: 'add_to_swap',
@@ -62,7 +99,7 @@ const PARTS: Readonly<Record<string, string>> = {
   hostShareHyp: '__pkvm_host_share_hyp',
 };
 
-/** What takes a lock for somebody. */
+/** What takes a lock for somebody, or is a part of several functions of the kernel. */
 const HELPERS: ReadonlySet<string> = new Set([
   'mmapReadLock',
   'mmapReadUnlock',
@@ -75,6 +112,14 @@ const HELPERS: ReadonlySet<string> = new Set([
   'lock',
   'unlock',
   'unlockPtes',
+  'followEntry',
+  'unmapPtes',
+  'discardPte',
+  'dropPte',
+  'makeOldAndClean',
+  'setGuestState',
+  'setWritable',
+  'swapMap',
 ]);
 /** Files of functions that stand in a kernel function's place. */
 const STANDS_IN = /^(src\/zoo|src\/policies|actors)\//;
