@@ -101,7 +101,7 @@ describe('the schedules of the pages', () => {
       }),
       name,
     );
-    expect(report).toMatchObject({ reproduced: true });
+    expect(report).toMatchObject({ reproduced: true, same_plan: true });
     expect(report.known_windows.length).toBe(name.startsWith('x03') ? 1 : 0);
     if (name.startsWith('x03')) expect(report.known_windows[0]).toMatchObject({ invariant: 'I-COHERE', known: true });
     // a known window is no violation: nothing that a script could take for one
