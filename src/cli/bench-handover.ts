@@ -1,28 +1,30 @@
 #!/usr/bin/env node
 /**
- * `npm run --silent bench:handover`: how often violations of real threads come to schedules that replay, a Markdown table as it goes on,
- * or JSON. `-- Z08 Z47` measures these alone.
+ * `npm run --silent soak:handover`: how often violations of real threads come to schedules that replay, a Markdown table as it goes on,
+ * or JSON. `-- Z08 Z47` measures these alone. Exit code 1 where fewer than nine in ten did.
  */
 import { Command, CommanderError } from 'commander';
-import { HANDOVER_HEAD, type HandoverRow, handoverLines, measureHandovers } from '../lab/bench/handover.js';
+import { HANDOVER_HEAD, type HandoverRow, handoverLines, measureHandovers, tooFew } from '../lab/bench/handover.js';
 import { onInterrupt } from './interrupt.js';
 import { duration, wholeNumber } from './options.js';
 import { flushed, keepGoingWithoutReaders, print, someOutputFailed, tell } from './terminal.js';
-import { EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_OK } from './exit-codes.js';
+import { EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_OK, EXIT_VIOLATION } from './exit-codes.js';
 
 interface Flags {
   runs: number;
   race: number;
   explain: number;
+  litmus: boolean;
   json?: boolean;
 }
 
-const command = new Command('bench:handover')
+const command = new Command('soak:handover')
   .description('measure how often violations of real threads come to schedules that replay')
   .argument('[kernels...]', 'bugs of the zoo and policies; default: all of them')
-  .option('--runs <n>', 'of each', wholeNumber('--runs', 1, 1000), 3)
-  .option('--race <time>', 'for a violation to show', duration('--race'), 4)
-  .option('--explain <time>', 'for each violation on one thread', duration('--explain'), 60)
+  .option('--runs <n>', 'of each', wholeNumber('--runs', 1, 1000), 10)
+  .option('--race <time>', 'for a violation to show', duration('--race'), 10)
+  .option('--explain <time>', 'CPU time for each violation on one thread', duration('--explain'), 30)
+  .option('--no-litmus', 'scenarios alone')
   .option('--json', 'the rows as JSON')
   .configureOutput({ writeErr: () => {} })
   .exitOverride();
@@ -30,7 +32,7 @@ const command = new Command('bench:handover')
 async function main(args: readonly string[]): Promise<number> {
   try {
     command.parse(args as string[], { from: 'user' });
-    const { runs, race, explain, json } = command.opts<Flags>();
+    const { runs, race, explain, litmus, json } = command.opts<Flags>();
     let stopped = false;
     onInterrupt(() => (stopped = true));
     const show = (lines: readonly string[]): void => void (json !== true && print(`${lines.join('\n')}\n`));
@@ -40,11 +42,14 @@ async function main(args: readonly string[]): Promise<number> {
       runs,
       raceSeconds: race,
       explainSeconds: explain,
+      litmus,
       stop: () => stopped,
       onRow: (row: HandoverRow) => show(handoverLines(row)),
     });
     if (json === true) print(`${JSON.stringify({ schema: 'pinfall.handover/1', rows })}\n`);
-    return EXIT_OK;
+    const missed = tooFew(rows);
+    for (const each of missed) tell(`soak:handover: MISSED ${each}\n`);
+    return missed.length === 0 ? EXIT_OK : EXIT_VIOLATION;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT_OK;
     tell(`pinfall: ${error instanceof Error ? error.message : String(error)}\n`);
