@@ -5,7 +5,7 @@ import { Arm, Arms } from '#src/lab/handover/arms.js';
 import { Lessons } from '#src/lab/handover/lessons.js';
 import { deedsOf } from '#src/lab/handover/operations.js';
 import { withPresumed } from '#src/lab/handover/presumed.js';
-import { Searcher } from '#src/lab/handover/search.js';
+import { type Related, Searcher } from '#src/lab/handover/search.js';
 import { variedDrafts } from '#src/lab/handover/varied.js';
 import { variantsOf } from '#src/lab/handover/variants.js';
 import { compileLitmus } from '#src/lab/litmus/compile.js';
@@ -118,6 +118,20 @@ describe('where the first tests find nothing', () => {
     const turns = Array.from({ length: 8 }, () => cheap.turn());
     expect(turns[0]).toMatchObject({ strategy: 'portfolio', schedules: 500 });
     expect(new Set(turns.map(({ strategy, depth }) => `${strategy} ${depth}`)).size).toBe(8);
+  });
+
+  it('a schedule that another rule ends is gone on with: whether it comes to the rule looked for is shown', async () => {
+    // each notification under the page-table lock breaks I-LOCKORD, before it can meet a pin
+    const text = BAD.replace('check-then-notify', 'notify-under-ptl').replace('p = pin(', 'p = pin_fast(');
+    const relatedOf = async (invariant: string): Promise<Related | null> => {
+      const stop = (): boolean => searcher.related !== null;
+      const options = { invariant, path: 'bad.litmus', seed: 1, stop, onProgress: () => {} };
+      const searcher: Searcher = new Searcher({ ...options, budget: new Budget(60) });
+      expect(await searcher.find([{ name: 'bad', text, traits: [] }])).toBeNull();
+      return searcher.related;
+    };
+    expect(await relatedOf('I-PINNED-S2')).toMatchObject({ invariant: 'I-LOCKORD', shown: true, earlier: false });
+    expect(await relatedOf('I-WIPE')).toMatchObject({ invariant: 'I-LOCKORD', shown: false, earlier: false });
   });
 
   it('what has worked comes first', () => {

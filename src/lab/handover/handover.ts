@@ -11,7 +11,6 @@ import type { LitmusSubject } from '../litmus/subject.js';
 import { HANDOVER_SECONDS } from './defaults.js';
 import { ACTORS_MAX, handoverName } from './draft.js';
 import type { Base } from './drained.js';
-import { isEarlier } from './families.js';
 import { type Deed, deedsOf } from './operations.js';
 import { Lessons } from './lessons.js';
 import { withPresumed } from './presumed.js';
@@ -45,7 +44,10 @@ export interface HandoverOptions {
 export interface Handover {
   /** The same rule is broken by `schedule`. */
   readonly found: boolean;
-  /** `schedule` breaks a rule that the same mistake breaks earlier (families.ts): on one thread a schedule ends there. */
+  /**
+   * `schedule` breaks a rule that the same mistake breaks earlier: on one thread a schedule ends there. Gone on with it breaks this one
+   * (goes-on.ts), or the two are known to go together (families.ts); `reason` says which.
+   */
   readonly family: boolean;
   /** Why not, where it was not found; empty otherwise. */
   readonly reason: string;
@@ -183,14 +185,15 @@ async function search({ variants, more, invariant, place, options, budget, cut }
     };
   }
   const broken = same === null ? (searcher.related?.invariant ?? invariant) : invariant;
-  const family = same === null && isEarlier(invariant, broken);
+  const { shown = false, earlier = false } = (same === null ? searcher.related : null) ?? {};
+  const family = shown || earlier;
   const reducer = new Searcher({ ...common, invariant: broken, budget: budget.part(REDUCE_SHARE) });
   const solved = await reducer.solve(found);
   return {
     ...shared,
     found: same !== null,
     family,
-    reason: same !== null ? '' : relatedText(invariant, broken, family),
+    reason: same !== null ? '' : relatedText(invariant, broken, family, shown),
     invariant: broken,
     schedules: searcher.schedules + reducer.schedules,
     variant: found.variant,
@@ -215,10 +218,12 @@ function triedText({ tries, tests, clean, strategies, seeds }: Tried, schedules:
   return `not found in ${schedules} schedules: ${tries} tries of ${tests} tests${proved}, ${by}${why === '' ? '' : `; ${why}`}`;
 }
 
-const relatedText = (invariant: string, broken: string, family: boolean): string =>
-  family
+function relatedText(invariant: string, broken: string, family: boolean, shown: boolean): string {
+  if (shown) return `on one thread ${broken} is broken first; the same schedule, gone on with, breaks ${invariant}`;
+  return family
     ? `seen earlier on one thread: as ${broken}, which the same mistake breaks before ${invariant}`
     : `not as ${invariant}; on one thread the same operations break ${broken}`;
+}
 
 /** Which drain, and how much of what came after it is known. */
 function restText({ drain, facts, complete }: StoryRest): string {

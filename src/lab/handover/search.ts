@@ -13,6 +13,7 @@ import { type LitmusSubject, litmusSubject } from '../litmus/subject.js';
 import { tell } from '../witness.js';
 import { Arm, Arms, EXHAUSTIVE, type Turn } from './arms.js';
 import { isEarlier } from './families.js';
+import { goesOnTo } from './goes-on.js';
 import { Lessons } from './lessons.js';
 import { type Reduced, reduceOperations } from './reduce.js';
 import type { Variant } from './variants.js';
@@ -60,6 +61,20 @@ const REDUCE_FACTOR = 6;
 const REDUCE_SCHEDULES = [300, 6000] as const;
 const FIRST: Turn = { strategy: 'portfolio', depth: undefined, schedules: 0 };
 
+/** A find of another rule. */
+export interface Related extends Found {
+  readonly invariant: string;
+  /** Gone on with, the schedule breaks the rule that is looked for. */
+  readonly shown: boolean;
+  /** The same mistake is known to break that rule before this one. */
+  readonly earlier: boolean;
+}
+
+/** Schedules that are gone on with, of one search. */
+const LOOKS_MAX = 12;
+
+const worth = (shown: boolean, earlier: boolean): number => (shown ? 2 : 0) + (earlier ? 1 : 0);
+
 /** What was tried, for those who wonder what a search without a find means. */
 export interface Tried {
   /** Searches, each of one test by one strategy and seed. */
@@ -85,7 +100,9 @@ interface Outcome {
 export class Searcher {
   schedules = 0;
   /** The first schedule that broke another rule: on one thread the same mistake may be seen at an earlier step. */
-  related: (Found & { readonly invariant: string }) | null = null;
+  related: Related | null = null;
+  /** Schedules that were gone on with. */
+  #looks = 0;
   readonly #options: SearchOptions;
   readonly #lessons: Lessons;
   #budget: Budget;
@@ -162,15 +179,20 @@ export class Searcher {
     return found;
   }
 
-  /** One of the family is as good as found: what is left of the time is not spent on the rule itself. */
+  /** One that comes to break the rule, or of the family, is as good as found: what is left of the time is not spent on the rule itself. */
   #remember(found: Found & { readonly invariant: string }): void {
+    const shown = this.related?.shown !== true && this.#looks++ < LOOKS_MAX && this.#comesTo(found);
+    const earlier = isEarlier(this.#options.invariant, found.invariant);
+    const before = this.related === null ? -1 : worth(this.related.shown, this.related.earlier);
+    if (worth(shown, earlier) <= before) return;
+    this.related = { ...found, shown, earlier };
+    if (before <= 0 && worth(shown, earlier) > 0) this.#budget = this.#budget.part(FAMILY_SHARE);
+  }
+
+  /** Whether the schedule, gone on with past the rule that it breaks, comes to break this one too. */
+  #comesTo({ text, schedule, seed }: Found): boolean {
     const { invariant } = this.#options;
-    const better = this.related === null || !isEarlier(invariant, this.related.invariant);
-    if (!better || (this.related !== null && !isEarlier(invariant, found.invariant))) return;
-    this.related = found;
-    if (isEarlier(invariant, found.invariant)) {
-      this.#budget = this.#budget.part(FAMILY_SHARE);
-    }
+    return goesOnTo(this.#subject(text).create(), schedule, invariant, seed, () => this.spent);
   }
 
   /** The test and its schedule made small. */
