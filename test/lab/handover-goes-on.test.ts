@@ -42,10 +42,10 @@ describe('what the log does not tell', () => {
   });
 
   it("a pin is held at the beginning when it was taken before the columns in its actor's own order", () => {
-    // all at one logical time: the first pin is given back before the second is taken
+    // at one logical time the first pin is given back and the second taken
     const records = logOf([
       [10, VCPU, 'stage2_map', 0, 2, 5, 1],
-      [12, DMA, 'page_pin', 0, 2, 5, PIN],
+      [11, DMA, 'page_pin', 0, 2, 5, PIN],
       [12, DMA, 'page_unpin', 5, 1],
       [12, DMA, 'page_pin', 0, 2, 5, PIN],
       [20, NUMA, 'notifier_start', 0, 2, 3, MECH_NUMA_SCAN],
