@@ -1,6 +1,6 @@
 /** Violations on their way from the oracles into reports. */
 import type { EndState } from '../engine/threads.js';
-import { RECORD_WORDS, recordActor } from '../events/record.js';
+import { RECORD_WORDS, recordActor, recordTime } from '../events/record.js';
 import { lastRecords, recordsWritten } from '../events/ring-history.js';
 import type { Machine } from '../machine/layout.js';
 import { type Diagram, type DiagramViolation, chooseRows } from '../trace/diagram.js';
@@ -66,7 +66,11 @@ export function reportViolation(
     thpOrder: m.thpOrder,
     ...(isAboutPage && { focus, exact }),
   });
-  const remarks = [...(drawing.remarks ?? []), ...lostRemarks(violation, drawing, histories, actorNames)];
+  const remarks = [
+    ...(drawing.remarks ?? []),
+    ...lostRemarks(violation, drawing, histories, actorNames),
+    ...silentRemarks(violation, drawing, histories, actorNames),
+  ];
   const diagram = formatDiagram({ ...drawing, ...(remarks.length > 0 && { remarks }) });
   return { ...found, invariant: violation.invariant, what: violation.what, diagram };
 }
@@ -103,6 +107,29 @@ function lostRemarks(
       const since = own === undefined ? 'none of its events is left' : 'those that are left are about other pages';
       return `the events of ${name} about this page are lost: ${since}, ${many(lost)} of its worker are overwritten`;
     });
+}
+
+/** Others whose rings have forgotten all that was before the violation: whoever pinned the page may be among them. */
+function silentRemarks(
+  { actor = -1, actors = [], time = 0 }: DiagramViolation,
+  drawing: Diagram,
+  histories: readonly History[],
+  actorNames: readonly string[],
+): string[] {
+  if (time <= 0) return [];
+  const told = new Set([actor, ...actors, ...drawing.actors.map((column) => column.actor)]);
+  const silent = histories
+    .filter(({ kept, lost }) => lost > 0 && kept.length > 0 && recordTime(kept, 0) > time)
+    .flatMap(({ kept }) => actorsIn(kept).filter((who) => !told.has(who)));
+  if (silent.length === 0) return [];
+  const names = silent.map((who) => actorNames[who] ?? `actor ${who}`).join(', ');
+  return [`what ${names} did before it is not known: the events of that time are lost`];
+}
+
+function actorsIn(records: Int32Array): number[] {
+  const found = new Set<number>();
+  for (let i = 0; i * RECORD_WORDS < records.length; i++) found.add(recordActor(records, i));
+  return [...found].toSorted((x, y) => x - y);
 }
 
 function hasActor(records: Int32Array, actor: number): boolean {

@@ -67,6 +67,20 @@ describe('a violation on real threads', () => {
     );
   });
 
+  it.each([
+    ['all that it did before is overwritten', 200, 90_001, true],
+    ['some of it is left', 200, 89_801, false],
+    ['nothing is overwritten', 10, 90_001, false],
+  ] as const)('of another whose pin may be missing: %s', (_, count, from, told) => {
+    const buffer = ringBuffer(64);
+    const ring = new RingWriter(buffer, false, true);
+    for (let i = 0; i < count; i++) ring.write(EVENT.page_unpin, 2, from + i, 9, 1, 0, 0);
+    const all = [...rings(10), buffer];
+    const text = String(reportViolation(found, all, 64, [...NAMES, 'dma'], machine)['diagram']);
+    const remark = 'what dma did before it is not known: the events of that time are lost';
+    expect(text.replace(/\n {4}/g, ' ').includes(remark)).toBe(told);
+  });
+
   it('says of an audit that nobody was caught', () => {
     const text = diagram(200, { ...found, actor: -1, actors: [], time: 0 }).replace(/\n {4}/g, ' ');
     expect(text).toContain(
