@@ -9,6 +9,7 @@ import { mergeRecords } from '../trace/merge.js';
 import { SCENARIO_OVER } from './asked.js';
 import type { EndRow, ReportViolation } from './report.js';
 import { otherNames } from './steps/mapped.js';
+import { withPinUnderWay } from './under-way.js';
 
 /** What a violation's object may tell beside its invariant; the oracles decide. */
 function violationOf(found: object): DiagramViolation & Record<string, unknown> {
@@ -61,13 +62,19 @@ export function reportViolation(
   const exact =
     focus.some((each) => each.pfn !== undefined) &&
     focus.some((each) => each.pfn === undefined || each.vpn !== undefined || each.gfn !== undefined);
-  const drawing = chooseRows(mergeRecords(histories.map(({ kept }) => kept)), actorNames, {
+  const pinned = withPinUnderWay(mergeRecords(histories.map(({ kept }) => kept)), violation);
+  const drawing = chooseRows(pinned.records, actorNames, {
     violation,
     thpOrder: m.thpOrder,
     ...(isAboutPage && { focus, exact }),
   });
   const remarks = [
     ...(drawing.remarks ?? []),
+    ...(pinned.actor < 0
+      ? []
+      : [
+          `the pin of ${actorNames[pinned.actor] ?? pinned.actor} stands where it was met; its event was written after that`,
+        ]),
     ...lostRemarks(violation, drawing, histories, actorNames),
     ...silentRemarks(violation, drawing, histories, actorNames),
   ];

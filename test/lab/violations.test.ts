@@ -81,6 +81,30 @@ describe('a violation on real threads', () => {
     expect(text.replace(/\n {4}/g, ' ').includes(remark)).toBe(told);
   });
 
+  it.each([
+    ['written after it: stands where it was met', [[EVENT.page_pin, 90_004, 0, 3, 5, 5]], true],
+    ['of another frame', [[EVENT.page_pin, 90_004, 0, 3, 6, 5]], false],
+    ['much later', [[EVENT.page_pin, 92_000, 0, 3, 5, 5]], false],
+    [
+      'of a page that was pinned before: the log has it in its place',
+      [
+        [EVENT.page_pin, 80_000, 0, 3, 5, 5],
+        [EVENT.page_pin, 90_004, 0, 3, 5, 5],
+      ],
+      false,
+    ],
+  ] as const)('with the pin that was met, its event %s', (_, pins, told) => {
+    const buffer = ringBuffer(64);
+    const ring = new RingWriter(buffer, false, true);
+    for (const [type, time, a, b, c, d] of pins) ring.write(type, 2, time, a, b, c, d);
+    // the unmap that met it
+    const unmap = ringBuffer(64);
+    new RingWriter(unmap, false, true).write(EVENT.stage2_unmap, 1, 90_000, 0, 3, 5, 1);
+    const text = String(reportViolation(found, [unmap, buffer], 64, [...NAMES, 'dma'], machine)['diagram']);
+    expect(text.includes('its event was written after')).toBe(told);
+    if (told) expect(text).toMatch(/pin_user_pages.*<-- pinned page unmapped/s);
+  });
+
   it('says of an audit that nobody was caught', () => {
     const text = diagram(200, { ...found, actor: -1, actors: [], time: 0 }).replace(/\n {4}/g, ' ');
     expect(text).toContain(
