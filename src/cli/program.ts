@@ -87,6 +87,10 @@ async function command(args: readonly string[]): Promise<number> {
     if (first !== undefined && isMisspelt(first)) {
       return refuse([`no command '${first}'; expected one of ${NAMES.join(', ')}${meant(first, NAMES)}`]);
     }
+    const [, about] = args;
+    if (first === 'help' && about !== undefined && !NAMES.includes(about)) {
+      return refuse([`help: no command '${about}'; expected one of ${NAMES.join(', ')}${meant(about, NAMES)}`]);
+    }
     const root = await program(args);
     await root.parseAsync(args as string[], { from: 'user' });
     return typeof process.exitCode === 'number' ? process.exitCode : EXIT_OK;

@@ -99,8 +99,8 @@ export async function compare(options: CompareOptions): Promise<CompareReport> {
   const turns = Array.from({ length: repetitions }, (_, turn) => (turn % 2 === 0 ? forwards : forwards.toReversed()));
   for (const [index, policy] of turns.flat().entries()) {
     if (stopped) break;
-    options.onPolicy?.(policy, index, repetitions * forwards.length);
-    runs.get(policy)?.push(await runOnce(policy, options, () => stopped));
+    const begun = (): void => options.onPolicy?.(policy, index, repetitions * forwards.length);
+    runs.get(policy)?.push(await runOnce(policy, options, begun, () => stopped));
   }
   const rows = [...runs].flatMap(([policy, made]) => (made.length === 0 ? [] : [rowOf(policy, made)]));
   const reports = [...runs.values()].flat().map(({ report }) => report);
@@ -151,7 +151,12 @@ function enough(seconds: number, workers: number): { readonly passed: Promise<vo
   return { passed, stop: () => clearInterval(timer) };
 }
 
-async function runOnce(policy: string, options: CompareOptions, stopped: () => boolean): Promise<Run> {
+async function runOnce(
+  policy: string,
+  options: CompareOptions,
+  begun: () => void,
+  stopped: () => boolean,
+): Promise<Run> {
   const simulation = await Simulation.start({
     ...options,
     command: 'compare',
@@ -159,6 +164,7 @@ async function runOnce(policy: string, options: CompareOptions, stopped: () => b
     events: 'recorder',
     auditSeconds: 5,
   });
+  begun();
   const time = enough(options.seconds, simulation.placement().workers);
   await Promise.race([time.passed, simulation.ended, simulation.scenarioOver, options.interrupted]);
   time.stop();

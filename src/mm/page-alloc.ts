@@ -15,7 +15,8 @@ import {
   PG_UNPINNABLE_ZONE,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC } from '../machine/context.js';
-import { acquires, releases } from '../machine/effects.js';
+import { touches } from '../machine/beside.js';
+import { acquires, releases, writes } from '../machine/effects.js';
 import {
   BLOCK_FREE_COUNT,
   BLOCK_FREE_HEAD,
@@ -46,7 +47,7 @@ import { STAT } from '../machine/stats.js';
 import { contended } from '../machine/wait.js';
 import { LOCK_ZONE } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
-import { get, set } from '#words';
+import { get, set, writeOnce } from '#words';
 
 /** Flags that belong to the frame rather than to its use. */
 const FRAME_FLAGS = PG_HWPOISON | PG_UNPINNABLE_ZONE | PG_NO_MAP | PG_RESERVED;
@@ -203,7 +204,7 @@ function* refillPcp(ctx: Context, node: number): Coroutine<void> {
   spinUnlock(ctx, lock, LOCK_ZONE);
 }
 
-/** The frames are nobody's yet: plain stores. */
+/** The frames are nobody's yet: plain stores, but of the count, which who tries for a reference of what was there before may see. */
 function prepNewFolio(ctx: Context, head: number, order: number): number {
   const { m, words } = ctx;
   const flags = pageWord(m, head, PAGE_FLAGS);
@@ -216,7 +217,9 @@ function prepNewFolio(ctx: Context, head: number, order: number): number {
       set(words, pageWord(m, pfn, PAGE_COMPOUND), COMPOUND_TAIL | head);
     }
   }
-  set(words, pageWord(m, head, PAGE_REFS), 1);
+  const refs = pageWord(m, head, PAGE_REFS);
+  touches(writes(refs));
+  writeOnce(words, refs, 1);
   countOne(ctx, STAT.page_allocs);
   ctx.probe.onAlloc(ctx, head, order);
   ctx.probe.onRef(ctx, head, 1, REF_ALLOC);

@@ -46,6 +46,18 @@ describe('bad input', () => {
     ['a misspelt bug', ['litmus', 'x', '--bug', 'Z04-numa-pined'], /--bug: no 'Z04-numa-pined'/],
     ['a litmus file to replay', ['replay', 'x.litmus'], /a litmus file, not a schedule; 'litmus x\.litmus' writes/],
     ['an unknown option', ['stress', '--bogus'], /--bogus/],
+    [
+      'a misspelt option beside a missing one',
+      ['explain', 'x', '--otcome', 'y'],
+      /'--otcome'; did you mean --outcome\?$/m,
+    ],
+    ['a misspelt command of zoo', ['zoo', 'rum'], /no command 'rum'; .* did you mean 'run'\?$/m],
+    ['help for a misspelt command', ['help', 'strss'], /no command 'strss'; .* did you mean 'stress'\?$/m],
+    [
+      'a misspelt scenario to compare',
+      ['compare', 'pin-rase'],
+      /^pinfall: no scenario pin-rase; .* did you mean 'pin-race'\?\n$/,
+    ],
     ['too many CPUs', ['stress', '--cpus', '100000'], /--cpus/],
     ['a binary schedule', ['replay', file('q.bin', noise)], /q\.bin/],
     ['no schedule', ['replay', join(dir, 'missing')], /no such file/],

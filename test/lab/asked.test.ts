@@ -141,6 +141,12 @@ describe('schedules', () => {
     );
   });
 
+  it('find a correct kernel correct: ksm_get_folio() looks at what a page was before, without a reference', async () => {
+    const subject = subjectOf({ scenario: 'pin-race', policy: 'pinned-notifiers', seed: 1 });
+    const { report } = await explore({ subject, schedules: 360 });
+    expect(report).toMatchObject({ violation_count: 0, asked: true, ok: true });
+  });
+
   it('of a litmus test that are all cut off answer nothing', async () => {
     for (const question of ['forbidden (r == 1)', 'always (r == 0)', 'exists (r == 1)', '']) {
       const report = await runLitmus({ subject: test(`${WRITER('steps 3')}${question}\n`), schedules: 20 });

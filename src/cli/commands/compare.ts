@@ -68,7 +68,7 @@ async function run(scenario: string, flags: CompareFlags): Promise<number> {
     ...(flags.noise !== undefined && { noise: flags.noise }),
     ...(flags.workers !== undefined && { workers: flags.workers }),
     ...(flags.cpus !== undefined && { cpus: flags.cpus }),
-    ...(flags.recording !== undefined && { recording: userPath(flags.recording) }),
+    ...(flags.recording !== undefined && { recording: flags.recording }),
     interrupted: new Promise((resolve) => onInterrupt(resolve)),
     onPolicy: (policy, index, runs) =>
       progress.show(`${policy} (run ${index + 1} of ${runs}), ${number(flags.duration)} s`),

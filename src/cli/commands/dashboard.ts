@@ -103,7 +103,7 @@ async function dashboard(scenario: string, flags: DashboardFlags): Promise<numbe
     auditSeconds: AUDIT_SECONDS,
     metricsMs: 1000,
     ...(flags.cpus !== undefined && { cpus: flags.cpus }),
-    ...(flags.recording !== undefined && { recording: userPath(flags.recording) }),
+    ...(flags.recording !== undefined && { recording: flags.recording }),
   };
   const page = await startDashboard({
     ...serverFlags(flags),

@@ -6,6 +6,7 @@ import { LITMUS_DEFAULTS } from '../../lab/litmus/run.js';
 import { litmusPath, readLitmus } from '../../lab/litmus/subject.js';
 import { BUGS } from '../../zoo/index.js';
 import { type DiagramFlags, printDrawn, withDiagramOptions } from '../diagram-options.js';
+import { InputError } from '../../lab/input-error.js';
 import { onInterrupt } from '../interrupt.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber, workers } from '../options.js';
 import { exitOfAnswers } from '../exit-codes.js';
@@ -13,7 +14,7 @@ import { writeWhole } from '../output.js';
 import { renderExplain } from '../render/explain.js';
 
 interface ExplainFlags extends DiagramFlags {
-  outcome: string;
+  outcome?: string;
   policy?: string;
   bug?: string;
   strategy?: string;
@@ -32,7 +33,7 @@ export function explainCommand(): Command {
   return withDiagramOptions(new Command('explain'))
     .description('draw a schedule of a litmus file that ends in an outcome, also a good one')
     .argument('<file>', 'a litmus file, or the name of a shipped one')
-    .requiredOption('--outcome <text>', "part of an outcome as litmus prints it, 'violation I-PIN', or '(condition)'")
+    .option('--outcome <text>', "part of an outcome as litmus prints it, 'violation I-PIN', or '(condition)'")
     .option('--policy <id>', "instead of the file's policy", policy)
     .option('--bug <id>', "a planted bug instead of the file's policy", oneOf('--bug', bugs))
     .option('--strategy <name>', strategies.join(', '), oneOf('--strategy', strategies))
@@ -58,6 +59,12 @@ export function explainCommand(): Command {
 }
 
 async function run(file: string, flags: ExplainFlags): Promise<number> {
+  const { outcome } = flags;
+  if (outcome === undefined) {
+    throw new InputError(
+      '--outcome: expected what to draw, such as violation, or a part of an outcome that litmus prints',
+    );
+  }
   const base = userPath('.');
   const path = litmusPath(file, base);
   const options = { seed: flags.seed ?? 1, policy: flags.policy, bug: flags.bug };
@@ -67,7 +74,7 @@ async function run(file: string, flags: ExplainFlags): Promise<number> {
   });
   const { report, drawing, events } = await explainLitmus({
     source: { path, text: readLitmus(path, base), options },
-    outcome: flags.outcome,
+    outcome,
     actor: flags.actor,
     strategy: flags.strategy,
     schedules: flags.schedules,

@@ -92,7 +92,7 @@ async function stress(scenario: string, flags: StressFlags): Promise<number> {
     ...(flags.noise !== undefined && { noise: flags.noise }),
     ...(flags.workers !== undefined && { workers: flags.workers }),
     ...(flags.cpus !== undefined && { cpus: flags.cpus }),
-    ...(flags.recording !== undefined && { recording: userPath(flags.recording) }),
+    ...(flags.recording !== undefined && { recording: flags.recording }),
   });
   const events = flags.events === undefined ? null : await openEvents(userPath(flags.events), simulation);
   if (events !== null) simulation.merged$.subscribe((batch) => events.write(batch));

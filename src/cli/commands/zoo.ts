@@ -37,7 +37,14 @@ export function zooCommand(): Command {
     .description('the planted bugs: what each is; `zoo run [ids]` finds them again')
     .option('--json', 'one report object on standard output')
     .option('--report <file>', 'the report object to a file')
-    .action((flags: ZooFlags) => {
+    .allowExcessArguments()
+    .action((flags: ZooFlags, command: Command) => {
+      const [word] = command.args;
+      if (word !== undefined) {
+        throw new InputError(
+          `zoo: no command '${word}'; expected run, with the ids of bugs, or nothing${meant(word, ['run'])}`,
+        );
+      }
       const bugs = listZoo();
       printReport({ schema: 'pinfall.zoo/1', bugs }, flags, () => renderZooList(bugs));
       process.exitCode = EXIT_OK;

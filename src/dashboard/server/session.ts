@@ -317,7 +317,14 @@ export class Session {
     this.#end = { kind: report.end.kind, detail: report.end.detail ?? '' };
     this.#feed?.close(report);
     const count = report.violation_count;
-    const well = count === 0 ? 'no violation' : count === 1 ? '1 violation' : `${count} violations`;
+    const well =
+      report.not_asked !== null
+        ? 'nothing was asked, so that nothing broke says nothing'
+        : count === 0
+          ? 'no violation, which proves nothing'
+          : count === 1
+            ? '1 violation'
+            : `${count} violations`;
     const seconds = `${report.duration_s.toFixed(1)} s`;
     this.#say(
       report.end.kind === SCENARIO_OVER
