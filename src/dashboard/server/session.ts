@@ -2,12 +2,12 @@
  * The run that the pages see, and what they may do to it. A session has one run at a time; `restart` ends it, keeps its
  * report, and begins another with the scenario, policy and seed asked for. Commands are done one after the other.
  */
-import { SCENARIO_OVER } from '../../lab/asked.js';
 import { InputError } from '../../lab/input-error.js';
 import type { PageAnswer } from '../protocol.js';
 import type { ActorNow, KnobInfo, MoveResult, Placement, StepInfo } from '../../lab/live/types.js';
 import type { Report } from '../../lab/report.js';
 import type { Command, CommandAnswer, RunStatus, StateMessage } from '../protocol.js';
+import { endedNote } from './ended.js';
 import { type FeedOptions, RunFeed } from './feed.js';
 import type { Frame } from './frames.js';
 import type { Watched } from './watched.js';
@@ -316,21 +316,7 @@ export class Session {
     this.#status = 'ended';
     this.#end = { kind: report.end.kind, detail: report.end.detail ?? '' };
     this.#feed?.close(report);
-    const count = report.violation_count;
-    const well =
-      report.not_asked !== null
-        ? 'nothing was asked, so that nothing broke says nothing'
-        : count === 0
-          ? 'no violation, which proves nothing'
-          : count === 1
-            ? '1 violation'
-            : `${count} violations`;
-    const seconds = `${report.duration_s.toFixed(1)} s`;
-    this.#say(
-      report.end.kind === SCENARIO_OVER
-        ? `run ${this.#run} is done: ${report.end.detail ?? 'all its actors have ended'}, after ${seconds}: ${well}`
-        : `run ${this.#run} ended (${report.end.kind}) after ${seconds}: ${well}`,
-    );
+    this.#say(endedNote(this.#run, report));
   }
 
   #standing(status: 'paused' | 'stepping', note = 'paused'): void {
