@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { MECH_NUMA_SCAN } from '#src/machine/abi.js';
+import { type HandoverTally, handoverLines, tooFew } from '#src/lab/bench/handover.js';
 import { Budget } from '#src/lab/budget.js';
 import { Arm, Arms } from '#src/lab/handover/arms.js';
 import { Lessons } from '#src/lab/handover/lessons.js';
@@ -132,6 +133,25 @@ describe('where the first tests find nothing', () => {
     };
     expect(await relatedOf('I-PINNED-S2')).toMatchObject({ invariant: 'I-LOCKORD', shown: true, earlier: false });
     expect(await relatedOf('I-WIPE')).toMatchObject({ invariant: 'I-LOCKORD', shown: false, earlier: false });
+  });
+
+  it('the measurement names what became schedules too seldom', () => {
+    const tally = (invariant: string, found: number, family: number): HandoverTally => ({
+      invariant,
+      handed: 10,
+      found,
+      family,
+      seconds: [3, 1, 2],
+      tries: [4, 2, 9],
+      reasons: ['not found'],
+    });
+    const tallies = [tally('I-REF', 8, 1), tally('I-PIN', 8, 0)];
+    const row = { kernel: 'Z01', where: 'litmus', runs: 10, violated: 10, tallies };
+    expect(tooFew([row])).toEqual(['Z01 in litmus, I-PIN: 8 of 10']);
+    expect(handoverLines(row)).toEqual([
+      '| Z01 | litmus | 10 of 10 | I-REF | 8 of 10 | 1 | 2.0 | 4 | not found |',
+      '| | | | I-PIN | 8 of 10 |  | 2.0 | 4 | not found |',
+    ]);
   });
 
   it('what has worked comes first', () => {

@@ -56,7 +56,7 @@ export function stressCommand(): Command {
     .option('--dashboard', 'watch it in a browser')
     .option(
       '--explain <time>',
-      `look so long for violations on one thread, for a schedule that replays (default: ${HANDOVER_SECONDS}s)`,
+      `CPU time to look for violations on one thread, for a schedule that replays (default: ${HANDOVER_SECONDS}s)`,
       duration('--explain'),
     )
     .option('--no-explain', 'do not')
