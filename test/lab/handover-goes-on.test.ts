@@ -75,6 +75,16 @@ describe('what the log does not tell', () => {
   });
 });
 
+const tally = (invariant: string, found: number, family: number): HandoverTally => ({
+  invariant,
+  handed: 10,
+  found,
+  family,
+  seconds: [3, 1, 2],
+  tries: [4, 2, 9],
+  reasons: ['not found'],
+});
+
 describe('where the first tests find nothing', () => {
   it('it goes on with drafts that are all different, all tests, and the same by the same seed', () => {
     const story = storyOf(D1);
@@ -136,15 +146,6 @@ describe('where the first tests find nothing', () => {
   });
 
   it('the measurement names what became schedules too seldom', () => {
-    const tally = (invariant: string, found: number, family: number): HandoverTally => ({
-      invariant,
-      handed: 10,
-      found,
-      family,
-      seconds: [3, 1, 2],
-      tries: [4, 2, 9],
-      reasons: ['not found'],
-    });
     const tallies = [tally('I-REF', 8, 1), tally('I-PIN', 8, 0)];
     const row = { kernel: 'Z01', where: 'litmus', runs: 10, violated: 10, tallies };
     expect(tooFew([row])).toEqual(['Z01 in litmus, I-PIN: 8 of 10']);
