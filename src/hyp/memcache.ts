@@ -7,6 +7,7 @@
  * next. The host's list is memory that the host may write at any time: EL2 takes a copy of its head, makes the page
  * its own, and only then reads the link in it (Z36).
  */
+import { glance, setBeside } from '../machine/beside.js';
 import { ENOMEM, EPERM } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, writes } from '../machine/effects.js';
@@ -25,7 +26,7 @@ import {
 } from '../machine/layout.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
-import { get, readOnce, set, writeOnce } from '#words';
+import { get, readOnce, writeOnce } from '#words';
 import { lockPool, unlockPool } from './locks.js';
 
 /** Where a page is (I-HYPMC: in one place at a time). */
@@ -47,24 +48,25 @@ export function moved(ctx: Context, pfn: number, from: number, to: number): void
 
 /**
  * push_hyp_memcache(): links `pfn`, which the caller owns, before the list's head. `headAt` and the count behind it
- * are the caller's own, or those of a VM that nobody else handles.
+ * are the caller's own, or those of a VM that nobody else handles; or else, as hypercalls by hand may, which
+ * take from the memcache of a vCPU that is loaded elsewhere, every access is told.
  */
 export function* pushMemcache(ctx: Context, headAt: number, pfn: number): Coroutine<void> {
   const link = pageWord(ctx.m, pfn, PAGE_CONTENT);
   if (--ctx.quantum < 0) yield writes(link);
-  writeOnce(ctx.words, link, get(ctx.words, headAt));
-  set(ctx.words, headAt, pfn);
-  set(ctx.words, headAt + 1, get(ctx.words, headAt + 1) + 1);
+  writeOnce(ctx.words, link, glance(ctx.words, headAt));
+  setBeside(ctx.words, headAt, pfn);
+  setBeside(ctx.words, headAt + 1, glance(ctx.words, headAt + 1) + 1);
 }
 
 /** pop_hyp_memcache(): the list's first page, or 0. */
 export function* popMemcache(ctx: Context, headAt: number): Coroutine {
-  const pfn = get(ctx.words, headAt);
-  if (get(ctx.words, headAt + 1) === 0) return 0;
+  if (glance(ctx.words, headAt + 1) === 0) return 0;
+  const pfn = glance(ctx.words, headAt);
   const link = pageWord(ctx.m, pfn, PAGE_CONTENT);
   if (--ctx.quantum < 0) yield reads(link);
-  set(ctx.words, headAt, readOnce(ctx.words, link));
-  set(ctx.words, headAt + 1, get(ctx.words, headAt + 1) - 1);
+  setBeside(ctx.words, headAt, readOnce(ctx.words, link));
+  setBeside(ctx.words, headAt + 1, glance(ctx.words, headAt + 1) - 1);
   return pfn;
 }
 
@@ -85,7 +87,7 @@ export function* pkvmRefillMemcache(ctx: Context, vm: number, vcpu: number): Cor
   let pages = readOnce(words, hostCount);
   const wanted = pages;
   let result = 0;
-  while (get(words, hypCount) < wanted) {
+  while (glance(words, hypCount) < wanted) {
     if (pages === 0) {
       result = -ENOMEM;
       break;
@@ -116,7 +118,7 @@ export function* pkvmRefillMemcache(ctx: Context, vm: number, vcpu: number): Cor
  */
 export const canAllocateTable = (ctx: Context, vm: number, vcpu: number): boolean =>
   get(ctx.words, vmWord(ctx.m, vm, VM_HYP_POOL_COUNT)) > 0 ||
-  get(ctx.words, vcpuWord(ctx.m, vm, vcpu, VCPU_HYP_MC_COUNT)) > 0;
+  glance(ctx.words, vcpuWord(ctx.m, vm, vcpu, VCPU_HYP_MC_COUNT)) > 0;
 
 /** guest_s2_zalloc_page(): a zeroed page from the VM's pool, else from the vCPU's memcache; 0 when both are empty. */
 export function* zallocTablePage(ctx: Context, vm: number, vcpu: number): Coroutine {

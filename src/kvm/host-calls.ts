@@ -3,6 +3,7 @@
  * what it knows. Tests of EL2, other parties that pages are shared with (FF-A's place is taken by EL2 itself), and a host
  * that misbehaves.
  */
+import { glance } from '../machine/beside.js';
 import { EAGAIN, EFAULT, EPERM } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, updates } from '../machine/effects.js';
@@ -15,7 +16,7 @@ import {
   HYP_SHARE_HYP,
   HYP_UNSHARE_HYP,
 } from '../hyp/hypercalls.js';
-import { cmpxchg, get, readOnce } from '#words';
+import { cmpxchg, readOnce } from '#words';
 import { kvmCallHyp } from './call-hyp.js';
 import { mmuLock, mmuUnlock } from './mmu.js';
 
@@ -41,7 +42,7 @@ function* hostCall(ctx: Context, fn: number, a: number, b: number, c: number): C
   return yield* kvmCallHyp(ctx, fn, a, b, c, 0);
 }
 
-const handleOf = (ctx: Context, vm: number): number => get(ctx.words, vmWord(ctx.m, vm, VM_HANDLE));
+const handleOf = (ctx: Context, vm: number): number => glance(ctx.words, vmWord(ctx.m, vm, VM_HANDLE));
 
 /** __pkvm_host_donate_guest() of the page at (mm, vpn): 0, -EFAULT (no page there), -EPERM, -ENOMEM. */
 export function* hostDonate(ctx: Context, vm: number, gfn: number, mm: number, vpn: number): Coroutine {

@@ -4,6 +4,7 @@
  * (pkvm_mapping), by which it knows what to take back. Pages only, where the kernel also shares whole blocks. mmu_lock is held
  * for writing throughout.
  */
+import { glance } from '../machine/beside.js';
 import { EAGAIN } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { updates } from '../machine/effects.js';
@@ -38,7 +39,7 @@ export function* pkvmStage2Unmap(ctx: Context, vm: number, start: number, end: n
     const at = mappedPageWord(ctx.m, vm, gfn);
     const pfn = get(ctx.words, at) - 1;
     if (pfn < 0) continue;
-    const handle = get(ctx.words, vmWord(ctx.m, vm, VM_HANDLE));
+    const handle = glance(ctx.words, vmWord(ctx.m, vm, VM_HANDLE));
     if ((yield* kvmCallHyp(ctx, HYP_UNSHARE_GUEST, handle, gfn, 0, 0)) !== 0) {
       // the mapping stays, in both records
       ctx.probe.onWarn(ctx, 'I-OWN', 'EL2 refused to unshare', pfn);
@@ -56,7 +57,7 @@ export function* pkvmStage2Wrprotect(ctx: Context, vm: number, start: number, en
   for (let gfn = start; gfn < end; gfn++) {
     const pfn = get(ctx.words, mappedPageWord(ctx.m, vm, gfn)) - 1;
     if (pfn < 0) continue;
-    const handle = get(ctx.words, vmWord(ctx.m, vm, VM_HANDLE));
+    const handle = glance(ctx.words, vmWord(ctx.m, vm, VM_HANDLE));
     if ((yield* kvmCallHyp(ctx, HYP_WRPROTECT_GUEST, handle, gfn, 0, 0)) !== 0) {
       ctx.probe.onWarn(ctx, 'I-OWN', 'EL2 refused to write-protect', pfn);
     }

@@ -2,6 +2,7 @@
  * A protected VM's beginning and end on the host's side (arch/arm64/kvm/pkvm.c, A14; kernel-model 3.30). A guest's
  * page comes back in this order only: EL2 returns it, it is uncharged, it is unpinned (Z42).
  */
+import { glance, setBeside } from '../machine/beside.js';
 import { ENOMEM } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC } from '../machine/context.js';
 import {
@@ -35,7 +36,7 @@ import { allocS2Table, freeS2Tables } from './s2-tables.js';
 export function* pkvmCreateHypVm(ctx: Context, vm: number): Coroutine {
   const { m, words } = ctx;
   const handle = HANDLE_OFFSET + vm;
-  set(words, vmWord(m, vm, VM_HANDLE), handle);
+  setBeside(words, vmWord(m, vm, VM_HANDLE), handle);
   const meta = yield* allocPages(ctx, 0, ctx.node, 0);
   if (meta < 0) return -ENOMEM;
   const result = yield* kvmCallHyp(ctx, HYP_INIT_VM, handle, meta, 0, 0);
@@ -70,7 +71,7 @@ export function* pkvmReleasePinnedPage(ctx: Context, vm: number, gfn: number): C
   const at = pinnedPageWord(m, vm, gfn);
   const pfn = get(words, at) - 1;
   if (pfn < 0) return -1;
-  const handle = get(words, vmWord(m, vm, VM_HANDLE));
+  const handle = glance(words, vmWord(m, vm, VM_HANDLE));
   const result = yield* kvmCallHyp(ctx, HYP_RECLAIM_PAGE, handle, pfn, gfn, 0);
   if (result !== 0) ctx.probe.onWarn(ctx, 'I-OWN', 'EL2 did not return a page', pfn);
   set(words, at, 0);
@@ -81,7 +82,7 @@ export function* pkvmReleasePinnedPage(ctx: Context, vm: number, gfn: number): C
 /** pkvm_destroy_hyp_vm(), in the order of the kernel's rules: A14's, or the one posted in 2022. No vCPU is loaded. */
 export function* pkvmDestroyHypVm(ctx: Context, vm: number): Coroutine<void> {
   const { m, words } = ctx;
-  const handle = get(words, vmWord(m, vm, VM_HANDLE));
+  const handle = glance(words, vmWord(m, vm, VM_HANDLE));
   const first = ctx.kernel.rules.pkvmTeardown === 'A14' ? HYP_START_TEARDOWN : HYP_FINALIZE_TEARDOWN;
   const started = yield* kvmCallHyp(ctx, first, handle, 0, 0, 0);
   if (started !== 0) ctx.probe.onWarn(ctx, 'I-OWN', 'EL2 refused the teardown', -1);
@@ -90,7 +91,7 @@ export function* pkvmDestroyHypVm(ctx: Context, vm: number): Coroutine<void> {
     const result = yield* kvmCallHyp(ctx, HYP_FINALIZE_TEARDOWN, handle, 0, 0, 0);
     if (result !== 0) ctx.probe.onWarn(ctx, 'I-OWN', 'EL2 refused to finalize the teardown', -1);
   }
-  set(words, vmWord(m, vm, VM_HANDLE), 0);
+  setBeside(words, vmWord(m, vm, VM_HANDLE), 0);
   yield* freeHypMemcache(ctx, teardownMemcache(ctx, vm), MC_PLACE_TEARDOWN_MC);
   for (let vcpu = 0; vcpu < VCPUS_MAX; vcpu++) {
     yield* freeHypMemcache(ctx, vcpuWord(m, vm, vcpu, VCPU_HOST_MC_HEAD), MC_PLACE_HOST_MC);

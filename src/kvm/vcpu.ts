@@ -4,6 +4,7 @@
  *
  * An access that hits the TLB needs none of this: `accessHit` of machine/access.ts, a plain function.
  */
+import { glance } from '../machine/beside.js';
 import { EHWPOISON, EINTR } from '../machine/abi.js';
 import { ACCESS_DONE, ACCESS_PERMISSION, guestAccess } from '../machine/access.js';
 import type { Context, Coroutine } from '../machine/context.js';
@@ -84,7 +85,7 @@ export function* kvmHandleGuestAbort(ctx: Context, vm: number, vcpu: number, gfn
  */
 export function* vcpuLoad(ctx: Context, vm: number, vcpu: number): Coroutine {
   if (ctx.kernel.rules.protectedKvm) {
-    const handle = get(ctx.words, vmWord(ctx.m, vm, VM_HANDLE));
+    const handle = glance(ctx.words, vmWord(ctx.m, vm, VM_HANDLE));
     const loaded = yield* kvmCallHyp(ctx, HYP_VCPU_LOAD, handle, vcpu, 0, 0);
     if (loaded !== 0) return loaded;
   }
@@ -101,7 +102,7 @@ export function* vcpuPut(ctx: Context, vm: number, vcpu: number): Coroutine {
   if (get(ctx.words, entered) === ctx.actor + 1) {
     set(ctx.words, entered, 0);
     if (ctx.kernel.rules.protectedKvm) {
-      result = yield* kvmCallHyp(ctx, HYP_VCPU_PUT, get(ctx.words, vmWord(ctx.m, vm, VM_HANDLE)), vcpu, 0, 0);
+      result = yield* kvmCallHyp(ctx, HYP_VCPU_PUT, glance(ctx.words, vmWord(ctx.m, vm, VM_HANDLE)), vcpu, 0, 0);
     }
   }
   ctx.loadedVm = -1;

@@ -1,4 +1,5 @@
 /** A VM from KVM_CREATE_VM to its end (virt/kvm/kvm_main.c, v6.18): creation, memslots, destruction. */
+import { glance, setBeside } from '../machine/beside.js';
 import {
   EEXIST,
   EINVAL,
@@ -75,13 +76,13 @@ import { freeMmuCache } from './s2-tables.js';
 export function* kvmCreateVm(ctx: Context, vm: number, mm: number, isProtected: boolean): Coroutine {
   const { m, words } = ctx;
   const stateAt = vmWord(m, vm, VM_STATE);
-  if (get(words, stateAt) !== VM_STATE_NONE && get(words, stateAt) !== VM_STATE_DEAD) return -EEXIST;
+  const was = glance(words, stateAt);
+  if (was !== VM_STATE_NONE && was !== VM_STATE_DEAD) return -EEXIST;
   const el2 = ctx.kernel.rules.protectedKvm;
   set(words, vmWord(m, vm, VM_MM), mm);
   set(words, vmWord(m, vm, VM_VMID), vm + 1);
   set(words, vmWord(m, vm, VM_PROTECTED), el2 && isProtected ? 1 : 0);
   set(words, vmWord(m, vm, VM_HAS_PGT), hostHasTable(ctx, isProtected) ? 1 : 0);
-  set(words, vmWord(m, vm, VM_USERS), 1);
   set(words, vmWord(m, vm, VM_INVALIDATE_IN_PROGRESS), 0);
   set(words, vmWord(m, vm, VM_INVALIDATE_START), -1);
   set(words, vmWord(m, vm, VM_INVALIDATE_END), -1);
@@ -100,6 +101,8 @@ export function* kvmCreateVm(ctx: Context, vm: number, mm: number, isProtected: 
   yield* mmapWriteUnlock(ctx, mm);
   if (--ctx.quantum < 0) yield writes(stateAt);
   writeOnce(words, stateAt, VM_STATE_LIVE);
+  // kvm_dev_ioctl_create_vm(), fd_install(): from here on others can name it
+  setBeside(words, vmWord(m, vm, VM_USERS), 1);
   emit(ctx, EVENT.vm_create, vm, mm, isProtected ? 1 : 0);
   return 0;
 }
@@ -173,7 +176,7 @@ function* setMemoryRegion(
   if (pages === 0 || moves) {
     // kvm_arch_prepare_memory_region: the pages belong to EL2's side by now
     const isProtected = get(ctx.words, vmWord(m, vm, VM_PROTECTED)) !== 0;
-    if (!hostHasTable(ctx, isProtected) && get(ctx.words, vmWord(m, vm, VM_HANDLE)) !== 0) return -EPERM;
+    if (!hostHasTable(ctx, isProtected) && glance(ctx.words, vmWord(m, vm, VM_HANDLE)) !== 0) return -EPERM;
     yield* invalidateMemslot(ctx, vm, id, active, old);
   }
   const next = inactiveSet(ctx, vm);
@@ -272,7 +275,7 @@ export function* kvmDestroyVm(ctx: Context, vm: number): Coroutine<void> {
   for (let vcpu = 0; vcpu < VCPUS_MAX; vcpu++) yield* freeMmuCache(ctx, vm, vcpu);
   set(words, setAt(m, vm, get(words, activeSetWord(ctx, vm))), 0);
   for (let gfn = 0; gfn < m.vmPages; gfn += 32) set(words, dirtyWord(m, vm, gfn), 0);
-  set(words, vmWord(m, vm, VM_USERS), 0);
+  setBeside(words, vmWord(m, vm, VM_USERS), 0);
   if (--ctx.quantum < 0) yield writes(stateAt);
   writeOnce(words, stateAt, VM_STATE_DEAD);
   emit(ctx, EVENT.vm_destroy, vm);

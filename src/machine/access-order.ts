@@ -189,7 +189,8 @@ export class AccessOrder {
     const kind = effect & 15;
     const index = effect >>> 4;
     if (index >= this.words.length) return;
-    if (this.#besideCount < BESIDE_MAX) this.#beside[this.#besideCount++] = index;
+    // who touches more of them does so before each access
+    this.#beside[this.#besideCount++ % BESIDE_MAX] = index;
     this.#order(index, kind === EFFECT_READ ? READS : kind === EFFECT_ADD ? ADDS : STORES);
     if (kind !== EFFECT_READ) this.#noteStored(index);
   }
@@ -309,7 +310,8 @@ export class AccessOrder {
   }
 
   #isBeside(index: number): boolean {
-    for (let i = 0; i < this.#besideCount; i++) if (this.#beside[i] === index) return true;
+    const count = Math.min(this.#besideCount, BESIDE_MAX);
+    for (let i = 0; i < count; i++) if (this.#beside[i] === index) return true;
     return false;
   }
 

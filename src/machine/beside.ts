@@ -3,9 +3,9 @@
  * without a lock and decides what the actor does next. Exhaustive search asks after each step (Program.touchedBeside); nobody else
  * does. One list per thread, as one-thread runs have one step under way.
  */
-import { reads } from './effects.js';
+import { reads, writes } from './effects.js';
 import type { Machine } from './layout.js';
-import { type Words, look, touched as tell } from '#words';
+import { type Words, look, touched as tell, writeOnce } from '#words';
 
 /** Between the machine's words and the ghost words: numbers that the search uses itself. */
 export const RESERVED_WORDS = 8;
@@ -22,7 +22,7 @@ export const ghostPage = (m: Machine, word: number): number => (word < ghostWord
 /** How many words there are with the ghost words. */
 export const wordsWithGhosts = (m: Machine): number => ghostWord(m, m.mms * m.mmPages + m.objects * m.objectPages);
 
-const SIZE = 16;
+const SIZE = 64;
 const touched = new Int32Array(SIZE);
 const held = new Int32Array(SIZE);
 let count = 0;
@@ -43,16 +43,31 @@ export function glance(words: Words, index: number): number {
 }
 
 /**
- * Forgets what was touched, and writes it to `effects` and `before`: at most as many as they hold.
+ * WRITE_ONCE: a marked store without a lock that another may meet, in the step under way: to a frame that was freed and handed out again, where GUP-fast comes by an
+ * old entry and a device by a pin that was given back; to a word that others only glance at.
+ */
+export function setBeside(words: Words, index: number, value: number): void {
+  touches(writes(index), look(words, index));
+  writeOnce(words, index, value);
+}
+
+/**
+ * Forgets what was touched, and writes it to `effects` and `before`, each once: at most as many as they hold.
  * @returns how many were touched
  */
 export function takeTouched(effects: Int32Array, before: Int32Array): number {
-  const taken = Math.min(count, SIZE, effects.length);
-  for (let i = 0; i < taken; i++) {
-    effects[i] = touched[i] as number;
-    before[i] = held[i] as number;
-  }
   const all = count;
   count = 0;
-  return all;
+  if (all > SIZE) return all;
+  let taken = 0;
+  for (let i = 0; i < all; i++) {
+    const effect = touched[i] as number;
+    let same = 0;
+    while (same < taken && effects[same] !== effect) same++;
+    if (same < taken) continue;
+    if (taken === effects.length) return all;
+    effects[taken] = effect;
+    before[taken++] = held[i] as number;
+  }
+  return taken;
 }

@@ -12,7 +12,7 @@ import {
   VM_NOHUGEPAGE,
   VM_WRITE,
 } from '../machine/abi.js';
-import { glance } from '../machine/beside.js';
+import { glance, setBeside } from '../machine/beside.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_MAP } from '../machine/context.js';
 import { acquires, reads, releases, tries, updates, writes } from '../machine/effects.js';
 import {
@@ -242,7 +242,7 @@ function* collapseLocked(ctx: Context, mm: number, vpn: number, head: number): C
   yield* copyAndFree(ctx, mm, table, vpn, head);
 
   const flagsAt = pageWord(m, head, PAGE_FLAGS);
-  set(words, flagsAt, get(words, flagsAt) | PG_UPTODATE);
+  setBeside(words, flagsAt, get(words, flagsAt) | PG_UPTODATE);
   folioAddNewAnonRmap(ctx, head, anonVma, mm, vpn);
   const entry =
     mkEntry(head, PMD_HUGE | PTE_PRESENT | PTE_YOUNG | PTE_DIRTY) |
@@ -344,7 +344,7 @@ function* copyAndFree(ctx: Context, mm: number, table: number, vpn: number, head
       if (--ctx.quantum < 0) yield reads(from);
       content = readOnce(words, from);
     }
-    set(words, pageWord(m, head + i, PAGE_CONTENT), content);
+    setBeside(words, pageWord(m, head + i, PAGE_CONTENT), content);
     if (!isEmptyPte(entry)) ctx.probe.onCopy(ctx, entryPfn(entry), head + i);
   }
   const ptl = ptlOf(m, table);

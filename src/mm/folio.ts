@@ -14,8 +14,8 @@ import {
   PG_ANON_EXCLUSIVE,
 } from '../machine/abi.js';
 import { type Context, type Coroutine } from '../machine/context.js';
-import { touches } from '../machine/beside.js';
-import { updates, writes } from '../machine/effects.js';
+import { setBeside } from '../machine/beside.js';
+import { updates } from '../machine/effects.js';
 import {
   PAGE_COMPOUND,
   PAGE_FLAGS,
@@ -27,7 +27,7 @@ import {
   PAGE_REFS,
   pageWord,
 } from '../machine/layout.js';
-import { cmpxchg, fetchAdd, fetchAnd, fetchOr, get, readOnce, set, writeOnce } from '#words';
+import { cmpxchg, fetchAdd, fetchAnd, fetchOr, get, readOnce, set } from '#words';
 import { freeFolio } from './page-alloc.js';
 
 /** The zero page. It has no refs, maps or pins; huge PMDs with this pfn map the huge zero page. */
@@ -147,13 +147,11 @@ export const mappingId = (mapping: number): number => mapping >>> 2;
 export const folioIndex = (ctx: Context, head: number): number => get(ctx.words, pageWord(ctx.m, head, PAGE_INDEX));
 
 /**
- * Writes folio->mapping and ->index of a folio that nobody else can see yet; but who looks at the mapping of what a page was before, without
- * a reference (ksm_get_folio()), can see this one: WRITE_ONCE in __folio_set_anon().
+ * Writes folio->mapping and ->index of a folio that nobody maps yet; but who comes by what its frame was before, without a reference
+ * (ksm_get_folio()) or with one of a moment (GUP-fast), can see this one: WRITE_ONCE in __folio_set_anon().
  */
 export function initAnonMapping(ctx: Context, head: number, anonVma: number, vpn: number): void {
-  const at = pageWord(ctx.m, head, PAGE_MAPPING);
-  touches(writes(at));
-  writeOnce(ctx.words, at, (anonVma << 2) | MAPPING_ANON);
+  setBeside(ctx.words, pageWord(ctx.m, head, PAGE_MAPPING), (anonVma << 2) | MAPPING_ANON);
   set(ctx.words, pageWord(ctx.m, head, PAGE_INDEX), vpn);
 }
 

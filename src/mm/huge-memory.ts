@@ -5,6 +5,7 @@
  * A huge PMD passes through present-but-invalid (pmdp_invalidate), never through none, except where it is zapped, collapsed
  * or cleared for good (rule PTE-2).
  */
+import { setBeside } from '../machine/beside.js';
 import {
   FAULT_FLAG_WRITE,
   PG_MAYBE_SHARED,
@@ -61,7 +62,7 @@ import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { LOCK_PMD } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
-import { fetchOr, get, peek, readOnce, set, writeOnce, xchg } from '#words';
+import { fetchOr, get, peek, readOnce, writeOnce, xchg } from '#words';
 import { ZERO_PFN, flagsWord, folioMaybeDmaPinned, folioPut, pageAnonExclusive, pinsWord } from './folio.js';
 import { thpVmaAllowable } from './khugepaged.js';
 import { faultGfp, vmfAnonPrepare } from './memory-anon.js';
@@ -134,10 +135,10 @@ export function* vmaAllocAnonFolioPmd(ctx: Context, flags: number): Coroutine {
   const head = yield* allocPages(ctx, m.thpOrder, ctx.node, faultGfp(flags));
   if (head < 0) return -1;
   for (let pfn = head; pfn < head + m.thpPages; pfn++) {
-    set(words, pageWord(m, pfn, PAGE_CONTENT), 0);
+    setBeside(words, pageWord(m, pfn, PAGE_CONTENT), 0);
     ctx.probe.onCopy(ctx, ZERO_PFN, pfn);
   }
-  set(words, pageWord(m, head, PAGE_FLAGS), get(words, pageWord(m, head, PAGE_FLAGS)) | PG_UPTODATE);
+  setBeside(words, pageWord(m, head, PAGE_FLAGS), get(words, pageWord(m, head, PAGE_FLAGS)) | PG_UPTODATE);
   return head;
 }
 

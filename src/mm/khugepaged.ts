@@ -11,7 +11,7 @@ import {
   VM_HUGEPAGE,
   VM_NOHUGEPAGE,
 } from '../machine/abi.js';
-import { glance } from '../machine/beside.js';
+import { glance, setBeside } from '../machine/beside.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { LOCAL, reads, releases } from '../machine/effects.js';
 import { PTE_UFFD_WP, PTE_YOUNG, entryPfn, isHuge, isNone, isPresent, isSpecial } from '../machine/entries.js';
@@ -42,7 +42,7 @@ import { EVENT } from '../events/table.js';
 import { LOCK_PTL } from '../locks/classes.js';
 import { folioLockWord, folioTestLocked, spinUnlock } from '../locks/exclusive.js';
 import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
-import { get, peek, readOnce, set } from '#words';
+import { peek, readOnce } from '#words';
 import {
   flagsWord,
   folioMaps,
@@ -200,15 +200,15 @@ export function* khugepagedScan(ctx: Context, pages: number): Coroutine {
   let progress = 0;
   let visited = 0;
   while (progress < pages && visited <= m.mms) {
-    // the cursor is khugepaged's own
-    const mm = get(words, mmAt);
-    let vpn = get(words, addressAt);
+    // the cursor is khugepaged's own; in litmus files several may be at it, as under khugepaged_mm_lock
+    const mm = glance(words, mmAt);
+    let vpn = glance(words, addressAt);
     if (
       glance(words, mmWord(m, mm, MM_KHUGEPAGED_SLOT)) === 0 ||
       (glance(words, mmWord(m, mm, MM_FLAGS)) & MMF_EXITING) !== 0
     ) {
-      set(words, mmAt, (mm + 1) % m.mms);
-      set(words, addressAt, 0);
+      setBeside(words, mmAt, (mm + 1) % m.mms);
+      setBeside(words, addressAt, 0);
       visited++;
       progress++;
       continue;
@@ -231,11 +231,11 @@ export function* khugepagedScan(ctx: Context, pages: number): Coroutine {
       if (!locked) break;
     }
     if (vpn < 0 || vpn >= m.mmPages) {
-      set(words, mmAt, (mm + 1) % m.mms);
-      set(words, addressAt, 0);
+      setBeside(words, mmAt, (mm + 1) % m.mms);
+      setBeside(words, addressAt, 0);
       visited++;
     } else {
-      set(words, addressAt, vpn);
+      setBeside(words, addressAt, vpn);
     }
     if (locked) yield* mmapReadUnlock(ctx, mm);
   }

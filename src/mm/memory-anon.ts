@@ -12,7 +12,7 @@ import {
   VM_SHARED,
   VM_WRITE,
 } from '../machine/abi.js';
-import { glance } from '../machine/beside.js';
+import { glance, setBeside } from '../machine/beside.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_LRU_BATCH } from '../machine/context.js';
 import { acquires, reads, releases, releasesRead, tries, updates, writes } from '../machine/effects.js';
 import {
@@ -45,7 +45,7 @@ import { LOCK_MMAP, LOCK_PTL } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
 import { downReadTrylock } from '../locks/rw.js';
 import { mmapLockWord, mmapReadUnlock, vmaEndRead, vmaLockWord } from '../locks/vma-lock.js';
-import { get, readOnce, set, writeOnce } from '#words';
+import { get, readOnce, writeOnce } from '#words';
 import { anonVmaPrepare } from './anon-vma.js';
 import { vmaObject } from './filemap.js';
 import { ZERO_PFN, folioPut, refAdd, refsWord } from './folio.js';
@@ -116,8 +116,8 @@ export function* doAnonymousPage(ctx: Context, mm: number, vma: number, vpn: num
     if (pfn < 0) return VM_FAULT_OOM;
   }
   // nobody sees the page yet; the store of the PTE orders all this before it
-  set(words, pageWord(m, pfn, PAGE_CONTENT), 0);
-  set(words, pageWord(m, pfn, PAGE_FLAGS), get(words, pageWord(m, pfn, PAGE_FLAGS)) | PG_UPTODATE);
+  setBeside(words, pageWord(m, pfn, PAGE_CONTENT), 0);
+  setBeside(words, pageWord(m, pfn, PAGE_FLAGS), get(words, pageWord(m, pfn, PAGE_FLAGS)) | PG_UPTODATE);
   ctx.probe.onCopy(ctx, ZERO_PFN, pfn);
 
   const table = entryPfn(pmd);

@@ -7,6 +7,7 @@
  * is shared by then. So the writer side of write_protect_seq stands around all of it, and GUP-fast gives back a pin that it
  * took meanwhile (57efa1fe5957, v5.11).
  */
+import { setBeside } from '../machine/beside.js';
 import {
   EAGAIN,
   EFAULT,
@@ -62,7 +63,7 @@ import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { LOCK_PTL, LOCK_PTL_NESTED } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
-import { fetchAnd, get, readOnce, set, writeOnce } from '#words';
+import { fetchAnd, get, readOnce, writeOnce } from '#words';
 import {
   clearFlag,
   flagsWord,
@@ -297,8 +298,8 @@ function* copyPresentPage(
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, pfn));
   if (testFlag(ctx, pfn, PG_HWPOISON)) return -EHWPOISON;
   if ((yield* kernelLoad(ctx, pfn)) !== 0) return -EFAULT;
-  set(words, pageWord(m, copy, PAGE_CONTENT), ctx.accessValue);
-  set(words, pageWord(m, copy, PAGE_FLAGS), get(words, pageWord(m, copy, PAGE_FLAGS)) | PG_UPTODATE);
+  setBeside(words, pageWord(m, copy, PAGE_CONTENT), ctx.accessValue);
+  setBeside(words, pageWord(m, copy, PAGE_FLAGS), get(words, pageWord(m, copy, PAGE_FLAGS)) | PG_UPTODATE);
   ctx.probe.onCopy(ctx, pfn, copy);
   const child = vmaMm(ctx, dst);
   const flags = vmaFlags(ctx, dst);

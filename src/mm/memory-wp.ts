@@ -3,6 +3,7 @@
  * 3.3): reuse the page in place, or copy it. The reuse rule is `ctx.kernel.rules.wpReuse`, since its history is the history
  * of pins that copy-on-write took away (Z07, Z08, Z12).
  */
+import { setBeside } from '../machine/beside.js';
 import {
   FAULT_FLAG_UNSHARE,
   MAPPING_ANON,
@@ -41,7 +42,7 @@ import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { LOCK_PTL } from '../locks/classes.js';
 import { folioLockWord, folioTrylock, folioUnlock, spinUnlock } from '../locks/exclusive.js';
-import { fetchAdd, fetchOr, get, readOnce, set, writeOnce, xchg } from '#words';
+import { fetchAdd, fetchOr, get, readOnce, writeOnce, xchg } from '#words';
 import {
   ZERO_PFN,
   flagsWord,
@@ -299,8 +300,8 @@ function* copyUserPage(ctx: Context, from: number, to: number): Coroutine {
     if (testFlag(ctx, from, PG_HWPOISON)) return VM_FAULT_HWPOISON;
   }
   if ((yield* kernelLoad(ctx, from)) !== 0) return VM_FAULT_SIGBUS;
-  set(words, pageWord(m, to, PAGE_CONTENT), ctx.accessValue);
-  set(words, pageWord(m, to, PAGE_FLAGS), get(words, pageWord(m, to, PAGE_FLAGS)) | PG_UPTODATE);
+  setBeside(words, pageWord(m, to, PAGE_CONTENT), ctx.accessValue);
+  setBeside(words, pageWord(m, to, PAGE_FLAGS), get(words, pageWord(m, to, PAGE_FLAGS)) | PG_UPTODATE);
   ctx.probe.onCopy(ctx, from, to);
   return 0;
 }

@@ -2,6 +2,7 @@
  * MMU notifiers (mm/mmu_notifier.c, include/linux/mmu_notifier.h, v6.18; kernel-model 2.3). A subscription is a kind and an
  * id; its callbacks come from the kernel record, so this room knows nothing of KVM.
  */
+import { glance, setBeside } from '../machine/beside.js';
 import { EAGAIN } from '../machine/abi.js';
 import type { Context, Coroutine, SubscriberOps } from '../machine/context.js';
 import { entryPfn, isHuge, isPresent, isTable } from '../machine/entries.js';
@@ -38,9 +39,12 @@ import { get, look, set } from '#words';
 /** A clock costs as much as a short notifier: one call in eight is timed. */
 const SAMPLE_MASK = 7;
 
-/** mm_has_notifiers(): changes only under mmap_lock write and mm_take_all_locks, of which our callers hold one. */
+/** mm_has_notifiers(): without a lock, as a subscriber may leave beside one who holds a lock of the rmap only. */
 export const mmHasNotifiers = (ctx: Context, mm: number): boolean =>
-  get(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS)) !== 0;
+  glance(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS)) !== 0;
+
+/** The place of a subscriber that has left, until another comes: those who go through the list meanwhile miss nobody else. */
+const GONE = -1;
 
 const subscription = (kind: number, id: number): number => (kind << 8) | id;
 
@@ -77,9 +81,10 @@ export function* mmuNotifierInvalidateRangeStart(
     emit(ctx, EVENT.notifier_start, mm, start, end, ctx.mechanism);
     const srcu = mmWord(ctx.m, mm, MM_SRCU);
     const side = yield* srcuReadLock(ctx, srcu);
-    const count = get(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS));
+    const count = glance(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS));
     for (let i = 0; i < count; i++) {
-      const subscriber = get(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS) + 1 + i);
+      const subscriber = glance(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS) + 1 + i);
+      if (subscriber === GONE) continue;
       const result = yield* opsOf(ctx, subscriber).invalidateRangeStart(
         ctx,
         subscriber & 255,
@@ -91,8 +96,8 @@ export function* mmuNotifierInvalidateRangeStart(
       if (result === 0) continue;
       // those that were told get their end; this one, which refused, must not
       while (--i >= 0) {
-        const told = get(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS) + 1 + i);
-        yield* opsOf(ctx, told).invalidateRangeEnd(ctx, told & 255, start, end);
+        const told = glance(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS) + 1 + i);
+        if (told !== GONE) yield* opsOf(ctx, told).invalidateRangeEnd(ctx, told & 255, start, end);
       }
       yield* srcuReadUnlock(ctx, srcu, side);
       return -EAGAIN;
@@ -109,9 +114,10 @@ export function* mmuNotifierInvalidateRangeEnd(ctx: Context, mm: number, start: 
   if (mmHasNotifiers(ctx, mm)) {
     const srcu = mmWord(ctx.m, mm, MM_SRCU);
     const side = yield* srcuReadLock(ctx, srcu);
-    const count = get(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS));
+    const count = glance(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS));
     for (let i = 0; i < count; i++) {
-      const subscriber = get(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS) + 1 + i);
+      const subscriber = glance(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS) + 1 + i);
+      if (subscriber === GONE) continue;
       yield* opsOf(ctx, subscriber).invalidateRangeEnd(ctx, subscriber & 255, start, end);
     }
     yield* srcuReadUnlock(ctx, srcu, side);
@@ -126,6 +132,11 @@ export function* mmuNotifierInvalidateRangeEnd(ctx: Context, mm: number, start: 
 export function mmuNotifierRegister(ctx: Context, mm: number, kind: number, id: number): void {
   const at = mmWord(ctx.m, mm, MM_SUBSCRIPTIONS);
   const count = get(ctx.words, at);
+  for (let i = 0; i < count; i++) {
+    if (get(ctx.words, at + 1 + i) !== GONE) continue;
+    set(ctx.words, at + 1 + i, subscription(kind, id));
+    return;
+  }
   if (count >= SUBSCRIPTIONS_MAX)
     throw new RangeError(`mm ${mm} has ${SUBSCRIPTIONS_MAX} notifier subscribers already`);
   set(ctx.words, at + 1 + count, subscription(kind, id));
@@ -134,7 +145,7 @@ export function mmuNotifierRegister(ctx: Context, mm: number, kind: number, id: 
 
 /**
  * mmu_notifier_unregister(): release under SRCU, off the list, synchronize_srcu. The caller holds mmap_lock write, which
- * stands for the hlist's own lock and keeps our counted list stable for walkers that hold mmap_lock.
+ * stands for the hlist's own lock; who goes through the list under SRCU goes on from the place that is empty now (hlist_del_init_rcu()).
  */
 export function* mmuNotifierUnregister(ctx: Context, mm: number, kind: number, id: number): Coroutine<void> {
   const at = mmWord(ctx.m, mm, MM_SUBSCRIPTIONS);
@@ -147,8 +158,10 @@ export function* mmuNotifierUnregister(ctx: Context, mm: number, kind: number, i
   let found = 0;
   while (found < count && get(ctx.words, at + 1 + found) !== mine) found++;
   if (found === count) return;
-  set(ctx.words, at + 1 + found, get(ctx.words, at + count));
-  set(ctx.words, at, count - 1);
+  setBeside(ctx.words, at + 1 + found, GONE);
+  let left = count;
+  while (left > 0 && get(ctx.words, at + left) === GONE) left--;
+  if (left < count) setBeside(ctx.words, at, left);
   yield* synchronizeSrcu(ctx, srcu);
 }
 
@@ -157,9 +170,10 @@ export function* mmuNotifierRelease(ctx: Context, mm: number): Coroutine<void> {
   if (!mmHasNotifiers(ctx, mm)) return;
   const srcu = mmWord(ctx.m, mm, MM_SRCU);
   const side = yield* srcuReadLock(ctx, srcu);
-  const count = get(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS));
+  const count = glance(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS));
   for (let i = 0; i < count; i++) {
-    const subscriber = get(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS) + 1 + i);
+    const subscriber = glance(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS) + 1 + i);
+    if (subscriber === GONE) continue;
     yield* opsOf(ctx, subscriber).release(ctx, subscriber & 255);
   }
   yield* srcuReadUnlock(ctx, srcu, side);

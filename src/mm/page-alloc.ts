@@ -15,8 +15,8 @@ import {
   PG_UNPINNABLE_ZONE,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC } from '../machine/context.js';
-import { touches } from '../machine/beside.js';
-import { acquires, releases, writes } from '../machine/effects.js';
+import { setBeside } from '../machine/beside.js';
+import { acquires, releases } from '../machine/effects.js';
 import {
   BLOCK_FREE_COUNT,
   BLOCK_FREE_HEAD,
@@ -47,7 +47,7 @@ import { STAT } from '../machine/stats.js';
 import { contended } from '../machine/wait.js';
 import { LOCK_ZONE } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
-import { get, set, writeOnce } from '#words';
+import { get, look, set } from '#words';
 
 /** Flags that belong to the frame rather than to its use. */
 const FRAME_FLAGS = PG_HWPOISON | PG_UNPINNABLE_ZONE | PG_NO_MAP | PG_RESERVED;
@@ -204,40 +204,45 @@ function* refillPcp(ctx: Context, node: number): Coroutine<void> {
   spinUnlock(ctx, lock, LOCK_ZONE);
 }
 
-/** The frames are nobody's yet: plain stores, but of the count, which who tries for a reference of what was there before may see. */
+/** The frames are nobody's yet; but GUP-fast may have an old entry that leads here, and looks at what it is part of and at its count. */
 function prepNewFolio(ctx: Context, head: number, order: number): number {
   const { m, words } = ctx;
   const flags = pageWord(m, head, PAGE_FLAGS);
   set(words, flags, get(words, flags) & FRAME_FLAGS);
   if (order > 0) {
-    set(words, pageWord(m, head, PAGE_COMPOUND), COMPOUND_HEAD | (order << 24));
+    setBeside(words, pageWord(m, head, PAGE_COMPOUND), COMPOUND_HEAD | (order << 24));
     for (let pfn = head + 1; pfn < head + (1 << order); pfn++) {
       const tail = pageWord(m, pfn, PAGE_FLAGS);
       set(words, tail, get(words, tail) & FRAME_FLAGS);
-      set(words, pageWord(m, pfn, PAGE_COMPOUND), COMPOUND_TAIL | head);
+      setBeside(words, pageWord(m, pfn, PAGE_COMPOUND), COMPOUND_TAIL | head);
     }
   }
-  const refs = pageWord(m, head, PAGE_REFS);
-  touches(writes(refs));
-  writeOnce(words, refs, 1);
+  // set_page_refcounted(): from here on who finds it by an old entry can have a reference, until the entry is looked at again
+  setBeside(words, pageWord(m, head, PAGE_REFS), 1);
   countOne(ctx, STAT.page_allocs);
   ctx.probe.onAlloc(ctx, head, order);
   ctx.probe.onRef(ctx, head, 1, REF_ALLOC);
   return head;
 }
 
+/** free_pages_prepare(): no reference is left, so what is plain here is nobody else's; whether it was part of a large folio, GUP-fast looks. */
 function resetFrame(m: Machine, pfn: number): void {
   const at = pageWord(m, pfn, 0);
   const words = m.words;
-  words[at + PAGE_REFS] = 0;
-  words[at + PAGE_MAPS] = 0;
-  words[at + PAGE_FLAGS] = (words[at + PAGE_FLAGS] as number) & FRAME_FLAGS;
-  words[at + PAGE_PINCOUNT] = 0;
-  words[at + PAGE_ENTIRE_MAPS] = 0;
-  words[at + PAGE_LARGE_MAPS] = 0;
-  words[at + PAGE_COMPOUND] = 0;
-  words[at + PAGE_MAPPING] = 0;
-  words[at + PAGE_CPUPID] = 0;
+  clear(words, at + PAGE_REFS);
+  clear(words, at + PAGE_MAPS);
+  const flags = get(words, at + PAGE_FLAGS);
+  if ((flags & ~FRAME_FLAGS) !== 0) set(words, at + PAGE_FLAGS, flags & FRAME_FLAGS);
+  clear(words, at + PAGE_PINCOUNT);
+  clear(words, at + PAGE_ENTIRE_MAPS);
+  clear(words, at + PAGE_LARGE_MAPS);
+  if (get(words, at + PAGE_COMPOUND) !== 0) setBeside(words, at + PAGE_COMPOUND, 0);
+  clear(words, at + PAGE_MAPPING);
+  clear(words, at + PAGE_CPUPID);
+}
+
+function clear(words: Int32Array, index: number): void {
+  if (get(words, index) !== 0) set(words, index, 0);
 }
 
 function countOne(ctx: Context, stat: number): void {
@@ -248,32 +253,34 @@ function countOne(ctx: Context, stat: number): void {
 
 function unlink(m: Machine, list: number, block: number): void {
   const w = m.words;
-  const next = w[blockWord(m, block, BLOCK_NEXT)] as number;
-  const prev = w[blockWord(m, block, BLOCK_PREV)] as number;
-  if (prev === 0) w[list] = next;
-  else w[blockWord(m, prev - 1, BLOCK_NEXT)] = next;
-  if (next !== 0) w[blockWord(m, next - 1, BLOCK_PREV)] = prev;
+  const next = get(w, blockWord(m, block, BLOCK_NEXT));
+  const prev = get(w, blockWord(m, block, BLOCK_PREV));
+  if (prev === 0) set(w, list, next);
+  else set(w, blockWord(m, prev - 1, BLOCK_NEXT), next);
+  if (next !== 0) set(w, blockWord(m, next - 1, BLOCK_PREV), prev);
 }
 
 function link(m: Machine, list: number, block: number): void {
   const w = m.words;
-  const first = w[list] as number;
-  w[blockWord(m, block, BLOCK_NEXT)] = first;
-  w[blockWord(m, block, BLOCK_PREV)] = 0;
-  if (first !== 0) w[blockWord(m, first - 1, BLOCK_PREV)] = block + 1;
-  w[list] = block + 1;
+  const first = get(w, list);
+  set(w, blockWord(m, block, BLOCK_NEXT), first);
+  set(w, blockWord(m, block, BLOCK_PREV), 0);
+  if (first !== 0) set(w, blockWord(m, first - 1, BLOCK_PREV), block + 1);
+  set(w, list, block + 1);
 }
 
 /** Whether the block's zone allows a request that wants pinnable memory. Blocks are of one zone. */
 function suits(m: Machine, block: number, gfp: number): boolean {
   if ((gfp & GFP_PINNABLE) === 0) return true;
   const last = ((block + 1) << m.thpOrder) - 1;
-  return ((m.words[pageWord(m, last, PAGE_FLAGS)] as number) & PG_UNPINNABLE_ZONE) === 0;
+  // where a frame lies is the same for ever; whose it is, and its other flags, are not looked at
+  return (look(m.words, pageWord(m, last, PAGE_FLAGS)) & PG_UNPINNABLE_ZONE) === 0;
 }
 
 function findBlock(m: Machine, list: number, gfp: number): number {
-  let block = m.words[list] as number;
-  while (block !== 0 && !suits(m, block - 1, gfp)) block = m.words[blockWord(m, block - 1, BLOCK_NEXT)] as number;
+  const w = m.words;
+  let block = get(w, list);
+  while (block !== 0 && !suits(m, block - 1, gfp)) block = get(w, blockWord(m, block - 1, BLOCK_NEXT));
   return block - 1;
 }
 
@@ -290,12 +297,12 @@ function takeFrame(m: Machine, node: number, gfp: number): number {
     link(m, partial, block);
   }
   const headAt = blockWord(m, block, BLOCK_FREE_HEAD);
-  const pfn = w[headAt] as number;
-  w[headAt] = w[pageWord(m, pfn, PAGE_LRU_NEXT)] as number;
-  const count = (w[blockWord(m, block, BLOCK_FREE_COUNT)] as number) - 1;
-  w[blockWord(m, block, BLOCK_FREE_COUNT)] = count;
+  const pfn = get(w, headAt);
+  set(w, headAt, get(w, pageWord(m, pfn, PAGE_LRU_NEXT)));
+  const count = get(w, blockWord(m, block, BLOCK_FREE_COUNT)) - 1;
+  set(w, blockWord(m, block, BLOCK_FREE_COUNT), count);
   if (count === 0) unlink(m, partial, block);
-  w[nodeWord(m, node, NODE_FREE_FRAMES)] = (w[nodeWord(m, node, NODE_FREE_FRAMES)] as number) - 1;
+  set(w, nodeWord(m, node, NODE_FREE_FRAMES), get(w, nodeWord(m, node, NODE_FREE_FRAMES)) - 1);
   return pfn;
 }
 
@@ -306,9 +313,9 @@ function takeBlock(m: Machine, node: number, gfp: number): number {
   const block = findBlock(m, free, gfp);
   if (block < 0) return 0;
   unlink(m, free, block);
-  w[blockWord(m, block, BLOCK_FREE_COUNT)] = 0;
-  w[blockWord(m, block, BLOCK_FREE_HEAD)] = 0;
-  w[nodeWord(m, node, NODE_FREE_FRAMES)] = (w[nodeWord(m, node, NODE_FREE_FRAMES)] as number) - m.thpPages;
+  set(w, blockWord(m, block, BLOCK_FREE_COUNT), 0);
+  set(w, blockWord(m, block, BLOCK_FREE_HEAD), 0);
+  set(w, nodeWord(m, node, NODE_FREE_FRAMES), get(w, nodeWord(m, node, NODE_FREE_FRAMES)) - m.thpPages);
   return block << m.thpOrder;
 }
 
@@ -316,17 +323,17 @@ function takeBlock(m: Machine, node: number, gfp: number): number {
 export function giveFrame(m: Machine, node: number, pfn: number): void {
   const w = m.words;
   const flagsAt = pageWord(m, pfn, PAGE_FLAGS);
-  const flags = (w[flagsAt] as number) & FRAME_FLAGS;
+  const flags = get(w, flagsAt) & FRAME_FLAGS;
   if ((flags & PG_HWPOISON) !== 0) {
-    w[flagsAt] = flags;
+    set(w, flagsAt, flags);
     return;
   }
-  w[flagsAt] = flags | PG_BUDDY;
+  set(w, flagsAt, flags | PG_BUDDY);
   const block = pfn >> m.thpOrder;
-  w[pageWord(m, pfn, PAGE_LRU_NEXT)] = w[blockWord(m, block, BLOCK_FREE_HEAD)] as number;
-  w[blockWord(m, block, BLOCK_FREE_HEAD)] = pfn;
-  const count = (w[blockWord(m, block, BLOCK_FREE_COUNT)] as number) + 1;
-  w[blockWord(m, block, BLOCK_FREE_COUNT)] = count;
+  set(w, pageWord(m, pfn, PAGE_LRU_NEXT), get(w, blockWord(m, block, BLOCK_FREE_HEAD)));
+  set(w, blockWord(m, block, BLOCK_FREE_HEAD), pfn);
+  const count = get(w, blockWord(m, block, BLOCK_FREE_COUNT)) + 1;
+  set(w, blockWord(m, block, BLOCK_FREE_COUNT), count);
   const partial = nodeWord(m, node, NODE_PARTIAL_BLOCKS);
   if (count === m.thpPages) {
     if (count > 1) unlink(m, partial, block);
@@ -334,5 +341,5 @@ export function giveFrame(m: Machine, node: number, pfn: number): void {
   } else if (count === 1) {
     link(m, partial, block);
   }
-  w[nodeWord(m, node, NODE_FREE_FRAMES)] = (w[nodeWord(m, node, NODE_FREE_FRAMES)] as number) + 1;
+  set(w, nodeWord(m, node, NODE_FREE_FRAMES), get(w, nodeWord(m, node, NODE_FREE_FRAMES)) + 1);
 }

@@ -12,6 +12,7 @@
  * Anonymous folios: the anon_vma is read-locked from start to end. KSM: the folio lock keeps the node's list, and each
  * item's anon_vma is locked while the cursor stands on it.
  */
+import { setBeside } from '../machine/beside.js';
 import { PG_ANON_EXCLUSIVE, PG_SWAPBACKED } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_MAP } from '../machine/context.js';
 import { updates } from '../machine/effects.js';
@@ -159,7 +160,7 @@ export function folioAddNewAnonRmap(ctx: Context, head: number, anonVma: number,
   const { m, words } = ctx;
   initAnonMapping(ctx, head, anonVma, vpn);
   const flags = pageWord(m, head, PAGE_FLAGS);
-  set(words, flags, get(words, flags) | PG_ANON_EXCLUSIVE | PG_SWAPBACKED);
+  setBeside(words, flags, get(words, flags) | PG_ANON_EXCLUSIVE | PG_SWAPBACKED);
   if (folioTestLarge(ctx, head)) {
     set(words, pageWord(m, head, PAGE_ENTIRE_MAPS), 1);
     set(words, pageWord(m, head, PAGE_LARGE_MAPS), 1);

@@ -4,6 +4,7 @@
  * cache's own lock (i_pages) is a leaf. A huge page that is written out whole has as many slots and references, one after the other; the
  * first slot is in PAGE_SWAP.
  */
+import { setBeside } from '../machine/beside.js';
 import { PG_DIRTY, PG_SWAPBACKED, PG_SWAPCACHE, PG_UPTODATE, PG_WRITEBACK } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_SWAP_CACHE, REF_TEMP } from '../machine/context.js';
 import { acquires, reads, releases, tries, updates, writes } from '../machine/effects.js';
@@ -198,7 +199,7 @@ export function* swapReadFolio(ctx: Context, folio: number, slot: number, isPriv
   if (isPrivate) {
     set(words, to, content);
     const flags = pageWord(m, folio, PAGE_FLAGS);
-    set(words, flags, get(words, flags) | PG_UPTODATE | PG_SWAPBACKED);
+    setBeside(words, flags, get(words, flags) | PG_UPTODATE | PG_SWAPBACKED);
     return;
   }
   if (--ctx.quantum < 0) yield writes(to);

@@ -9,6 +9,7 @@
  * from the beginning. Our unmap flushes page by page, for what the host has on record, so that there would be no call to make
  * without a handle: the bug's unmap also has the whole VM flushed, as v6.17's does.
  */
+import { glance } from '../machine/beside.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { VM_HANDLE, vmWord } from '../machine/layout.js';
 import { HYP_TLB_FLUSH_VMID } from '../hyp/hypercalls.js';
@@ -16,7 +17,6 @@ import { kvmCallHyp } from '../kvm/call-hyp.js';
 import { pkvmStage2Unmap } from '../kvm/pkvm-pgtable.js';
 import { pkvmCreateHypVm } from '../kvm/pkvm-vm.js';
 import { vcpuLoad } from '../kvm/vcpu.js';
-import { get } from '#words';
 import type { Bug } from './bug.js';
 import { changes, locks } from './bug-clash.js';
 
@@ -27,7 +27,7 @@ function* notYet(): Coroutine {
 
 /** pkvm_create_hyp_vm() at the first run. */
 function* createThenLoad(ctx: Context, vm: number, vcpu: number): Coroutine {
-  if (get(ctx.words, vmWord(ctx.m, vm, VM_HANDLE)) === 0) {
+  if (glance(ctx.words, vmWord(ctx.m, vm, VM_HANDLE)) === 0) {
     const made = yield* pkvmCreateHypVm(ctx, vm);
     if (made !== 0) return made;
   }
@@ -36,7 +36,7 @@ function* createThenLoad(ctx: Context, vm: number, vcpu: number): Coroutine {
 
 function* unmapAndFlush(ctx: Context, vm: number, start: number, end: number): Coroutine {
   const removed = yield* pkvmStage2Unmap(ctx, vm, start, end);
-  const handle = get(ctx.words, vmWord(ctx.m, vm, VM_HANDLE));
+  const handle = glance(ctx.words, vmWord(ctx.m, vm, VM_HANDLE));
   if ((yield* kvmCallHyp(ctx, HYP_TLB_FLUSH_VMID, handle, 0, 0, 0)) !== 0)
     ctx.probe.onWarn(ctx, 'I-OWN', 'flush of a VM that EL2 does not know', -1);
   return removed;

@@ -8,6 +8,7 @@
  *
  * The pin is what keeps the host from using a page that is not its own, so it is the last thing to go.
  */
+import { glance } from '../machine/beside.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { VM_HANDLE, VM_MM, pinnedPageWord, vmWord } from '../machine/layout.js';
 import { HYP_RECLAIM_PAGE } from '../hyp/hypercalls.js';
@@ -27,7 +28,7 @@ function* unpinThenReclaim(ctx: Context, vm: number, gfn: number): Coroutine<voi
   ctx.probe.onStage2Unpinned(ctx, vm, gfn, pfn);
   yield* ctx.kernel.unpinUserPage(ctx, pfn, true);
   yield* accountLockedVm(ctx, get(words, vmWord(m, vm, VM_MM)), 1, false);
-  const handle = get(words, vmWord(m, vm, VM_HANDLE));
+  const handle = glance(words, vmWord(m, vm, VM_HANDLE));
   const result = yield* kvmCallHyp(ctx, HYP_RECLAIM_PAGE, handle, pfn, gfn, 0);
   if (result !== 0) ctx.probe.onWarn(ctx, 'I-OWN', 'EL2 did not return a page', pfn);
 }

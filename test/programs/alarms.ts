@@ -1,6 +1,7 @@
-/** Whether a random program raises an alarm: a broken rule, a deadlock, a livelock, an exception. */
+/** Whether a random program raises an alarm: a broken rule, an access that nothing orders, a deadlock, a livelock, an exception. */
 import { OneThread, END_FINISHED, END_NAMES, END_STEP_LIMIT, END_VIOLATION } from '#src/engine/one-thread.js';
 import { STRATEGIES } from '#src/engine/strategies/index.js';
+import { UNDECLARED } from '#src/engine/undeclared.js';
 import { LitmusProgram } from '#src/lab/litmus/program.js';
 import { checkedLitmus } from '#src/lab/litmus/subject.js';
 import { type Program, smaller, textOf } from './random-programs.js';
@@ -46,11 +47,17 @@ export function tryText(text: string, schedules: number, seed = 1): Tried {
 }
 
 function alarmOf(thread: OneThread): string {
-  const { end, breaches, error } = thread;
+  const { end, breaches, error, undeclared } = thread;
+  const [access] = undeclared.list;
+  if (access !== undefined) return `${UNDECLARED} ${placeOf(access.breach.what)}`;
   if (end === END_FINISHED || end === END_STEP_LIMIT) return '';
   if (end === END_VIOLATION) return `${breaches[0]?.invariant} ${breaches[0]?.what}`;
   return error === undefined ? (END_NAMES[end] as string) : String(error);
 }
+
+/** Which kind of word it was and where, without the numbers that differ from program to program, and who else was at it. */
+const placeOf = (what: string): string =>
+  what.replace(/, and no declared access.*/, '').replace(/\b(0x)?[\da-f]+\b(?=.* at )/g, 'N');
 
 /** The smallest program found that raises the same alarm, by leaving out operations one at a time. */
 export function reduced(program: Program, alarm: string, schedules: number): Program {

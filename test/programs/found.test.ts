@@ -61,6 +61,32 @@ init { G: guest_write(1, 3); A: log_memslot(G, 0); }\nv@G;\nguest_write(0, 3);`,
       'a guest of 2022 gives up',
       `policy pkvm-2022\n${GUEST}u@A | v@G.1 | w@G;\nmunmap(a) | guest_relinquish(0) | guest_write(0, 3);`,
     ],
+    [
+      'two scans of huge pages at one cursor',
+      'process A { a: anon 1 read write }\nu@A | khugepaged;\nkhugepaged_scan(3) | khugepaged_scan(3);',
+    ],
+    [
+      'a VM that goes beside one who holds a lock of the rmap only',
+      `policy classic\n${GUEST}u@A | v@A;\nswap_out(a) | destroy_vm(G);`,
+    ],
+    [
+      'a VM that is made beside its guest',
+      `policy pkvm-2022\n${UNBORN.replace('unborn', 'vcpus 1 protected unborn')}v@G | w@A;\nguest_write(0, 1) | create_vm(G);`,
+    ],
+    [
+      'a VM that is made again when it has gone',
+      `policy pkvm-2022\n${GUEST}v@A | w@A;\ndestroy_vm(G) | create_vm(G);\n | destroy_vm(G);`,
+    ],
+    [
+      'a page handed out again where GUP-fast comes by the old entry',
+      `process A { a: anon 1 read write }\nprocess B { a: anon 1 read write }\ninit { A: write(a, 1); }
+u@A | v@A | w@B;\np = pin_fast(a) | munmap(a) | write(a, 5);`,
+    ],
+    [
+      'a huge page that is split and mapped again under GUP-fast',
+      `machine thp_order 1\nknobs thp_enabled always\nprocess A { a: anon 2 read write }\ninit { A: write(a[0], 1); }
+u@A | v@A;\np = pin_fast(a[1], LONGTERM) | madvise(a, DONTNEED);\nunpin(p) | write(a[0], 2);`,
+    ],
   ])('%s', (_, text) => {
     expect(tryText(`litmus x "s"\n${text}`, 150)).toMatchObject({ alarm: '', refused: [], schedules: 150 });
   });

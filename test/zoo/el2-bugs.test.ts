@@ -10,12 +10,6 @@ import { bugById } from '#src/zoo/index.js';
 import { programOf, search } from './searching.js';
 
 /** Schedules within which PCT and POS find it; `prove`: whether the search without it ends within a second or two. */
-/**
- * Hypercalls by hand in these files use what belongs to a vCPU that is loaded elsewhere (its memcache), or a handle that is just being made, as no
- * host does: their accesses are not ordered, the search says so, and proves nothing. No rule is broken.
- */
-const BY_HAND = new Set<string>(['Z35', 'Z37-reclaim']);
-
 describe.each([
   ['Z01-no-begin', 1500, 400, true],
   ['Z01-no-seq', 300, 1500, true],
@@ -70,11 +64,6 @@ describe.each([
       lookOn: 0,
       minimise: false,
     });
-    if (BY_HAND.has(id)) {
-      expect(report.violations.map(({ invariant }) => invariant)).toEqual(['undeclared']);
-      expect(report.not_proved?.reason).toBe('undeclared');
-      return;
-    }
     expect(report.violations).toEqual([]);
     expect(report.exhaustive).toBe(true);
   });

@@ -24,7 +24,7 @@ import {
 export const BARS = 11;
 
 /** Accesses that one step has at most: the declared one, and what it touched beside it. Unused ones are NO_ACCESS. */
-export const SLOTS = 8;
+export const SLOTS = 16;
 export const NO_ACCESS = -1;
 
 export const COMMUTE = 0;
