@@ -33,7 +33,7 @@ import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { LOCK_PTL } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
-import { get, peek, readOnce, writeOnce, xchg } from '#words';
+import { get, readOnce, writeOnce, xchg } from '#words';
 import { ZERO_PFN, flagsWord, folioOf, folioPages, folioTestLarge, pageAnonExclusive, pageNode } from './folio.js';
 import { pageProt } from './huge-memory.js';
 import { pteOffsetMapLock } from './pgtable.js';
@@ -116,7 +116,7 @@ export function* numaMigrateCheck(ctx: Context, vma: number, head: number): Coro
 export function* migrateMisplacedFolioPrepare(ctx: Context, head: number, node: number): Coroutine<boolean> {
   // migrate_balanced_pgdat(): a racy look at the watermark, as in the kernel
   glance(ctx.words, nodeWord(ctx.m, node, NODE_ZONE_LOCK));
-  const free = peek(ctx.words, nodeWord(ctx.m, node, NODE_FREE_FRAMES));
+  const free = glance(ctx.words, nodeWord(ctx.m, node, NODE_FREE_FRAMES));
   if (free < folioPages(ctx, head) + (ctx.m.framesPerNode >> 7)) return false;
   return yield* folioIsolateLru(ctx, head);
 }

@@ -249,7 +249,7 @@ function countOne(ctx: Context, stat: number): void {
   ctx.words[ctx.statsAt + stat] = (ctx.words[ctx.statsAt + stat] as number) + 1;
 }
 
-/* ---- the zone's lists, under the zone lock: plain accesses ---- */
+/* ---- the zone's lists, under the zone lock: plain accesses; the count of free frames is looked at without it (zone_watermark_ok()) ---- */
 
 function unlink(m: Machine, list: number, block: number): void {
   const w = m.words;
@@ -302,7 +302,7 @@ function takeFrame(m: Machine, node: number, gfp: number): number {
   const count = get(w, blockWord(m, block, BLOCK_FREE_COUNT)) - 1;
   set(w, blockWord(m, block, BLOCK_FREE_COUNT), count);
   if (count === 0) unlink(m, partial, block);
-  set(w, nodeWord(m, node, NODE_FREE_FRAMES), get(w, nodeWord(m, node, NODE_FREE_FRAMES)) - 1);
+  setBeside(w, nodeWord(m, node, NODE_FREE_FRAMES), get(w, nodeWord(m, node, NODE_FREE_FRAMES)) - 1);
   return pfn;
 }
 
@@ -315,7 +315,7 @@ function takeBlock(m: Machine, node: number, gfp: number): number {
   unlink(m, free, block);
   set(w, blockWord(m, block, BLOCK_FREE_COUNT), 0);
   set(w, blockWord(m, block, BLOCK_FREE_HEAD), 0);
-  set(w, nodeWord(m, node, NODE_FREE_FRAMES), get(w, nodeWord(m, node, NODE_FREE_FRAMES)) - m.thpPages);
+  setBeside(w, nodeWord(m, node, NODE_FREE_FRAMES), get(w, nodeWord(m, node, NODE_FREE_FRAMES)) - m.thpPages);
   return block << m.thpOrder;
 }
 
@@ -341,5 +341,5 @@ export function giveFrame(m: Machine, node: number, pfn: number): void {
   } else if (count === 1) {
     link(m, partial, block);
   }
-  set(w, nodeWord(m, node, NODE_FREE_FRAMES), get(w, nodeWord(m, node, NODE_FREE_FRAMES)) + 1);
+  setBeside(w, nodeWord(m, node, NODE_FREE_FRAMES), get(w, nodeWord(m, node, NODE_FREE_FRAMES)) + 1);
 }
