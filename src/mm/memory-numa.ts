@@ -19,7 +19,6 @@ import {
 import {
   CPU_NODE,
   NODE_FREE_FRAMES,
-  NODE_ZONE_LOCK,
   PAGE_CPUPID,
   cpuWord,
   nodeWord,
@@ -115,7 +114,6 @@ export function* numaMigrateCheck(ctx: Context, vma: number, head: number): Coro
  */
 export function* migrateMisplacedFolioPrepare(ctx: Context, head: number, node: number): Coroutine<boolean> {
   // migrate_balanced_pgdat(): a racy look at the watermark, as in the kernel
-  glance(ctx.words, nodeWord(ctx.m, node, NODE_ZONE_LOCK));
   const free = glance(ctx.words, nodeWord(ctx.m, node, NODE_FREE_FRAMES));
   if (free < folioPages(ctx, head) + (ctx.m.framesPerNode >> 7)) return false;
   return yield* folioIsolateLru(ctx, head);

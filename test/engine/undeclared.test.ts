@@ -196,7 +196,7 @@ describe('a kernel without a lock', () => {
     const { proved, wrong, undeclared } = await without('noop:src/kvm/vm.js:takeAllVmaLocks');
     expect({ proved, wrong }).toEqual({ proved: false, wrong: false });
     expect(undeclared[0]).toMatch(
-      /^mm0 notifier subscriptions was read without a mark at src\/mm\/mmu-notifier\.ts:\d+, .* vmm$/,
+      /^mm0 notifier subscriptions was stored to without a mark at src\/mm\/mmu-notifier\.ts:\d+, .* cpu1$/,
     );
   });
 
