@@ -344,7 +344,7 @@ function* copyAndFree(ctx: Context, mm: number, table: number, vpn: number, head
       if (--ctx.quantum < 0) yield reads(from);
       content = readOnce(words, from);
     }
-    setBeside(words, pageWord(m, head + i, PAGE_CONTENT), content);
+    set(words, pageWord(m, head + i, PAGE_CONTENT), content);
     if (!isEmptyPte(entry)) ctx.probe.onCopy(ctx, entryPfn(entry), head + i);
   }
   const ptl = ptlOf(m, table);

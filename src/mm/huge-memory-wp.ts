@@ -1,5 +1,4 @@
 /** Write and unshare faults on huge PMDs (mm/huge_memory.c do_huge_pmd_wp_page, v6.18; kernel-model 3.3). */
-import { setBeside } from '../machine/beside.js';
 import {
   FAULT_FLAG_UNSHARE,
   MAPPING_ANON,
@@ -30,7 +29,7 @@ import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { LOCK_PMD } from '../locks/classes.js';
 import { folioLock, folioLockWord, folioTrylock, folioUnlock, spinLock, spinUnlock } from '../locks/exclusive.js';
-import { fetchOr, readOnce, writeOnce, xchg } from '#words';
+import { fetchOr, readOnce, writeOnce, xchg, set } from '#words';
 import { ZERO_PFN, flagsWord, folioPut, folioRefs, pageAnonExclusive, refAdd, refsWord, setFlag } from './folio.js';
 import { mapHuge, thpFaultAllowed, thpStart, vmaAllocAnonFolioPmd } from './huge-memory.js';
 import { kernelLoad } from './kernel-map.js';
@@ -175,7 +174,7 @@ function* replaceHuge(ctx: Context, mm: number, vma: number, vpn: number, flags:
       yield* folioPut(ctx, head, REF_ALLOC);
       return VM_FAULT_SIGBUS;
     }
-    setBeside(words, pageWord(m, head + i, PAGE_CONTENT), ctx.accessValue);
+    set(words, pageWord(m, head + i, PAGE_CONTENT), ctx.accessValue);
     ctx.probe.onCopy(ctx, old + i, head + i);
   }
   const outer = ctx.mechanism;

@@ -62,7 +62,7 @@ import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { LOCK_PMD } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
-import { fetchOr, get, peek, readOnce, writeOnce, xchg } from '#words';
+import { fetchOr, get, peek, readOnce, writeOnce, xchg, set } from '#words';
 import { ZERO_PFN, flagsWord, folioMaybeDmaPinned, folioPut, pageAnonExclusive, pinsWord } from './folio.js';
 import { thpVmaAllowable } from './khugepaged.js';
 import { faultGfp, vmfAnonPrepare } from './memory-anon.js';
@@ -135,7 +135,7 @@ export function* vmaAllocAnonFolioPmd(ctx: Context, flags: number): Coroutine {
   const head = yield* allocPages(ctx, m.thpOrder, ctx.node, faultGfp(flags));
   if (head < 0) return -1;
   for (let pfn = head; pfn < head + m.thpPages; pfn++) {
-    setBeside(words, pageWord(m, pfn, PAGE_CONTENT), 0);
+    set(words, pageWord(m, pfn, PAGE_CONTENT), 0);
     ctx.probe.onCopy(ctx, ZERO_PFN, pfn);
   }
   setBeside(words, pageWord(m, head, PAGE_FLAGS), get(words, pageWord(m, head, PAGE_FLAGS)) | PG_UPTODATE);

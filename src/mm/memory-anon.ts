@@ -45,7 +45,7 @@ import { LOCK_MMAP, LOCK_PTL } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
 import { downReadTrylock } from '../locks/rw.js';
 import { mmapLockWord, mmapReadUnlock, vmaEndRead, vmaLockWord } from '../locks/vma-lock.js';
-import { get, readOnce, writeOnce } from '#words';
+import { get, readOnce, writeOnce, set } from '#words';
 import { anonVmaPrepare } from './anon-vma.js';
 import { vmaObject } from './filemap.js';
 import { ZERO_PFN, folioPut, refAdd, refsWord } from './folio.js';
@@ -116,7 +116,7 @@ export function* doAnonymousPage(ctx: Context, mm: number, vma: number, vpn: num
     if (pfn < 0) return VM_FAULT_OOM;
   }
   // nobody sees the page yet; the store of the PTE orders all this before it
-  setBeside(words, pageWord(m, pfn, PAGE_CONTENT), 0);
+  set(words, pageWord(m, pfn, PAGE_CONTENT), 0);
   setBeside(words, pageWord(m, pfn, PAGE_FLAGS), get(words, pageWord(m, pfn, PAGE_FLAGS)) | PG_UPTODATE);
   ctx.probe.onCopy(ctx, ZERO_PFN, pfn);
 

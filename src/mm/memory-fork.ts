@@ -63,7 +63,7 @@ import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { LOCK_PTL, LOCK_PTL_NESTED } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
-import { fetchAnd, get, readOnce, writeOnce } from '#words';
+import { fetchAnd, get, readOnce, writeOnce, set } from '#words';
 import {
   clearFlag,
   flagsWord,
@@ -298,7 +298,7 @@ function* copyPresentPage(
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, pfn));
   if (testFlag(ctx, pfn, PG_HWPOISON)) return -EHWPOISON;
   if ((yield* kernelLoad(ctx, pfn)) !== 0) return -EFAULT;
-  setBeside(words, pageWord(m, copy, PAGE_CONTENT), ctx.accessValue);
+  set(words, pageWord(m, copy, PAGE_CONTENT), ctx.accessValue);
   setBeside(words, pageWord(m, copy, PAGE_FLAGS), get(words, pageWord(m, copy, PAGE_FLAGS)) | PG_UPTODATE);
   ctx.probe.onCopy(ctx, pfn, copy);
   const child = vmaMm(ctx, dst);

@@ -5,7 +5,6 @@
  * is synchronous; then SWAP_HAS_CACHE is the token that keeps a second reader out (Z21). The swap entry's exclusive bit says that
  * the page was this process's alone, so that a pin which was there all the time still is in the right place (v5.19+).
  */
-import { setBeside } from '../machine/beside.js';
 import {
   EEXIST,
   FAULT_FLAG_VMA_LOCK,
@@ -220,7 +219,7 @@ function* copyFolio(ctx: Context, from: number, flags: number): Coroutine {
     yield* folioPut(ctx, copy, REF_ALLOC);
     return -1;
   }
-  setBeside(words, pageWord(m, copy, PAGE_CONTENT), ctx.accessValue);
+  set(words, pageWord(m, copy, PAGE_CONTENT), ctx.accessValue);
   const copyFlags = pageWord(m, copy, PAGE_FLAGS);
   set(words, copyFlags, get(words, copyFlags) | PG_UPTODATE | PG_DIRTY | PG_SWAPBACKED);
   ctx.probe.onCopy(ctx, from, copy);

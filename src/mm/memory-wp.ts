@@ -42,7 +42,7 @@ import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { LOCK_PTL } from '../locks/classes.js';
 import { folioLockWord, folioTrylock, folioUnlock, spinUnlock } from '../locks/exclusive.js';
-import { fetchAdd, fetchOr, get, readOnce, writeOnce, xchg } from '#words';
+import { fetchAdd, fetchOr, get, readOnce, writeOnce, xchg, set } from '#words';
 import {
   ZERO_PFN,
   flagsWord,
@@ -300,7 +300,7 @@ function* copyUserPage(ctx: Context, from: number, to: number): Coroutine {
     if (testFlag(ctx, from, PG_HWPOISON)) return VM_FAULT_HWPOISON;
   }
   if ((yield* kernelLoad(ctx, from)) !== 0) return VM_FAULT_SIGBUS;
-  setBeside(words, pageWord(m, to, PAGE_CONTENT), ctx.accessValue);
+  set(words, pageWord(m, to, PAGE_CONTENT), ctx.accessValue);
   setBeside(words, pageWord(m, to, PAGE_FLAGS), get(words, pageWord(m, to, PAGE_FLAGS)) | PG_UPTODATE);
   ctx.probe.onCopy(ctx, from, to);
   return 0;

@@ -3,7 +3,6 @@
  * kernel-model 3.11 steps 7 to 11). The refs test here is the race-free detector of holders that were not found before:
  * plain references, and pins of pages that were not exclusive.
  */
-import { setBeside } from '../machine/beside.js';
 import {
   EAGAIN,
   EFAULT,
@@ -131,7 +130,7 @@ function* moveToNewFolio(ctx: Context, src: number, dst: number): Coroutine {
   for (let i = 0; i < pages; i++) {
     if ((yield* kernelLoad(ctx, src + i)) !== 0) return -EFAULT;
     // nobody sees dst yet
-    setBeside(words, pageWord(m, dst + i, PAGE_CONTENT), ctx.accessValue);
+    set(words, pageWord(m, dst + i, PAGE_CONTENT), ctx.accessValue);
     ctx.probe.onCopy(ctx, src + i, dst + i);
   }
   if (inCache) {
