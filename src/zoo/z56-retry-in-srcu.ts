@@ -38,8 +38,8 @@ export const z56: Bug = {
   litmus: 'z56-retry-in-srcu.litmus',
   clash: {
     steps: [
-      looksAt(['memslots in use', 'SRCU index'], ['retriesInSrcu', 'kvmHandleGuestAbort']),
-      changes('memslots in use', 'kvmSwapActiveMemslots'),
+      looksAt(['active memslots', 'SRCU index'], ['retriesInSrcu', 'kvmHandleGuestAbort']),
+      changes('active memslots', 'kvmSwapActiveMemslots'),
     ],
     follows: 'story',
   },

@@ -34,7 +34,7 @@ export const z58: Bug = {
   expect: ['I-SLOT'],
   litmus: 'z58-slot-end.litmus',
   clash: {
-    steps: [locks('mmu_lock', 'setMemoryRegion'), changes('memslots in use', 'kvmSwapActiveMemslots')],
+    steps: [locks('mmu_lock', 'setMemoryRegion'), changes('active memslots', 'kvmSwapActiveMemslots')],
     alone: true,
     follows: 'story',
   },
