@@ -14,8 +14,8 @@ import { type BugClash, isRecorded } from '#src/zoo/bug-clash.js';
 import { POLICY_CLASHES } from '#src/zoo/policy-clashes.js';
 
 const ALL = process.env['CLASHES'] === 'all';
-/** One of each kind: a stale look, a flush put off, a lock, the MMU, EL2, another actor's state, no race. */
-const SAMPLE = 'Z01-no-retry,Z04,Z07,Z12,Z15,Z18-nested,Z25,Z31,Z43-guest,Z46,Z52'.split(',');
+/** One of each kind: a stale look, a flush put off, a lock, the MMU, EL2, another actor's state, no race, a loop, one's own undoing. */
+const SAMPLE = 'Z01-no-retry,Z04,Z07,Z12,Z15,Z18-nested,Z25,Z31,Z32,Z43-guest,Z46,Z52,Z60'.split(',');
 const SHARE = 0.95;
 
 const clashOf = (violation: ReportViolation | undefined): Clash | null =>

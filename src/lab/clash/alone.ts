@@ -138,6 +138,9 @@ const between = ({ actors }: RunTrace, from: number, to: number): number =>
 /** The last look of the same operation before `did`, about the same if there is one; else the last lock that is still held there; -1: none. */
 function lookBefore(experiments: Experiments, did: number, isAbout: ((step: number) => boolean) | null): number {
   const { trace } = experiments;
+  const goal = effectWord(trace.effects[did] as number);
+  const isOther = (step: number): boolean =>
+    effectWord(trace.effects[step] as number) !== goal && !isPlumbing(experiments, step) && trace.mmu[step] !== true;
   const released = new Set<number>();
   let lock = -1;
   let look = -1;
@@ -150,6 +153,9 @@ function lookBefore(experiments: Experiments, did: number, isAbout: ((step: numb
     if (kind === UNLOCK) released.add(word);
     else if (kind === LOCK || kind === LOCK_SHARED) {
       if (!released.delete(word) && lock < 0) lock = step;
+    } else if (kind === CHANGE && isAbout?.(step) === true && isOther(step)) {
+      // what it found before that is no longer so: it has changed it itself
+      return step;
     } else if (kind === LOOK && trace.mmu[step] !== true && !isLocking(experiments, step)) {
       if (isAbout?.(step) === true) return step;
       if (look < 0) look = step;

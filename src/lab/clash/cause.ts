@@ -6,6 +6,7 @@
 import { effectWord } from '../../machine/effects.js';
 import { END_DEADLOCK, END_VIOLATION, type OneThread } from '../../engine/one-thread.js';
 import { changedMind, lockRule, ownSteps, toldBefore, undone } from './alone.js';
+import { loopsOn } from './loops.js';
 import { NO, SURELY } from './decides.js';
 import { Experiments } from './experiments.js';
 import { type Pair, findOvertaken, findPairs, isLocking } from './pairs.js';
@@ -42,6 +43,8 @@ export function findCause(thread: OneThread, variation: number, choices: Uint8Ar
   const ranking = ranked(experiments);
   const [best] = ranking.pairs;
   if (best !== undefined && best.failing >= NECESSARY) return raced(experiments, ranking, best);
+  const loop = loopsOn(experiments);
+  if (loop !== null) return alone(experiments, [loop.decided, loop.did], 'likely');
   const foreseen =
     ranking.wells === 0 ? (changedMind(experiments) ?? toldBefore(experiments) ?? undone(experiments)) : null;
   if (foreseen !== null) return alone(experiments, [foreseen.decided, foreseen.did], 'likely');
@@ -59,7 +62,9 @@ function ranked(experiments: Experiments): Ranking {
 }
 
 function alone(experiments: Experiments, steps: readonly [number, number], sure: Sureness): Cause {
-  return { experiments, steps, sure, depth: 0, others: [], ranked: null, ranking: null, turned: null };
+  const [one, other] = steps;
+  const inOrder: readonly [number, number] = one < other ? steps : [other, one];
+  return { experiments, steps: inOrder, sure, depth: 0, others: [], ranked: null, ranking: null, turned: null };
 }
 
 function raced(experiments: Experiments, ranking: Ranking, best: Ranked): Cause {

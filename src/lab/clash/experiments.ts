@@ -5,6 +5,7 @@ import {
   END_DEADLOCK,
   END_FINISHED,
   END_MISMATCH,
+  END_VIOLATION,
   type OneThread,
   type StepObserver,
 } from '../../engine/one-thread.js';
@@ -24,6 +25,12 @@ class Bounded extends GuidedScript {
   override pick(view: ScheduleView): number {
     return view.step >= this.horizon ? -1 : super.pick(view);
   }
+}
+
+/** What rule a breach is of, and which page it is about. */
+function subjectText(breach: OneThread['breaches'][number]): string {
+  const { mm, vm, vpn, gfn, pfn } = breach as Partial<Record<'mm' | 'vm' | 'vpn' | 'gfn' | 'pfn', number>>;
+  return `${breach.invariant} ${[mm, vm, vpn, gfn, pfn].map(String).join(' ')}`;
 }
 
 /** Steps beyond the failing schedule's own that a run gets to break the rule all the same. */
@@ -98,6 +105,15 @@ export class Experiments {
     if (thread.endText === this.end) return 'fails';
     const over = thread.end === END_FINISHED || (thread.end === END_MISMATCH && thread.steps >= this.#script.horizon);
     return over && thread.breaches.length === 0 ? 'well' : 'other';
+  }
+
+  /** Whether that schedule went on beyond where the rule was broken, and did not break it there: for another page, or as another rule, it may have. */
+  isAvoided(): boolean {
+    const { thread } = this;
+    const over = thread.end === END_FINISHED || thread.end === END_VIOLATION;
+    if (!over || thread.steps < this.trace.actors.length) return this.result() === 'well';
+    const broken = new Set(this.breaches.map((breach) => subjectText(breach)));
+    return !thread.breaches.some((breach) => broken.has(subjectText(breach)));
   }
 
   try(wish: Uint8Array): Result {
