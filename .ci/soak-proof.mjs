@@ -8,7 +8,7 @@
  * It ends with code 1 where that is not so.
  */
 import { execFile } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
@@ -38,7 +38,9 @@ async function check(mutant, files, executions, schedules) {
 const all = DIRS.flatMap((dir) => readdirSync(join(ROOT, dir)).filter((name) => name.endsWith('.litmus')).map((name) => join(dir, name)));
 process.stdout.write(`${all.length} files on the kernel as it is\n`);
 const asIs = (await check('', all, SMALL, 60)).filter(({ skipped, threw }) => skipped !== true && threw === undefined);
-const undeclared = asIs.filter((each) => each.undeclared.length + each.tried.length > 0);
+// what a file expects to be broken may be a race too: a device that writes through a pin that was given back
+const isRight = (file) => !/^expect violation/m.test(readFileSync(join(ROOT, file), 'utf8'));
+const undeclared = asIs.filter((each) => each.undeclared.length + each.tried.length > 0 && isRight(each.file));
 for (const { file, undeclared: found, tried } of undeclared)
   process.stdout.write(`WRONG: ${file} has undeclared accesses: ${[...found, ...tried][0]}\n`);
 const plain = asIs.filter((each) => each.proved);
