@@ -9,6 +9,7 @@ import { glance } from '../src/machine/beside.js';
 import type { Context, Coroutine } from '../src/machine/context.js';
 import { reads, writes } from '../src/machine/effects.js';
 import {
+  CPU_BELL,
   CPU_EL2,
   CPU_MAILBOX,
   MAIL_ARGS,
@@ -17,7 +18,7 @@ import {
   MAIL_VCPU,
   cpuWord,
 } from '../src/machine/layout.js';
-import { CPU_BELL, MAIL_POSTED, bellAtStart, posted, reply } from '../src/machine/mailbox.js';
+import { MAIL_POSTED, bellAtStart, posted, reply } from '../src/machine/mailbox.js';
 import { idleWhile } from '../src/machine/wait.js';
 import { handleHostHcall } from '../src/hyp/hypercalls.js';
 import { get, readOnce } from '#words';

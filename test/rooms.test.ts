@@ -218,7 +218,8 @@ describe("the machine's words", () => {
 const LINES_MAX = 400;
 /** Files that may be longer, and why they are one. */
 const LONG_ALLOWED: Readonly<Record<string, string>> = {
-  'src/machine/layout.ts': "the table of the machine's memory: offsets and where they stand belong on one page",
+  'src/machine/layout/generated.ts':
+    "the machine's memory, printed from its rows: offsets and where they stand belong on one page",
 };
 
 describe('files', () => {

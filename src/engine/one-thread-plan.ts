@@ -15,7 +15,7 @@ import type { Machine } from '../machine/layout.js';
 import { inUseWord } from '../machine/tlb.js';
 import { NO_EVENTS } from '../events/ring.js';
 import { type OracleOptions, type OracleProbe, auditAll, createProbe, restartAudit } from '../oracle/index.js';
-import { describePage, describeWord } from './describe-word.js';
+import { describePage, describeWord } from '../machine/layout/describe.js';
 import { claimsOf, pinKeepsPlace, resolveKernel } from './kernel.js';
 import { knownSuffix } from './ends.js';
 import type { ActorSpec, Plan } from './plan.js';

@@ -25,7 +25,7 @@ import {
   workerWord,
 } from '../machine/layout.js';
 import { lockClass } from '../locks/classes.js';
-import { describeWord } from './describe-word.js';
+import { describeWord } from '../machine/layout/describe.js';
 import { ACTOR_BLOCKED, ACTOR_IDLE, ACTOR_STATE_NAMES } from './phase.js';
 import type { Plan } from './plan.js';
 

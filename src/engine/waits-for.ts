@@ -5,7 +5,7 @@
 import { IDLE_WORD, WAIT_LOCK } from '../machine/effects.js';
 import { ACTOR_SRCU, type Machine, SRCU_NESTED, actorWord } from '../machine/layout.js';
 import { conditionChanged } from '../machine/wait.js';
-import { describeWord } from './describe-word.js';
+import { describeWord } from '../machine/layout/describe.js';
 import { type Wait, heldLocks, waitOf } from './report-state.js';
 import type { Plan } from './plan.js';
 

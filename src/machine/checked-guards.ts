@@ -1,6 +1,6 @@
 /**
- * Which lock guards which field: the table of layout.ts as a program, for the checking build (words-checked.ts). An access that is
- * no declared step of its own is right only if no other actor could touch the word at that moment:
+ * Which lock guards which word, for the checking build (words-checked.ts): the guards of the rows (layout/), held against what an actor
+ * holds. An access that is no declared step of its own is right only if no other actor could touch the word at that moment:
  *
  *   its lock is held, for writing if it is stored to;
  *   it belongs to the actor or its CPU;
@@ -8,26 +8,19 @@
  *   points to, a VM that is being made or destroyed.
  */
 import { VM_STATE_LIVE } from './abi.js';
+import { Reach } from './checked-reach.js';
 import { LOCK_READ } from './context.js';
 import { isHardwareValid, mkTable } from './entries.js';
-import { Reach } from './checked-reach.js';
+import { WordFinder } from './layout/find.js';
+import type { Access, Field, Held, LockName, Part } from './layout/row.js';
 import {
   ACTOR_HELD,
   ACTOR_HELD_COUNT,
-  ANON_VMA_POOL_HEAD,
-  ANON_VMA_POOL_NEXT,
   ANON_VMA_REFS,
   ANON_VMA_ROOT,
   ANON_VMA_RWSEM,
   ANON_VMA_WORDS,
-  AVC_POOL_HEAD,
-  CPU_EL2,
-  CPU_LRU_COUNT,
-  CPU_LRU_PFNS,
   CPU_MAILBOX,
-  CPU_NODE,
-  CPU_PCP_HEAD,
-  CPU_WORDS,
   GLOBAL_ANON_VMA_POOL_LOCK,
   GLOBAL_HOST_MMU_LOCK,
   GLOBAL_HYP_POOL_LOCK,
@@ -36,71 +29,29 @@ import {
   GLOBAL_S2_POOL_LOCK,
   GLOBAL_TABLE_POOL_LOCK,
   GLOBAL_VM_TABLE_LOCK,
-  KHUGEPAGED_SCAN_ADDRESS,
-  KHUGEPAGED_SCAN_MM,
-  KSM_NODE_POOL_HEAD,
-  KSM_ZERO_PAGES,
+  LINE,
   MAIL_STATE,
-  MM_LOCK_SEQ,
-  MM_MEMLOCK_LIMIT,
   MM_MMAP_LOCK,
-  MM_SRCU,
-  MM_SUBSCRIPTIONS,
-  MM_USERS,
-  MM_VMA_COUNT,
-  MM_VMA_LIST,
-  MM_VMA_SEQ,
   type Machine,
+  NODE_WORDS,
   NODE_ZONE_LOCK,
-  OBJECT_I_MMAP,
   OBJECT_I_MMAP_RWSEM,
   OBJECT_I_PAGES_LOCK,
-  OBJECT_NRPAGES,
-  PAGE_COMPOUND,
-  PAGE_CPUPID,
-  PAGE_HOST_S2,
-  PAGE_HYP,
-  PAGE_INDEX,
   PAGE_LOCK,
-  PAGE_LRU_NEXT,
-  PAGE_MAPPING,
   PAGE_REFS,
   PAGE_SHIFT,
-  S2_POOL_FREE,
-  S2_POOL_HEAD,
-  STATS_WORDS,
-  TABLE_HEADER,
+  PAGE_WORDS,
   TABLE_MM,
   TABLE_PMD,
-  TABLE_POOL_FREE,
-  TABLE_POOL_HEAD,
-  VMA_ANON_VMA,
-  VMA_NUMA_SCAN_SEQ,
+  TABLE_PTL,
   VMA_REFCNT,
-  VMA_WORDS,
-  VM_HAS_PGT,
   VM_HYP_LOCK,
-  VM_HYP_META,
-  VM_HYP_POOL_COUNT,
-  VM_HYP_POOL_HEAD,
-  VM_HYP_STATE,
-  VM_HYP_TABLES,
-  VM_HYP_USERS,
-  VM_INVALIDATE_END,
-  VM_INVALIDATE_IN_PROGRESS,
-  VM_MEMSLOTS,
-  VM_MEMSLOT_SETS,
   VM_MMU_LOCK,
-  VM_MN_ACTIVE_INVALIDATE_COUNT,
   VM_MN_INVALIDATE_LOCK,
-  VM_S2_DEFERRED,
   VM_SLOTS_LOCK,
   VM_STATE,
-  VM_VCPUS,
   actorWord,
-  cpuWord,
   globalLock,
-  nodeWord,
   vmWord,
 } from './layout.js';
 
@@ -109,52 +60,34 @@ const MARKED = 'a word that others may touch';
 /** mailbox.ts, which this module may not import: it is made of the words that are checked here. */
 const MAIL_POSTED = 1;
 
+/** The kernel-wide locks among those that guard words. */
+const GLOBAL_LOCKS: Partial<Record<LockName, number>> = {
+  ksm_thread_mutex: GLOBAL_KSM_THREAD_MUTEX,
+  'table pool lock': GLOBAL_TABLE_POOL_LOCK,
+  'anon_vma pool lock': GLOBAL_ANON_VMA_POOL_LOCK,
+  'stage-2 table pool lock': GLOBAL_S2_POOL_LOCK,
+  'EL2 vm_table_lock': GLOBAL_VM_TABLE_LOCK,
+  'EL2 host_mmu.lock': GLOBAL_HOST_MMU_LOCK,
+  'EL2 pkvm_pgd_lock': GLOBAL_PKVM_PGD_LOCK,
+  'EL2 hyp_pool lock': GLOBAL_HYP_POOL_LOCK,
+};
+
 export class Guards {
   readonly #m: Machine;
   readonly #words: Int32Array;
+  readonly #at: WordFinder;
   #actor = 0;
   #write = false;
   /** What is out of others' reach without any lock. */
   readonly reach: Reach;
-  /** By global word: the actor that uses it alone + 1. */
+  /** By word: the actor that uses it alone + 1. */
   readonly #single = new Map<number, number>();
 
   constructor(m: Machine) {
     this.#m = m;
     this.#words = m.words;
+    this.#at = new WordFinder(m);
     this.reach = new Reach(m);
-  }
-
-  /** Why `actor` may not touch the word plainly now, or an empty text. */
-  refusal(actor: number, index: number, write: boolean): string {
-    const m = this.#m;
-    this.#actor = actor;
-    this.#write = write;
-    if (index >= m.objectsAt)
-      return this.#object((index - m.objectsAt) % m.objectWords, ((index - m.objectsAt) / m.objectWords) | 0);
-    // a swap slot belongs to nobody in particular
-    if (index >= m.swapAt) return MARKED;
-    if (index >= m.s2TablesAt)
-      return this.#s2Table((index - m.s2TablesAt) % m.s2TableWords, ((index - m.s2TablesAt) / m.s2TableWords) | 0);
-    if (index >= m.vmsAt) return this.#vm((index - m.vmsAt) % m.vmWords, ((index - m.vmsAt) / m.vmWords) | 0);
-    if (index >= m.ksmItemsAt) return this.#ksm(index);
-    if (index >= m.tablesAt)
-      return this.#table((index - m.tablesAt) % m.tableWords, ((index - m.tablesAt) / m.tableWords) | 0);
-    if (index >= m.avcsAt) return this.#avc();
-    if (index >= m.anonVmasAt)
-      return this.#anonVma((index - m.anonVmasAt) % ANON_VMA_WORDS, ((index - m.anonVmasAt) / ANON_VMA_WORDS) | 0);
-    if (index >= m.vmasAt) return this.#vma((index - m.vmasAt) % VMA_WORDS, ((index - m.vmasAt) / VMA_WORDS) | 0);
-    if (index >= m.mmsAt) return this.#mm((index - m.mmsAt) % m.mmWords, ((index - m.mmsAt) / m.mmWords) | 0);
-    if (index >= m.framesAt) return this.#frame(index & ((1 << PAGE_SHIFT) - 1), (index - m.framesAt) >> PAGE_SHIFT);
-    if (index >= m.nodesAt) return this.#zone();
-    // a CPU's TLB is hardware: its agent's look at it is one step
-    if (index >= m.tlbsAt) return '';
-    if (index >= m.cpusAt) return this.#cpu((index - m.cpusAt) % CPU_WORDS, ((index - m.cpusAt) / CPU_WORDS) | 0);
-    if (index >= m.statsAt)
-      return (((index - m.statsAt) / STATS_WORDS) | 0) === actor ? '' : "another actor's counters";
-    if (index >= m.actorsAt) return MARKED;
-    if (index >= m.globalDataAt && index < m.workersAt) return this.#global(index - m.globalDataAt);
-    return MARKED;
   }
 
   /** The machine is at its start again. */
@@ -163,232 +96,190 @@ export class Guards {
     this.#single.clear();
   }
 
-  /** Whether the actor holds `lock`, for writing if it stores (or wants to). */
-  #holds(lock: number, write = this.#write): boolean {
+  /** Why `actor` may not touch the word plainly now, or an empty text. */
+  refusal(actor: number, index: number, write: boolean): string {
+    if (!this.#at.find(index)) return MARKED;
+    this.#actor = actor;
+    this.#write = write;
+    const row = this.#row();
+    if (this.#isOutOfReach(row)) return '';
+    return row === null ? MARKED : this.#refusalBy(write ? row.guard.store : row.guard.load, row, index);
+  }
+
+  /** The row of the word, the one inside where a struct stands in another. */
+  #row(): Field | Part | null {
+    const { field, part, number } = this.#at;
+    if (field === null || field.element === null) return field ?? part;
+    const inside = number % field.element.words;
+    return field.element.fields.find(({ at, words }) => inside >= at && inside < at + words) ?? null;
+  }
+
+  #refusalBy(access: Access, row: Field | Part, index: number): string {
+    switch (access) {
+      case 'free':
+        return '';
+      case 'marked':
+        return MARKED;
+      case 'constant':
+        return 'a constant';
+      case 'own':
+        return this.#at.index === this.#actor
+          ? ''
+          : `another ${this.#at.region.id === 'cpus' ? 'CPU' : 'actor'}'s word`;
+      case 'single':
+        return this.#singleUser(index) ? '' : "another actor's own word";
+      case 'turn':
+        return this.#turn();
+      default: {
+        const value = this.#words[index] as number;
+        // the hardware sets bits in a valid entry whoever holds its lock; a first fault installs under a lock held for reading
+        if (row.special === 'hardware' && !this.#write && isHardwareValid(value)) return MARKED;
+        if (row.special === 'settles' && !this.#write && value === 0 && !this.#holds(this.#mmapLock(), 'write'))
+          return MARKED;
+        return this.#under(access);
+      }
+    }
+  }
+
+  #under(locks: readonly Held[]): string {
+    for (const held of locks) if (this.#holdsOne(held)) return '';
+    const names = locks.map(({ lock }) => lock);
+    const last = names.pop() as string;
+    const isForWriting = locks.every(({ as }) => as === 'write' || (as === 'access' && this.#write));
+    return `${names.length > 0 ? `${names.join(', ')} or ` : ''}${last} is not held${isForWriting ? ' for writing' : ''}`;
+  }
+
+  #singleUser(word: number): boolean {
+    const user = this.#single.get(word) ?? this.#actor + 1;
+    this.#single.set(word, user);
+    return user === this.#actor + 1;
+  }
+
+  /** The request slot: the caller's, but while it is posted the server's. */
+  #turn(): string {
+    const posted = this.#words[this.#at.base + CPU_MAILBOX + MAIL_STATE] === MAIL_POSTED;
+    if (posted === (this.#at.index !== this.#actor)) return '';
+    return `a slot that is ${posted ? "the server's" : "its CPU's"} turn`;
+  }
+
+  /* ---- locks ---- */
+
+  #holdsOne({ lock, as }: Held): boolean {
+    const m = this.#m;
+    const { base, index } = this.#at;
+    const global = GLOBAL_LOCKS[lock];
+    if (global !== undefined) return this.#holds(globalLock(m, global), as);
+    switch (lock) {
+      case 'zone lock':
+        return this.#holdsAny(m.nodesAt, m.blocksAt, NODE_WORDS, NODE_ZONE_LOCK, as);
+      case 'folio lock':
+        return this.#at.region.id === 'frames'
+          ? this.#holds(m.framesAt + (this.reach.headOf(index) << PAGE_SHIFT) + PAGE_LOCK, as)
+          : this.#holdsAny(m.framesAt, m.mmsAt, PAGE_WORDS, PAGE_LOCK, as);
+      case 'mmap_lock':
+        return this.#holds(this.#mmapLock(), as);
+      case 'VMA lock':
+        return this.#holds(base + VMA_REFCNT, as);
+      case 'anon_vma lock': {
+        const root = (this.#words[base + ANON_VMA_ROOT] as number) || index;
+        return this.#holds(m.anonVmasAt + root * ANON_VMA_WORDS + ANON_VMA_RWSEM, as);
+      }
+      case 'lock of any anon_vma or file':
+        return (
+          this.#holdsAny(m.anonVmasAt, m.avcsAt, ANON_VMA_WORDS, ANON_VMA_RWSEM, as) ||
+          (m.objects > 0 && this.#holdsAny(m.objectsAt, m.totalWords, m.objectWords, OBJECT_I_MMAP_RWSEM, as))
+        );
+      case 'i_mmap_rwsem':
+        return this.#holds(base + OBJECT_I_MMAP_RWSEM, as);
+      case 'i_pages lock':
+        return this.#holds(base + OBJECT_I_PAGES_LOCK, as);
+      case 'PTL':
+        return this.#holds(base + TABLE_PTL, as);
+      case 'PMD lock':
+        return this.#holds(base + m.mmPmdLocks + (this.#at.number >> m.thpOrder) * LINE, as);
+      case 'mn_invalidate_lock':
+        return this.#holds(base + VM_MN_INVALIDATE_LOCK, as);
+      case 'slots_lock':
+        return this.#holds(base + VM_SLOTS_LOCK, as);
+      case 'mmu_lock':
+        return this.#holdsOfVm(VM_MMU_LOCK, as);
+      case 'hyp_vm.lock':
+        return this.#holdsOfVm(VM_HYP_LOCK, as);
+      default:
+        return false;
+    }
+  }
+
+  /** The mmap_lock of the process that the struct is, or belongs to. */
+  #mmapLock(): number {
+    const m = this.#m;
+    const { region, base, index } = this.#at;
+    return region.id === 'mms' ? base + MM_MMAP_LOCK : m.mmsAt + ((index / m.vmasPerMm) | 0) * m.mmWords + MM_MMAP_LOCK;
+  }
+
+  /** A lock of the VM, or for a stage-2 table, which does not say whose it is, of any. */
+  #holdsOfVm(lock: number, as: Held['as']): boolean {
+    const m = this.#m;
+    if (this.#at.region.id === 'vms') return this.#holds(this.#at.base + lock, as);
+    for (let vm = 0; vm < m.vms; vm++) if (this.#holds(vmWord(m, vm, lock), as)) return true;
+    return false;
+  }
+
+  /** Whether the actor holds `lock` as it must. */
+  #holds(lock: number, as: Held['as']): boolean {
+    return this.#holdsAny(lock, lock + 1, 1, 0, as);
+  }
+
+  /** Whether the actor holds some lock of a region of equal records: word `offset` of records of `size` words. */
+  #holdsAny(from: number, to: number, size: number, offset: number, as: Held['as']): boolean {
     const at = actorWord(this.#m, this.#actor, 0);
     const count = this.#words[at + ACTOR_HELD_COUNT] as number;
+    const write = as === 'write' || (as === 'access' && this.#write);
     for (let i = 0; i < count; i++) {
-      if (this.#words[at + ACTOR_HELD + 2 * i] !== lock) continue;
+      const lock = this.#words[at + ACTOR_HELD + 2 * i] as number;
+      if (lock < from || lock >= to || (lock - from) % size !== offset) continue;
       if (!write || ((this.#words[at + ACTOR_HELD + 2 * i + 1] as number) & 15) !== LOCK_READ) return true;
     }
     return false;
   }
 
-  /** Whether the actor holds some lock of a region of equal records: word `offset` of records of `size` words. */
-  #holdsOne(from: number, to: number, size: number, offset: number): boolean {
-    const at = actorWord(this.#m, this.#actor, 0);
-    const count = this.#words[at + ACTOR_HELD_COUNT] as number;
-    for (let i = 0; i < count; i++) {
-      const lock = this.#words[at + ACTOR_HELD + 2 * i] as number;
-      if (lock < from || lock >= to || (lock - from) % size !== offset) continue;
-      if (!this.#write || ((this.#words[at + ACTOR_HELD + 2 * i + 1] as number) & 15) !== LOCK_READ) return true;
+  /* ---- what nobody else can reach ---- */
+
+  /** Whether the struct is out of others' reach, so that no lock is needed for the word. */
+  #isOutOfReach(row: Field | Part | null): boolean {
+    const { base, index, region } = this.#at;
+    const words = this.#words;
+    const name = row?.constant ?? '';
+    switch (region.id) {
+      case 'frames': {
+        // free, frozen, or on its way from one to the other: nobody can take hold of it. EL2 looks at pages whoever has them
+        if (name === 'PAGE_HYP' || name === 'PAGE_HOST_S2') return false;
+        const head = this.reach.headOf(index);
+        return words[this.#m.framesAt + (head << PAGE_SHIFT) + PAGE_REFS] === 0 || this.reach.isOwn(this.#actor, head);
+      }
+      case 'anonVmas':
+        // out of the pool, in nobody's list
+        return words[base + ANON_VMA_REFS] === 0 && name !== 'ANON_VMA_POOL_NEXT';
+      case 'tables':
+        return name !== 'TABLE_PTL' && !this.#isLinked();
+      case 's2Tables':
+        return !this.reach.isLinked(index);
+      case 'vms':
+        // being made or destroyed
+        if (row?.guard.kind === 'lock' || name === 'VM_S2_DEFERRED' || (name === 'VM_STATE' && this.#write))
+          return false;
+        return words[base + VM_STATE] !== VM_STATE_LIVE;
+      default:
+        return false;
     }
-    return false;
   }
 
-  #needs(held: boolean, lock: string): string {
-    return held ? '' : `${lock} is not held${this.#write ? ' for writing' : ''}`;
-  }
-
-  #zone(): string {
+  /** Whether a PMD points to the page table. */
+  #isLinked(): boolean {
     const m = this.#m;
-    for (let node = 0; node < m.nodes; node++) if (this.#holds(nodeWord(m, node, NODE_ZONE_LOCK))) return '';
-    return 'zone lock is not held';
-  }
-
-  #global(word: number): string {
-    const m = this.#m;
-    const under = (which: number, name: string): string => this.#needs(this.#holds(globalLock(m, which)), name);
-    if (word <= KSM_ZERO_PAGES || word === KSM_NODE_POOL_HEAD) {
-      // write-protect faults count zero pages down atomically
-      return word === KSM_ZERO_PAGES ? MARKED : under(GLOBAL_KSM_THREAD_MUTEX, 'ksm_thread_mutex');
-    }
-    if (word === TABLE_POOL_HEAD || word === TABLE_POOL_FREE) return under(GLOBAL_TABLE_POOL_LOCK, 'table pool lock');
-    if (word === ANON_VMA_POOL_HEAD || word === AVC_POOL_HEAD)
-      return under(GLOBAL_ANON_VMA_POOL_LOCK, 'anon_vma pool lock');
-    if (word === S2_POOL_HEAD || word === S2_POOL_FREE) return under(GLOBAL_S2_POOL_LOCK, 'stage-2 pool lock');
-    if (word !== KHUGEPAGED_SCAN_MM && word !== KHUGEPAGED_SCAN_ADDRESS) return MARKED;
-    const user = this.#single.get(word) ?? this.#actor + 1;
-    this.#single.set(word, user);
-    return user === this.#actor + 1 ? '' : "khugepaged's own word";
-  }
-
-  #cpu(offset: number, cpu: number): string {
-    if (offset >= CPU_LRU_PFNS && offset < CPU_PCP_HEAD) return MARKED;
-    if (offset === CPU_LRU_COUNT || (offset >= CPU_PCP_HEAD && offset < CPU_NODE))
-      return cpu === this.#actor ? '' : "another CPU's list";
-    if (offset === CPU_NODE || offset === CPU_EL2) return this.#write ? 'a constant' : '';
-    if (offset <= CPU_MAILBOX + MAIL_STATE || offset >= CPU_MAILBOX + 16) return MARKED;
-    // the request slot: the caller's, but while it is posted the server's
-    const posted = this.#words[cpuWord(this.#m, cpu, CPU_MAILBOX) + MAIL_STATE] === MAIL_POSTED;
-    return posted === (cpu !== this.#actor) ? '' : `a slot that is ${posted ? "the server's" : "its CPU's"} turn`;
-  }
-
-  #frame(field: number, pfn: number): string {
-    const m = this.#m;
-    const head = this.reach.headOf(pfn);
-    const at = m.framesAt + (head << PAGE_SHIFT);
-    if (field === PAGE_HYP) {
-      return this.#needs(
-        this.#holds(globalLock(m, GLOBAL_HOST_MMU_LOCK)) || this.#holds(globalLock(m, GLOBAL_PKVM_PGD_LOCK)),
-        'host_mmu.lock',
-      );
-    }
-    if (field === PAGE_HOST_S2)
-      return this.#write ? MARKED : this.#needs(this.#holds(globalLock(m, GLOBAL_HOST_MMU_LOCK)), 'host_mmu.lock');
-    if (field === PAGE_LRU_NEXT) return '';
-    if (!this.#write && (field === PAGE_COMPOUND || field === PAGE_INDEX)) return '';
-    // nobody can take hold of it: free, frozen, or on its way from one to the other
-    if (this.#words[at + PAGE_REFS] === 0) return '';
-    if (this.reach.isOwn(this.#actor, head)) return '';
-    const stable = field === PAGE_MAPPING || field === PAGE_CPUPID || field === PAGE_INDEX;
-    return stable && !this.#write ? this.#needs(this.#holds(at + PAGE_LOCK), 'folio lock') : MARKED;
-  }
-
-  #mm(offset: number, mm: number): string {
-    const m = this.#m;
-    const base = m.mmsAt + mm * m.mmWords;
-    const mmap = (write: boolean): boolean => this.#holds(base + MM_MMAP_LOCK, write);
-    if (offset >= m.mmDeposits) return this.#needs(this.#holdsPmdLock(base, offset - m.mmDeposits), 'PMD lock');
-    if (offset >= m.mmPmdsOffset) {
-      // the hardware sets bits in a huge PMD whoever holds its lock
-      if (this.#write || isHardwareValid(this.#words[base + offset] as number)) return MARKED;
-      return this.#needs(this.#holdsPmdLock(base, offset - m.mmPmdsOffset), 'PMD lock');
-    }
-    if (offset >= m.mmPmdLocks) return MARKED;
-    if (offset >= MM_VMA_LIST || offset === MM_VMA_COUNT) return this.#needs(mmap(this.#write), 'mmap_lock');
-    if (offset === MM_LOCK_SEQ || offset === MM_VMA_SEQ || offset === MM_USERS) {
-      return this.#write ? MARKED : this.#needs(mmap(true), 'mmap_lock for writing');
-    }
-    if (offset >= MM_SUBSCRIPTIONS && offset < MM_SRCU) return this.#write ? this.#needs(mmap(true), 'mmap_lock') : '';
-    return offset === MM_MEMLOCK_LIMIT && !this.#write ? '' : MARKED;
-  }
-
-  #holdsPmdLock(base: number, pmd: number): boolean {
-    return this.#holds(base + this.#m.mmPmdLocks + (pmd >> this.#m.thpOrder) * 16);
-  }
-
-  #vma(field: number, vma: number): string {
-    const m = this.#m;
-    const at = m.vmasAt + vma * VMA_WORDS;
-    const mmapLock = m.mmsAt + ((vma / m.vmasPerMm) | 0) * m.mmWords + MM_MMAP_LOCK;
-    if (field === VMA_REFCNT || field === VMA_REFCNT + 1) return MARKED;
-    if (this.#holds(mmapLock, true)) return '';
-    const read = this.#holds(mmapLock, false) || this.#holds(at + VMA_REFCNT, false) || this.#holdsAnonVma();
-    if (field === VMA_NUMA_SCAN_SEQ) return this.#needs(read, 'mmap_lock');
-    // the first fault installs the anon_vma while others hold these locks for reading too; then it stays
-    if (field === VMA_ANON_VMA && !this.#write) return read && this.#words[at + field] !== 0 ? '' : MARKED;
-    // the list of an anon_vma, to which the first fault adds itself
-    if (this.#write) return this.#holdsAnonVma() ? '' : 'mmap_lock is not held for writing';
-    return this.#needs(read, 'mmap_lock, VMA lock or anon_vma lock');
-  }
-
-  #holdsAnonVma(): boolean {
-    const m = this.#m;
-    return (
-      this.#holdsOne(m.anonVmasAt, m.avcsAt, ANON_VMA_WORDS, ANON_VMA_RWSEM) ||
-      (m.objects > 0 && this.#holdsOne(m.objectsAt, m.totalWords, m.objectWords, OBJECT_I_MMAP_RWSEM))
-    );
-  }
-
-  #anonVma(field: number, anonVma: number): string {
-    const m = this.#m;
-    const at = m.anonVmasAt + anonVma * ANON_VMA_WORDS;
-    if (field === ANON_VMA_POOL_NEXT)
-      return this.#needs(this.#holds(globalLock(m, GLOBAL_ANON_VMA_POOL_LOCK)), 'anon_vma pool lock');
-    // out of the pool, in nobody's list
-    if (this.#words[at + ANON_VMA_REFS] === 0) return '';
-    if (field === ANON_VMA_ROOT) return this.#write ? 'a constant' : '';
-    const root = (this.#words[at + ANON_VMA_ROOT] as number) || anonVma;
-    const rwsem = m.anonVmasAt + root * ANON_VMA_WORDS + ANON_VMA_RWSEM;
-    // readers of the rwsem count themselves in atomically
-    if (field === ANON_VMA_REFS) return this.#holds(rwsem, true) ? '' : MARKED;
-    return this.#needs(this.#holds(rwsem), 'anon_vma lock');
-  }
-
-  #avc(): string {
-    const pool = this.#holds(globalLock(this.#m, GLOBAL_ANON_VMA_POOL_LOCK));
-    return this.#needs(pool || this.#holdsAnonVma(), 'anon_vma lock');
-  }
-
-  #table(offset: number, table: number): string {
-    const m = this.#m;
-    const at = m.tablesAt + table * m.tableWords;
-    if (offset < 2) return MARKED;
-    if (offset < TABLE_HEADER) return '';
-    const pmd = this.#words[at + TABLE_PMD] as number;
-    const mm = this.#words[at + TABLE_MM] as number;
-    const linked = pmd >= m.mmsAt && pmd < m.vmasAt && mm >= 0 && this.#words[pmd] === mkTable(table);
-    if (!linked) return '';
-    // the hardware sets bits in a valid PTE whoever holds its lock
-    if (this.#write || isHardwareValid(this.#words[at + offset] as number)) return MARKED;
-    return this.#needs(this.#holds(at), 'PTL');
-  }
-
-  #ksm(index: number): string {
-    const m = this.#m;
-    const mutex = this.#holds(globalLock(m, GLOBAL_KSM_THREAD_MUTEX));
-    // a node's list stays while its folio is locked
-    const folio = !this.#write && this.#holdsOne(m.framesAt, m.mmsAt, 1 << PAGE_SHIFT, PAGE_LOCK);
-    return this.#needs(mutex || (folio && index < m.ksmStableAt), 'ksm_thread_mutex');
-  }
-
-  #vm(offset: number, vm: number): string {
-    const m = this.#m;
-    const at = m.vmsAt + vm * m.vmWords;
-    const lock = (field: number, write = this.#write): boolean => this.#holds(at + field, write);
-    const isLock =
-      offset === VM_MMU_LOCK || offset === VM_MN_INVALIDATE_LOCK || offset === VM_SLOTS_LOCK || offset === VM_HYP_LOCK;
-    if (isLock || offset === VM_S2_DEFERRED) return MARKED;
-    if (this.#words[at + VM_STATE] !== VM_STATE_LIVE) return offset === VM_STATE && this.#write ? MARKED : '';
-    if (offset >= VM_INVALIDATE_IN_PROGRESS && offset <= VM_INVALIDATE_END)
-      return this.#needs(lock(VM_MMU_LOCK), 'mmu_lock');
-    if (offset === VM_MN_ACTIVE_INVALIDATE_COUNT) return this.#needs(lock(VM_MN_INVALIDATE_LOCK), 'mn_invalidate_lock');
-    if (offset === VM_HAS_PGT) return this.#needs(lock(VM_MMU_LOCK), 'mmu_lock');
-    if (offset > VM_HAS_PGT - 4 && offset < VM_MEMSLOTS)
-      return this.#write ? MARKED : offset === VM_STATE ? MARKED : '';
-    if (offset === VM_MEMSLOTS) return this.#needs(lock(VM_SLOTS_LOCK), 'slots_lock');
-    if (offset >= VM_HYP_STATE && offset < VM_VCPUS) return this.#hypVm(offset, lock(VM_HYP_LOCK));
-    if (offset >= VM_VCPUS && offset < VM_MEMSLOT_SETS) return '';
-    if (offset >= VM_MEMSLOT_SETS && offset < m.vmRoot)
-      return this.#write ? this.#needs(lock(VM_SLOTS_LOCK), 'slots_lock') : '';
-    if (offset >= m.vmRoot && offset < m.vmPinned) {
-      return this.#write
-        ? MARKED
-        : this.#needs(lock(VM_MMU_LOCK, true) || lock(VM_HYP_LOCK), 'mmu_lock for writing or hyp_vm.lock');
-    }
-    if (offset >= m.vmPinned && offset < m.vmGenerations) return this.#needs(lock(VM_MMU_LOCK), 'mmu_lock');
-    return MARKED;
-  }
-
-  #object(offset: number, object: number): string {
-    const at = this.#m.objectsAt + object * this.#m.objectWords;
-    if (offset === OBJECT_I_MMAP) return this.#needs(this.#holds(at + OBJECT_I_MMAP_RWSEM), 'i_mmap_rwsem');
-    return offset === OBJECT_NRPAGES ? this.#needs(this.#holds(at + OBJECT_I_PAGES_LOCK), 'i_pages lock') : MARKED;
-  }
-
-  #hypVm(offset: number, guestLock: boolean): string {
-    const m = this.#m;
-    const table = this.#holds(globalLock(m, GLOBAL_VM_TABLE_LOCK));
-    if (offset === VM_HYP_POOL_HEAD || offset === VM_HYP_POOL_COUNT) {
-      return this.#needs(
-        this.#holds(globalLock(m, GLOBAL_HYP_POOL_LOCK)) || (guestLock && !this.#write),
-        'hyp pool lock',
-      );
-    }
-    if (offset === VM_HYP_TABLES) return this.#needs(guestLock, 'hyp_vm.lock');
-    const ofTable =
-      offset === VM_HYP_STATE || offset === VM_HYP_META || (offset > VM_HYP_POOL_COUNT && offset <= VM_HYP_USERS);
-    return ofTable ? this.#needs(table || guestLock, 'vm_table_lock') : this.#write ? 'a constant' : '';
-  }
-
-  #s2Table(offset: number, table: number): string {
-    const m = this.#m;
-    if (offset < TABLE_HEADER || !this.reach.isLinked(table)) return '';
-    if (this.#write) return MARKED;
-    for (let vm = 0; vm < m.vms; vm++) {
-      if (this.#holds(vmWord(m, vm, VM_MMU_LOCK), true) || this.#holds(vmWord(m, vm, VM_HYP_LOCK))) return '';
-    }
-    return 'neither mmu_lock (for writing) nor hyp_vm.lock is held';
+    const { base, index } = this.#at;
+    const pmd = this.#words[base + TABLE_PMD] as number;
+    const mm = this.#words[base + TABLE_MM] as number;
+    return pmd >= m.mmsAt && pmd < m.vmasAt && mm >= 0 && this.#words[pmd] === mkTable(index);
   }
 }

@@ -1,35 +1,28 @@
 /**
  * What is out of other actors' reach without any lock, for the checking build: frames between their allocation and the first entry
- * or list that names them, and stage-2 tables that no root entry points to. It is followed by watching every store.
+ * or list that names them (the rows say which words do), and stage-2 tables that no root entry points to. It is followed by watching
+ * every store.
  */
 import { COMPOUND_TAIL } from './abi.js';
 import { PFN_SHIFT, isS2Table, isTable } from './entries.js';
+import { WordFinder } from './layout/find.js';
+import type { Publishes } from './layout/row.js';
 import {
-  CPU_LRU_PFNS,
-  CPU_PCP_HEAD,
-  CPU_WORDS,
-  KSM_NODE_KPFN,
-  KSM_NODE_WORDS,
   type Machine,
   PAGE_COMPOUND,
   PAGE_REFS,
   PAGE_SHIFT,
-  SWAP_FOLIO,
-  SWAP_WORDS,
   TABLE_FREE,
   TABLE_HEADER,
   TABLE_PMD,
   TABLE_STATE,
-  VCPU_HOST_MC_HEAD,
-  VCPU_WORDS,
-  VM_MEMSLOT_SETS,
-  VM_VCPUS,
   vmWord,
 } from './layout.js';
 
 export class Reach {
   readonly #m: Machine;
   readonly #words: Int32Array;
+  readonly #at: WordFinder;
   /** By frame: the actor that allocated it + 1, until an entry or a list names it. */
   readonly #owner: Uint8Array;
   /** By stage-2 table: whether a root entry points to it. */
@@ -38,6 +31,7 @@ export class Reach {
   constructor(m: Machine) {
     this.#m = m;
     this.#words = m.words;
+    this.#at = new WordFinder(m);
     this.#owner = new Uint8Array(m.frames);
     this.#linked = new Uint8Array(m.s2Tables);
   }
@@ -53,35 +47,29 @@ export class Reach {
   }
 
   /** A store of `value`: what it publishes, takes or unlinks. Called before the store. */
-  stored(actor: number, index: number, value: number): void {
-    const m = this.#m;
-    if (index >= m.swapAt && index < m.objectsAt) {
-      if ((index - m.swapAt) % SWAP_WORDS === SWAP_FOLIO) this.#publish(value);
-    } else if (index >= m.s2TablesAt) {
-      this.#publish(value >>> PFN_SHIFT);
-    } else if (index >= m.vmsAt) {
-      const offset = (index - m.vmsAt) % m.vmWords;
-      if (offset >= m.vmRoot && offset < m.vmPinned) this.#rootStored(index, value);
-      else if (offset >= VM_VCPUS && offset < VM_MEMSLOT_SETS && (offset - VM_VCPUS) % VCPU_WORDS === VCPU_HOST_MC_HEAD)
-        this.#publish(value);
-    } else if (index >= m.ksmNodesAt) {
-      if (index < m.ksmStableAt && (index - m.ksmNodesAt) % KSM_NODE_WORDS === KSM_NODE_KPFN) this.#publish(value);
-    } else if (index >= m.tablesAt) {
-      if (index < m.ksmItemsAt && (index - m.tablesAt) % m.tableWords >= TABLE_HEADER)
-        this.#publish(value >>> PFN_SHIFT);
-    } else if (index >= m.mmsAt) {
-      const offset = (index - m.mmsAt) % m.mmWords;
-      const pmd = index < m.vmasAt && offset >= m.mmPmdsOffset && offset < m.mmDeposits;
-      // a table PMD names a table, not a frame
-      if (pmd && !isTable(value)) this.#publish(value >>> PFN_SHIFT);
-    } else if (index >= m.framesAt) {
-      // prep_new_page()
-      const pfn = (index - m.framesAt) >> PAGE_SHIFT;
-      if ((index & 15) === PAGE_REFS && value === 1 && this.#words[index] === 0) this.#owner[pfn] = actor + 1;
-    } else if (index >= m.cpusAt && index < m.tlbsAt) {
-      const offset = (index - m.cpusAt) % CPU_WORDS;
-      if (offset >= CPU_LRU_PFNS && offset < CPU_PCP_HEAD) this.#publish(value);
-    }
+  stored(actor: number, word: number, value: number): void {
+    if (!this.#at.find(word)) return;
+    const { region, index, offset } = this.#at;
+    // prep_new_page()
+    if (region.id === 'frames' && offset === PAGE_REFS && value === 1 && this.#words[word] === 0)
+      this.#owner[index] = actor + 1;
+    const publishes = this.#publishes();
+    if (publishes !== null) this.#published(publishes, word, value);
+  }
+
+  #publishes(): Publishes | null {
+    const { field, part, number } = this.#at;
+    if (field === null) return part === null || this.#at.within > 0 ? null : part.publishes;
+    if (field.element === null) return field.publishes;
+    const inside = number % field.element.words;
+    return field.element.fields.find(({ at }) => at === inside)?.publishes ?? null;
+  }
+
+  #published(what: Publishes, word: number, value: number): void {
+    if (what === 's2 root') this.#rootStored(word, value);
+    else if (what === 'pfn') this.#publish(value);
+    // a table PMD names a table, not a frame
+    else if (what === 'entry' || !isTable(value)) this.#publish(value >>> PFN_SHIFT);
   }
 
   /** LK10: the entry belongs to a page table that is free. */

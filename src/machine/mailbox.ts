@@ -8,6 +8,7 @@
 import type { Context, Coroutine } from './context.js';
 import { adds, writes } from './effects.js';
 import {
+  CPU_BELL,
   CPU_MAILBOX,
   MAIL_ARGS,
   MAIL_FUNCTION,
@@ -24,8 +25,6 @@ import { waitWhile, wake } from './wait.js';
 export const MAIL_EMPTY = 0;
 export const MAIL_POSTED = 1;
 export const MAIL_DONE = 2;
-/** The bell of the server that runs on a CPU: posts so far. */
-export const CPU_BELL = CPU_MAILBOX + 16;
 
 /**
  * Sends a request to the server on CPU `server` and spins for its reply.

@@ -8,6 +8,7 @@
  *   1296  what measuring actors note of themselves (actors/bench.ts): MEASURED_* (16)
  *   1312  where the actor is at work: the process + 1 (0 = nowhere) and the page
  */
+import { MECHANISMS } from './abi.js';
 import type { Context } from './context.js';
 import { type Machine, faultedWord, statsBase } from './layout.js';
 
@@ -162,6 +163,28 @@ export const MEASURED_GO = 4;
 /** Where it is at work: see {@link noteAt}. */
 export const STATS_AT_MM = STATS_MEASURED_AT + 16;
 export const STATS_AT_VPN = STATS_AT_MM + 1;
+
+const MEASURED_NAMES = ['operations measured', 'nanoseconds (low)', 'nanoseconds (high)', 'stands', 'go'];
+
+/** What stands at an offset of an actor's counters. */
+export function statisticName(offset: number): string {
+  const mechanism = Math.trunc((offset - STATS_MECHANISMS_AT) / MECHANISM_COUNTERS);
+  const latency = Math.trunc((offset - STATS_LATENCIES_AT) / LATENCY_BUCKETS);
+  let name: string | undefined;
+  if (offset < STATS_MECHANISMS_AT) name = STATS[offset];
+  else if (offset < STATS_LATENCIES_AT) {
+    const counter = MECHANISM_COUNTER_NAMES[(offset - STATS_MECHANISMS_AT) % MECHANISM_COUNTERS];
+    if (MECHANISMS[mechanism] !== undefined && counter !== undefined) name = `${MECHANISMS[mechanism]} ${counter}`;
+  } else if (offset < STATS_LATENCY_MAX_AT) {
+    const bucket = (offset - STATS_LATENCIES_AT) % LATENCY_BUCKETS;
+    if (LATENCIES[latency] !== undefined) name = `bucket ${bucket} of ${LATENCIES[latency]} latencies`;
+  } else if (offset < STATS_MEASURED_AT) {
+    const longest = LATENCIES[offset - STATS_LATENCY_MAX_AT];
+    if (longest !== undefined) name = `longest ${longest}`;
+  } else if (offset < STATS_AT_MM) name = MEASURED_NAMES[offset - STATS_MEASURED_AT];
+  else if (offset <= STATS_AT_VPN) name = offset === STATS_AT_MM ? 'process at work on' : 'page at work on';
+  return name ?? `padding (word ${offset}) of the counters`;
+}
 
 /**
  * Notes that the actor scans or invalidates page `vpn` of `mm`. Nothing in the kernel looks at it; a workload that wants its pages

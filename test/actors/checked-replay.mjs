@@ -1,6 +1,6 @@
 // Schedules of a replaying guest with all actors under the checking build; prints what it accuses, as JSON.
 //   node --conditions=pinfall-checked test/actors/checked-replay.mjs SCENARIO POLICY SCHEDULES
-import { describeWord } from '#src/engine/describe-word.js';
+import { describeWord } from '#src/machine/layout/describe.js';
 import { PlanProgram } from '#src/engine/one-thread-plan.js';
 import { END_NAMES, OneThread } from '#src/engine/one-thread.js';
 import { random } from '#src/engine/strategies/random.js';

@@ -13,7 +13,7 @@ import { PlanProgram } from '#src/engine/one-thread-plan.js';
 import { END_EXCEPTION, END_NAMES, OneThread } from '#src/engine/one-thread.js';
 import { pct } from '#src/engine/strategies/pct.js';
 import { random } from '#src/engine/strategies/random.js';
-import { describeWord } from '#src/engine/describe-word.js';
+import { describeWord } from '#src/machine/layout/describe.js';
 import { EFFECT_NAMES, effectKind, effectWord } from '#src/machine/effects.js';
 import { beginStep, endStep, resetMachine, setMachine, violations } from '#src/machine/words-checked.js';
 import * as words from '#words';

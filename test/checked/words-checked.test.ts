@@ -307,6 +307,6 @@ describe('plain accesses', () => {
     set(w, statsBase(m, 2), 1);
     set(w, cpuWord(m, 2, 80), 1);
     get(w, pageWord(m, 5, PAGE_MAPPING));
-    expect(found()).toEqual(["plain store: another actor's counters", "plain store: another CPU's list"]);
+    expect(found()).toEqual(["plain store: another actor's word", "plain store: another CPU's word"]);
   });
 });
