@@ -8,7 +8,7 @@
 import type { Context, Coroutine } from '../src/machine/context.js';
 import { IDLE_SLEEP, IDLE_TOP } from '../src/machine/effects.js';
 import { STATS_MECHANISMS_AT, LATENCY, MC_PAGES_MOVED, MECHANISM_COUNTERS } from '../src/machine/stats.js';
-import { MECH_KHUGEPAGED } from '../src/machine/abi.js';
+import { MECH } from '../src/machine/mechanisms.js';
 import { khugepagedScan } from '../src/mm/khugepaged.js';
 import { noteLatency } from './latency.js';
 import { type ActorParams, carried, handOver, param } from './types.js';
@@ -16,7 +16,7 @@ import { type ActorParams, carried, handOver, param } from './types.js';
 /** khugepaged's loop. */
 export function* khugepaged(ctx: Context, params: ActorParams): Coroutine<void> {
   const ops = param(params, 'ops', 0);
-  const movedAt = ctx.statsAt + STATS_MECHANISMS_AT + MECH_KHUGEPAGED * MECHANISM_COUNTERS + MC_PAGES_MOVED;
+  const movedAt = ctx.statsAt + STATS_MECHANISMS_AT + MECH.khugepaged * MECHANISM_COUNTERS + MC_PAGES_MOVED;
   let done = carried(ctx, 'done');
   while (ops === 0 || done < ops) {
     if (ctx.finish) break;

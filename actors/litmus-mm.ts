@@ -4,12 +4,12 @@ import {
   EFAULT,
   EHWPOISON,
   ENOMEM,
-  MECH_NUMA_MIGRATE,
   MIGRATE_SYNC,
   VM_FAULT_HWPOISON,
   VM_FAULT_OOM,
   VM_FAULT_SIGBUS,
 } from '../src/machine/abi.js';
+import { MECH } from '../src/machine/mechanisms.js';
 import { ACCESS_DONE, hostAccess } from '../src/machine/access.js';
 import { type Context, type Coroutine, REF_TEMP } from '../src/machine/context.js';
 import { acquires, reads, releases, updates } from '../src/machine/effects.js';
@@ -151,7 +151,7 @@ function* migrate(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   yield* folioPut(ctx, head, REF_TEMP);
   if (!isolated) return -EAGAIN;
   const outer = ctx.mechanism;
-  ctx.mechanism = MECH_NUMA_MIGRATE;
+  ctx.mechanism = MECH.numa_migrate;
   const left = yield* ctx.kernel.migratePages(ctx, [head], at(args, 2), MIGRATE_SYNC);
   ctx.mechanism = outer;
   return left;

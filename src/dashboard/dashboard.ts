@@ -11,7 +11,7 @@ import { PAGE_LEGEND } from '../lab/legend.js';
 import type { Report } from '../lab/report.js';
 import { PAGE_STATES } from '../lab/live/types.js';
 import { listScenarios } from '../lab/scenario.js';
-import { MECHANISMS } from '../machine/abi.js';
+import { MECHANISMS } from '../machine/mechanisms.js';
 import { LATENCIES, STATS } from '../machine/stats.js';
 import { POLICIES } from '../policies/index.js';
 import { DEFAULT_HOST, DEFAULT_PORT, EXPLAIN_SECONDS } from './defaults.js';

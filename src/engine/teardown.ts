@@ -3,7 +3,8 @@
  * caller's thread when all actors have returned, with the plan's EL2 instances served in between, as one task would see it
  * on a machine where nobody else runs.
  */
-import { MECH_TEARDOWN, VM_STATE_LIVE } from '../machine/abi.js';
+import { VM_STATE_LIVE } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import { Context, type Coroutine, type Kernel, type Probe } from '../machine/context.js';
 import { FIRST_WAIT, effectKind, effectWord } from '../machine/effects.js';
 import {
@@ -47,7 +48,7 @@ interface Server {
 export function tearDown(m: Machine, plan: Plan, kernel: Kernel, probe: Probe): void {
   const contextOf = (cpu: number): Context => {
     const ctx = new Context(m, kernel, probe, NO_EVENTS, cpu, plan.actors[cpu]?.node ?? 0, plan.seed);
-    ctx.mechanism = MECH_TEARDOWN;
+    ctx.mechanism = MECH.teardown;
     return ctx;
   };
   const servers = plan.actors.flatMap((spec, cpu): Server[] => {

@@ -3,7 +3,8 @@
  * its own with the host, to take it back, to give it up for good. The host is asked for nothing, but it may have to map
  * the page first.
  */
-import { EFAULT, EPERM, MECH_RELINQUISH } from '../machine/abi.js';
+import { EFAULT, EPERM } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { writes } from '../machine/effects.js';
 import {
@@ -96,7 +97,7 @@ export function* guestRelinquish(ctx: Context, vm: number, gfn: number): Corouti
     const leaf = guestLeaf(ctx, vm, gfn);
     const owned = guestPageState(leaf) === PKVM_PAGE_OWNED;
     const outer = ctx.mechanism;
-    ctx.mechanism = MECH_RELINQUISH;
+    ctx.mechanism = MECH.relinquish;
     yield* unmapGuest(ctx, vm, gfn);
     ctx.mechanism = outer;
     if (owned) yield* poisonPage(ctx, entryPfn(leaf));

@@ -1,5 +1,5 @@
 /** kvm_flush_shadow_all() (arch/arm64/kvm/mmu.c kvm_free_stage2_pgd, v6.18): the end of a VM's stage-2 table. */
-import { MECH_NONE, MECH_TEARDOWN } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { VM_HAS_PGT, vmWord } from '../machine/layout.js';
 import { get, set } from '#words';
@@ -13,7 +13,7 @@ import { freeDeferredTables } from './s2-tables.js';
 export function* kvmFlushShadowAll(ctx: Context, vm: number): Coroutine<void> {
   const hasTable = vmWord(ctx.m, vm, VM_HAS_PGT);
   const mechanism = ctx.mechanism;
-  if (mechanism === MECH_NONE) ctx.mechanism = MECH_TEARDOWN;
+  if (mechanism === MECH.none) ctx.mechanism = MECH.teardown;
   yield* mmuLock(ctx, vm);
   if (get(ctx.words, hasTable) !== 0) {
     set(ctx.words, hasTable, 0);

@@ -5,14 +5,13 @@ import {
   EINVAL,
   EPERM,
   KVM_MEM_LOG_DIRTY_PAGES,
-  MECH_MEMSLOT,
-  MECH_TEARDOWN,
   SUBSCRIBER_KVM,
   VM_STATE_DEAD,
   VM_STATE_DYING,
   VM_STATE_LIVE,
   VM_STATE_NONE,
 } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, releases, writes } from '../machine/effects.js';
 import {
@@ -198,7 +197,7 @@ function* invalidateMemslot(ctx: Context, vm: number, id: number, active: number
   yield* kvmActivateSet(ctx, vm);
   // kvm_arch_flush_shadow_memslot()
   const mechanism = ctx.mechanism;
-  ctx.mechanism = MECH_MEMSLOT;
+  ctx.mechanism = MECH.memslot;
   yield* mmuLock(ctx, vm);
   yield* ctx.kernel.kvmUnmapGfnRange(ctx, vm, base, base + pages, true);
   yield* mmuUnlock(ctx, vm);
@@ -254,7 +253,7 @@ export function* kvmSwapActiveMemslots(ctx: Context, vm: number): Coroutine<void
 export function* kvmDestroyVm(ctx: Context, vm: number): Coroutine<void> {
   const { m, words } = ctx;
   const mechanism = ctx.mechanism;
-  ctx.mechanism = MECH_TEARDOWN;
+  ctx.mechanism = MECH.teardown;
   const stateAt = vmWord(m, vm, VM_STATE);
   const mm = get(words, vmWord(m, vm, VM_MM));
   if (--ctx.quantum < 0) yield writes(stateAt);

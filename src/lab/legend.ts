@@ -1,5 +1,5 @@
 /** What every counter of reports, `/metrics` and the page counts, in one line each. Pages are of 4 KiB. */
-import type { MECHANISMS } from '../machine/abi.js';
+import { MECHANISM_ROWS, type MechanismName } from '../machine/mechanisms.js';
 import type { LATENCIES, StatName } from '../machine/stats.js';
 import type { MechanismRow } from './report.js';
 
@@ -69,25 +69,9 @@ export const MECHANISM_COLUMNS_LEGEND: Readonly<Record<Exclude<keyof MechanismRo
 };
 
 /** Rows of the mechanism table: who takes pages away. */
-export const MECHANISMS_LEGEND: Readonly<Record<(typeof MECHANISMS)[number], string>> = {
-  none: 'nobody has said who',
-  numa_scan: 'the NUMA balancer makes entries inaccessible, to see who uses them',
-  numa_migrate: 'a page moves to the node of its user',
-  ksm: 'ksmd merges equal pages',
-  khugepaged: 'khugepaged collapses small pages into a huge one',
-  thp_split: 'a huge page, or its PMD, is split',
-  reclaim: 'kswapd unmaps pages, to swap them out or to discard them',
-  zap: 'munmap() and MADV_DONTNEED',
-  mprotect: 'mprotect()',
-  wp_fault: 'copy on write',
-  longterm_migrate: 'a long-term pin moves the page to where it may stay',
-  fork: 'fork() write-protects what it shares',
-  hwpoison: 'memory_failure()',
-  memslot: 'a memslot is deleted, moved or write-protected',
-  release: 'the last reference to an mm is dropped',
-  teardown: "the run's end: not counted as loss",
-  relinquish: 'a protected guest gives a page back',
-};
+export const MECHANISMS_LEGEND = Object.fromEntries(MECHANISM_ROWS.map(({ name, doc }) => [name, doc])) as Readonly<
+  Record<MechanismName, string>
+>;
 
 /** Latencies, by the clock of the machine that simulates: compare them with each other, not with a real kernel's. */
 export const LATENCY_LEGEND: Readonly<Record<(typeof LATENCIES)[number], string>> = {

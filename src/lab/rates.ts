@@ -19,7 +19,7 @@ import {
   MECHANISM_COUNTERS,
   STATS_MECHANISMS_AT,
 } from '../machine/stats.js';
-import { MECHANISMS } from '../machine/abi.js';
+import { MECHANISMS } from '../machine/mechanisms.js';
 
 /** What a daemon's turns did. */
 export interface TurnCounts {

@@ -3,7 +3,7 @@
  * public interface: scripts and the acceptance checks read them.
  */
 import type { EventCounters } from '../trace/source.js';
-import { MECHANISMS } from '../machine/abi.js';
+import { MECHANISMS } from '../machine/mechanisms.js';
 import { type Machine, statsBase } from '../machine/layout.js';
 import {
   LATENCIES,

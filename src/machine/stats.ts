@@ -8,7 +8,7 @@
  *   1296  what measuring actors note of themselves (actors/bench.ts): MEASURED_* (16)
  *   1312  where the actor is at work: the process + 1 (0 = nowhere) and the page
  */
-import { MECHANISMS } from './abi.js';
+import { MECHANISMS } from './mechanisms.js';
 import type { Context } from './context.js';
 import { type Machine, faultedWord, statsBase } from './layout.js';
 

@@ -3,15 +3,8 @@
  * mmap_lock write, with the PTE table detached between the first PMD change and the second. The notifier's end comes long
  * before the new PMD: secondary MMUs stay out because GUP needs mmap_lock.
  */
-import {
-  MECH_KHUGEPAGED,
-  MMU_NOTIFY_CLEAR,
-  PG_SWAPCACHE,
-  PG_UPTODATE,
-  VM_FAULT_ERROR,
-  VM_NOHUGEPAGE,
-  VM_WRITE,
-} from '../machine/abi.js';
+import { MMU_NOTIFY_CLEAR, PG_SWAPCACHE, PG_UPTODATE, VM_FAULT_ERROR, VM_NOHUGEPAGE, VM_WRITE } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import { glance, setBeside } from '../machine/beside.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_MAP } from '../machine/context.js';
 import { acquires, reads, releases, tries, updates, writes } from '../machine/effects.js';
@@ -100,8 +93,8 @@ export function* collapseHugePage(ctx: Context, mm: number, vpn: number): Corout
   const node = targetNode(ctx, mm, vpn);
   yield* mmapReadUnlock(ctx, mm);
   const outer = ctx.mechanism;
-  ctx.mechanism = MECH_KHUGEPAGED;
-  countMechanism(m, ctx.actor, MECH_KHUGEPAGED, MC_ATTEMPTS, 1);
+  ctx.mechanism = MECH.khugepaged;
+  countMechanism(m, ctx.actor, MECH.khugepaged, MC_ATTEMPTS, 1);
   const head = yield* allocPages(ctx, m.thpOrder, node, 0);
   let status = SCAN_ALLOC_HUGE_PAGE_FAIL;
   if (head > 0) {
@@ -114,7 +107,7 @@ export function* collapseHugePage(ctx: Context, mm: number, vpn: number): Corout
       if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
       if (refSubAndTest(ctx, head, 1, REF_ALLOC)) yield* freeFolio(ctx, head);
     } else {
-      countMechanism(m, ctx.actor, MECH_KHUGEPAGED, MC_PAGES_MOVED, m.thpPages);
+      countMechanism(m, ctx.actor, MECH.khugepaged, MC_PAGES_MOVED, m.thpPages);
     }
   }
   emit(ctx, EVENT.collapse, mm, vpn, head, status);
@@ -233,7 +226,7 @@ function* collapseLocked(ctx: Context, mm: number, vpn: number, head: number): C
     if (--ctx.quantum < 0) yield releases(again);
     spinUnlock(ctx, again, LOCK_PMD);
     yield* ctx.kernel.collapseRmapUnlock(ctx, anonVma);
-    countMechanism(m, ctx.actor, MECH_KHUGEPAGED, MC_BACKED_OUT, 1);
+    countMechanism(m, ctx.actor, MECH.khugepaged, MC_BACKED_OUT, 1);
     yield* mmapWriteUnlock(ctx, mm);
     return status;
   }

@@ -1,5 +1,5 @@
 /** The end of an mm: mmput() and exit_mmap() (kernel/fork.c, mm/mmap.c, v6.18; kernel-model 3.18). */
-import { MECH_RELEASE, MECH_TEARDOWN } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { updates, writes } from '../machine/effects.js';
 import { MMF_EXITED, MMF_EXITING, MM_FLAGS, MM_KHUGEPAGED_SLOT, MM_USERS, mmWord } from '../machine/layout.js';
@@ -24,12 +24,12 @@ export function* exitMmap(ctx: Context, mm: number): Coroutine<void> {
   if (--ctx.quantum < 0) yield updates(flags);
   fetchOr(words, flags, MMF_EXITING);
 
-  ctx.mechanism = MECH_TEARDOWN;
+  ctx.mechanism = MECH.teardown;
   yield* ctx.kernel.ksmExit(ctx, mm);
   yield* khugepagedExit(ctx, mm);
-  ctx.mechanism = MECH_RELEASE;
+  ctx.mechanism = MECH.release;
   yield* mmuNotifierRelease(ctx, mm);
-  ctx.mechanism = MECH_TEARDOWN;
+  ctx.mechanism = MECH.teardown;
   if (--ctx.quantum < 0) yield updates(tlbFlushPendingWord(ctx, mm));
   tlbGatherMmu(ctx, mm, 0, m.mmPages);
   yield* mmapReadLock(ctx, mm);

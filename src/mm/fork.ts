@@ -5,7 +5,8 @@
  * Pages are shared read-only, but those that the parent may have pinned are copied for the child now: whoever writes first
  * gets the copy, and a pin must not become the child's (70e806e4e645, v5.9). What copies VMAs stands in memory-fork.ts.
  */
-import { EBUSY, EINTR, EINVAL, ENOMEM, MECH_FORK, VM_DONTCOPY, VM_LOCKED, VM_PFNMAP } from '../machine/abi.js';
+import { EBUSY, EINTR, EINVAL, ENOMEM, VM_DONTCOPY, VM_LOCKED, VM_PFNMAP } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, updates, writes } from '../machine/effects.js';
 import {
@@ -47,10 +48,10 @@ import { findVmaFrom, insertVma, vmaAnonVma, vmaEnd, vmaFlags, vmaStart } from '
 export function* dupMm(ctx: Context, parent: number, child: number): Coroutine {
   if (parent === child || child < 0 || child >= ctx.m.mms) return -EINVAL;
   const outer = ctx.mechanism;
-  ctx.mechanism = MECH_FORK;
-  countMechanism(ctx.m, ctx.actor, MECH_FORK, MC_ATTEMPTS, 1);
+  ctx.mechanism = MECH.fork;
+  countMechanism(ctx.m, ctx.actor, MECH.fork, MC_ATTEMPTS, 1);
   const result = yield* ctx.kernel.dupMmap(ctx, parent, child);
-  if (result !== 0) countMechanism(ctx.m, ctx.actor, MECH_FORK, MC_BACKED_OUT, 1);
+  if (result !== 0) countMechanism(ctx.m, ctx.actor, MECH.fork, MC_BACKED_OUT, 1);
   emit(ctx, EVENT.fork, parent, child, result);
   ctx.mechanism = outer;
   // mmput()

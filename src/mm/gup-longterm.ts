@@ -8,13 +8,13 @@ import {
   ENOMEM,
   FOLL_PIN,
   GUP_PIN_COUNTING_BIAS,
-  MECH_LONGTERM_MIGRATE,
   MIGRATE_SYNC,
   NUMA_NO_NODE,
   PG_LRU,
   PG_SWAPCACHE,
   PG_UNPINNABLE_ZONE,
 } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { LOCAL, reads } from '../machine/effects.js';
 import { mightSleep } from '../locks/held.js';
@@ -55,7 +55,7 @@ export function* checkAndMigrateMovablePages(ctx: Context, pfn: number): Corouti
   // somebody else has it off the LRU just now: only pin again
   if (!isolated) return -EAGAIN;
   const outer = ctx.mechanism;
-  ctx.mechanism = MECH_LONGTERM_MIGRATE;
+  ctx.mechanism = MECH.longterm_migrate;
   const left = yield* ctx.kernel.migratePages(ctx, [head], NUMA_NO_NODE, MIGRATE_SYNC);
   ctx.mechanism = outer;
   return left > 0 ? -ENOMEM : -EAGAIN;

@@ -2,7 +2,8 @@
  * Splitting a huge PMD into a table of PTEs (mm/huge_memory.c __split_huge_pmd, v6.18; kernel-model 3.13). It never fails,
  * pinned or not: pins are counted per folio, so they stay where they are. The folio stays one folio, the pages do not move.
  */
-import { MECH_TEARDOWN, MECH_THP_SPLIT, MMU_NOTIFY_CLEAR, PG_ANON_EXCLUSIVE, PG_DIRTY } from '../machine/abi.js';
+import { MMU_NOTIFY_CLEAR, PG_ANON_EXCLUSIVE, PG_DIRTY } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import { type Context, type Coroutine, REF_MAP } from '../machine/context.js';
 import { reads, releases, updates, writes } from '../machine/effects.js';
 import {
@@ -57,7 +58,7 @@ export function* splitHugePmd(ctx: Context, mm: number, vma: number, vpn: number
   const start = thpStart(ctx, vpn);
   const end = start + ctx.m.thpPages;
   const outer = ctx.mechanism;
-  if (outer !== MECH_TEARDOWN) ctx.mechanism = MECH_THP_SPLIT;
+  if (outer !== MECH.teardown) ctx.mechanism = MECH.thp_split;
   countMechanism(ctx.m, ctx.actor, ctx.mechanism, MC_ATTEMPTS, 1);
   yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, start, end, MMU_NOTIFY_CLEAR, true);
   const lock = yield* pmdLock(ctx, mm, vpn);

@@ -2,13 +2,13 @@
 import {
   FAULT_FLAG_UNSHARE,
   MAPPING_ANON,
-  MECH_WP_FAULT,
   MMU_NOTIFY_CLEAR,
   PG_ANON_EXCLUSIVE,
   VM_FAULT_FALLBACK,
   VM_FAULT_SIGBUS,
   VM_WRITE,
 } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_MAP, REF_TEMP } from '../machine/context.js';
 import { acquires, reads, releases, tries, updates, writes } from '../machine/effects.js';
 import { PTE_DIRTY, PTE_WRITE, PTE_YOUNG, entryPfn } from '../machine/entries.js';
@@ -178,7 +178,7 @@ function* replaceHuge(ctx: Context, mm: number, vma: number, vpn: number, flags:
     ctx.probe.onCopy(ctx, old + i, head + i);
   }
   const outer = ctx.mechanism;
-  ctx.mechanism = MECH_WP_FAULT;
+  ctx.mechanism = MECH.wp_fault;
   yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, start, start + m.thpPages, MMU_NOTIFY_CLEAR, true);
   const pmdAt = pmdWord(m, mm, vpn);
   const lock = yield* pmdLock(ctx, mm, vpn);

@@ -2,7 +2,7 @@
  * ksmd (mm/ksm.c, v6.18; kernel-model 3.16): scans mergeable VMAs page by page under ksm_thread_mutex, and what one page goes
  * through: smart scan, checksum, zero page, stable tree, unstable tree.
  */
-import { MECH_KSM } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import { glance } from '../machine/beside.js';
 import { type Context, type Coroutine, REF_TEMP } from '../machine/context.js';
 import { acquires, reads, releases, tries, writes } from '../machine/effects.js';
@@ -67,7 +67,7 @@ export function* ksmDoScan(ctx: Context, pages: number): Coroutine {
   if (--ctx.quantum < 0) yield acquires(mutex);
   while (!mutexLock(ctx, mutex, LOCK_KSM_THREAD_MUTEX)) yield contended(ctx, mutex);
   const outer = ctx.mechanism;
-  ctx.mechanism = MECH_KSM;
+  ctx.mechanism = MECH.ksm;
   let fullScans = 0;
   for (let left = pages; left > 0; left--) {
     const wrapped = yield* scanGetNextRmapItem(ctx);
@@ -219,14 +219,14 @@ function* tryToMergeWithKsmPage(ctx: Context, item: number, pfn: number, kpage: 
   const vma = findMergeableVma(ctx, mm, vpn);
   let result = -1;
   if (vma >= 0) {
-    countMechanism(m, ctx.actor, MECH_KSM, MC_ATTEMPTS, 1);
+    countMechanism(m, ctx.actor, MECH.ksm, MC_ATTEMPTS, 1);
     result = yield* tryToMergeOnePage(ctx, mm, vma, vpn, pfn, kpage);
     if (result === 0) {
       if (get(words, ksmItemWord(m, item, KSM_ITEM_STATE)) === ITEM_UNSTABLE) removeUnstable(ctx, item);
       set(words, ksmItemWord(m, item, KSM_ITEM_ANON_VMA), vmaAnonVma(ctx, vma));
       set(words, ksmItemWord(m, item, KSM_ITEM_ANON_ROOT), anonVmaRoot(ctx, vmaAnonVma(ctx, vma)));
     } else {
-      countMechanism(m, ctx.actor, MECH_KSM, MC_BACKED_OUT, 1);
+      countMechanism(m, ctx.actor, MECH.ksm, MC_BACKED_OUT, 1);
     }
   }
   yield* mmapReadUnlock(ctx, mm);
@@ -251,7 +251,7 @@ function* tryToMergeWithZeroPage(ctx: Context, item: number, pfn: number): Corou
 
 function countMerged(ctx: Context, pages: number): void {
   countStat(ctx.m, ctx.actor, STAT.ksm_merged, pages);
-  countMechanism(ctx.m, ctx.actor, MECH_KSM, MC_PAGES_MOVED, pages);
+  countMechanism(ctx.m, ctx.actor, MECH.ksm, MC_PAGES_MOVED, pages);
 }
 
 function* appendLocked(ctx: Context, item: number, kfolio: number): Coroutine<void> {

@@ -6,7 +6,6 @@
 import {
   EINVAL,
   ENOMEM,
-  MECH_ZAP,
   MMU_NOTIFY_CLEAR,
   PG_DIRTY,
   PG_SWAPCACHE,
@@ -15,6 +14,7 @@ import {
   VM_PFNMAP,
   VM_SHARED,
 } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, releases, tries, updates, writes } from '../machine/effects.js';
 import { PTE_DIRTY, PTE_YOUNG, entryPfn, isPresent, isSpecial, isSwapEntry } from '../machine/entries.js';
@@ -47,7 +47,7 @@ const mayFree = (ctx: Context, vma: number): boolean =>
  */
 export function* madviseFree(ctx: Context, mm: number, start: number, end: number): Coroutine {
   const outer = ctx.mechanism;
-  ctx.mechanism = MECH_ZAP;
+  ctx.mechanism = MECH.zap;
   yield* mmapReadLock(ctx, mm);
   if (--ctx.quantum < 0) yield updates(tlbFlushPendingWord(ctx, mm));
   tlbGatherMmu(ctx, mm, start, end);

@@ -2,7 +2,6 @@
 import {
   EINVAL,
   ENOMEM,
-  MECH_ZAP,
   MMU_NOTIFY_CLEAR,
   VM_HUGEPAGE,
   VM_IO,
@@ -12,6 +11,7 @@ import {
   VM_PFNMAP,
   VM_SHARED,
 } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquiresRead, reads, releasesRead, updates } from '../machine/effects.js';
 import { MM_KHUGEPAGED_SLOT, MM_KSM_SLOT } from '../machine/layout.js';
@@ -77,7 +77,7 @@ export function* madvise(ctx: Context, mm: number, start: number, end: number, a
  */
 export function* madviseDontneed(ctx: Context, mm: number, start: number, end: number): Coroutine {
   const outer = ctx.mechanism;
-  ctx.mechanism = MECH_ZAP;
+  ctx.mechanism = MECH.zap;
   if (--ctx.quantum < 0) yield updates(tlbFlushPendingWord(ctx, mm));
   tlbGatherMmu(ctx, mm, start, end);
   ctx.probe.onZapBegin(ctx, mm, start, end);

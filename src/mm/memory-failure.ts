@@ -9,7 +9,6 @@
 import {
   EBUSY,
   EHWPOISON,
-  MECH_HWPOISON,
   PG_DIRTY,
   PG_HAS_HWPOISONED,
   PG_HWPOISON,
@@ -17,6 +16,7 @@ import {
   PG_SWAPCACHE,
   PG_UPTODATE,
 } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import { type Context, type Coroutine, REF_ISOLATED, REF_TEMP } from '../machine/context.js';
 import { acquires, reads, releases, updates } from '../machine/effects.js';
 import { GLOBAL_MF_MUTEX, PAGE_MAPPING, globalLock, pageWord } from '../machine/layout.js';
@@ -52,7 +52,7 @@ import { folioIsolateLru } from './swap.js';
  */
 export function* memoryFailure(ctx: Context, pfn: number): Coroutine {
   const outer = ctx.mechanism;
-  ctx.mechanism = MECH_HWPOISON;
+  ctx.mechanism = MECH.hwpoison;
   const mutex = globalLock(ctx.m, GLOBAL_MF_MUTEX);
   if (--ctx.quantum < 0) yield acquires(mutex);
   while (!mutexLock(ctx, mutex, LOCK_MF_MUTEX)) yield contended(ctx, mutex);

@@ -2,7 +2,8 @@
  * NUMA hint faults (mm/memory.c do_numa_page, mm/migrate.c migrate_misplaced_folio, mm/mempolicy.c mpol_misplaced, v6.18;
  * kernel-model 3.5): migrate the page to the node that touches it, or give the PTE its permissions back.
  */
-import { MECH_NUMA_MIGRATE, MIGRATE_ASYNC, NUMA_NO_NODE, VM_NUMA_BOUND, VM_SHARED, VM_WRITE } from '../machine/abi.js';
+import { MIGRATE_ASYNC, NUMA_NO_NODE, VM_NUMA_BOUND, VM_SHARED, VM_WRITE } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import { glance } from '../machine/beside.js';
 import { type Context, type Coroutine } from '../machine/context.js';
 import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
@@ -122,7 +123,7 @@ export function* migrateMisplacedFolioPrepare(ctx: Context, head: number, node: 
 /** migrate_misplaced_folio(): the folio is isolated; it is no more on return. Returns 0, or not 0: it stayed. */
 export function* migrateMisplacedFolio(ctx: Context, head: number, node: number): Coroutine {
   const outer = ctx.mechanism;
-  ctx.mechanism = MECH_NUMA_MIGRATE;
+  ctx.mechanism = MECH.numa_migrate;
   const left = yield* ctx.kernel.migratePages(ctx, [head], node, MIGRATE_ASYNC);
   ctx.mechanism = outer;
   return left;

@@ -7,7 +7,6 @@ import { setBeside } from '../machine/beside.js';
 import {
   FAULT_FLAG_UNSHARE,
   MAPPING_ANON,
-  MECH_WP_FAULT,
   MMU_NOTIFY_CLEAR,
   PG_ANON_EXCLUSIVE,
   PG_HWPOISON,
@@ -21,6 +20,7 @@ import {
   VM_SHARED,
   VM_WRITE,
 } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_MAP, REF_TEMP } from '../machine/context.js';
 import { reads, releases, tries, updates, writes } from '../machine/effects.js';
 import { PTE_DIRTY, PTE_PRESENT, PTE_WRITE, PTE_YOUNG, entryPfn, isSpecial, mkEntry } from '../machine/entries.js';
@@ -247,7 +247,7 @@ function* wpPageCopy(ctx: Context, mm: number, vma: number, vpn: number, flags: 
     return result;
   }
   const outer = ctx.mechanism;
-  ctx.mechanism = MECH_WP_FAULT;
+  ctx.mechanism = MECH.wp_fault;
   yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, vpn, vpn + 1, MMU_NOTIFY_CLEAR, true);
   const table = yield* pteOffsetMapLock(ctx, mm, vpn);
   let copied = false;

@@ -4,7 +4,8 @@
  * them. The filter by which threads have touched a VMA (6.4+) is not modelled: the balancer's actor stands for any of
  * them.
  */
-import { MECH_NUMA_SCAN, VM_IO, VM_MIXEDMAP, VM_NUMA_BOUND, VM_PFNMAP } from '../machine/abi.js';
+import { VM_IO, VM_MIXEDMAP, VM_NUMA_BOUND, VM_PFNMAP } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { LOCAL, reads, tries, updates, writes } from '../machine/effects.js';
 import {
@@ -113,8 +114,8 @@ function* resetPteNumaScan(ctx: Context, mm: number): Coroutine<void> {
 /** change_prot_numa() of [start, end) of `vma`, mmap_lock held for reading. Returns the pages made hints. */
 export function* changeProtNuma(ctx: Context, mm: number, vma: number, start: number, end: number): Coroutine {
   const outer = ctx.mechanism;
-  ctx.mechanism = MECH_NUMA_SCAN;
-  countMechanism(ctx.m, ctx.actor, MECH_NUMA_SCAN, MC_ATTEMPTS, 1);
+  ctx.mechanism = MECH.numa_scan;
+  countMechanism(ctx.m, ctx.actor, MECH.numa_scan, MC_ATTEMPTS, 1);
   const pages = yield* ctx.kernel.changeProtection(ctx, mm, vma, start, end, vmaFlags(ctx, vma), true);
   ctx.mechanism = outer;
   return pages;

@@ -11,7 +11,6 @@ import {
   EAGAIN,
   EBUSY,
   ENOMEM,
-  MECH_LONGTERM_MIGRATE,
   MIGRATE_ASYNC,
   MIGRATE_SYNC,
   MIGRATE_SYNC_LIGHT,
@@ -19,6 +18,7 @@ import {
   PG_UPTODATE,
   PG_WRITEBACK,
 } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_ISOLATED } from '../machine/context.js';
 import { LOCAL, acquires, reads, tries } from '../machine/effects.js';
 import { MIGRATE_PASSES, PAGE_MAPPING, globalWord, pageWord } from '../machine/layout.js';
@@ -65,7 +65,7 @@ const FREED = 0;
  * migrate_pages(). Consumes the isolation of every folio: those that move are freed, those that stay go back to the
  * LRU.
  * @param pfns heads of isolated folios
- * @param node only this node's frames will do; NUMA_NO_NODE: any, nearest first. Under MECH_LONGTERM_MIGRATE only
+ * @param node only this node's frames will do; NUMA_NO_NODE: any, nearest first. Under MECH.longterm_migrate only
  *   frames that may be pinned for long
  * @param mode MIGRATE_*
  * @returns folios that were not migrated
@@ -264,7 +264,7 @@ function* migrateFolioUnmap(
 
 /** alloc_migration_target(), alloc_misplaced_dst_folio(). */
 function* allocTarget(ctx: Context, src: number, node: number): Coroutine {
-  const pinnable = ctx.mechanism === MECH_LONGTERM_MIGRATE ? GFP_PINNABLE : 0;
+  const pinnable = ctx.mechanism === MECH.longterm_migrate ? GFP_PINNABLE : 0;
   return yield* node === NUMA_NO_NODE
     ? allocPages(ctx, folioOrder(ctx, src), pageNode(ctx, src), pinnable)
     : allocPages(ctx, folioOrder(ctx, src), node, pinnable | GFP_THISNODE);

@@ -9,13 +9,13 @@ import {
   EACCES,
   EINVAL,
   ENOMEM,
-  MECH_MPROTECT,
   MMU_NOTIFY_PROTECTION_VMA,
   VM_EXEC,
   VM_MAYWRITE,
   VM_READ,
   VM_WRITE,
 } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { LOCAL, reads, updates } from '../machine/effects.js';
 import { isHuge, isNone } from '../machine/entries.js';
@@ -139,7 +139,7 @@ export function* mprotect(ctx: Context, mm: number, start: number, end: number, 
   const access = newVmaFlags & VM_ACCESS_FLAGS;
   yield* mmapWriteLock(ctx, mm);
   const outer = ctx.mechanism;
-  ctx.mechanism = MECH_MPROTECT;
+  ctx.mechanism = MECH.mprotect;
   let result = 0;
   for (let vpn = start; vpn < end && result === 0;) {
     const vma = findVma(ctx, mm, vpn);

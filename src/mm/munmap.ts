@@ -2,7 +2,8 @@
  * munmap() and the freeing of page tables (mm/vma.c do_vmi_align_munmap, mm/memory.c free_pgtables, mm/mmu_gather.c, v6.18;
  * kernel-model 3.18). VMAs that are being removed stay write-locked until mmap_lock is released, so no fault gets in.
  */
-import { EINVAL, ENOMEM, MECH_ZAP, MMU_NOTIFY_UNMAP } from '../machine/abi.js';
+import { EINVAL, ENOMEM, MMU_NOTIFY_UNMAP } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, releases, updates } from '../machine/effects.js';
 import { entryPfn, isTable } from '../machine/entries.js';
@@ -23,7 +24,7 @@ import { tlbFinishMmu, tlbFlushMmu, tlbFlushPendingWord, tlbGatherMmu } from './
 export function* munmap(ctx: Context, mm: number, start: number, end: number): Coroutine {
   if (start < 0 || end > ctx.m.mmPages || start >= end) return -EINVAL;
   const outer = ctx.mechanism;
-  ctx.mechanism = MECH_ZAP;
+  ctx.mechanism = MECH.zap;
   yield* mmapWriteLock(ctx, mm);
   const result = yield* munmapLocked(ctx, mm, start, end);
   yield* mmapWriteUnlock(ctx, mm);

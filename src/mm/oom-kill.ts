@@ -3,7 +3,8 @@
  * of a killed process is taken before its tasks have ended. The only caller of a notifier that may not block: a subscriber that
  * would sleep fails it, and the VMA is left for another attempt. Nobody looks at pins.
  */
-import { EAGAIN, MECH_ZAP, MMU_NOTIFY_CLEAR, VM_PFNMAP, VM_SHARED } from '../machine/abi.js';
+import { EAGAIN, MMU_NOTIFY_CLEAR, VM_PFNMAP, VM_SHARED } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, tries, updates } from '../machine/effects.js';
 import { MMF_EXITED, MMF_OOM_UNSTABLE, MM_FLAGS, mmWord } from '../machine/layout.js';
@@ -34,7 +35,7 @@ export function* oomReapTaskMm(ctx: Context, mm: number): Coroutine {
 /** __oom_reap_task_mm(). Under mmap_lock. */
 function* reap(ctx: Context, mm: number): Coroutine {
   const outer = ctx.mechanism;
-  ctx.mechanism = MECH_ZAP;
+  ctx.mechanism = MECH.zap;
   // MMF_UNSTABLE: what is gone from here on must not be faulted in as zeroes
   const flags = mmWord(ctx.m, mm, MM_FLAGS);
   if (--ctx.quantum < 0) yield updates(flags);

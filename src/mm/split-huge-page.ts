@@ -7,8 +7,6 @@ import {
   EAGAIN,
   EBUSY,
   EINVAL,
-  MECH_TEARDOWN,
-  MECH_THP_SPLIT,
   PG_DIRTY,
   PG_HAS_HWPOISONED,
   PG_LRU,
@@ -20,6 +18,7 @@ import {
   PG_WRITEBACK,
   PG_YOUNG,
 } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import { type Context, type Coroutine, LOCK_WRITE, REF_TEMP } from '../machine/context.js';
 import { reads, releases, updates, writes } from '../machine/effects.js';
 import { PAGE_COMPOUND, PAGE_CPUPID, PAGE_INDEX, PAGE_MAPPING, PAGE_REFS, pageWord } from '../machine/layout.js';
@@ -66,7 +65,7 @@ export function* splitHugePage(ctx: Context, pfn: number): Coroutine {
   const { m, actor } = ctx;
   const head = folioOf(ctx, pfn);
   const outer = ctx.mechanism;
-  if (outer !== MECH_TEARDOWN) ctx.mechanism = MECH_THP_SPLIT;
+  if (outer !== MECH.teardown) ctx.mechanism = MECH.thp_split;
   countMechanism(m, actor, ctx.mechanism, MC_ATTEMPTS, 1);
   const result = folioTestLarge(ctx, head) ? yield* folioSplit(ctx, head, pfn) : -EINVAL;
   if (result !== 0) countMechanism(m, actor, ctx.mechanism, MC_BACKED_OUT, 1);

@@ -3,7 +3,8 @@
  * unmap_mapping_range, v6.18; kernel-model 3.18 and row 15 of section 4): ftruncate() and FALLOC_FL_PUNCH_HOLE. Nobody looks at pins: a pinned
  * page is only no longer the object's.
  */
-import { EACCES, EINVAL, ENOMEM, MECH_ZAP, MMU_NOTIFY_CLEAR, VM_LOCKED, VM_WRITE } from '../machine/abi.js';
+import { EACCES, EINVAL, ENOMEM, MMU_NOTIFY_CLEAR, VM_LOCKED, VM_WRITE } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import { type Context, type Coroutine, REF_TEMP } from '../machine/context.js';
 import { reads, releases, updates, writes } from '../machine/effects.js';
 import { OBJECT_SIZE, objectWord } from '../machine/layout.js';
@@ -42,7 +43,7 @@ export function* shmemTruncate(ctx: Context, object: number, size: number): Coro
 export function* shmemPunchHole(ctx: Context, object: number, start: number, end: number): Coroutine {
   if (object < 0 || object >= ctx.m.objects || start < 0 || end > ctx.m.objectPages || start >= end) return -EINVAL;
   const outer = ctx.mechanism;
-  ctx.mechanism = MECH_ZAP;
+  ctx.mechanism = MECH.zap;
   ctx.probe.onObjectZapBegin(ctx, object, start, end);
   yield* unmapMappingRange(ctx, object, start, end);
   // shmem_undo_range(), its second loop: each page under its lock

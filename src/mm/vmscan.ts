@@ -8,7 +8,6 @@
 import {
   COMPOUND_TAIL,
   MAPPING_ANON,
-  MECH_RECLAIM,
   PG_DIRTY,
   PG_LRU,
   PG_MLOCKED,
@@ -18,6 +17,7 @@ import {
   PG_UPTODATE,
   PG_WRITEBACK,
 } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import { glance } from '../machine/beside.js';
 import { type Context, type Coroutine, REF_ISOLATED, REF_SWAP_CACHE } from '../machine/context.js';
 import { LOCAL, reads, releases, tries, updates } from '../machine/effects.js';
@@ -158,14 +158,14 @@ export function* reclaimPage(ctx: Context, mm: number, vpn: number, ignoreRefere
 export function* shrinkFolioList(ctx: Context, folios: number[], ignoreReferences: boolean): Coroutine {
   const { m, actor } = ctx;
   const outer = ctx.mechanism;
-  ctx.mechanism = MECH_RECLAIM;
+  ctx.mechanism = MECH.reclaim;
   const freed: number[] = [];
   const kept: number[] = [];
   for (let i = 0; i < folios.length; i++) {
     const folio = folios[i] as number;
     // cond_resched()
     if (--ctx.quantum < 0) yield LOCAL;
-    countMechanism(m, actor, MECH_RECLAIM, MC_ATTEMPTS, 1);
+    countMechanism(m, actor, MECH.reclaim, MC_ATTEMPTS, 1);
     const lock = folioLockWord(ctx, folio);
     if (--ctx.quantum < 0) yield tries(lock);
     let result = KEEP;
@@ -191,8 +191,8 @@ export function* shrinkFolioList(ctx: Context, folios: number[], ignoreReference
     ctx.probe.onRef(ctx, folio, -1, REF_ISOLATED);
     yield* freeFolio(ctx, folio);
   }
-  countMechanism(m, actor, MECH_RECLAIM, MC_PAGES_MOVED, pages);
-  countMechanism(m, actor, MECH_RECLAIM, MC_BACKED_OUT, kept.length);
+  countMechanism(m, actor, MECH.reclaim, MC_PAGES_MOVED, pages);
+  countMechanism(m, actor, MECH.reclaim, MC_BACKED_OUT, kept.length);
   for (let i = 0; i < kept.length; i++) yield* folioPutbackLru(ctx, kept[i] as number);
   ctx.mechanism = outer;
   return pages;

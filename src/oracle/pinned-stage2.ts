@@ -8,7 +8,8 @@
  * Whether somebody else's pin has been *returned* is not to be seen in the page's counts, which are raised before and may be
  * dropped again; so all workers share a count of returned pins by frame.
  */
-import { MECH_KSM, MECH_NUMA_SCAN, MECH_RELINQUISH, VM_STATE_LIVE } from '../machine/abi.js';
+import { VM_STATE_LIVE } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import { touches } from '../machine/beside.js';
 import type { Context } from '../machine/context.js';
 import { adds, reads } from '../machine/effects.js';
@@ -21,7 +22,7 @@ import type { ViolationLog } from './violation.js';
 const ID = 'I-PINNED-S2';
 
 /** The scanners that ask before they announce, unless the policy names others. */
-const SCANNERS: readonly number[] = [MECH_NUMA_SCAN, MECH_KSM];
+const SCANNERS: readonly number[] = [MECH.numa_scan, MECH.ksm];
 
 export class PinnedStage2 {
   readonly #log: ViolationLog;
@@ -47,7 +48,7 @@ export class PinnedStage2 {
     const kind = claimsOfVm(ctx.m, this.#claims, vm).pinnedKeepsStage2;
     if (kind === 'none' || peek(ctx.words, vmWord(ctx.m, vm, VM_STATE)) !== VM_STATE_LIVE) return;
     // the guest has given it up itself
-    if (ctx.mechanism === MECH_RELINQUISH) return;
+    if (ctx.mechanism === MECH.relinquish) return;
     if (kind === 'longterm' && ((this.#mechanisms >> ctx.mechanism) & 1) === 0) return;
     if (kind === 'longterm') touches(reads(HDR_GHOST_PINS));
     for (let i = 0; i < pages; i++) {

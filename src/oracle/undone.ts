@@ -9,7 +9,7 @@
  * Retries that somebody else's work explains are no alarm: an invalidation that is open, a lock or an entry that another actor holds, a
  * notifier of somebody who is not retrying himself. They end when that work does.
  */
-import { MECH_NONE } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import type { Context } from '../machine/context.js';
 import {
   ACTOR_HELD_COUNT,
@@ -94,7 +94,7 @@ export class UndoneWork {
 
   /** A leaf is gone: only what a fault does to another fault's work counts. */
   unmapped(ctx: Context, vm: number, gfn: number, pfn: number, pages: number): void {
-    if (this.#inFault[ctx.actor] === 0 || ctx.mechanism !== MECH_NONE) return;
+    if (this.#inFault[ctx.actor] === 0 || ctx.mechanism !== MECH.none) return;
     const page = vm * this.#m.vmPages + gfn;
     this.#brokenPage[ctx.actor] = page + 1;
     this.#brokenPfn[ctx.actor] = pfn;

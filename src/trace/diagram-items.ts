@@ -6,10 +6,9 @@
 import { RECORD_ARGS, RECORD_WORDS, recordActor, recordTime, recordType } from '../events/record.js';
 import { EVENT } from '../events/table.js';
 import type { DiagramLine, DiagramMark, DiagramOperation, DiagramOptions } from './diagram.js';
-import { mechanismName } from './event.js';
 import { type Relevance, isShown } from './focus.js';
 import { tells } from './tells.js';
-import { MECHANISM_FUNCTIONS, phraseOf } from './text.js';
+import { mechanismTitle, phraseOf } from './text.js';
 
 /** Something that is drawn. */
 export interface Item {
@@ -91,9 +90,9 @@ class Indenter {
     if (open === undefined) this.#open.set(actor, (open = []));
     const depth = this.#base(actor) + open.length + open.filter((titled) => titled).length;
     if (nest > 0) {
-      const title = MECHANISM_FUNCTIONS[mechanismName(records[index * RECORD_WORDS + RECORD_ARGS + 3] ?? 0)];
-      open.push(title !== undefined);
-      if (title === undefined) return [{ indent: depth, text, note }];
+      const title = mechanismTitle(records[index * RECORD_WORDS + RECORD_ARGS + 3] ?? 0);
+      open.push(title !== null);
+      if (title === null) return [{ indent: depth, text, note }];
       return [
         { indent: depth, text: title, note: '' },
         { indent: depth + 1, text, note },

@@ -4,9 +4,7 @@
  */
 import { EVENT, EVENT_TABLE, type EventName } from '../events/table.js';
 import { putRecord, recordActor, recordArg, recordTime, recordType } from '../events/record.js';
-import { MECHANISMS } from '../machine/abi.js';
-
-export type MechanismName = (typeof MECHANISMS)[number];
+import { MECHANISMS, type MechanismName, mechanismName } from '../machine/mechanisms.js';
 
 type Row = (typeof EVENT_TABLE)[number];
 type Value<Kind extends string> = Kind extends 'bool' ? boolean : Kind extends 'mech' ? MechanismName : number;
@@ -53,7 +51,6 @@ export const EVENT_TYPES: readonly (EventTypeInfo | undefined)[] = [
 export const eventName = (type: number): string => EVENT_TYPES[type]?.name ?? `event_${type}`;
 
 /** A mechanism's name; `mech_<n>` for a number that has none. */
-export const mechanismName = (mechanism: number): string => MECHANISMS[mechanism] ?? `mech_${mechanism}`;
 
 /** An argument as a value of its kind. Entries, locks, flags and frame numbers are unsigned. */
 export function argumentValue(kind: string, word: number): number | boolean | string {

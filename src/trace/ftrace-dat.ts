@@ -12,7 +12,7 @@
  * Events come in merged order, so each CPU's pages are collected in a file of its own until the end: a long run needs no memory.
  */
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
-import { MECHANISMS } from '../machine/abi.js';
+import { MECHANISMS } from '../machine/mechanisms.js';
 import { RECORD_ARGS, RECORD_TIME_HIGH, RECORD_TYPE, RECORD_WORDS, TWO_32 } from '../events/record.js';
 import { EVENT_TYPES, type EventTypeInfo } from './event.js';
 import type { EventBatch } from './batch.js';

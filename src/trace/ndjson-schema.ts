@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { EVENT_TABLE, type EventName } from '../events/table.js';
-import { MECHANISMS } from '../machine/abi.js';
+import { MECHANISMS } from '../machine/mechanisms.js';
 import { EVENT_TYPES, type EventTypeInfo } from './event.js';
 
 /** A line, read. Arguments by name; those without a name of their own are absent while they are 0. */

@@ -13,7 +13,8 @@ import { RECORD_ARGS, RECORD_TIME_HIGH, RECORD_TYPE, RECORD_WORDS, TWO_32 } from
 import { lockClass } from '../locks/classes.js';
 import { LATENCIES } from '../machine/stats.js';
 import type { EventBatch } from './batch.js';
-import { EVENT_TYPES, argumentValue, eventName, mechanismName } from './event.js';
+import { mechanismName } from '../machine/mechanisms.js';
+import { EVENT_TYPES, argumentValue, eventName } from './event.js';
 import type { EventFile } from './event-file.js';
 
 /** Ticks that a counter's value is about. */

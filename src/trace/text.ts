@@ -34,7 +34,8 @@ import { HYPERCALLS } from '../hyp/hypercalls.js';
 import * as khugepaged from '../mm/khugepaged.js';
 import { RECORD_ARGS, RECORD_WORDS, recordActor, recordTime, recordType } from '../events/record.js';
 import type { EventName } from '../events/table.js';
-import { EVENT_TYPES, eventName, mechanismName } from './event.js';
+import { MECHANISM_ROWS, mechanismName } from '../machine/mechanisms.js';
+import { EVENT_TYPES, eventName } from './event.js';
 
 /** An event in words. */
 export interface Phrase {
@@ -50,24 +51,8 @@ const range = (start: number, end: number): string => (end - start === 1 ? hex(s
 const count = (n: number, unit: string): string => `${n} ${unit}${n === 1 ? '' : 's'}`;
 const outcome = (result: number): string => (result < 0 ? ` -> ${errnoName(result)}` : '');
 
-/** The kernel function in whose name a mechanism's notifiers are sent. */
-export const MECHANISM_FUNCTIONS: Readonly<Record<string, string>> = {
-  numa_scan: 'change_prot_numa()',
-  numa_migrate: 'try_to_migrate_one()',
-  ksm: 'write_protect_page()',
-  khugepaged: 'collapse_huge_page()',
-  thp_split: '__split_huge_pmd()',
-  reclaim: 'try_to_unmap_one()',
-  zap: 'zap_page_range_single()',
-  mprotect: 'change_protection()',
-  wp_fault: 'wp_page_copy()',
-  longterm_migrate: 'migrate_longterm_unpinnable_folios()',
-  fork: 'copy_page_range()',
-  hwpoison: 'memory_failure()',
-  memslot: 'kvm_set_memslot()',
-  release: 'exit_mmap()',
-  teardown: 'kvm_destroy_vm()',
-};
+/** The kernel function in whose name a mechanism's notifiers are sent, or null. */
+export const mechanismTitle = (mechanism: number): string | null => MECHANISM_ROWS[mechanism]?.title ?? null;
 
 /** A page-table entry in words: `pfn 0x12 RW`, `PROT_NONE pfn 0x12`, `migration entry pfn 0x12`, `none`. */
 export function entryText(entry: number): string {

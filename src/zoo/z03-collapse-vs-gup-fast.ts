@@ -8,7 +8,7 @@
  * Looking at the PMD again (Z04's repair) keeps the wrong page from being returned; it does not keep the table from being read, nor
  * a stranger's count from being raised. Where a TLB flush interrupts every CPU it waits for GUP-fast by the way; arm64's does not.
  */
-import { MECH_KHUGEPAGED } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { tlbRemoveTableSyncOne } from '../mm/khugepaged.js';
 import type { Bug } from './bug.js';
@@ -16,7 +16,7 @@ import { changes, looksAt } from './bug-clash.js';
 
 /** tlb_remove_table_sync_one() of munmap only: collapse (mm/khugepaged.c, v6.0) has no such call. */
 export function* syncOfMunmapOnly(ctx: Context): Coroutine<void> {
-  if (ctx.mechanism !== MECH_KHUGEPAGED) yield* tlbRemoveTableSyncOne(ctx);
+  if (ctx.mechanism !== MECH.khugepaged) yield* tlbRemoveTableSyncOne(ctx);
 }
 
 export const z03: Bug = {

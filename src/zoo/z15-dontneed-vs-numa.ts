@@ -6,7 +6,7 @@
  *
  * Rule PTE-2: huge to huge goes through present-but-invalid (pmdp_invalidate). Siblings: 58ceeb6bec86, 5b7abeae3af8.
  */
-import { MECH_NUMA_SCAN } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { updates } from '../machine/effects.js';
 import { pmdpInvalidate } from '../mm/huge-memory.js';
@@ -17,7 +17,7 @@ import { changes, looksAt } from './bug-clash.js';
 
 /** change_huge_pmd() through v4.10: pmdp_huge_get_and_clear_notify() where it invalidates now. */
 function* pmdpHugeGetAndClear(ctx: Context, mm: number, start: number, pmdAt: number): Coroutine {
-  if (ctx.mechanism !== MECH_NUMA_SCAN) return yield* pmdpInvalidate(ctx, mm, start, pmdAt);
+  if (ctx.mechanism !== MECH.numa_scan) return yield* pmdpInvalidate(ctx, mm, start, pmdAt);
   if (--ctx.quantum < 0) yield updates(pmdAt);
   const old = xchg(ctx.words, pmdAt, 0);
   ctx.probe.onEntry(ctx, mm, start, pmdAt, old, 0);

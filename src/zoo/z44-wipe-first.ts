@@ -9,7 +9,7 @@
  * Android 14 has this order; it holds that a guest that writes to a page it is giving up has only itself to blame. We ask
  * for what a dying guest's pages get: unmapped first, TLBs included, then wiped.
  */
-import { MECH_RELINQUISH } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { PKVM_PAGE_OWNED, entryPfn } from '../machine/entries.js';
 import { checkRelinquish } from '../hyp/guest-calls.js';
@@ -29,7 +29,7 @@ function* wipeThenUnmap(ctx: Context, vm: number, gfn: number): Coroutine {
     const owned = guestPageState(leaf) === PKVM_PAGE_OWNED;
     if (owned) yield* poisonPage(ctx, entryPfn(leaf));
     const outer = ctx.mechanism;
-    ctx.mechanism = MECH_RELINQUISH;
+    ctx.mechanism = MECH.relinquish;
     yield* unmapGuest(ctx, vm, gfn);
     ctx.mechanism = outer;
     yield* giveToHost(ctx, entryPfn(leaf), gfn, owned);

@@ -4,7 +4,7 @@
  *     VMM:  deletes the slot of gfns 0 and 1: unmaps [0, 1)                   guest: still reads and writes gfn 1
  *     VMM:  munmap of the memory: no slot, so no notifier reaches stage 2     guest: uses a page that is somebody else's by now
  */
-import { MECH_MEMSLOT } from '../machine/abi.js';
+import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { kvmUnmapGfnRange } from '../kvm/mmu.js';
 import type { Bug } from './bug.js';
@@ -18,7 +18,7 @@ export function* takesLastForEnd(
   end: number,
   mayBlock: boolean,
 ): Coroutine<void> {
-  yield* kvmUnmapGfnRange(ctx, vm, start, ctx.mechanism === MECH_MEMSLOT ? end - 1 : end, mayBlock);
+  yield* kvmUnmapGfnRange(ctx, vm, start, ctx.mechanism === MECH.memslot ? end - 1 : end, mayBlock);
 }
 
 export const z58: Bug = {

@@ -12,15 +12,8 @@ import { prepareMachine } from '#src/engine/setup.js';
 import { NO_EVENTS } from '#src/events/ring.js';
 import { loadScenario } from '#src/lab/scenario.js';
 import { makePlan } from '#src/lab/scenario-plan.js';
-import {
-  MECH_KHUGEPAGED,
-  MECH_KSM,
-  MECH_NUMA_MIGRATE,
-  MECH_NUMA_SCAN,
-  MECH_THP_SPLIT,
-  PG_HWPOISON,
-  PG_UNPINNABLE_ZONE,
-} from '#src/machine/abi.js';
+import { PG_HWPOISON, PG_UNPINNABLE_ZONE } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { Context, type Coroutine, Probe } from '#src/machine/context.js';
 import { FIRST_WAIT, IDLE_SLEEP, IDLE_TOP, IDLE_WORD } from '#src/machine/effects.js';
 import {
@@ -192,15 +185,15 @@ describe('all actors together', () => {
     expect(sum(m, STAT.stage2_faults)).toBeGreaterThan(100);
     expect(sum(m, STAT.pins)).toBeGreaterThan(500);
     expect(sum(m, STAT.unpins)).toBe(sum(m, STAT.pins));
-    for (const which of [MECH_KSM, MECH_KHUGEPAGED, MECH_NUMA_MIGRATE]) {
+    for (const which of [MECH.ksm, MECH.khugepaged, MECH.numa_migrate]) {
       expect(mechanism(m, which, MC_PAGES_MOVED), `pages moved by mechanism ${which}`).toBeGreaterThan(0);
     }
-    for (const which of [MECH_NUMA_SCAN, MECH_KSM, MECH_THP_SPLIT]) {
+    for (const which of [MECH.numa_scan, MECH.ksm, MECH.thp_split]) {
       expect(mechanism(m, which, MC_NOTIFIER_STARTS), `notifiers of mechanism ${which}`).toBeGreaterThan(0);
     }
     // of the few entries that a handful of scans takes, whether one is a pinned page's is chance; that their notifiers cover pinned pages is not
-    expect(mechanism(m, MECH_NUMA_SCAN, MC_PINNED_HIT)).toBeGreaterThan(0);
-    expect(mechanism(m, MECH_NUMA_SCAN, MC_STAGE2_UNMAPS)).toBeGreaterThan(0);
+    expect(mechanism(m, MECH.numa_scan, MC_PINNED_HIT)).toBeGreaterThan(0);
+    expect(mechanism(m, MECH.numa_scan, MC_STAGE2_UNMAPS)).toBeGreaterThan(0);
   });
 
   it('stop at the tops of their loops for a drain, and go on', () => {

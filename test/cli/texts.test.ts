@@ -8,7 +8,7 @@ import { table } from '#src/cli/render/table.js';
 import { LATENCY_LEGEND, LEGENDS, MECHANISMS_LEGEND, OPS_LEGEND } from '#src/lab/legend.js';
 import { listEverything } from '#src/lab/list.js';
 import { shippedLitmus } from '#src/lab/litmus/subject.js';
-import { MECHANISMS } from '#src/machine/abi.js';
+import { MECHANISMS } from '#src/machine/mechanisms.js';
 import { LATENCIES, STATS } from '#src/machine/stats.js';
 import { MAIN, ROOT, pinfall } from './run.js';
 

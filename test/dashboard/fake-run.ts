@@ -4,7 +4,7 @@ import type { Watched } from '#src/dashboard/server/watched.js';
 import type { ActorNow, KnobInfo, MoveResult, NearMiss, PageInfo, StepInfo } from '#src/lab/live/types.js';
 import type { Metrics } from '#src/lab/metrics.js';
 import type { Report, ReportViolation } from '#src/lab/report.js';
-import { MECHANISMS } from '#src/machine/abi.js';
+import { MECHANISMS } from '#src/machine/mechanisms.js';
 import { SMALL_MACHINE } from '#src/machine/config.js';
 import { LATENCIES, STATS } from '#src/machine/stats.js';
 

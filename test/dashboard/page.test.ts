@@ -1,7 +1,7 @@
 /** The page in a real Chromium: every panel shows what the run says, every knob acts, nothing goes missing unnoticed. */
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { MECHANISMS } from '#src/machine/abi.js';
+import { MECHANISMS } from '#src/machine/mechanisms.js';
 import { PAGE_STATES } from '#src/lab/live/types.js';
 import { Proxy, launch, open, rowsOf } from './browser.js';
 import { CHROMIUM, describeWith } from './programs.js';

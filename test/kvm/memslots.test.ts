@@ -1,6 +1,7 @@
 /** Memslots and a VM's beginning and end (src/kvm/vm.ts, memslots.ts). */
 import { describe, expect, it } from 'vitest';
-import { EEXIST, EFAULT, EINVAL, EPERM, MECH_MEMSLOT, MMU_NOTIFY_CLEAR, VM_STATE_DEAD } from '#src/machine/abi.js';
+import { EEXIST, EFAULT, EINVAL, EPERM, MMU_NOTIFY_CLEAR, VM_STATE_DEAD } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { Probe } from '#src/machine/context.js';
 import { acquiresRead } from '#src/machine/effects.js';
 import { entryPfn } from '#src/machine/entries.js';
@@ -55,7 +56,7 @@ describe('kvmSetMemslot', () => {
     expect(setSlot(guest, 0, 0, 0, 0)).toBe(0);
     expect(guest.leaf(3)).toBe(0);
     expect(guest.access(3, false)).toBe(-EFAULT);
-    const at = guest.ctx(0).statsAt + STATS_MECHANISMS_AT + MECH_MEMSLOT * MECHANISM_COUNTERS + MC_STAGE2_UNMAPS;
+    const at = guest.ctx(0).statsAt + STATS_MECHANISMS_AT + MECH.memslot * MECHANISM_COUNTERS + MC_STAGE2_UNMAPS;
     expect(guest.word(at)).toBe(1);
   });
 

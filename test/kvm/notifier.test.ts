@@ -1,15 +1,7 @@
 /** KVM as a notifier subscriber (src/kvm/notifier.ts): what goes, what is counted, who is held off. */
 import { describe, expect, it } from 'vitest';
-import {
-  FOLL_LONGTERM,
-  FOLL_PIN,
-  FOLL_WRITE,
-  MECH_KSM,
-  MECH_ZAP,
-  MMU_NOTIFY_CLEAR,
-  VM_HUGEPAGE,
-  VM_READ,
-} from '#src/machine/abi.js';
+import { FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, MMU_NOTIFY_CLEAR, VM_HUGEPAGE, VM_READ } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { ACCESS_DONE, accessHit, guestAccess } from '#src/machine/access.js';
 import { type Context, Probe } from '#src/machine/context.js';
 import { EFFECT_ACQUIRE, effectWord, effectKind } from '#src/machine/effects.js';
@@ -120,11 +112,11 @@ describe('start', () => {
     const ctx = guest.ctx(1);
     expect(runToEnd(pinUserPagesFast(ctx, 0, 2, FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM), ctx)).toBe(1);
     const pinned = ctx.gupPfn;
-    ctx.mechanism = MECH_KSM;
+    ctx.mechanism = MECH.ksm;
     start(guest, 0, 4);
     end(guest, 0, 4);
-    expect(counter(guest, 1, MECH_KSM, MC_STAGE2_UNMAPS)).toBe(4);
-    expect(counter(guest, 1, MECH_KSM, MC_STAGE2_UNMAPS_PINNED)).toBe(1);
+    expect(counter(guest, 1, MECH.ksm, MC_STAGE2_UNMAPS)).toBe(4);
+    expect(counter(guest, 1, MECH.ksm, MC_STAGE2_UNMAPS_PINNED)).toBe(1);
     runToEnd(guest.kernel.unpinUserPage(ctx, pinned, false), ctx);
   });
 
@@ -210,7 +202,7 @@ describe('vCPUs against a VMM that discards and protects', () => {
         expect([guest.vm(VM_MN_ACTIVE_INVALIDATE_COUNT), guest.vm(VM_INVALIDATE_IN_PROGRESS)]).toEqual([0, 0]);
         expect(guest.stale(), `seed ${seed}`).toEqual([]);
         expect(audit(guest.m), `seed ${seed}`).toEqual([]);
-        expect(counter(guest, 2, MECH_ZAP, MC_STAGE2_UNMAPS)).toBeGreaterThanOrEqual(0);
+        expect(counter(guest, 2, MECH.zap, MC_STAGE2_UNMAPS)).toBeGreaterThanOrEqual(0);
       }
     });
   }

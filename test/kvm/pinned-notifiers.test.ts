@@ -3,7 +3,8 @@
  * not.
  */
 import { describe, expect, it } from 'vitest';
-import { EFAULT, ENOMEM, GUP_PIN_COUNTING_BIAS, MECH_KSM, MMU_NOTIFY_CLEAR, VM_HUGEPAGE } from '#src/machine/abi.js';
+import { EFAULT, ENOMEM, GUP_PIN_COUNTING_BIAS, MMU_NOTIFY_CLEAR, VM_HUGEPAGE } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { isS2Block, isS2Table } from '#src/machine/entries.js';
 import {
   MM_LOCKED_VM,
@@ -36,7 +37,7 @@ const pinnedPfn = (guest: Guest, gfn: number): number => guest.word(pinnedPageWo
 const lockedVm = (guest: Guest): number => guest.word(mmWord(guest.m, 0, MM_LOCKED_VM));
 const invalidate = (guest: Guest, from: number, to: number): void => {
   const ctx = guest.ctx(1);
-  ctx.mechanism = MECH_KSM;
+  ctx.mechanism = MECH.ksm;
   runToEnd(KVM_SUBSCRIBER.invalidateRangeStart(ctx, 0, from, to, MMU_NOTIFY_CLEAR, true), ctx);
   runToEnd(KVM_SUBSCRIBER.invalidateRangeEnd(ctx, 0, from, to), ctx);
   ctx.mechanism = 0;
@@ -82,7 +83,7 @@ describe('the pinned range', () => {
     enter(guest);
     const before = [0, 1, 2, 3].map((gfn) => pinnedPfn(guest, gfn));
     invalidate(guest, 0, 4);
-    const at = guest.ctx(1).statsAt + STATS_MECHANISMS_AT + MECH_KSM * MECHANISM_COUNTERS + MC_STAGE2_UNMAPS_PINNED;
+    const at = guest.ctx(1).statsAt + STATS_MECHANISMS_AT + MECH.ksm * MECHANISM_COUNTERS + MC_STAGE2_UNMAPS_PINNED;
     expect(guest.word(at)).toBe(4);
     for (let gfn = 0; gfn < 4; gfn++) guest.store(gfn, 10 + gfn);
     expect([0, 1, 2, 3].map((gfn) => stage2Pfn(guest.m, 0, gfn))).toEqual(before);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { MECH_NUMA_SCAN } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { type HandoverTally, handoverLines, tooFew } from '#src/lab/bench/handover.js';
 import { Budget } from '#src/lab/budget.js';
 import { Arm, Arms } from '#src/lab/handover/arms.js';
@@ -49,7 +49,7 @@ describe('what the log does not tell', () => {
       [11, DMA, 'page_pin', 0, 2, 5, PIN],
       [12, DMA, 'page_unpin', 5, 1],
       [12, DMA, 'page_pin', 0, 2, 5, PIN],
-      [20, NUMA, 'notifier_start', 0, 2, 3, MECH_NUMA_SCAN],
+      [20, NUMA, 'notifier_start', 0, 2, 3, MECH.numa_scan],
       [22, NUMA, 'stage2_unmap', 0, 2, 5, 1],
     ]);
     const [first] = variantsOf(storyOf(records));

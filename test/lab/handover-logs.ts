@@ -1,7 +1,8 @@
 /** Logs of real threads, as hand-over tests write them. */
 import { EventLog } from '#src/events/record.js';
 import { EVENT, type EventName } from '#src/events/table.js';
-import { FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, MECH_NUMA_SCAN } from '#src/machine/abi.js';
+import { FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import type { Plan } from '#src/engine/plan.js';
 import { type Story, tellStory } from '#src/lab/handover/story.js';
 import { loadScenario } from '#src/lab/scenario.js';
@@ -33,7 +34,7 @@ export const D1 = logOf([
   [11, VCPU, 'stage2_fault', 0, 2, 1, 0],
   [12, DMA, 'page_pin', 0, 2, 5, PIN],
   [13, DMA, 'page_unpin', 5, 1],
-  [20, NUMA, 'notifier_start', 0, 2, 3, MECH_NUMA_SCAN],
+  [20, NUMA, 'notifier_start', 0, 2, 3, MECH.numa_scan],
   [21, DMA, 'page_pin', 0, 2, 5, PIN],
   [22, NUMA, 'stage2_unmap', 0, 2, 5, 1],
 ]);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { FAULT_FLAG_WRITE, MECH_NUMA_SCAN, VM_MERGEABLE, VM_READ } from '#src/machine/abi.js';
+import { FAULT_FLAG_WRITE, VM_MERGEABLE, VM_READ } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import type { Plan } from '#src/engine/plan.js';
 import { prepareMachine } from '#src/engine/setup.js';
 import { type Handover, handOver, handOverLitmus } from '#src/lab/handover/handover.js';
@@ -71,7 +72,7 @@ describe('events become operations', () => {
     const records = logOf([
       [1, VCPU, 'stage2_fault', 0, 2, 1, 0],
       [2, DMA, 'page_pin', 0, 2, 5, PIN],
-      [4, NUMA, 'notifier_start', 0, 2, 3, MECH_NUMA_SCAN],
+      [4, NUMA, 'notifier_start', 0, 2, 3, MECH.numa_scan],
       [5, DMA, 'page_unpin', 5, 1],
       [6, NUMA, 'stage2_unmap', 0, 2, 5, 1],
     ]);

@@ -12,14 +12,8 @@ import { type NearMiss, PAGE_STATES } from '#src/lab/live/types.js';
 import { EventWatch } from '#src/lab/live/watch.js';
 import { loadScenario } from '#src/lab/scenario.js';
 import { makePlan } from '#src/lab/scenario-plan.js';
-import {
-  COMPOUND_HEAD,
-  COMPOUND_TAIL,
-  GUP_PIN_COUNTING_BIAS,
-  MAPPING_KSM,
-  MECH_KSM,
-  MECH_NUMA_SCAN,
-} from '#src/machine/abi.js';
+import { COMPOUND_HEAD, COMPOUND_TAIL, GUP_PIN_COUNTING_BIAS, MAPPING_KSM } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import {
   PMD_HUGE,
   PTE_PRESENT,
@@ -161,9 +155,9 @@ describe('the history of a page', () => {
   const m = tiny();
   const records = new Records()
     .add('page_pin', 1, 0, 17, 117, 0)
-    .add('notifier_start', 3, 0, 16, 24, MECH_NUMA_SCAN)
+    .add('notifier_start', 3, 0, 16, 24, MECH.numa_scan)
     .add('stage2_unmap', 3, 0, 17, 117, 1)
-    .add('notifier_start', 3, 0, 40, 48, MECH_NUMA_SCAN)
+    .add('notifier_start', 3, 0, 40, 48, MECH.numa_scan)
     .add('split_huge_pmd', 2, 0, 16, 116, 1)
     .add('pte_change', 2, 0, 16, 0, 0)
     .add('migrate', 3, 117, 130, 0, 0)
@@ -227,9 +221,9 @@ const watch = (): { take: (records: Records) => void; seen: NearMiss[]; watch: E
 const pinnedUnmap = (): Records =>
   new Records()
     .add('page_pin', 1, 0, 17, 117, 0)
-    .add('notifier_start', 3, 0, 16, 24, MECH_NUMA_SCAN)
+    .add('notifier_start', 3, 0, 16, 24, MECH.numa_scan)
     .add('stage2_unmap', 3, 0, 17, 117, 1)
-    .add('notifier_end', 3, 0, 16, 24, MECH_NUMA_SCAN);
+    .add('notifier_end', 3, 0, 16, 24, MECH.numa_scan);
 
 describe('near-misses', () => {
   it('a pinned page unmapped: by whom, for what, whose pin', () => {
@@ -255,10 +249,10 @@ describe('near-misses', () => {
     const { take, seen, watch: made } = watch();
     take(
       new Records()
-        .add('notifier_start', 2, 0, 30, 31, MECH_KSM)
+        .add('notifier_start', 2, 0, 30, 31, MECH.ksm)
         .add('stage2_retry', 0, 0, 30, 1, 1)
         .add('stage2_retry', 0, 0, 77, 1, 0)
-        .add('notifier_start', 0, 0, 40, 41, MECH_KSM)
+        .add('notifier_start', 0, 0, 40, 41, MECH.ksm)
         .add('stage2_retry', 0, 0, 40, 1, 1),
     );
     expect(seen.map(({ kind, mechanism, actors, gfn }) => [kind, mechanism, actors, gfn])).toEqual([

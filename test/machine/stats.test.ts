@@ -1,6 +1,6 @@
 /** The counters of an actor: no two kinds of them share a word. */
 import { describe, expect, it } from 'vitest';
-import { MECHANISMS } from '#src/machine/abi.js';
+import { MECHANISMS } from '#src/machine/mechanisms.js';
 import { STATS_WORDS } from '#src/machine/layout.js';
 import {
   LATENCIES,

@@ -1,13 +1,7 @@
 /** FOLL_LONGTERM of pages that lie where they may not be pinned for long (kernel-model 3.10.2). */
 import { describe, expect, it } from 'vitest';
-import {
-  ENOMEM,
-  FOLL_LONGTERM,
-  FOLL_WRITE,
-  MECH_LONGTERM_MIGRATE,
-  PG_LRU,
-  PG_UNPINNABLE_ZONE,
-} from '#src/machine/abi.js';
+import { ENOMEM, FOLL_LONGTERM, FOLL_WRITE, PG_LRU, PG_UNPINNABLE_ZONE } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { Machine, PAGE_FLAGS, pageWord } from '#src/machine/layout.js';
 import { MC_PAGES_MOVED } from '#src/machine/stats.js';
 import { checkAndMigrateMovablePages } from '#src/mm/gup-longterm.js';
@@ -39,7 +33,7 @@ describe('a page in ZONE_MOVABLE', () => {
     expect(pfn >> 2).not.toBe(old >> 2);
     expect(lab.ctx().gupPfn).toBe(pfn);
     expect(lab.content(pfn)).toBe(100);
-    expect(lab.mechanism(MECH_LONGTERM_MIGRATE, MC_PAGES_MOVED)).toBe(1);
+    expect(lab.mechanism(MECH.longterm_migrate, MC_PAGES_MOVED)).toBe(1);
     // the pin that was dropped for the move is not a pin that anybody had
     expect(lab.probe.pinned).toEqual([[0, 0, pfn]]);
     expect([lab.stat('pins'), lab.stat('unpins')]).toEqual([1, 0]);
@@ -52,7 +46,7 @@ describe('a page in ZONE_MOVABLE', () => {
     movable(lab.m, 0, 32);
     expect(pin(lab, 0)).toBe(1);
     expect(lab.node(0)).toBe(1);
-    expect(lab.mechanism(MECH_LONGTERM_MIGRATE, MC_PAGES_MOVED)).toBe(0);
+    expect(lab.mechanism(MECH.longterm_migrate, MC_PAGES_MOVED)).toBe(0);
   });
 
   it('a huge page moves as a whole', () => {

@@ -7,7 +7,6 @@ import {
   FOLL_GET,
   FOLL_LONGTERM,
   FOLL_WRITE,
-  MECH_NONE,
   MIGRATE_ASYNC,
   MIGRATE_SYNC,
   VM_HUGEPAGE,
@@ -15,6 +14,7 @@ import {
   VM_READ,
   VM_WRITE,
 } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { type Context, type Coroutine, randomBelow } from '#src/machine/context.js';
 import { LOCAL, effectWord } from '#src/machine/effects.js';
 import { entryPfn, isPresent, isSpecial, isTable } from '#src/machine/entries.js';
@@ -183,7 +183,7 @@ it.each([
     expect(lab.probe.starts.length).toBe(lab.probe.ends);
     for (let cpu = 0; cpu < 10; cpu++) expect(lab.ctx(cpu).heldCount).toBe(0);
     hints += lab.stat('numa_hint_faults');
-    moved += lab.mechanism(MECH_NONE, MC_PAGES_MOVED);
+    moved += lab.mechanism(MECH.none, MC_PAGES_MOVED);
     merged += lab.stat('ksm_merged');
   }
   // the race was one: everybody got somewhere

@@ -3,8 +3,6 @@ import {
   FAULT_FLAG_REMOTE,
   FAULT_FLAG_UNSHARE,
   FAULT_FLAG_WRITE,
-  MECH_THP_SPLIT,
-  MECH_WP_FAULT,
   MMU_NOTIFY_CLEAR,
   PG_ANON_EXCLUSIVE,
   PG_LRU,
@@ -16,6 +14,7 @@ import {
   VM_NOHUGEPAGE,
   VM_READ,
 } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import type { KernelRules } from '#src/machine/context.js';
 import { EFFECT_ACQUIRE } from '#src/machine/effects.js';
 import {
@@ -205,8 +204,8 @@ describe('do_huge_pmd_wp_page', () => {
       expect(isHuge(lab.pmd(VPN))).toBe(reused);
       if (!reused) {
         expect(lab.notified.map((one) => [one.start, one.end, one.mechanism])).toEqual([
-          [4, 8, MECH_THP_SPLIT],
-          ...(entryPfn(lab.pte(VPN)) === head + 1 ? [] : [[VPN, VPN + 1, MECH_WP_FAULT]]),
+          [4, 8, MECH.thp_split],
+          ...(entryPfn(lab.pte(VPN)) === head + 1 ? [] : [[VPN, VPN + 1, MECH.wp_fault]]),
         ]);
         expect(lab.pte(VPN) & PTE_WRITE).not.toBe(0);
       }
@@ -253,7 +252,7 @@ describe('do_huge_pmd_wp_page', () => {
     it('maps a huge page of zeros, with a notifier over the whole of it', () => {
       const lab = zeroLab();
       expect(lab.fault(VPN, WRITE)).toBe(0);
-      expect(lab.notified).toEqual([{ start: 4, end: 8, event: MMU_NOTIFY_CLEAR, mechanism: MECH_WP_FAULT }]);
+      expect(lab.notified).toEqual([{ start: 4, end: 8, event: MMU_NOTIFY_CLEAR, mechanism: MECH.wp_fault }]);
       const head = entryPfn(lab.pmd(VPN));
       expect([isHuge(lab.pmd(VPN)), lab.refs(head), lab.page(head + 3, PAGE_CONTENT)]).toEqual([true, 1, 0]);
       expect(audit(lab.m)).toEqual([]);

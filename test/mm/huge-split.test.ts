@@ -4,8 +4,6 @@ import {
   EBUSY,
   EINVAL,
   FAULT_FLAG_WRITE,
-  MECH_MPROTECT,
-  MECH_THP_SPLIT,
   MMU_NOTIFY_CLEAR,
   PG_ANON_EXCLUSIVE,
   PG_DIRTY,
@@ -15,6 +13,7 @@ import {
   PG_WRITEBACK,
   VM_HUGEPAGE,
 } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import type { KernelRules } from '#src/machine/context.js';
 import { EFFECT_RMW } from '#src/machine/effects.js';
 import {
@@ -107,7 +106,7 @@ describe('split_huge_pmd', () => {
     const { lab, head } = thpLab(9);
     for (let i = 0; i < pins; i++) lab.pin(head);
     expect(lab.refs(head)).toBe(before);
-    lab.a.mechanism = MECH_MPROTECT;
+    lab.a.mechanism = MECH.mprotect;
     split(lab, 700);
     expect(lab.refs(head)).toBe(after);
     expect([lab.largeMaps(head), lab.page(head, PAGE_ENTIRE_MAPS), lab.page(head, PAGE_PINCOUNT)]).toEqual([
@@ -116,8 +115,8 @@ describe('split_huge_pmd', () => {
       pins,
     ]);
     expect(lab.page(head, PAGE_COMPOUND)).not.toBe(0);
-    expect(lab.notified).toEqual([{ start: 512, end: 1024, event: MMU_NOTIFY_CLEAR, mechanism: MECH_THP_SPLIT }]);
-    expect([lab.a.mechanism, lab.notifiersOpen()]).toEqual([MECH_MPROTECT, 0]);
+    expect(lab.notified).toEqual([{ start: 512, end: 1024, event: MMU_NOTIFY_CLEAR, mechanism: MECH.thp_split }]);
+    expect([lab.a.mechanism, lab.notifiersOpen()]).toEqual([MECH.mprotect, 0]);
     const bits = PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY;
     for (let i = 0; i < 512; i++) {
       expect(lab.pte(512 + i)).toBe(mkEntry(head + i, bits));
@@ -221,7 +220,7 @@ describe('split_huge_page', () => {
       hold(lab, head);
       expect(runToEnd(lab.a.kernel.splitHugePage(lab.a, head), lab.a)).toBe(0);
       expect(lab.notified.map((one) => [one.start, one.end, one.mechanism])).toEqual(
-        Array.from({ length: splitNotifierPairs }, () => [4, 8, MECH_THP_SPLIT]),
+        Array.from({ length: splitNotifierPairs }, () => [4, 8, MECH.thp_split]),
       );
       letGo(lab, head);
       expect(audit(lab.m)).toEqual([]);
@@ -252,7 +251,7 @@ describe('split_huge_page', () => {
     }
     expect([lab.pmd(513), lab.notified]).toEqual([before, []]);
     // backed_out of thp_split
-    expect(lab.m.words[lab.a.statsAt + STATS_MECHANISMS_AT + MECH_THP_SPLIT * 8 + 5]).toBe(3);
+    expect(lab.m.words[lab.a.statsAt + STATS_MECHANISMS_AT + MECH.thp_split * 8 + 5]).toBe(3);
     letGo(lab, head);
     expect(audit(lab.m, { [head]: 1 })).toEqual([]);
   });

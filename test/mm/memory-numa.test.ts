@@ -1,12 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  FAULT_FLAG_WRITE,
-  MECH_NUMA_MIGRATE,
-  MMU_NOTIFY_CLEAR,
-  PG_LRU,
-  VM_HUGEPAGE,
-  VM_NUMA_BOUND,
-} from '#src/machine/abi.js';
+import { FAULT_FLAG_WRITE, MMU_NOTIFY_CLEAR, PG_LRU, VM_HUGEPAGE, VM_NUMA_BOUND } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { EFFECT_ACQUIRE } from '#src/machine/effects.js';
 import {
   PTE_DIRTY,
@@ -53,7 +47,7 @@ describe('do_numa_page', () => {
     expect(lab.fault(VPN, 0)).toBe(0);
     const now = entryPfn(lab.pte(VPN));
     expect([nodeOf(lab, pfn), nodeOf(lab, now), lab.page(now, PAGE_CONTENT)]).toEqual([1, 0, 42]);
-    expect(lab.notified).toEqual([{ start: VPN, end: VPN + 1, event: MMU_NOTIFY_CLEAR, mechanism: MECH_NUMA_MIGRATE }]);
+    expect(lab.notified).toEqual([{ start: VPN, end: VPN + 1, event: MMU_NOTIFY_CLEAR, mechanism: MECH.numa_migrate }]);
     expect(lab.stat('numa_hint_faults')).toBe(1);
     expect(audit(lab.m)).toEqual([]);
   });

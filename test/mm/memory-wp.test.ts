@@ -4,7 +4,6 @@ import {
   FAULT_FLAG_UNSHARE,
   FAULT_FLAG_WRITE,
   MAPPING_KSM,
-  MECH_WP_FAULT,
   MMU_NOTIFY_CLEAR,
   PG_ANON_EXCLUSIVE,
   PG_HWPOISON,
@@ -12,6 +11,7 @@ import {
   VM_FAULT_HWPOISON,
   VM_FAULT_OOM,
 } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { type Context, type KernelRules, Probe } from '#src/machine/context.js';
 import { EFFECT_ACQUIRE, EFFECT_RMW } from '#src/machine/effects.js';
 import { PTE_DIRTY, PTE_PRESENT, PTE_SPECIAL, PTE_WRITE, PTE_YOUNG, entryPfn, mkEntry } from '#src/machine/entries.js';
@@ -120,7 +120,7 @@ describe('wp_page_copy', () => {
     lab.get(pfn);
     lab.a.mechanism = 3;
     lab.fault(VPN, WRITE);
-    expect(lab.notified).toEqual([{ start: VPN, end: VPN + 1, event: MMU_NOTIFY_CLEAR, mechanism: MECH_WP_FAULT }]);
+    expect(lab.notified).toEqual([{ start: VPN, end: VPN + 1, event: MMU_NOTIFY_CLEAR, mechanism: MECH.wp_fault }]);
     expect([lab.a.mechanism, lab.notifiersOpen()]).toEqual([3, 0]);
     const copy = entryPfn(lab.pte(VPN));
     expect([lab.page(copy, PAGE_CONTENT), lab.refs(copy), lab.maps(copy)]).toEqual([77, 1, 1]);

@@ -5,7 +5,6 @@ import { describe, expect, it } from 'vitest';
 import {
   FOLL_GET,
   FOLL_WRITE,
-  MECH_NUMA_MIGRATE,
   MIGRATE_ASYNC,
   MIGRATE_SYNC,
   MIGRATE_SYNC_LIGHT,
@@ -19,6 +18,7 @@ import {
   PG_WRITEBACK,
   VM_READ,
 } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { type Coroutine } from '#src/machine/context.js';
 import {
   PTE_DIRTY,
@@ -51,7 +51,7 @@ function migrate(lab: MmLab, vpns: number[], node: number, mode: number, cpu = 0
       const head = lab.pfn(vpn);
       if (yield* folioIsolateLru(ctx, head)) heads.push(head);
     }
-    ctx.mechanism = MECH_NUMA_MIGRATE;
+    ctx.mechanism = MECH.numa_migrate;
     const left = yield* migratePages(ctx, heads, node, mode);
     ctx.mechanism = 0;
     return left;
@@ -88,9 +88,9 @@ describe('success', () => {
     // one pair per page, over that page alone
     expect(lab.probe.starts).toEqual([0, 1, 2, 3].map((vpn) => [0, vpn, vpn + 1, MMU_NOTIFY_CLEAR]));
     expect(lab.probe.ends).toBe(4);
-    expect(lab.mechanism(MECH_NUMA_MIGRATE, MC_PAGES_MOVED)).toBe(4);
-    expect(lab.mechanism(MECH_NUMA_MIGRATE, MC_ATTEMPTS)).toBe(4);
-    expect(lab.mechanism(MECH_NUMA_MIGRATE, MC_BACKED_OUT)).toBe(0);
+    expect(lab.mechanism(MECH.numa_migrate, MC_PAGES_MOVED)).toBe(4);
+    expect(lab.mechanism(MECH.numa_migrate, MC_ATTEMPTS)).toBe(4);
+    expect(lab.mechanism(MECH.numa_migrate, MC_BACKED_OUT)).toBe(0);
     expect(audit(lab.m)).toEqual([]);
   });
 
@@ -125,7 +125,7 @@ describe('success', () => {
     expect([0, 1, 2, 3].map((i) => lab.content(head + i))).toEqual([100, 101, 102, 103]);
     expect(lab.probe.entries.map(([, , after]) => after)).not.toContain(0);
     expect(lab.probe.starts).toEqual([[0, 0, 4, MMU_NOTIFY_CLEAR]]);
-    expect(lab.mechanism(MECH_NUMA_MIGRATE, MC_PAGES_MOVED)).toBe(4);
+    expect(lab.mechanism(MECH.numa_migrate, MC_PAGES_MOVED)).toBe(4);
     expect(lab.refs(old)).toBe(0);
     expect(audit(lab.m)).toEqual([]);
   });
@@ -189,8 +189,8 @@ describe('a page that somebody holds stays where it is', () => {
     expect(lab.pte(0)).toBe(pte);
     expect(lab.flags(pfn) & (PG_ANON_EXCLUSIVE | PG_LRU)).toBe(PG_ANON_EXCLUSIVE | PG_LRU);
     expect(lab.stat('migrate_failures')).toBe(1);
-    expect(lab.mechanism(MECH_NUMA_MIGRATE, MC_BACKED_OUT)).toBe(1);
-    expect(lab.mechanism(MECH_NUMA_MIGRATE, MC_PAGES_MOVED)).toBe(0);
+    expect(lab.mechanism(MECH.numa_migrate, MC_BACKED_OUT)).toBe(1);
+    expect(lab.mechanism(MECH.numa_migrate, MC_PAGES_MOVED)).toBe(0);
     expect(audit(lab.m, { [pfn]: how === 'pin' ? 1024 : 1 })).toEqual([]);
   });
 
@@ -222,7 +222,7 @@ describe('a page that somebody holds stays where it is', () => {
     pin(lab, 2);
     expect(migrate(lab, [0, 1, 2, 3], 1, MIGRATE_ASYNC)).toBe(1);
     expect([0, 1, 2, 3].map((vpn) => lab.node(vpn))).toEqual([1, 1, 0, 1]);
-    expect(lab.mechanism(MECH_NUMA_MIGRATE, MC_PAGES_MOVED)).toBe(3);
+    expect(lab.mechanism(MECH.numa_migrate, MC_PAGES_MOVED)).toBe(3);
     expect(lab.probe.starts).toHaveLength(13);
   });
 
@@ -321,7 +321,7 @@ it('notifier calls are counted under the mechanism of the caller', () => {
   const lab = small();
   expect(migrate(lab, [0], 1, MIGRATE_ASYNC)).toBe(0);
   // no subscriber: announced, but nobody to tell
-  expect(lab.mechanism(MECH_NUMA_MIGRATE, MC_NOTIFIER_STARTS)).toBe(0);
+  expect(lab.mechanism(MECH.numa_migrate, MC_NOTIFIER_STARTS)).toBe(0);
   expect(lab.probe.starts).toHaveLength(1);
   expect(lab.word(pmdWord(lab.m, 0, 0))).not.toBe(0);
 });

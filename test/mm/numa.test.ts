@@ -4,7 +4,6 @@ import {
   FOLL_GET,
   FOLL_WRITE,
   MAPPING_KSM,
-  MECH_NUMA_SCAN,
   MMU_NOTIFY_CLEAR,
   MMU_NOTIFY_PROTECTION_VMA,
   PG_ANON_EXCLUSIVE,
@@ -14,6 +13,7 @@ import {
   VM_NUMA_BOUND,
   VM_PFNMAP,
 } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import type { KernelRules } from '#src/machine/context.js';
 import { EFFECT_RMW } from '#src/machine/effects.js';
 import { PTE_DIRTY, PTE_PROTNONE, PTE_WRITE, PTE_YOUNG, isProtnone, isTable } from '#src/machine/entries.js';
@@ -76,7 +76,7 @@ describe('one scan', () => {
     expect(lab.probe.ends).toBe(1);
     expect(lab.word(mmWord(lab.m, 0, MM_TLB_FLUSH_PENDING))).toBe(0);
     expect(lab.stat('numa_scans')).toBe(1);
-    expect(lab.mechanism(MECH_NUMA_SCAN, MC_ATTEMPTS)).toBe(1);
+    expect(lab.mechanism(MECH.numa_scan, MC_ATTEMPTS)).toBe(1);
     expect(audit(lab.m)).toEqual([]);
     // no stale translation: this access takes the hint fault
     lab.read(0, 3);
@@ -151,7 +151,7 @@ describe('which pages are skipped', () => {
     expect(hints(lab, 0, 2)).toEqual(protectedBy ? [0, 1] : [1]);
     expect(lab.probe.starts).toHaveLength(1);
     const gaveUp = !protectedBy && state !== 'mapped twice';
-    expect(lab.mechanism(MECH_NUMA_SCAN, MC_BACKED_OUT)).toBe(gaveUp ? 1 : 0);
+    expect(lab.mechanism(MECH.numa_scan, MC_BACKED_OUT)).toBe(gaveUp ? 1 : 0);
   });
 
   it('a part of a huge page that may be shared, or whose page is mapped more than once', () => {

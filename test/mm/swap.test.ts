@@ -4,7 +4,6 @@ import {
   FOLL_GET,
   FOLL_LONGTERM,
   FOLL_WRITE,
-  MECH_RECLAIM,
   MIGRATE_SYNC,
   MMU_NOTIFY_CLEAR,
   PG_ANON_EXCLUSIVE,
@@ -13,6 +12,7 @@ import {
   VM_LOCKED,
   VM_MERGEABLE,
 } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import {
   SWP_SWAP,
   SWP_SWAP_EXCLUSIVE,
@@ -66,7 +66,7 @@ describe('reclaim', () => {
     expect(freeSlots(l)).toBe(3);
     // one notifier pair over the page
     expect(l.probe.starts).toEqual([[0, 0, 1, MMU_NOTIFY_CLEAR]]);
-    expect(l.mechanism(MECH_RECLAIM, MC_PAGES_MOVED)).toBe(1);
+    expect(l.mechanism(MECH.reclaim, MC_PAGES_MOVED)).toBe(1);
     expect(audit(l.m)).toEqual([]);
   });
 
@@ -77,7 +77,7 @@ describe('reclaim', () => {
     l.probe.starts.length = 0;
     expect(swapOut(l, 0)).toBe(0);
     expect([freeSlots(l), l.probe.starts.length, l.flags(l.pfn(0)) & PG_LRU]).toEqual([4, 0, PG_LRU]);
-    expect(l.mechanism(MECH_RECLAIM, MC_BACKED_OUT)).toBe(1);
+    expect(l.mechanism(MECH.reclaim, MC_BACKED_OUT)).toBe(1);
   });
 
   it('before v5.11 looks at no pins: the mapping goes, the freeze keeps the page', () => {

@@ -4,9 +4,6 @@ import {
   EINVAL,
   ENOMEM,
   FAULT_FLAG_WRITE,
-  MECH_TEARDOWN,
-  MECH_THP_SPLIT,
-  MECH_ZAP,
   MMU_NOTIFY_CLEAR,
   MMU_NOTIFY_UNMAP,
   VM_HUGEPAGE,
@@ -14,6 +11,7 @@ import {
   VM_MERGEABLE,
   VM_NOHUGEPAGE,
 } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { type Context, Probe } from '#src/machine/context.js';
 import { EFFECT_READ, EFFECT_RMW } from '#src/machine/effects.js';
 import {
@@ -114,7 +112,7 @@ describe('MADV_DONTNEED', () => {
     expect(dontneed(lab, 5, 6)).toBe(0);
     expect(probe.seen).toEqual(['cleared', 'zapped 5..6', 'unmapped', 'end', 'flushed', 'freed', 'zapped 5..6']);
     expect([lab.pte(5), cached(lab, 5), lab.refs(pfn)]).toEqual([0, false, 0]);
-    expect(spans(lab)).toEqual([[5, 6, MMU_NOTIFY_CLEAR, MECH_ZAP]]);
+    expect(spans(lab)).toEqual([[5, 6, MMU_NOTIFY_CLEAR, MECH.zap]]);
     expect([lab.a.mechanism, lab.a.heldCount, lab.notifiersOpen()]).toEqual([0, 0, 0]);
     expect(audit(lab.m)).toEqual([]);
   });
@@ -161,8 +159,8 @@ describe('MADV_DONTNEED', () => {
     expect(lab.refs(head)).toBe(2);
     dontneed(lab, 700, 701);
     expect(spans(lab)).toEqual([
-      [700, 701, MMU_NOTIFY_CLEAR, MECH_ZAP],
-      [512, 1024, MMU_NOTIFY_CLEAR, MECH_THP_SPLIT],
+      [700, 701, MMU_NOTIFY_CLEAR, MECH.zap],
+      [512, 1024, MMU_NOTIFY_CLEAR, MECH.thp_split],
     ]);
     expect([lab.refs(head), lab.largeMaps(head), lab.maps(head + 188), lab.pte(700)]).toEqual([512, 511, 0, 0]);
     expect(audit(lab.m, { [head]: 1 })).toEqual([]);
@@ -219,8 +217,8 @@ describe('MADV_DONTNEED', () => {
     fill(lab, 6, 10);
     expect(dontneed(lab, 2, 8)).toBe(-ENOMEM);
     expect(spans(lab)).toEqual([
-      [2, 4, MMU_NOTIFY_CLEAR, MECH_ZAP],
-      [6, 8, MMU_NOTIFY_CLEAR, MECH_ZAP],
+      [2, 4, MMU_NOTIFY_CLEAR, MECH.zap],
+      [6, 8, MMU_NOTIFY_CLEAR, MECH.zap],
     ]);
     expect([lab.pte(1) !== 0, lab.pte(3), lab.pte(7), lab.pte(8) !== 0]).toEqual([true, 0, 0, true]);
     expect(dontneed(lab, 12, 14)).toBe(-EINVAL);
@@ -279,9 +277,9 @@ describe('munmap', () => {
     expect(unmap(lab, 3, 13)).toBe(0);
     // each cut goes through a range that one table maps, and which the VMA covered whole: announced as if it were a huge page
     expect(spans(lab)).toEqual([
-      [0, 4, MMU_NOTIFY_CLEAR, MECH_THP_SPLIT],
-      [12, 16, MMU_NOTIFY_CLEAR, MECH_THP_SPLIT],
-      [3, 13, MMU_NOTIFY_UNMAP, MECH_ZAP],
+      [0, 4, MMU_NOTIFY_CLEAR, MECH.thp_split],
+      [12, 16, MMU_NOTIFY_CLEAR, MECH.thp_split],
+      [3, 13, MMU_NOTIFY_UNMAP, MECH.zap],
     ]);
     expect([lab.vma(2) >= 0, lab.vma(3), lab.vma(12), lab.vma(13) >= 0]).toEqual([true, -1, -1, true]);
     // the tables of [4, 12) went; those of the ends are in use
@@ -299,8 +297,8 @@ describe('munmap', () => {
     lab.fault(5, WRITE);
     expect(unmap(lab, 6, 7)).toBe(0);
     expect(spans(lab)).toEqual([
-      [4, 8, MMU_NOTIFY_CLEAR, MECH_THP_SPLIT],
-      [6, 7, MMU_NOTIFY_UNMAP, MECH_ZAP],
+      [4, 8, MMU_NOTIFY_CLEAR, MECH.thp_split],
+      [6, 7, MMU_NOTIFY_UNMAP, MECH.zap],
     ]);
     expect(audit(lab.m)).toEqual([]);
   });
@@ -341,7 +339,7 @@ describe('exit_mmap', () => {
     lab.pin(pinned);
     lab.a.mechanism = 0;
     runToEnd(exitMmap(lab.a, 0), lab.a);
-    expect(spans(lab)).toEqual([[0, 16, MMU_NOTIFY_UNMAP, MECH_TEARDOWN]]);
+    expect(spans(lab)).toEqual([[0, 16, MMU_NOTIFY_UNMAP, MECH.teardown]]);
     for (const word of [MM_USERS, MM_VMA_COUNT, MM_KSM_SLOT, MM_KHUGEPAGED_SLOT, MM_TLB_FLUSH_PENDING]) {
       expect(lab.m.words[mmWord(lab.m, 0, word)]).toBe(0);
     }

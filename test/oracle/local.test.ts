@@ -17,7 +17,8 @@ import {
   pmdWord,
   vmWord,
 } from '#src/machine/layout.js';
-import { MECH_KSM, MECH_NUMA_SCAN, MECH_ZAP, VM_STATE_DYING } from '#src/machine/abi.js';
+import { VM_STATE_DYING } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { tlbSlot, tlbTag } from '#src/machine/tlb.js';
 import { RETRIES_MAX } from '#src/oracle/liveness.js';
 import { VIOLATIONS_KEPT_OF_KIND } from '#src/oracle/violation.js';
@@ -117,21 +118,21 @@ const unmap = (bench: Bench, pfn: number, mechanism: number): void => {
 describe('I-PINNED-S2 by the claims of the policy', () => {
   it('counts nothing where nothing is claimed', () => {
     const { bench } = mapped({ level: 'all' });
-    unmap(bench, bench.pin(2), MECH_NUMA_SCAN);
+    unmap(bench, bench.pin(2), MECH.numa_scan);
     expect(found(bench)).toEqual([]);
   });
 
   it('longterm: any returned pin, against the mechanisms that look at pins', () => {
     const { bench, pfn } = mapped({ level: 'all', policy: 'check-then-notify' });
-    unmap(bench, pfn, MECH_NUMA_SCAN);
+    unmap(bench, pfn, MECH.numa_scan);
     expect(bench.pin(2)).toBe(pfn);
-    unmap(bench, pfn, MECH_ZAP);
+    unmap(bench, pfn, MECH.zap);
     expect(found(bench)).toEqual([]);
-    unmap(bench, pfn, MECH_KSM);
+    unmap(bench, pfn, MECH.ksm);
     expect(found(bench)).toEqual(['I-PINNED-S2 pinned page unmapped at stage 2']);
     bench.unpin(pfn);
     bench.probe.reset();
-    unmap(bench, pfn, MECH_KSM);
+    unmap(bench, pfn, MECH.ksm);
     expect(found(bench)).toEqual([]);
   });
 
@@ -139,7 +140,7 @@ describe('I-PINNED-S2 by the claims of the policy', () => {
     const sharedPins = new SharedArrayBuffer(4 * 64);
     const { bench, pfn } = mapped({ level: 'all', mode: 'threads', policy: 'check-then-notify', sharedPins });
     new Int32Array(sharedPins)[pfn] = 1;
-    unmap(bench, pfn, MECH_NUMA_SCAN);
+    unmap(bench, pfn, MECH.numa_scan);
     expect(found(bench)).toEqual(['I-PINNED-S2 pinned page unmapped at stage 2']);
     expect(bench.pin(3)).toBeGreaterThan(0);
     expect(new Int32Array(sharedPins)[bench.pfn(3)]).toBe(1);

@@ -1,6 +1,6 @@
 /** I-LIVE as work without progress: what counts, and what explains retries. */
 import { describe, expect, it } from 'vitest';
-import { MECH_MEMSLOT } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { ACTOR_HELD_COUNT, VM_INVALIDATE_IN_PROGRESS, actorWord, vmWord } from '#src/machine/layout.js';
 import { BREAKS_MAX, TURNS_MAX } from '#src/oracle/undone.js';
 import { Bench, VCPU, VMM, kinds } from './bench.js';
@@ -93,7 +93,7 @@ describe('entries that faults break', () => {
   it('by notifiers and memslots are nothing of that', () => {
     const on = bench();
     const ctx = on.ctx(VMM);
-    ctx.mechanism = MECH_MEMSLOT;
+    ctx.mechanism = MECH.memslot;
     on.probe.onStage2Fault(ctx, 0, GFN, true);
     for (let i = 0; i < 2 * BREAKS_MAX; i++) {
       on.probe.onStage2Unmap(ctx, 0, GFN, 9, 1);

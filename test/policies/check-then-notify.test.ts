@@ -4,7 +4,8 @@
  * device's.
  */
 import { describe, expect, it } from 'vitest';
-import { FOLL_LONGTERM, FOLL_WRITE, MECH_NUMA_SCAN, VM_HUGEPAGE, VM_MERGEABLE, VM_READ } from '#src/machine/abi.js';
+import { FOLL_LONGTERM, FOLL_WRITE, VM_HUGEPAGE, VM_MERGEABLE, VM_READ } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { type Context, Probe } from '#src/machine/context.js';
 import { EFFECT_ADD } from '#src/machine/effects.js';
 import { entryPfn, isHuge, isProtnone, isTable } from '#src/machine/entries.js';
@@ -81,7 +82,7 @@ const hints = ({ guest }: World): number[] => {
   return found;
 };
 const counter = ({ guest }: World, which: number): number =>
-  guest.word(statsBase(guest.m, BALANCER) + STATS_MECHANISMS_AT + MECH_NUMA_SCAN * MECHANISM_COUNTERS + which);
+  guest.word(statsBase(guest.m, BALANCER) + STATS_MECHANISMS_AT + MECH.numa_scan * MECHANISM_COUNTERS + which);
 /** The window of d1: NOTIFY.start was decided on, and its callback has taken no lock yet. */
 const toStart = (task: Stepped<number>, { guest }: World): void =>
   task.until(EFFECT_ADD, mmWord(guest.m, 0, MM_SRCU) + 1);

@@ -1,6 +1,7 @@
 /** fork over pinned pages with a guest on them, as observed (F1, F2) and as kernel-model 3.19 has it for a THP of 512 pages. */
 import { describe, expect, it } from 'vitest';
-import { MECH_FORK, MMU_NOTIFY_CLEAR, MMU_NOTIFY_PROTECTION_PAGE, VM_HUGEPAGE } from '#src/machine/abi.js';
+import { MMU_NOTIFY_CLEAR, MMU_NOTIFY_PROTECTION_PAGE, VM_HUGEPAGE } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { PTE_WRITE, isTable } from '#src/machine/entries.js';
 import { statsBase } from '#src/machine/layout.js';
 import { MC_PAGES_MOVED, MECHANISM_COUNTERS, STATS_MECHANISMS_AT } from '#src/machine/stats.js';
@@ -39,7 +40,7 @@ function mapped(lab: ForkLab): number {
 }
 
 const copied = (lab: ForkLab): number =>
-  lab.word(statsBase(lab.m, 0) + STATS_MECHANISMS_AT + MECH_FORK * MECHANISM_COUNTERS + MC_PAGES_MOVED);
+  lab.word(statsBase(lab.m, 0) + STATS_MECHANISMS_AT + MECH.fork * MECHANISM_COUNTERS + MC_PAGES_MOVED);
 
 describe('fork', () => {
   it('over 512 pinned 4k pages: one call, stage 2 gone and faulted back, every page copied, none moved', () => {

@@ -1,6 +1,7 @@
 /** KSM on pinned pages, as observed (F1 to F5 and the numbers behind them). Counts are exact: nothing else runs. */
 import { describe, expect, it } from 'vitest';
-import { MECH_KSM, MECH_THP_SPLIT, VM_MERGEABLE } from '#src/machine/abi.js';
+import { VM_MERGEABLE } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { MC_STAGE2_UNMAPS_PINNED } from '#src/machine/stats.js';
 import { Lab, THP } from './lab.js';
 
@@ -27,7 +28,7 @@ describe('KSM over 64 identical 4k pages in two regions', () => {
   it('unpinned: one notifier call per page of the region that becomes the KSM pages, two per page of the other', () => {
     const lab = twoRegions(false);
     scans(lab, 12);
-    expect(lab.notifierStarts(MECH_KSM)).toBe(64 * 3);
+    expect(lab.notifierStarts(MECH.ksm)).toBe(64 * 3);
     for (let i = 0; i < 64; i++) {
       expect(lab.pfn(i)).toBe(lab.pfn(64 + i));
       expect(lab.isKsm(lab.pfn(i))).toBe(true);
@@ -44,10 +45,10 @@ describe('KSM over 64 identical 4k pages in two regions', () => {
       const pinned = lab.pin(0, 128);
       lab.guestTouches(0, 128);
       scans(lab, 12);
-      expect(lab.notifierStarts(MECH_KSM)).toBe(64 * attempts);
+      expect(lab.notifierStarts(MECH.ksm)).toBe(64 * attempts);
       expect(lab.stat('ksm_refused')).toBe(64 * attempts);
       expect(lab.stat('ksm_merged')).toBe(0);
-      expect(lab.mechanism(MECH_KSM, MC_STAGE2_UNMAPS_PINNED)).toBe(64 * attempts);
+      expect(lab.mechanism(MECH.ksm, MC_STAGE2_UNMAPS_PINNED)).toBe(64 * attempts);
       for (let i = 0; i < 128; i++) expect(lab.pfn(i)).toBe(pinned[i]);
     });
 
@@ -55,7 +56,7 @@ describe('KSM over 64 identical 4k pages in two regions', () => {
       const lab = twoRegions(smartScan);
       lab.vmsplice(0, 128);
       scans(lab, 12);
-      expect(lab.notifierStarts(MECH_KSM)).toBe(64 * attempts);
+      expect(lab.notifierStarts(MECH.ksm)).toBe(64 * attempts);
       expect(lab.stat('ksm_merged')).toBe(0);
     });
   }
@@ -68,7 +69,7 @@ describe('KSM over 64 identical 4k pages in two regions', () => {
       const lab = twoRegions(smartScan);
       lab.pin(0, 128);
       scans(lab, 40);
-      expect(lab.notifierStarts(MECH_KSM)).toBe(64 * attempts);
+      expect(lab.notifierStarts(MECH.ksm)).toBe(64 * attempts);
     });
   }
 
@@ -87,7 +88,7 @@ describe('KSM over 64 identical 4k pages in two regions', () => {
       lab.pin(THP, THP + 1);
       lab.guestTouches(0, 2 * THP);
       scans(lab, 12, 2 * THP);
-      expect(lab.notifierStarts(MECH_KSM) + lab.notifierStarts(MECH_THP_SPLIT)).toBe(0);
+      expect(lab.notifierStarts(MECH.ksm) + lab.notifierStarts(MECH.thp_split)).toBe(0);
       expect(lab.stat('thp_split_page_failed')).toBe(THP * attempts);
       expect(lab.stage2Mapped(0, 2 * THP)).toBe(2 * THP);
     });

@@ -1,6 +1,6 @@
 /** NUMA balancing over pinned pages, as observed (F6 to F8 and the numbers behind them). */
 import { describe, expect, it } from 'vitest';
-import { MECH_NUMA_MIGRATE, MECH_NUMA_SCAN } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { taskNumaWork } from '#src/mm/mempolicy.js';
 import { Lab, TASK_ON_NODE_1, THP } from './lab.js';
 
@@ -22,11 +22,11 @@ describe('NUMA scan over 512 4k pages, the task moved to the other node', () => 
   it('unpinned: one PROTECTION_VMA call for the scan, then one CLEAR per page: 512 of 512 move', () => {
     const lab = smallPages();
     scan(lab);
-    expect(lab.notifierStarts(MECH_NUMA_SCAN)).toBe(1);
+    expect(lab.notifierStarts(MECH.numa_scan)).toBe(1);
     expect(lab.hints(0, THP)).toBe(THP);
     expect(lab.stage2Mapped(0, THP)).toBe(0);
     for (let i = 0; i < THP; i++) lab.read(i, TASK_ON_NODE_1);
-    expect(lab.notifierStarts(MECH_NUMA_MIGRATE)).toBe(THP);
+    expect(lab.notifierStarts(MECH.numa_migrate)).toBe(THP);
     for (let i = 0; i < THP; i++) {
       expect(lab.node(i)).toBe(1);
       expect(lab.content(lab.pfn(i))).toBe(1000 + i);
@@ -40,7 +40,7 @@ describe('NUMA scan over 512 4k pages, the task moved to the other node', () => 
     for (let n = 1; n <= 3; n++) {
       const before = Array.from({ length: THP }, (_, i) => lab.pte(i));
       scan(lab);
-      expect(lab.notifierStarts(MECH_NUMA_SCAN)).toBe(n);
+      expect(lab.notifierStarts(MECH.numa_scan)).toBe(n);
       expect(lab.stage2Mapped(0, THP)).toBe(0);
       expect(Array.from({ length: THP }, (_, i) => lab.pte(i))).toEqual(before);
       for (let i = 0; i < THP; i++) lab.read(i, TASK_ON_NODE_1);
@@ -48,7 +48,7 @@ describe('NUMA scan over 512 4k pages, the task moved to the other node', () => 
       expect(lab.stage2Mapped(0, THP)).toBe(THP);
     }
     expect(lab.stat('numa_hint_faults')).toBe(0);
-    expect(lab.notifierStarts(MECH_NUMA_MIGRATE)).toBe(0);
+    expect(lab.notifierStarts(MECH.numa_migrate)).toBe(0);
     for (let i = 0; i < THP; i++) expect(lab.pfn(i)).toBe(pinned[i]);
   });
 
@@ -74,7 +74,7 @@ describe('NUMA scan over 512 4k pages, the task moved to the other node', () => 
     expect(lab.pfn(100)).toBe(pfn);
     expect(lab.stat('migrate_failures')).toBeGreaterThanOrEqual(1);
     // one ASYNC batch: one notifier pair for the page that stays, as for each that moves
-    expect(lab.notifierStarts(MECH_NUMA_MIGRATE)).toBe(THP);
+    expect(lab.notifierStarts(MECH.numa_migrate)).toBe(THP);
   });
 });
 
@@ -86,10 +86,10 @@ describe('NUMA scan over a pinned THP', () => {
     const [pfn] = lab.pin(0, 1);
     lab.guestTouches(0, THP);
     scan(lab);
-    expect(lab.notifierStarts(MECH_NUMA_SCAN)).toBe(1);
+    expect(lab.notifierStarts(MECH.numa_scan)).toBe(1);
     expect(lab.hints(0, THP)).toBe(THP);
     lab.read(0, TASK_ON_NODE_1);
-    expect(lab.notifierStarts(MECH_NUMA_MIGRATE)).toBe(10);
+    expect(lab.notifierStarts(MECH.numa_migrate)).toBe(10);
     expect(lab.hints(0, THP)).toBe(0);
     expect(lab.pfn(0)).toBe(pfn);
   });
@@ -101,7 +101,7 @@ describe('NUMA scan over a pinned THP', () => {
     lab.pin(0, 1);
     lab.guestTouches(0, THP);
     scan(lab);
-    expect(lab.notifierStarts(MECH_NUMA_SCAN)).toBe(1);
+    expect(lab.notifierStarts(MECH.numa_scan)).toBe(1);
     expect(lab.hints(0, THP)).toBe(0);
     expect(lab.stage2Mapped(0, THP)).toBe(0);
   });

@@ -1,14 +1,7 @@
 /** THP splits and collapses over pinned pages, as observed (F9, F11, F12 and the numbers behind them). */
 import { describe, expect, it } from 'vitest';
-import {
-  EAGAIN,
-  FOLL_LONGTERM,
-  FOLL_PIN,
-  FOLL_WRITE,
-  MECH_KHUGEPAGED,
-  VM_HUGEPAGE,
-  VM_READ,
-} from '#src/machine/abi.js';
+import { EAGAIN, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, VM_HUGEPAGE, VM_READ } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { isHuge, isTable } from '#src/machine/entries.js';
 import { MC_BACKED_OUT } from '#src/machine/stats.js';
 import { madviseDontneed } from '#src/mm/madvise.js';
@@ -118,8 +111,8 @@ describe('collapse of 512 4k pages', () => {
     pinner.quantum = 2 ** 30;
     expect(lab.run(lab.kernel.gupFast(pinner, 0, 9, FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE), pinner)).toBe(1);
     expect(lab.run(collapse, ctx)).toBe(-EAGAIN);
-    expect(lab.notifierStarts(MECH_KHUGEPAGED)).toBe(1);
-    expect(lab.mechanism(MECH_KHUGEPAGED, MC_BACKED_OUT)).toBe(1);
+    expect(lab.notifierStarts(MECH.khugepaged)).toBe(1);
+    expect(lab.mechanism(MECH.khugepaged, MC_BACKED_OUT)).toBe(1);
     expect(isTable(lab.pmd(0))).toBe(true);
     expect(lab.stage2Mapped(0, THP)).toBe(0);
     for (let i = 0; i < THP; i++) expect(lab.read(i)).toBe(1000 + i);

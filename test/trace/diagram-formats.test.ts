@@ -3,7 +3,7 @@ import { EventLog } from '#src/events/record.js';
 import { EVENT, EVENT_TABLE } from '#src/events/table.js';
 import { EVENT_TYPES } from '#src/trace/event.js';
 import { HYP_GUEST_SHARE, HYP_SHARE_HYP } from '#src/hyp/hypercalls.js';
-import { MECH_ZAP } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { chooseRows } from '#src/trace/diagram.js';
 import { DIAGRAM_FORMATS, printDiagram } from '#src/trace/diagram-format.js';
 import { phraseOf } from '#src/trace/text.js';
@@ -82,8 +82,8 @@ describe('one actor alone', () => {
 describe('marks', () => {
   it('stand as deep as their actor is nested then', () => {
     const records = story(
-      [1, 0, EVENT.notifier_start, 0, 5, 6, MECH_ZAP],
-      [4, 0, EVENT.notifier_end, 0, 5, 6, MECH_ZAP],
+      [1, 0, EVENT.notifier_start, 0, 5, 6, MECH.zap],
+      [4, 0, EVENT.notifier_end, 0, 5, 6, MECH.zap],
     );
     const marks = [2, 5].map((time) => ({ time, actor: 0, text: `mark ${time}`, note: '' }));
     const lines = chooseRows(records, ['cpu0'], { marks }).rows.flatMap(({ cells }) =>

@@ -2,15 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EventLog, RECORD_WORDS } from '#src/events/record.js';
 import { EVENT } from '#src/events/table.js';
-import {
-  FOLL_LONGTERM,
-  FOLL_PIN,
-  FOLL_WRITE,
-  MECH_KSM,
-  MECH_NONE,
-  MECH_NUMA_SCAN,
-  MECH_ZAP,
-} from '#src/machine/abi.js';
+import { FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { LOCK_MMAP, LOCK_PTL } from '#src/locks/classes.js';
 import { PTE_PRESENT, PTE_WRITE, mkEntry } from '#src/machine/entries.js';
 import { chooseRows, raceDiagram } from '#src/trace/diagram.js';
@@ -35,11 +28,11 @@ const spe = story(
   [2, 0, EVENT.page_pin, 0, 0x12, 0x4d, PIN],
   [4, 0, EVENT.stage2_map, 0, 0x12, 0x4d, 1],
   [5, 2, EVENT.page_alloc, 0x99, 0, 1],
-  [9, 2, EVENT.notifier_start, 0, 0x10, 0x20, MECH_NUMA_SCAN],
+  [9, 2, EVENT.notifier_start, 0, 0x10, 0x20, MECH.numa_scan],
   [10, 2, EVENT.stage2_unmap, 0, 0x11, 0x4c, 0],
   [11, 2, EVENT.stage2_unmap, 0, 0x12, 0x4d, 1],
   [12, 2, EVENT.numa_skip_pinned, 0, 0x12, 0x4d],
-  [14, 2, EVENT.notifier_end, 0, 0x10, 0x20, MECH_NUMA_SCAN],
+  [14, 2, EVENT.notifier_end, 0, 0x10, 0x20, MECH.numa_scan],
   [20, 0, EVENT.lost_record, 0, 0x12],
 );
 
@@ -95,10 +88,10 @@ describe('the race diagram', () => {
         [1, 0, EVENT.anon_map, 0, 0x30, 0x77, 0],
         [2, 1, EVENT.anon_map, 0, 0x31, 0x78, 0],
         [3, 0, EVENT.stage2_map, 1, 0x8, 0x77, 1],
-        [4, 1, EVENT.notifier_start, 0, 0x31, 0x32, MECH_KSM],
-        [5, 1, EVENT.notifier_end, 0, 0x31, 0x32, MECH_KSM],
-        [6, 1, EVENT.notifier_start, 0, 0x30, 0x31, MECH_ZAP],
-        [7, 1, EVENT.notifier_end, 0, 0x30, 0x31, MECH_ZAP],
+        [4, 1, EVENT.notifier_start, 0, 0x31, 0x32, MECH.ksm],
+        [5, 1, EVENT.notifier_end, 0, 0x31, 0x32, MECH.ksm],
+        [6, 1, EVENT.notifier_start, 0, 0x30, 0x31, MECH.zap],
+        [7, 1, EVENT.notifier_end, 0, 0x30, 0x31, MECH.zap],
       ),
       ['vcpu0', 'vmm'],
       { focus: { vm: 1, gfn: 0x8 } },
@@ -120,7 +113,7 @@ describe('the race diagram', () => {
         [1, 0, EVENT.anon_map, 0, 5, 0x21, 0],
         [2, 0, EVENT.fault, 0, 5, 1, 0],
         [3, 0, EVENT.anon_map, 0, 6, 0x22, 0],
-        [4, 1, EVENT.notifier_start, 0, 5, 6, MECH_NUMA_SCAN],
+        [4, 1, EVENT.notifier_start, 0, 5, 6, MECH.numa_scan],
       ),
       ['vcpu0', 'numa-balancer'],
       {
@@ -166,7 +159,7 @@ describe('the race diagram', () => {
 
   it('keeps what the one did who broke the rule, however much others have done since', () => {
     const events: [number, number, number, ...number[]][] = [
-      [1, 0, EVENT.notifier_start, 0, 0x10, 0x20, MECH_NUMA_SCAN],
+      [1, 0, EVENT.notifier_start, 0, 0x10, 0x20, MECH.numa_scan],
     ];
     // no two rounds alike, or they would be folded
     const kinds = [EVENT.page_pin, EVENT.stage2_retry, EVENT.anon_map, EVENT.wp_copy, EVENT.numa_skip_pinned];
@@ -202,8 +195,8 @@ describe('the race diagram', () => {
     'breaks no word in %d columns: columns that are too narrow begin side by side and overlap',
     (width) => {
       const wide = story(
-        [1, 0, EVENT.notifier_start, 0, 0x1000, 0x2000, MECH_ZAP],
-        [2, 1, EVENT.notifier_start, 0, 0x1000, 0x2000, MECH_NUMA_SCAN],
+        [1, 0, EVENT.notifier_start, 0, 0x1000, 0x2000, MECH.zap],
+        [2, 1, EVENT.notifier_start, 0, 0x1000, 0x2000, MECH.numa_scan],
         [3, 1, EVENT.stage2_unmap, 0, 0x1000, 0x4d, 1],
         [4, 2, EVENT.split_folio, 0x4d, -11, 1030, 6],
         [5, 3, EVENT.migrate, 0x4d, 0x66, -11, 0],
@@ -309,7 +302,7 @@ describe('the text of an event', () => {
     expect(lines[1]).toBe('2 vcpu0: pin_user_pages(0x12, LONGTERM): pfn 0x4d');
     expect(lines[4]).toBe('9 numa-balancer: invalidate_range_start(0x10-0x20) for numa_scan');
     expect(lines[6]).toBe('11 numa-balancer: stage2_unmap(gfn 0x12)  <-- pinned page unmapped');
-    expect(eventText(story([1, 0, EVENT.notifier_start, 0, 3, 4, MECH_NONE]), 0, [])).toBe(
+    expect(eventText(story([1, 0, EVENT.notifier_start, 0, 3, 4, MECH.none]), 0, [])).toBe(
       '1 actor0: invalidate_range_start(0x3) for none',
     );
   });

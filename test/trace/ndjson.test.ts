@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EventLog } from '#src/events/record.js';
 import { EVENT, EVENT_TABLE } from '#src/events/table.js';
-import { MECH_NUMA_SCAN } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { EventBatch } from '#src/trace/batch.js';
 import { decodeEvent } from '#src/trace/event.js';
 import { NdjsonFile, formatNdjson } from '#src/trace/ndjson.js';
@@ -16,7 +16,7 @@ describe('NDJSON', () => {
   it('has a line per event, keys in order', () => {
     const log = new EventLog();
     log.write(EVENT.stage2_unmap, 0, 812, 0, 18, 77, 1);
-    log.write(EVENT.notifier_start, 1, 2 ** 40, 0, 16, 32, MECH_NUMA_SCAN);
+    log.write(EVENT.notifier_start, 1, 2 ** 40, 0, 16, 32, MECH.numa_scan);
     log.write(EVENT.fault, 0, 5, 0, 3, -1, -14);
     log.write(EVENT.page_free, 0, 6, 9, 0, 0, 0);
     log.write(255, 9, 7, 1, 2, 3, 4);

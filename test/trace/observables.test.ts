@@ -4,7 +4,7 @@ import { afterEach, describe, expect, expectTypeOf, it, vi } from 'vitest';
 import { EventLog } from '#src/events/record.js';
 import { RingWriter, ringBuffer } from '#src/events/ring.js';
 import { EVENT, EVENT_TABLE } from '#src/events/table.js';
-import { MECH_KSM } from '#src/machine/abi.js';
+import { MECH } from '#src/machine/mechanisms.js';
 import { EventBatch } from '#src/trace/batch.js';
 import type { PinfallEvent, PinfallEventOf } from '#src/trace/event.js';
 import { byActor, ofType, ratePerSecond } from '#src/trace/observables.js';
@@ -15,7 +15,7 @@ const NAMES = ['vcpu0', 'ksmd'];
 function sample(): EventBatch {
   const log = new EventLog();
   log.write(EVENT.stage2_unmap, 0, 5, 1, 0x12, 0x4d, 1);
-  log.write(EVENT.notifier_start, 1, 6, 0, 3, 4, MECH_KSM);
+  log.write(EVENT.notifier_start, 1, 6, 0, 3, 4, MECH.ksm);
   log.write(EVENT.fault, 1, 7, 0, 9, 1, -14);
   log.write(250, 1, 8, 0, 0, 0, 0);
   return new EventBatch(log.records, 0, log.count, NAMES);

@@ -5,6 +5,7 @@ import { App } from './app.js';
 import { Bar, PANELS } from './bar.js';
 import { byId, h } from './dom.js';
 import { KnobsPanel } from './knobs.js';
+import { adoptMechanismColours } from './mechanism-colours.js';
 import { MemoryPanel } from './memory.js';
 import { NowPanel } from './now.js';
 import { RacesPanel } from './races.js';
@@ -20,6 +21,7 @@ const KEYS: readonly (readonly [key: string, what: string])[] = [
   ['?', 'this help'],
 ];
 
+adoptMechanismColours();
 const app = new App();
 const bar = new Bar(app);
 const now = new NowPanel(app);

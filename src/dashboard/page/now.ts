@@ -1,36 +1,22 @@
 /** Now: what runs, what it does per second and in all, who unmaps pinned pages, what went wrong. */
+import { MECHANISM_ROWS } from '../../machine/mechanisms.js';
 import type { HelloMessage, MetricsMessage, RaceMessage } from '../protocol.js';
 import { type App, oncePerFrame } from './app.js';
 import { Chart, type SeriesSpec } from './chart.js';
 import { byId, fill, h, heading, setText, table } from './dom.js';
 import { clock, micros, percent, rate, whole } from './format.js';
 
-/** Who runs a mechanism, and by what function it is known. */
-export const MECHANISMS: Readonly<Record<string, readonly [who: string, what: string]>> = {
-  none: ['unclaimed', 'nobody has said why'],
-  numa_scan: ['numa-balancer', 'change_prot_numa(): PROT_NONE for hint faults'],
-  numa_migrate: ['who hint-faults', 'try_to_migrate_one(): to the node that uses it'],
-  ksm: ['ksmd', 'write_protect_page(), replace_page(): merging equal pages'],
-  khugepaged: ['khugepaged', 'collapse_huge_page()'],
-  thp_split: ['who splits', '__split_huge_pmd()'],
-  reclaim: ['kswapd', 'try_to_unmap_one()'],
-  zap: ['vmm', 'zap_page_range_single(): balloon, MADV_DONTNEED'],
-  mprotect: ['vmm', 'change_protection()'],
-  wp_fault: ['who writes', 'wp_page_copy(): copy on write'],
-  longterm_migrate: ['who pins', 'migrate_longterm_unpinnable_folios()'],
-  fork: ['vmm', 'copy_page_range()'],
-  hwpoison: ['memory_failure()', 'a frame went bad'],
-  memslot: ['vmm', 'kvm_set_memslot()'],
-  release: ['exit', 'exit_mmap()'],
-  teardown: ['the end of the run', 'kvm_destroy_vm()'],
-  relinquish: ['guest, vmm', 'pages that the guest gives back'],
-};
+/** Who runs a mechanism, and what it does, by the function that it is known by. */
+const WHO_AND_WHAT = new Map(MECHANISM_ROWS.map(({ name, who, what }) => [name as string, { who, what }]));
 
 /** Mechanisms with a line in the charts; the legend leaves out those that do nothing. */
-const CHARTED = Object.keys(MECHANISMS).filter((name) => name !== 'none' && name !== 'teardown');
+const CHARTED = MECHANISM_ROWS.flatMap(({ name, colours }) => (colours === null ? [] : [name]));
 
 const series = (names: readonly string[], prefix: string): SeriesSpec[] =>
-  names.map((name) => ({ name, colour: `--${prefix}-${name}`, title: MECHANISMS[name]?.join(': ') ?? name }));
+  names.map((name) => {
+    const row = WHO_AND_WHAT.get(name);
+    return { name, colour: `--${prefix}-${name}`, title: row === undefined ? name : `${row.who}: ${row.what}` };
+  });
 
 /** Rates between two metrics messages. */
 interface Interval {
@@ -245,7 +231,7 @@ export class NowPanel {
       this.#mechanisms.body,
       active.map(({ name, index }) => [
         name,
-        MECHANISMS[name]?.[0] ?? '',
+        WHO_AND_WHAT.get(name)?.who ?? '',
         rate(mechanism(name, 'notifier_starts')),
         whole(total(index, 'notifier_starts')),
         whole(total(index, 'pinned_hit')),
@@ -300,7 +286,7 @@ export class NowPanel {
       .slice(0, 5)
       .map(
         (row) =>
-          `${row.name} (${MECHANISMS[row.name]?.[0] ?? '?'}) ${whole(row.total)}, ${percent(row.total / sum)}, now ${rate(row.rate)}/s`,
+          `${row.name} (${WHO_AND_WHAT.get(row.name)?.who ?? '?'}) ${whole(row.total)}, ${percent(row.total / sum)}, now ${rate(row.rate)}/s`,
       );
     setText(
       this.#answer,

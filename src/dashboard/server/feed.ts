@@ -6,9 +6,8 @@ import type { Subscription } from 'rxjs';
 import type { NearMiss } from '../../lab/live/types.js';
 import type { BackgroundExplorer } from '../../lab/handover/background.js';
 import type { Report, ReportViolation } from '../../lab/report.js';
-import { MECHANISMS } from '../../machine/abi.js';
+import { MECHANISMS, MECHANISM_ROWS } from '../../machine/mechanisms.js';
 import { LATENCIES, LATENCY_BUCKETS, STATS } from '../../machine/stats.js';
-import { MECHANISM_FUNCTIONS } from '../../trace/text.js';
 import type {
   ActorsMessage,
   EventTotals,
@@ -283,4 +282,4 @@ const only = (events: EventTotals): EventTotals => {
 
 /** The mechanisms whose functions stand in a diagram. */
 const mechanismsIn = (diagram: string): string[] =>
-  Object.entries(MECHANISM_FUNCTIONS).flatMap(([mechanism, title]) => (diagram.includes(title) ? [mechanism] : []));
+  MECHANISM_ROWS.flatMap(({ name, title }) => (title !== null && diagram.includes(title) ? [name] : []));

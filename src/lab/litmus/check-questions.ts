@@ -1,6 +1,6 @@
 /** Questions: terms looked up, values that can be compared, conditions as plain data. */
 import { LITMUS_OPERATIONS } from '../../../actors/litmus-operations.js';
-import { MECHANISMS } from '../../machine/abi.js';
+import { MECHANISMS } from '../../machine/mechanisms.js';
 import { HDR_REGISTERS } from '../../machine/layout.js';
 import type { Condition, PageRef, QuestionDecl, Span, Value, Word } from './ast.js';
 import type { CallChecker } from './check-calls.js';

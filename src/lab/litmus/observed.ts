@@ -40,7 +40,7 @@ import {
   STAT,
   STATS_MECHANISMS_AT,
 } from '../../machine/stats.js';
-import { MECHANISMS } from '../../machine/abi.js';
+import { MECHANISMS } from '../../machine/mechanisms.js';
 import { tlbSlot } from '../../machine/tlb.js';
 import type { Expression, Predicate } from './conditions.js';
 import { TERMS, type TermRow } from './terms.js';

@@ -5,7 +5,7 @@
 import type { EventWriter } from '../../machine/context.js';
 import type { Machine } from '../../machine/layout.js';
 import { EVENT } from '../../events/table.js';
-import { MECHANISMS } from '../../machine/abi.js';
+import { MECHANISMS } from '../../machine/mechanisms.js';
 
 /** What a tally is of: sizes only. */
 type Sizes = Pick<Machine, 'mms' | 'mmPages' | 'vms' | 'vmPages'>;

@@ -55,7 +55,7 @@ import {
   STAT,
   STATS_MECHANISMS_AT,
 } from '../../machine/stats.js';
-import { MECHANISMS } from '../../machine/abi.js';
+import { MECHANISMS } from '../../machine/mechanisms.js';
 import { statsBase } from '../../machine/layout.js';
 import { UNSET } from '../../../actors/litmus-task.js';
 import { TLB_WRITABLE, tlbSlot, tlbTag } from '../../machine/tlb.js';

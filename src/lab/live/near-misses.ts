@@ -14,7 +14,7 @@ import { type EventName, EVENT } from '../../events/table.js';
 import { SCAN_PAGE_COUNT } from '../../mm/khugepaged.js';
 import type { Machine } from '../../machine/layout.js';
 import type { EventBatch } from '../../trace/batch.js';
-import { mechanismName } from '../../trace/event.js';
+import { mechanismName } from '../../machine/mechanisms.js';
 import { userPageOf } from '../../oracle/lost.js';
 import type { PageNames } from './page-names.js';
 import type { NearMissKind } from './types.js';
