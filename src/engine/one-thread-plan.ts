@@ -14,11 +14,12 @@ import { updates } from '../machine/effects.js';
 import type { Machine } from '../machine/layout.js';
 import { inUseWord } from '../machine/tlb.js';
 import { NO_EVENTS } from '../events/ring.js';
-import { type OracleOptions, type OracleProbe, auditAll, createProbe, restartAudit } from '../oracle/index.js';
+import { type OracleOptions, type OracleProbe, auditAll, restartAudit } from '../oracle/index.js';
 import { describePage, describeWord } from '../machine/layout/describe.js';
-import { claimsOf, pinKeepsPlace, resolveKernel } from './kernel.js';
+import { resolveKernel } from './kernel.js';
 import { knownSuffix } from './ends.js';
 import type { ActorSpec, Plan } from './plan.js';
+import { createProbe, oracleOptions } from './probes.js';
 import type { Alarm, Breach, Program, Waiting } from './program.js';
 import { type SetupNotes, primeOracles } from './litmus-setup.js';
 import { MachineImage } from './machine-image.js';
@@ -66,17 +67,10 @@ export class PlanProgram implements Program {
     this.wordsNamed = wordsWithGhosts(machine);
     this.#image = new MachineImage(machine);
     this.#kernel = resolveKernel(plan.kernel);
-    this.#oracles = {
-      level: plan.oracles,
-      claims: claimsOf(plan.kernel),
-      mode: 'one',
-      actors: plan.actors.length,
-      keepsExclusiveBit: this.#kernel.rules.wpReuse === 'v5.19',
-      pinKeepsPlace: pinKeepsPlace(plan.kernel),
-    };
+    this.#oracles = oracleOptions(plan, 'one');
     this.#inUse = new Int32Array(plan.actors.length);
     this.order = new AccessOrder(this.words, plan.actors.length, touches);
-    this.probe = createProbe(this.machine, this.#oracles, null);
+    this.probe = createProbe(this.machine, plan, 'one', null);
     this.alarm = this.probe;
   }
 

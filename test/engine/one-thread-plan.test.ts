@@ -1,7 +1,8 @@
 /** The simulated kernel on one thread: it ends, goes back to its start, repeats itself exactly, and its deadlocks are named. */
 import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import { EventLog } from '#src/events/record.js';
+import { EventLog, RECORD_WORDS, recordType } from '#src/events/record.js';
+import { EVENT } from '#src/events/table.js';
 import { END_FINISHED, OneThread } from '#src/engine/one-thread.js';
 import { PlanProgram } from '#src/engine/one-thread-plan.js';
 import type { Plan } from '#src/engine/plan.js';
@@ -115,6 +116,34 @@ describe('a plan as a program', () => {
     Object.defineProperty(flat, 'deep', { value: false });
     const [one, other] = [new OneThread(flat, 20_000), new OneThread(new PlanProgram(plan()), 20_000)];
     for (let schedule = 0; schedule < 20; schedule++) expect(runOnce(one, schedule)).toBe(runOnce(other, schedule));
+  });
+});
+
+describe('its oracles are told what those of real threads are', () => {
+  test('who wants the local ones under a policy about pins gets those that know all pins', () => {
+    const program = new PlanProgram(plan({ kernel: 'check-then-notify', oracles: 'local', seed: 1 }));
+    const thread = new OneThread(program, 20_000);
+    const strategy = strategyKind('random')?.create({ seed: 1, depth: 1 });
+    const broken = new Set<string>();
+    for (let schedule = 0; schedule < 400 && broken.size === 0; schedule++) {
+      strategy?.begin(schedule, program.actors.length);
+      if (strategy !== undefined) thread.run(strategy, schedule);
+      for (const { invariant } of thread.breaches) broken.add(invariant);
+    }
+    expect([...broken]).toEqual(['I-PIN']);
+  });
+
+  test('who wants events of locks gets them', () => {
+    const kinds = (lockEvents: boolean): Set<number> => {
+      const program = new PlanProgram(plan({ lockEvents }));
+      const log = new EventLog();
+      program.recordEvents(log);
+      runOnce(new OneThread(program, 20_000), 0);
+      const records = log.view();
+      return new Set(Array.from({ length: records.length / RECORD_WORDS }, (_, n) => recordType(records, n)));
+    };
+    expect(kinds(true).has(EVENT.lock_acquire)).toBe(true);
+    expect(kinds(false).has(EVENT.lock_acquire)).toBe(false);
   });
 });
 
