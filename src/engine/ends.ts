@@ -1,5 +1,4 @@
-/** How schedules end, in numbers and words. */
-import type { Breach } from './program.js';
+/** How schedules end: numbers, and their names. */
 
 export const END_FINISHED = 0;
 export const END_DEADLOCK = 1;
@@ -27,31 +26,3 @@ export const END_NAMES = [
   'given up',
   'livelock',
 ] as const;
-
-/** An end in words, with the first rule that was broken. */
-export function endText(end: number, [first]: readonly Breach[]): string {
-  const name = END_NAMES[end] as string;
-  return first === undefined ? name : `${first.known === true ? KNOWN_WINDOW : name} ${first.invariant}`;
-}
-
-/** Whether nothing but questions about final states was broken. */
-export const areAnswers = (breaches: readonly Breach[]): boolean =>
-  breaches.length > 0 && breaches.every(({ answer }) => answer === true);
-
-/** Behind a final state: the rules that were broken on the way as real kernels are known to, ` known(I-COHERE)`. */
-export function knownSuffix(known: readonly Breach[] | undefined): string {
-  if (known === undefined || known.length === 0) return '';
-  return ` known(${[...new Set(known.map(({ invariant }) => invariant))].join(',')})`;
-}
-
-/** The rules that {@link knownSuffix} names in an outcome. */
-export const knownIn = (state: string): readonly string[] => / known\(([^)]+)\)$/.exec(state)?.[1]?.split(',') ?? [];
-
-/** Behind a broken rule: the final state that came after it. */
-export const stateAfter = (state: string): string => (state === 'finished' ? '' : `, then ${state}`);
-
-/** Behind a broken rule: how a schedule ended that did not finish. */
-export function endAfter(ended: number, breaches: readonly Breach[]): string {
-  const told = ended === END_LIVELOCK && breaches.some(({ invariant }) => invariant === 'I-LIVE');
-  return told || ended === END_VIOLATION ? '' : `, then ${END_NAMES[ended] as string}`;
-}

@@ -17,7 +17,7 @@ import { NO_EVENTS } from '../events/ring.js';
 import { type OracleOptions, type OracleProbe, auditAll, restartAudit } from '../oracle/index.js';
 import { describePage, describeWord } from '../machine/layout/describe.js';
 import { resolveKernel } from './kernel.js';
-import { knownSuffix } from './ends.js';
+import { type FinalState, knownRules, plainState } from './outcome.js';
 import type { ActorSpec, Plan } from './plan.js';
 import { createProbe, oracleOptions } from './probes.js';
 import type { Alarm, Breach, Program, Waiting } from './program.js';
@@ -161,8 +161,8 @@ export class PlanProgram implements Program {
     return this.probe.knownWindows.length === 0 ? 0 : 1;
   }
 
-  observationName(_observation = 0): string {
-    return `finished${knownSuffix(this.probe.knownWindows)}`;
+  finalState(_observation = 0): FinalState {
+    return plainState('', knownRules(this.probe.knownWindows));
   }
 
   describe(word: number): string {

@@ -25,13 +25,10 @@ import {
   END_PRUNED,
   END_STEP_LIMIT,
   END_VIOLATION,
-  areAnswers,
-  endAfter,
-  endText,
-  stateAfter,
 } from './ends.js';
 import { type ActorLoop, FAIR_LIMITS, RoundRobin, livelockBreach, tellLoops } from './fair-phase.js';
 import { type Breach, type Program, TIERS, type Waiting } from './program.js';
+import { type Outcome, endText, outcomeOf, outcomeText } from './outcome.js';
 import type { StepObserver } from './step-observer.js';
 import { PRUNE, ScheduleView, type Strategy } from './strategies/strategy.js';
 import { UndeclaredLog } from './undeclared-log.js';
@@ -141,20 +138,15 @@ export class OneThread {
     return endText(this.end, this.breaches);
   }
 
-  /**
-   * As {@link endText}; of a finished schedule, the program's final state, also when a question forbids it. Where it went on past a
-   * broken rule, both: `violation I-RO, then x=1`.
-   */
-  get outcome(): string {
-    const finished = this.end === END_FINISHED || (this.end === END_VIOLATION && areAnswers(this.breaches));
-    if (finished) return this.program.observationName(this.program.observe());
-    return this.goesOn && this.breaches.length > 0 ? `${this.endText}${this.afterwards}` : this.endText;
+  /** What the schedule came to. */
+  get outcome(): Outcome {
+    const { program } = this;
+    return outcomeOf(this, () => program.finalState(program.observe()));
   }
 
-  /** What came after the rules that were broken, as `outcome` puts it; empty when that is nothing of its own. */
-  get afterwards(): string {
-    if (this.ended === END_FINISHED) return stateAfter(this.program.observationName(this.program.observe()));
-    return endAfter(this.ended, this.breaches);
+  /** That in words. */
+  get outcomeText(): string {
+    return outcomeText(this.outcome);
   }
 
   /** Whether `actor` has returned. */

@@ -5,6 +5,7 @@
  * Between two schedule points a coroutine may touch only the one shared word that the point declared (effects.ts); what it
  * runs before its first point touches nothing shared. The engine then sees every interleaving that matters.
  */
+import type { FinalState } from './outcome.js';
 import type { AccessOrder, Undeclared as UndeclaredAccess } from '../machine/access-order.js';
 import type { Coroutine, EventWriter } from '../machine/context.js';
 
@@ -102,7 +103,8 @@ export interface Program {
   audit(): readonly Breach[];
   /** Which of the program's final states this is: a small number for the outcome table. */
   observe(): number;
-  observationName(observation: number): string;
+  /** That state. */
+  finalState(observation: number): FinalState;
   /** What a word is, in a reader's words: `PTL`, `mmu_lock of vm 0`. */
   describe(word: number): string;
   /** Whether a word only orders steps (locks, RCU, mailboxes): what is decided is decided elsewhere. Absent: none but locks do. */

@@ -38,7 +38,7 @@ export class EffectTrace implements StepObserver {
  * @returns null when nothing differs
  */
 export function recheck(thread: OneThread, variation: number, original: EffectTrace | null = null): Difference | null {
-  const { end, steps, observer, outcome } = thread;
+  const { end, steps, observer, outcomeText: outcome } = thread;
   const choices = thread.choices.slice(0, steps);
   const again = original === null ? [new EffectTrace(), new EffectTrace()] : [new EffectTrace()];
   const ends = again.map((trace) => {
@@ -47,7 +47,7 @@ export function recheck(thread: OneThread, variation: number, original: EffectTr
     thread.observer = trace;
     const end = thread.run(script, variation);
     // the record ends where the run did: one that was stopped by its limit or by an error goes no further either
-    return { end, steps: thread.steps, outcome: thread.outcome };
+    return { end, steps: thread.steps, outcome: thread.outcomeText };
   });
   thread.observer = observer;
   const [first, second] = (original === null ? again : [original, ...again]) as [EffectTrace, EffectTrace];

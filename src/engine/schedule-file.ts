@@ -11,6 +11,7 @@
  *     hash: 5b2c01d9
  *     steps_max: 10000
  *     end: violation I-RO
+ *     breaks: I-RO
  *     steps: 21
  *     actors: ksmd gup vcpu
  *
@@ -38,6 +39,8 @@ export interface Schedule {
   readonly stepsMax: number;
   /** How it ends: `finished`, `violation I-RO`, ... */
   readonly end: string;
+  /** The rule that it is a find of, where it is one. */
+  readonly breaks?: string | undefined;
   readonly actors: readonly string[];
   /** An actor's number for each step. */
   readonly choices: Uint8Array;
@@ -126,6 +129,7 @@ export function formatSchedule(schedule: Schedule): string {
     `hash: ${schedule.hash}`,
     `steps_max: ${schedule.stepsMax}`,
     `end: ${schedule.end}`,
+    ...(schedule.breaks === undefined ? [] : [`breaks: ${schedule.breaks}`]),
     `steps: ${schedule.choices.length}`,
     `actors: ${schedule.actors.join(' ')}`,
     '',
@@ -160,6 +164,11 @@ class Header {
 
   constructor(lines: readonly string[]) {
     this.#lines = lines;
+  }
+
+  /** Whether the next line is `key: value`: for lines that may be missing. */
+  has(key: string): boolean {
+    return this.#lines[this.at]?.startsWith(`${key}: `) === true;
   }
 
   /** The value of the next line, which must be `key: value`. */
@@ -201,6 +210,7 @@ export function parseSchedule(text: string): Schedule {
   const hash = header.text('hash', /^[0-9a-f]{8}$/, '8 hexadecimal digits');
   const stepsMax = header.number('steps_max', STEPS_LIMIT);
   const end = header.text('end', /^[\x20-\x7e]{1,2000}$/, 'how the schedule ends');
+  const breaks = header.has('breaks') ? header.text('breaks', /^[!-~]{1,100}$/, 'a rule') : undefined;
   const steps = header.number('steps', stepsMax);
   const actors = header.text('actors', /^[!-~]+( [!-~]+)*$/, 'names with one space between them').split(' ');
   if (actors.length > 200)
@@ -229,5 +239,5 @@ export function parseSchedule(text: string): Schedule {
   }
   if (at < steps) throw new ScheduleSyntaxError(lines.length, `expected ${steps} steps, got ${at}`);
   const litmus = litmusAt < 0 ? {} : { litmus: lines.slice(litmusAt + 1).join('\n'), litmusAfter: litmusAt + 1 };
-  return { scenario, policy, seed, variation, strategy, hash, stepsMax, end, actors, choices, ...litmus };
+  return { scenario, policy, seed, variation, strategy, hash, stepsMax, end, breaks, actors, choices, ...litmus };
 }

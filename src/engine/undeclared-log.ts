@@ -16,7 +16,7 @@ export interface Undeclared {
 interface Ended {
   readonly choices: Uint8Array;
   readonly steps: number;
-  readonly outcome: string;
+  readonly outcomeText: string;
 }
 
 export class UndeclaredLog {
@@ -55,7 +55,7 @@ export class UndeclaredLog {
       if (this.#told.has(key)) continue;
       this.#told.add(key);
       const breach = this.#program.undeclared?.(found, choices, variation);
-      if (breach !== undefined) this.list.push({ breach, choices, variation, end: ended.outcome });
+      if (breach !== undefined) this.list.push({ breach, choices, variation, end: ended.outcomeText });
     }
   }
 

@@ -132,7 +132,7 @@ function outcomeOf(thread: OneThread, variation: number, { turned }: Cause): str
   const script = new GuidedScript().load(turned, turned.length);
   script.begin();
   thread.run(script, variation);
-  return thread.outcome;
+  return thread.outcomeText;
 }
 
 function avoidance([first, second]: readonly [ClashStep, ClashStep], outcome: string): string {

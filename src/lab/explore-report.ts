@@ -1,4 +1,5 @@
 /** What `explore` takes and gives. Field names of reports are the public interface. */
+import type { OutcomeFields } from '../engine/outcome.js';
 import type { MemberCount, Verdict } from '../engine/campaign/range.js';
 import type { NewBehaviours } from '../engine/campaign/tally.js';
 import type { AskedRow } from './asked.js';
@@ -53,7 +54,8 @@ export interface ExploreProgress {
 }
 
 /** A final state, how many schedules ended in it, and the first one that did. */
-export interface OutcomeRow {
+export interface OutcomeRow extends OutcomeFields {
+  /** The outcome in words: the final state, or how the schedule ended otherwise. */
   readonly state: string;
   readonly count: number;
   /** `forbidden`: a rule is broken; `cut`: the step limit was reached. */

@@ -6,12 +6,13 @@
  * every version of Node and any number of workers.
  */
 import { Conductor, type Executor } from '../engine/campaign/conductor.js';
-import type { Find, Outcome, UndeclaredAt } from '../engine/campaign/range.js';
+import type { Find, OutcomeCount, UndeclaredAt } from '../engine/campaign/range.js';
 import { type CampaignSpec, FINDS_MAX, RangeRunner } from '../engine/campaign/runner.js';
 import { shrinkLivelock } from '../engine/campaign/shrink.js';
 import { curve, newPerThousand } from '../engine/campaign/tally.js';
 import { minimise } from '../engine/minimise.js';
-import { END_DRAINED, END_NAMES, type OneThread } from '../engine/one-thread.js';
+import { END_DRAINED, type OneThread } from '../engine/one-thread.js';
+import { outcomeFields } from '../engine/outcome.js';
 import { type Schedule, formatSchedule } from '../engine/schedule-file.js';
 import { STRATEGIES, strategyKind } from '../engine/strategies/index.js';
 import { askedRow, schedulesNotAsked } from './asked.js';
@@ -38,7 +39,6 @@ export const EXPLORE_DEFAULTS = {
 } as const;
 const STEPS_LIMIT = 10_000_000;
 export const WORKERS_MAX = 256;
-const DRAINED = END_NAMES[END_DRAINED];
 /** The time that is estimated to be left is no better than this. */
 const SECONDS_MAX = 1e9;
 
@@ -154,8 +154,9 @@ class Campaign {
     const undeclared = tally.sortedUndeclared();
     const broken = tally.violations + undeclared.length;
     const asked = askedRow(broken > 0 ? null : (subject.notAsked ?? schedulesNotAsked(outcomes)));
-    const rows = outcomes.map(({ state, count, verdict, first, variation, choices }) => ({
+    const rows = outcomes.map(({ outcome, state, count, verdict, first, variation, choices }) => ({
       state,
+      ...outcomeFields(outcome),
       count,
       verdict,
       first,
@@ -206,7 +207,7 @@ class Campaign {
   }
 
   /** Why it is no proof: only a strategy that tries every schedule there is can give one. */
-  #notProved(outcomes: readonly Outcome[], [first]: readonly UndeclaredAt[]): NotProved | null {
+  #notProved(outcomes: readonly OutcomeCount[], [first]: readonly UndeclaredAt[]): NotProved | null {
     const { exhausted, tally } = this.#conductor;
     if (first !== undefined) return { reason: 'undeclared', detail: first.breach.what };
     if (!exhausted || this.#options.subject.varies) {
@@ -218,13 +219,13 @@ class Campaign {
   }
 
   /** What it means that nothing was found. */
-  #guarantee(outcomes: readonly Outcome[]): string {
+  #guarantee(outcomes: readonly OutcomeCount[]): string {
     const { tally, state } = this.#conductor;
     if (tally.violations > 0) return '';
     const { strategy } = this.#runner;
     if (state !== undefined) strategy.restore?.(state);
     const cut = outcomes.reduce((sum, { verdict, count }) => sum + (verdict === 'cut' ? count : 0), 0);
-    const drained = outcomes.find(({ state }) => state === DRAINED)?.count ?? 0;
+    const drained = outcomes.find(({ outcome }) => outcome.end === END_DRAINED)?.count ?? 0;
     // of schedules that were all cut off no strategy can say what they missed
     const parts = [cut === tally.schedules ? '' : strategy.guarantee(tally.schedules)];
     if (cut > 0) {
@@ -255,7 +256,7 @@ class Campaign {
       found_by: find.by,
       steps: witness.steps,
       details: witness.details,
-      schedule: this.#text(variation, choices, end, find.by, thread.stepsMax),
+      schedule: this.#text(variation, choices, end, find.by, thread.stepsMax, breach.invariant),
       clash,
       diagram: witness.diagram,
     };
@@ -277,6 +278,7 @@ class Campaign {
     end: string,
     by: string = this.#spec.strategy,
     stepsMax = this.#spec.stepsMax,
+    breaks?: string,
   ): string {
     const { subject } = this.#options;
     const schedule: Schedule = {
@@ -288,6 +290,7 @@ class Campaign {
       hash: subject.hash,
       stepsMax,
       end,
+      breaks,
       actors: this.#runner.thread.program.actors,
       choices,
       litmus: subject.litmus,
@@ -296,7 +299,7 @@ class Campaign {
   }
 
   /** When there is no violation to show: what usually happens. */
-  #usualEvents([usual]: readonly Outcome[]): string {
+  #usualEvents([usual]: readonly OutcomeCount[]): string {
     return usual === undefined ? '' : tell(this.#runner.thread, usual.variation, usual.choices).events;
   }
 }

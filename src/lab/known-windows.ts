@@ -2,7 +2,6 @@
  * Known windows: rules that were broken as real kernels are known to break them (Breach.known). No violation, and never silent: reports count
  * them, with the first schedule of each made small and drawn.
  */
-import { knownIn } from '../engine/ends.js';
 import { minimise } from '../engine/minimise.js';
 import { OneThread } from '../engine/one-thread.js';
 import { formatSchedule, parseSchedule } from '../engine/schedule-file.js';
@@ -22,9 +21,9 @@ export interface KnownWindow extends ReportViolation {
 
 /** The known windows that outcomes tell of, by rule; the first schedule of each is run again. */
 export function knownWindows(subject: Subject, stepsMax: number, outcomes: readonly OutcomeRow[]): KnownWindow[] {
-  const rules = new Set(outcomes.flatMap(({ state }) => knownIn(state)));
+  const rules = new Set(outcomes.flatMap(({ known }) => known));
   return [...rules].flatMap((rule) => {
-    const rows = outcomes.filter(({ state }) => new Set(knownIn(state)).has(rule));
+    const rows = outcomes.filter(({ known }) => known.includes(rule));
     const first = rows.reduce((one, row) => (row.first < one.first ? row : one));
     const schedules = rows.reduce((sum, { count }) => sum + count, 0);
     const told = toldFrom(subject, stepsMax, first.schedule, { schedules, found_in_schedule: first.first });

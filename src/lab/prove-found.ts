@@ -2,7 +2,8 @@
 import type { Verdict } from '../engine/campaign/range.js';
 import { isBroken } from '../engine/campaign/runner.js';
 import type { FirstBreach } from '../engine/exhaustive/breaches.js';
-import { END_DRAINED, END_NAMES, END_STEP_LIMIT, END_VIOLATION, type OneThread } from '../engine/one-thread.js';
+import { END_DRAINED, END_FINISHED, END_STEP_LIMIT, END_VIOLATION, type OneThread } from '../engine/one-thread.js';
+import { type Outcome, endText, outcomeText } from '../engine/outcome.js';
 import type { UndeclaredAt } from '../engine/campaign/range.js';
 import { classify } from './classify.js';
 import { noteUndeclared } from './undeclared.js';
@@ -19,6 +20,8 @@ export interface Example {
 }
 
 export interface Seen extends Example {
+  readonly outcome: Outcome;
+  /** That in words. */
   readonly state: string;
   readonly verdict: Verdict;
   readonly count: number;
@@ -56,9 +59,13 @@ export class Found {
     const number = this.executions++;
     noteUndeclared(this.undeclared, thread.undeclared.list, number, EXHAUSTIVE);
     const isFind = isBroken(thread.end);
-    const state = stateOf(thread, firsts);
+    const outcome = outcomeOf(thread, firsts);
+    const state = outcomeText(outcome);
     const row = this.rows.get(state);
-    this.rows.set(state, row === undefined ? seenOf(thread, state, number, isFind) : { ...row, count: row.count + 1 });
+    this.rows.set(
+      state,
+      row === undefined ? seenOf(thread, outcome, state, number, isFind) : { ...row, count: row.count + 1 },
+    );
     this.#note();
     if (!isFind) return;
     this.violations++;
@@ -106,20 +113,23 @@ export class Found {
     const { invariant, kind } = classify(thread, index);
     if (this.finds.has(kind)) return;
     const breach = thread.breaches[index];
-    const end = breach === undefined ? thread.endText : `${END_NAMES[END_VIOLATION]} ${breach.invariant}`;
+    const end = breach === undefined ? thread.endText : endText(END_VIOLATION, [breach]);
     this.finds.set(kind, { invariant, kind, end, first, choices });
   }
 }
 
-function seenOf(thread: OneThread, state: string, first: number, isFind: boolean): Seen {
+function seenOf(thread: OneThread, outcome: Outcome, state: string, first: number, isFind: boolean): Seen {
   const cut = thread.end === END_STEP_LIMIT || thread.end === END_DRAINED;
   const verdict = isFind ? 'forbidden' : cut ? 'cut' : 'allowed';
-  return { state, verdict, end: thread.outcome, first, choices: thread.choices.slice(0, thread.steps), count: 1 };
+  const end = thread.outcomeText;
+  return { outcome, state, verdict, end, first, choices: thread.choices.slice(0, thread.steps), count: 1 };
 }
 
 /** The outcome, with all rules that a schedule of this execution may break first. */
-function stateOf(thread: OneThread, firsts: readonly FirstBreach[]): string {
-  if (firsts.length < 2) return thread.outcome;
+function outcomeOf(thread: OneThread, firsts: readonly FirstBreach[]): Outcome {
+  const { outcome } = thread;
+  if (firsts.length < 2) return outcome;
   const broken = new Set(firsts.map(({ index }) => thread.breaches[index]?.invariant ?? ''));
-  return `${END_NAMES[END_VIOLATION]} ${[...broken].toSorted().join(' + ')}${thread.afterwards}`;
+  const after = outcome.isAnswer ? END_FINISHED : outcome.after;
+  return { ...outcome, broken: [...broken].toSorted(), isAnswer: false, after };
 }

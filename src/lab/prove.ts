@@ -7,6 +7,7 @@ import { shrinkLivelock } from '../engine/campaign/shrink.js';
 import { type ExhaustiveResult, ExhaustiveRun, goOn } from '../engine/exhaustive/driver.js';
 import { minimise } from '../engine/minimise.js';
 import { OneThread } from '../engine/one-thread.js';
+import { outcomeFields } from '../engine/outcome.js';
 import { formatSchedule } from '../engine/schedule-file.js';
 import { askedRow, schedulesNotAsked } from './asked.js';
 import type { Budget } from './budget.js';
@@ -205,8 +206,8 @@ class Teller {
     this.#thread = new OneThread(subject.create(), stepsMax);
   }
 
-  outcome({ state, count, verdict, first, choices, end }: Seen): OutcomeRow {
-    return { state, count, verdict, first, schedule: this.schedule(choices, end) };
+  outcome({ outcome, state, count, verdict, first, choices, end }: Seen): OutcomeRow {
+    return { state, ...outcomeFields(outcome), count, verdict, first, schedule: this.schedule(choices, end) };
   }
 
   /** Null where the schedule, put together of steps of another, does not break the rule. */
@@ -227,7 +228,7 @@ class Teller {
       found_by: EXHAUSTIVE,
       steps: witness.steps,
       details: witness.details,
-      schedule: this.schedule(choices, end, thread.stepsMax),
+      schedule: this.schedule(choices, end, thread.stepsMax, breach.invariant),
       clash,
       diagram: witness.diagram,
     };
@@ -250,10 +251,10 @@ class Teller {
     return { thread, choices: minimise(thread, 0, choices, end) };
   }
 
-  schedule(choices: Uint8Array, end: string, stepsMax = this.#thread.stepsMax): string {
+  schedule(choices: Uint8Array, end: string, stepsMax = this.#thread.stepsMax, breaks?: string): string {
     const { scenario, policy, seed, hash, litmus } = this.#subject;
     const { actors } = this.#thread.program;
     const facts = { scenario, policy, seed, hash, litmus, variation: 0, strategy: EXHAUSTIVE };
-    return formatSchedule({ ...facts, stepsMax, end, actors, choices });
+    return formatSchedule({ ...facts, stepsMax, end, breaks, actors, choices });
   }
 }

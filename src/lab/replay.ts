@@ -3,6 +3,8 @@
  * the scenario has changed), it stops at that step and says so: the end `mismatch`.
  */
 import { END_MISMATCH, END_NAMES, KNOWN_WINDOW, OneThread } from '../engine/one-thread.js';
+import { ExactScript } from '../engine/strategies/script.js';
+import { type OutcomeFields, outcomeFields, outcomeText } from '../engine/outcome.js';
 import { type Schedule, ScheduleSyntaxError, parseSchedule } from '../engine/schedule-file.js';
 import { ContinuedScript } from '../engine/strategies/continued.js';
 import { STRATEGIES, strategyKind } from '../engine/strategies/index.js';
@@ -32,7 +34,7 @@ export interface ReplayReport {
   readonly steps_recorded: number;
   readonly elapsed_s: number;
   readonly exhaustive: false;
-  readonly outcomes: readonly { readonly state: string; readonly count: 1 }[];
+  readonly outcomes: readonly (OutcomeFields & { readonly state: string; readonly count: 1 })[];
   /** The broken rule, or where the record stopped matching. */
   readonly violations: readonly ReportViolation[];
   readonly violation_count: number;
@@ -99,16 +101,14 @@ export interface ReplayOptions {
  */
 export function replay(schedule: Schedule, subject: Subject, path: string, options: ReplayOptions = {}): Replay {
   const started = performance.now();
-  const program = subject.create();
-  const [had, has] = [schedule.actors.join(' '), program.actors.join(' ')];
+  const { actors } = subject.create();
+  const [had, has] = [schedule.actors.join(' '), actors.join(' ')];
   if (had !== has) {
     throw new InputError(`${path}: recorded with the actors ${had}; ${schedule.scenario} has ${has}`);
   }
-  if (schedule.end.startsWith(KNOWN_WINDOW)) program.endAtKnownWindows?.();
+  const thread = threadFor(schedule, subject);
+  const { program } = thread;
   const only = actorNamed(program, options.actor);
-  const thread = new OneThread(program, Math.max(schedule.stepsMax, schedule.choices.length));
-  // recorded by a search that goes on past broken rules
-  thread.goesOn = /^violation .*, then /.test(schedule.end);
   const continued =
     options.continueWith === undefined
       ? null
@@ -116,7 +116,8 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
   const witness = tell(thread, schedule.variation, schedule.choices, { continued });
   const { breach } = witness;
   const choices = thread.choices.slice(0, thread.steps);
-  const state = thread.outcome;
+  const { outcome } = thread;
+  const state = outcomeText(outcome);
   const mismatch = witness.end === END_MISMATCH;
   const told: ReportViolation[] =
     breach === null
@@ -154,7 +155,7 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
     steps_recorded: schedule.choices.length,
     elapsed_s: (performance.now() - started) / 1000,
     exhaustive: false,
-    outcomes: [{ state, count: 1 }],
+    outcomes: [{ state, ...outcomeFields(outcome), count: 1 }],
     violations,
     violation_count: violations.length,
     known_windows: known ? told : [],
@@ -171,6 +172,29 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
     ok: violations.length === 0,
   };
   return { report, drawing, events: witness.events };
+}
+
+/**
+ * The thread to run a schedule again on, set up as the one that recorded it was: to stop at the first broken rule, to go on past it, or
+ * to end at a known window. That is whichever makes it end as it did; else the first.
+ */
+function threadFor({ end, choices, variation, stepsMax }: Schedule, subject: Subject): OneThread {
+  const made = (goesOn: boolean, atWindows: boolean): OneThread => {
+    const program = subject.create();
+    if (atWindows) program.endAtKnownWindows?.();
+    const thread = new OneThread(program, Math.max(stepsMax, choices.length));
+    thread.goesOn = goesOn;
+    return thread;
+  };
+  const endsAsRecorded = (thread: OneThread): boolean => {
+    const script = new ExactScript().load(choices, choices.length);
+    script.begin();
+    thread.run(script, variation);
+    return thread.outcomeText === end || thread.endText === end;
+  };
+  const plain = made(false, false);
+  if (endsAsRecorded(plain)) return plain;
+  return [made(true, false), made(false, true)].find(endsAsRecorded) ?? plain;
 }
 
 function strategyOf(name: string, { seed }: Schedule): Strategy {

@@ -133,7 +133,7 @@ describe.each(STRATEGIES.map(({ name }) => name))('a campaign of %s', (strategy)
       const script = new ExactScript().load(choices, choices.length);
       script.begin();
       thread.run(script, 0);
-      return thread.outcome;
+      return thread.outcomeText;
     };
     for (const { choices, end } of finds) expect(ends(choices)).toBe(end);
     for (const { choices, state } of outcomes) expect(ends(choices)).toBe(state);

@@ -41,7 +41,7 @@ describe('the peer model', () => {
 
   test('shows its four final states', () => {
     const states = new Set<string>();
-    searchWhole(pinVsWriteProtect(), { onExecution: (thread) => states.add(thread.outcome) });
+    searchWhole(pinVsWriteProtect(), { onExecution: (thread) => states.add(thread.outcomeText) });
     expect([...states].toSorted()).toEqual([
       'merged=0 pinned=1 stage2=0',
       'merged=0 pinned=1 stage2=2',
@@ -315,7 +315,7 @@ describe('broken rules on the way', () => {
       },
     });
     const ends: string[] = [];
-    const found = searchWhole(program, { stepsMax: 200, onExecution: (thread) => ends.push(thread.outcome) });
+    const found = searchWhole(program, { stepsMax: 200, onExecution: (thread) => ends.push(thread.outcomeText) });
     expect(ends.toSorted()).toEqual(['state 0', 'violation I-LIVE']);
     expect(found).toMatchObject({ exhaustive: true, cut: 0, executions: 2 });
   });

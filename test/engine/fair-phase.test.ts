@@ -63,7 +63,7 @@ describe('after the step limit', () => {
   test('a spin that a fair schedule ends is no livelock', () => {
     const thread = new OneThread(spin(1), 100);
     expect(unfair(thread)).toBe(END_DRAINED);
-    expect(thread.outcome).toBe('step-limit, then drained');
+    expect(thread.outcomeText).toBe('step-limit, then drained');
     expect(thread.steps).toBe(100);
     expect(thread.choices.slice(0, 100)).toEqual(new Uint8Array(100));
     expect(recheck(thread, 0)).toBeNull();
@@ -212,7 +212,7 @@ describe('after the step limit', () => {
     });
     const thread = new OneThread(program, 10);
     expect(unfair(thread)).toBe(END_STEP_LIMIT);
-    expect(thread.outcome).toBe('step-limit');
+    expect(thread.outcomeText).toBe('step-limit');
   });
 });
 

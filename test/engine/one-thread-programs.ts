@@ -1,4 +1,5 @@
 /** Programs for the tests of the one-thread engine: a few lines each. */
+import { plainState } from '#src/engine/outcome.js';
 import type { Coroutine } from '#src/machine/context.js';
 import type { Breach, Program, Waiting } from '#src/engine/program.js';
 import { explainTiny, tinyState, type TinyState } from '#src/engine/programs/tiny-lock.js';
@@ -44,7 +45,7 @@ export function small(name: string, spec: SmallProgram): Program {
     recordEvents: () => false,
     audit: () => spec.audit?.(state.words) ?? [],
     observe: () => spec.observe?.(state.words) ?? 0,
-    observationName: (observation) => `state ${observation}`,
+    finalState: (observation) => plainState(`state ${observation}`),
     describe: (word) => spec.words?.[word] ?? `word ${word}`,
     explain: (waiting: readonly Waiting[]) => explainTiny(program, waiting),
   };

@@ -1,4 +1,5 @@
 /** The peer model against what other tools say of it: its size, its executions, its bug. */
+import { stateText } from '#src/engine/outcome.js';
 import { describe, expect, test } from 'vitest';
 import { FIRST_WAIT } from '#src/machine/effects.js';
 import { OneThread, type StepObserver } from '#src/engine/one-thread.js';
@@ -94,7 +95,7 @@ describe('the peer model', () => {
       strategy?.begin(schedule, 3);
       if (strategy !== undefined) thread.run(strategy, 0);
       for (const { invariant } of thread.breaches) broken.add(invariant);
-      states.add(program.observationName(program.observe()));
+      states.add(stateText(program.finalState(program.observe())));
     }
     expect([...broken]).toEqual(['I-RO']);
     expect(states).toContain('merged=1 pinned=1 stage2=0');

@@ -141,7 +141,7 @@ describe('surw', () => {
     for (let schedule = 0; schedule < 200; schedule++) {
       strategy.begin(schedule, 2);
       thread.run(strategy, 0);
-      expect(thread.outcome).toBe('state 0');
+      expect(thread.outcomeText).toBe('state 0');
     }
   });
 });

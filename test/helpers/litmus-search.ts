@@ -33,7 +33,7 @@ export function search(program: LitmusProgram, strategy: string, schedules: numb
     const [breach] = thread.breaches;
     if (breach !== undefined) return { schedule, found: breach.invariant, outcomes };
     if (!thread.endText.startsWith('finished')) return { schedule, found: thread.endText, outcomes };
-    outcomes.set(thread.outcome, (outcomes.get(thread.outcome) ?? 0) + 1);
+    outcomes.set(thread.outcomeText, (outcomes.get(thread.outcomeText) ?? 0) + 1);
   }
   return { schedule: 0, found: '', outcomes };
 }

@@ -18,8 +18,8 @@ function outcomes(columns: string): [states: string[], broken: string[]] {
   const broken = new Set<string>();
   searchWhole(program, {
     executionsMax: 1000,
-    onExecution: ({ breaches, outcome }) => {
-      states.add(outcome);
+    onExecution: ({ breaches, outcomeText }) => {
+      states.add(outcomeText);
       for (const { invariant } of breaches) broken.add(invariant);
     },
   });

@@ -106,10 +106,9 @@ describe('citations of the kernel model', () => {
       const found = SECTIONS.get(section);
       if (found === undefined) return [`${file}: ${text}: no section ${section}`];
       const there = stepsOf(found);
-      return [
-        ...steps.filter((step) => !there.has(step)).map((step) => `${file}: ${text}: ${section} has no step ${step}`),
-        ...rows.filter((row) => !ROWS.has(row)).map((row) => `${file}: ${text}: no row ${row} in section 4`),
-      ];
+      const noStep = steps.filter((step) => !there.has(step)).map((step) => `${section} has no step ${step}`);
+      const noRow = rows.filter((row) => !ROWS.has(row)).map((row) => `no row ${row} in section 4`);
+      return noStep.concat(noRow).map((what) => `${file}: ${text}: ${what}`);
     });
     expect(gone).toEqual([]);
   });
@@ -121,7 +120,9 @@ describe('citations of the kernel model', () => {
     const cited = ['src', 'actors', 'test'].flatMap((room) =>
       readdirSync(room, { recursive: true, encoding: 'utf8' })
         .filter((name) => name.endsWith('.ts'))
-        .flatMap((name) => [...readFileSync(join(room, name), 'utf8').matchAll(/real-kernels (F\d+)(?:, (F\d+))?/g)])
+        .flatMap((name) =>
+          Array.from(readFileSync(join(room, name), 'utf8').matchAll(/real-kernels (F\d+)(?:, (F\d+))?/g)),
+        )
         .flatMap(([, first, second]) => [first, second].filter((id) => id !== undefined)),
     );
     expect(cited.length).toBeGreaterThan(1);

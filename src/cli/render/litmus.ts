@@ -2,6 +2,7 @@
 import { notAskedLine } from '../../lab/asked.js';
 import type { LitmusAnswer, LitmusOutcome, LitmusReport, LitmusVerdict } from '../../lab/litmus/run.js';
 import type { ReportViolation } from '../../lab/report.js';
+import { stateText } from '../../engine/outcome.js';
 import { broken } from './answer.js';
 import { violationClash } from './clash.js';
 import { knownWindowText } from './known-windows.js';
@@ -50,7 +51,7 @@ function histogram(outcomes: readonly LitmusOutcome[]): string {
   const matters = outcomes.filter(({ verdict }, i) => i < ROWS_MAX || MATTERS.has(verdict));
   const shown = matters.slice(0, ROWS_MAX + 10);
   const rows = shown.map((outcome) => [
-    stateText(outcome, common),
+    shortState(outcome, common),
     outcome.count,
     percent(outcome.share),
     COLOURS[outcome.verdict](outcome.verdict),
@@ -80,14 +81,13 @@ function commonValues(outcomes: readonly LitmusOutcome[]): ReadonlyMap<string, s
   );
 }
 
-function stateText({ state, values }: LitmusOutcome, common: ReadonlyMap<string, string>): string {
+function shortState(row: LitmusOutcome, common: ReadonlyMap<string, string>): string {
+  const { state, values, held, known, after, broken: rules } = row;
   const names = Object.keys(values);
   if (names.length === 0 || common.size === 0) return state;
-  const behind = /( held\([\d,]+\))?( known\([^)]+\))?$/.exec(state)?.[0].trim();
-  const held = behind === '' ? undefined : behind;
-  const words = names.filter((name) => !common.has(name)).map((name) => `${name}=${values[name]}`);
-  const broken = /^violation .*?, then /.exec(state)?.[0] ?? '';
-  return broken + ([...words, ...(held === undefined ? [] : [held])].join(' ') || 'finished');
+  const words = names.flatMap((name) => (common.has(name) ? [] : [`${name}=${values[name]}`])).join(' ');
+  const before = after === null ? '' : `violation ${rules.join(' + ')}, then `;
+  return `${before}${stateText({ words, held, known })}`;
 }
 
 /** Small shares are not nothing. */

@@ -109,9 +109,8 @@ function known(folder: string, file: string): Known[] {
   try {
     const text = readPlain(join(folder, file), BYTES_MAX);
     if (text === null) return [];
-    const { policy, end } = parseSchedule(text.toString('utf8'));
-    const invariant = /^violation (\S+)/.exec(end)?.[1];
-    return invariant === undefined ? [] : [{ file, policy, invariant }];
+    const { policy, breaks } = parseSchedule(text.toString('utf8'));
+    return breaks === undefined ? [] : [{ file, policy, invariant: breaks }];
   } catch {
     return [];
   }

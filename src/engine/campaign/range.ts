@@ -2,6 +2,7 @@
  * A range of a campaign's schedules, and what it came to: plain data both, for ranges run on several threads. Whatever the
  * ranges are, put together they come to the same (tally.ts).
  */
+import type { Outcome } from '../outcome.js';
 import type { Undeclared } from '../one-thread.js';
 import type { Difference } from '../recheck.js';
 
@@ -23,9 +24,11 @@ export interface RangeTask {
 export type Verdict = 'allowed' | 'forbidden' | 'cut';
 
 /** An outcome as it is counted, with the first schedule that had it. */
-export interface Outcome {
+export interface OutcomeCount {
   /** The program's observation, or how the schedule ended otherwise. */
   readonly key: number | string;
+  readonly outcome: Outcome;
+  /** That in words. */
   readonly state: string;
   readonly verdict: Verdict;
   count: number;
@@ -73,7 +76,7 @@ export interface RangeResult {
   readonly violations: number;
   /** The first schedule that broke a rule; -1. */
   readonly firstViolation: number;
-  readonly outcomes: readonly Outcome[];
+  readonly outcomes: readonly OutcomeCount[];
   readonly finds: readonly Find[];
   readonly members: readonly MemberCount[];
   /** Accesses that nothing orders, with the first schedule of the range that has each. */

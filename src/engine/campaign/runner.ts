@@ -14,7 +14,15 @@ import { strategyKind } from '../strategies/index.js';
 import { type Profile, ProfilingWalk } from '../strategies/profile.js';
 import type { Strategy } from '../strategies/strategy.js';
 import { OrderObserver, isSampled } from './orders.js';
-import { type Find, LANE_KEPT, type MemberCount, type Outcome, type RangeResult, type RangeTask } from './range.js';
+import { outcomeText } from '../outcome.js';
+import {
+  type Find,
+  LANE_KEPT,
+  type MemberCount,
+  type OutcomeCount,
+  type RangeResult,
+  type RangeTask,
+} from './range.js';
 import type { UndeclaredAt, Verdict } from './range.js';
 
 /** What all threads of a campaign must agree on; plain data. */
@@ -75,7 +83,7 @@ class RangeCount {
   rechecked = 0;
   violations = 0;
   firstViolation = -1;
-  readonly outcomes = new Map<number | string, Outcome>();
+  readonly outcomes = new Map<number | string, OutcomeCount>();
   readonly finds = new Map<string, Find>();
   readonly members = new Map<string, MemberCount>();
   readonly undeclared: UndeclaredAt[] = [];
@@ -184,17 +192,18 @@ export class RangeRunner {
   #countOutcome(end: number, number: number, variation: number): void {
     const { thread } = this;
     // a number for the usual case: no text is made for each schedule
-    const key = end === END_FINISHED ? thread.program.observe() : thread.outcome;
+    const key = end === END_FINISHED ? thread.program.observe() : thread.outcomeText;
     const row = this.#count.outcomes.get(key);
     if (row !== undefined) {
       row.count++;
       return;
     }
     const choices = thread.choices.slice(0, thread.steps);
-    const state = thread.outcome;
+    const { outcome } = thread;
     this.#count.outcomes.set(key, {
       key,
-      state,
+      outcome,
+      state: outcomeText(outcome),
       verdict: verdictOf(end),
       count: 1,
       first: number,

@@ -1,6 +1,6 @@
 /** What a campaign's ranges come to together. The order in which they are put in does not matter. */
 import { OrderTable } from './orders.js';
-import type { Find, MemberCount, Outcome, RangeResult, UndeclaredAt } from './range.js';
+import type { Find, MemberCount, OutcomeCount, RangeResult, UndeclaredAt } from './range.js';
 
 /** A point of the curve of what was new: of so many schedules, so many behaviours. */
 export interface NewBehaviours {
@@ -15,7 +15,7 @@ export class Tally {
   violations = 0;
   /** The first find of each kind. */
   readonly finds = new Map<string, Find>();
-  readonly outcomes = new Map<number | string, Outcome>();
+  readonly outcomes = new Map<number | string, OutcomeCount>();
   readonly members = new Map<string, MemberCount>();
   readonly orders = new OrderTable();
   /** By text, the first schedule that has it. */
@@ -44,7 +44,7 @@ export class Tally {
     this.orders.add(result.orders);
   }
 
-  #addOutcome(outcome: Outcome): void {
+  #addOutcome(outcome: OutcomeCount): void {
     const known = this.outcomes.get(outcome.key);
     if (known === undefined) {
       this.outcomes.set(outcome.key, { ...outcome });
@@ -58,7 +58,7 @@ export class Tally {
   }
 
   /** The most common first. */
-  sortedOutcomes(): Outcome[] {
+  sortedOutcomes(): OutcomeCount[] {
     return [...this.outcomes.values()].toSorted((x, y) => y.count - x.count || (x.state < y.state ? -1 : 1));
   }
 

@@ -13,6 +13,7 @@
  * is why GUP-fast must look at the PTE again (kernel-model 3.10.1). Every lock, unlock, load and store of shared state is one
  * step.
  */
+import { type FinalState, plainState } from '../outcome.js';
 import type { Coroutine } from '../../machine/context.js';
 import { acquires, reads, releases, writes } from '../../machine/effects.js';
 import { type Breach, type Program, SILENT, type Waiting } from '../program.js';
@@ -198,8 +199,8 @@ class PinVsWriteProtect implements Program {
     return ((w[MERGED] as number) << 3) | (((w[REFCOUNT] as number) - MAPCOUNT) << 2) | (w[STAGE2] as number);
   }
 
-  observationName(observation: number): string {
-    return `merged=${observation >> 3} pinned=${(observation >> 2) & 1} stage2=${observation & 3}`;
+  finalState(observation: number): FinalState {
+    return plainState(`merged=${observation >> 3} pinned=${(observation >> 2) & 1} stage2=${observation & 3}`);
   }
 
   describe(word: number): string {

@@ -269,7 +269,13 @@ function tellSchedule(subject: LitmusSubject, text: string): Omit<Solved, keyof 
   const witness = tell(thread, found.variation, choices, { marks: clashMarks(clash, thread.program.actors) });
   return {
     what: witness.breach?.what ?? found.end,
-    schedule: formatSchedule({ ...found, choices, seed: subject.seed, litmus: subject.litmus }),
+    schedule: formatSchedule({
+      ...found,
+      breaks: witness.breach?.invariant,
+      choices,
+      seed: subject.seed,
+      litmus: subject.litmus,
+    }),
     diagram: witness.diagram,
     clash,
   };

@@ -138,7 +138,7 @@ function retold(subject: LitmusSubject, text: string, only: number | undefined, 
   const program = subject.create();
   const thread = new OneThread(program, schedule.stepsMax);
   const { draw, events, steps } = tell(thread, schedule.variation, schedule.choices, { wanted });
-  const end = thread.outcome;
+  const end = thread.outcomeText;
   const { hash } = subject;
   return { outcome: end, steps, drawing: draw(only), events, schedule: formatSchedule({ ...schedule, end, hash }) };
 }

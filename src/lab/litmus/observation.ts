@@ -2,12 +2,15 @@
  * A state as reports print it: `p=-EFAULT pte(a)=protnone`. Frames are named by what they were after set-up, and new ones in the
  * order they appear: which free frame the allocator took is no difference between two outcomes.
  */
+import { type FinalState, stateText } from '../../engine/outcome.js';
 import type { LitmusTest } from './compile.js';
 import { evaluate } from './conditions.js';
 import type { LitmusState } from './state.js';
 import { valueText } from './values.js';
 
 export interface Observation {
+  /** The final state, and in words. */
+  readonly state: FinalState;
   readonly text: string;
   /** By question: whether its condition holds; of one about every state, whether it held in one of them (`always`: in all). */
   readonly yes: readonly boolean[];
@@ -15,18 +18,23 @@ export interface Observation {
   readonly values: readonly (readonly [name: string, value: string])[];
 }
 
-/** @param known what stands behind the state: known windows on the way */
-export function observationOf(test: LitmusTest, state: LitmusState, yes: readonly boolean[], known = ''): Observation {
+/** @param known rules of known windows that were gone through on the way */
+export function observationOf(
+  test: LitmusTest,
+  state: LitmusState,
+  yes: readonly boolean[],
+  known: readonly string[] = [],
+): Observation {
   const fresh: number[] = [];
   const values = test.observables.map(({ text, expression, frames }) => {
     const value = evaluate(state, expression);
     return [text, frames && value > 0 ? frameText(test, state, value, fresh) : valueText(value)] as const;
   });
-  const seen = test.questions.flatMap(({ during }, index) => (during && yes[index] === true ? [`${index + 1}`] : []));
+  const held = test.questions.flatMap(({ during }, index) => (during && yes[index] === true ? [index + 1] : []));
   // nothing asked: all final states are one
-  const words = values.map(([name, value]) => `${name}=${value}`);
-  if (seen.length > 0) words.push(`held(${seen.join(',')})`);
-  return { text: (words.length === 0 ? 'finished' : words.join(' ')) + known, yes, values };
+  const words = values.map(([name, value]) => `${name}=${value}`).join(' ');
+  const final: FinalState = { words, held, known };
+  return { state: final, text: stateText(final), yes, values };
 }
 
 /** `pfn0(a)`, or `new`, `new2`, ... */

@@ -4,7 +4,7 @@
  */
 import type { EventWriter } from '../../machine/context.js';
 import { PlanProgram } from '../../engine/one-thread-plan.js';
-import { knownSuffix } from '../../engine/ends.js';
+import { type FinalState, knownRules, plainState } from '../../engine/outcome.js';
 import type { Alarm, Breach } from '../../engine/program.js';
 import { look as peek } from '#words';
 import type { LitmusTest, Wanted } from './compile.js';
@@ -126,8 +126,8 @@ export class LitmusProgram extends PlanProgram {
     return this.#observations.length - 1;
   }
 
-  override observationName(observation = 0): string {
-    return this.#observations[observation]?.text ?? 'finished';
+  override finalState(observation = 0): FinalState {
+    return this.#observations[observation]?.state ?? plainState();
   }
 
   /** The state that the schedule has ended in. */
@@ -136,7 +136,7 @@ export class LitmusProgram extends PlanProgram {
     const yes = test.questions.map(({ during, predicate }, index) =>
       during ? this.#seen[index] === true : holds(state, predicate),
     );
-    return observationOf(test, state, yes, knownSuffix(this.alarm.knownWindows));
+    return observationOf(test, state, yes, knownRules(this.alarm.knownWindows));
   }
 
   /** Evaluates the questions about every state, in this one. */

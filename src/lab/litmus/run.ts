@@ -2,7 +2,8 @@
  * `pinfall litmus`: schedules of a litmus test, and what they say to its questions. Every outcome's first schedule is run again here to
  * evaluate the questions in its final state, so it does not matter which thread or strategy has found it.
  */
-import { END_FINISHED, OneThread, knownIn } from '../../engine/one-thread.js';
+import { END_FINISHED, OneThread } from '../../engine/one-thread.js';
+import type { OutcomeFields } from '../../engine/outcome.js';
 import { parseSchedule } from '../../engine/schedule-file.js';
 import { ExactScript } from '../../engine/strategies/script.js';
 import { Budget } from '../budget.js';
@@ -38,7 +39,8 @@ export const LITMUS_DEFAULTS = { schedules: 10_000, seconds: 20 } as const;
  */
 export type LitmusVerdict = 'ok' | 'interesting' | 'known window' | 'forbidden' | 'violation' | 'cut';
 
-export interface LitmusOutcome {
+export interface LitmusOutcome extends OutcomeFields {
+  /** The outcome in words. */
   readonly state: string;
   readonly count: number;
   /** Of all schedules, 0 to 1. */
@@ -251,26 +253,28 @@ class Judge {
     this.#thread = new OneThread(this.#program, subject.test.stepsMax);
   }
 
-  outcome({ state, count, verdict, first, schedule }: OutcomeRow, of: number): Judged {
+  outcome(row: OutcomeRow, of: number): Judged {
+    const { state, count, verdict, first, schedule, end, broken, after, held: heldOnTheWay, known } = row;
     const { choices, variation } = parseSchedule(schedule);
-    const broken = /^violation (\S+).*, then /.exec(state);
-    this.#thread.goesOn = broken !== null;
+    const wentOn = after !== null;
+    this.#thread.goesOn = wentOn;
     this.#script.load(choices, choices.length).begin();
     this.#thread.run(this.#script, variation);
-    const { text, yes, values: parts } = this.#program.observation();
+    const { yes, values: parts } = this.#program.observation();
     const { questions } = this.#program.test;
-    const finished = broken === null ? text === state : this.#thread.ended === END_FINISHED;
+    const finished = wentOn ? this.#thread.ended === END_FINISHED : this.#thread.outcome.state !== null;
     const answers = yes.map((holds, index) => (finished || isSettled(questions[index], holds) ? holds : null));
     const held = answers.flatMap((holds, index) => (holds === true ? [index + 1] : []));
-    const clean = finished && broken === null;
-    const asked = clean || /^violation (forbidden|always)\b/.test(state);
+    const clean = finished && !wentOn;
+    const asked = clean || broken[0] === 'forbidden' || broken[0] === 'always';
     const interesting = held.some((number) => isWanted(questions[number - 1]));
-    const fine: LitmusVerdict = knownIn(state).length > 0 ? 'known window' : interesting ? 'interesting' : 'ok';
+    const fine: LitmusVerdict = known.length > 0 ? 'known window' : interesting ? 'interesting' : 'ok';
     const words: LitmusVerdict = clean ? fine : 'violation';
     const shown: LitmusVerdict = verdict === 'cut' ? 'cut' : verdict === 'forbidden' && asked ? 'forbidden' : words;
     const share = of === 0 ? 0 : count / of;
     const values = finished ? Object.fromEntries(parts) : {};
-    return { outcome: { state, count, share, verdict: shown, questions: held, values, first, schedule }, answers };
+    const told = { state, end, broken, after, held: heldOnTheWay, known };
+    return { outcome: { ...told, count, share, verdict: shown, questions: held, values, first, schedule }, answers };
   }
 }
 
