@@ -192,9 +192,9 @@ describe('schedules', () => {
 describe('the first line answers', () => {
   it('what broke, in how many, and since when', () => {
     const ends = [
-      { state: 'violation I-PIN', count: 2, first: 7 },
-      { state: 'violation I-PIN, then r=1', count: 1, first: 3 },
-      { state: 'r=2', count: 1, first: 9 },
+      { end: 'violation', broken: ['I-PIN'], count: 2, first: 7 },
+      { end: 'violation', broken: ['I-PIN'], count: 1, first: 3 },
+      { end: 'violation', broken: ['forbidden'], count: 1, first: 9 },
     ];
     expect(broken(ends, 301, 'schedules')).toBe(
       'I-PIN in 3 of 301 schedules (first in 3), what is forbidden in 1 of 301 schedules (first in 9)',

@@ -31,7 +31,7 @@ export function program() {
     recordEvents: () => false,
     audit: () => [],
     observe: () => 0,
-    observationName: () => 'done',
+    finalState: () => ({ words: 'done', held: [], known: [] }),
     describe: (word) => ['', 'a', 'b'][word] ?? '',
     explain: (waiting) => explainTiny(made, waiting),
   };
