@@ -3,7 +3,14 @@
  * mmap_lock write, with the PTE table detached between the first PMD change and the second. The notifier's end comes long
  * before the new PMD: secondary MMUs stay out because GUP needs mmap_lock.
  */
-import { MMU_NOTIFY_CLEAR, PG_SWAPCACHE, PG_UPTODATE, VM_FAULT_ERROR, VM_NOHUGEPAGE, VM_WRITE } from '../machine/abi.js';
+import {
+  MMU_NOTIFY_CLEAR,
+  PG_SWAPCACHE,
+  PG_UPTODATE,
+  VM_FAULT_ERROR,
+  VM_NOHUGEPAGE,
+  VM_WRITE,
+} from '../machine/abi.js';
 import { MECH } from '../machine/mechanisms.js';
 import { glance, setBeside } from '../machine/beside.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_MAP } from '../machine/context.js';
