@@ -225,7 +225,10 @@ function prepNewFolio(ctx: Context, head: number, order: number): number {
   return head;
 }
 
-/** free_pages_prepare(): no reference is left, so what is plain here is nobody else's; whether it was part of a large folio, GUP-fast looks. */
+/**
+ * free_pages_prepare(): no reference is left, so what is plain here is nobody else's; whether it was part of a large folio, GUP-fast looks,
+ * and ksm_get_folio() at what it was mapped as.
+ */
 function resetFrame(m: Machine, pfn: number): void {
   const at = pageWord(m, pfn, 0);
   const words = m.words;
@@ -237,7 +240,7 @@ function resetFrame(m: Machine, pfn: number): void {
   clear(words, at + PAGE_ENTIRE_MAPS);
   clear(words, at + PAGE_LARGE_MAPS);
   if (get(words, at + PAGE_COMPOUND) !== 0) setBeside(words, at + PAGE_COMPOUND, 0);
-  clear(words, at + PAGE_MAPPING);
+  if (get(words, at + PAGE_MAPPING) !== 0) setBeside(words, at + PAGE_MAPPING, 0);
   clear(words, at + PAGE_CPUPID);
 }
 

@@ -4,7 +4,7 @@ import type { Verdict } from '../../engine/campaign/range.js';
 import { notAskedLine } from '../../lab/asked.js';
 import type { ExploreReport } from '../../lab/explore.js';
 import type { ReportViolation } from '../../lab/report.js';
-import { broken } from './answer.js';
+import { broken, brokenRules } from './answer.js';
 import { violationClash } from './clash.js';
 import { knownWindowText } from './known-windows.js';
 import { nextCommand } from './next.js';
@@ -36,11 +36,15 @@ export function renderExplore(report: ExploreReport, scheduleFile: string | unde
 }
 
 /** What broke, or what it says that nothing did. */
-function answer({ not_asked: why, outcomes, violation_count: found, exhaustive, schedules, guarantee }: ExploreReport) {
+function answer(report: ExploreReport): string {
+  const { not_asked: why, outcomes, violations, violation_count: found, exhaustive, schedules, guarantee } = report;
   if (why !== null) return pc.red(notAskedLine(why)) + (guarantee === '' ? '' : ` ${guarantee}`);
+  const unit = exhaustive ? 'executions' : 'schedules tried';
   if (found > 0) {
     const ends = outcomes.filter(({ verdict }) => verdict === 'forbidden');
-    return pc.red(`Broken: ${broken(ends, schedules, exhaustive ? 'executions' : 'schedules tried')}.`);
+    // an access that nothing orders is no end of a schedule
+    const what = ends.length === 0 ? brokenRules(violations, found) : broken(ends, schedules, unit);
+    return pc.red(`Broken: ${what}.`);
   }
   if (exhaustive) return pc.green('No violation.') + (guarantee === '' ? '' : ` ${guarantee}`);
   const chance = guarantee === '' ? '' : `: ${guarantee}`;
