@@ -43,15 +43,14 @@ async function workersOf(pid: number): Promise<void> {
 describe('npm start', () => {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     it(`${signal} ends the run with the report so far, and leaves nothing behind`, async () => {
-      const { child, done } = npmStart(['stress', 'two-processes', '--duration', '60s', '--seed', '1', '--json']);
+      const { child, done } = npmStart(['stress', 'two-processes', '--duration', '1h', '--seed', '1', '--json']);
       await workersOf(child.pid as number);
       child.kill(signal);
       const { out, err } = await done;
-      const report = JSON.parse(out) as { end: { kind: string }; duration_s: number };
+      const report = JSON.parse(out) as { end: { kind: string } };
       expect(err).toMatch(/stopping/);
       expect(report.end.kind).toBe('interrupted');
-      expect(report.duration_s).toBeLessThan(30);
-    }, 60_000);
+    });
   }
 
   it('a stale build is built again', async () => {
@@ -62,7 +61,7 @@ describe('npm start', () => {
     const { code, out } = await npmStart(['list', '--json'], {}, clone).done;
     expect(code).toBe(0);
     expect((JSON.parse(out) as { schema: string }).schema).toBe('pinfall.list/rebuilt');
-  }, 90_000);
+  });
 
   it('without node_modules and without a registry the set-up fails: exit code 3, nothing on standard output', async () => {
     const clone = checkout('bare');
@@ -76,5 +75,5 @@ describe('npm start', () => {
     expect(code).toBe(3);
     expect(out).toBe('');
     expect(err).toMatch(/set-up failed/);
-  }, 60_000);
+  });
 });

@@ -141,5 +141,5 @@ describe('a disk that fills up in the middle of tune', () => {
     expect(unwritten).toHaveLength(1);
     expect(report.rows.length).toBeGreaterThan(1);
     expect(readdirSync(folder)).toEqual(['state.json']);
-  }, 60_000);
+  });
 });

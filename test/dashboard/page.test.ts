@@ -30,7 +30,7 @@ describeWith(CHROMIUM, 'the page', () => {
     served = await serveFake({ hub: { keptMessages: 150 } });
     browser = await launch();
     ({ page, complaints } = await open(browser, `${served.base}/`));
-  }, 30_000);
+  });
   afterAll(async () => {
     await browser.close();
     await served.page.close();
@@ -325,7 +325,7 @@ describeWith(CHROMIUM, 'the page', () => {
       expect(other.complaints).toEqual([]);
     }
     await Promise.all(others.map((other) => other.page.context().close()));
-  }, 60_000);
+  });
 
   it('fits a phone, and comes in light and dark', async () => {
     const phone = await open(browser, `${served.base}/`, {

@@ -28,7 +28,7 @@ describeWith(CHROMIUM, 'the page over a real run', () => {
     await dashboard.session.begin();
     browser = await launch();
     ({ page, complaints } = await open(browser, dashboard.url));
-  }, 40_000);
+  });
   afterAll(async () => {
     await browser.close();
     await dashboard.close();
@@ -36,7 +36,7 @@ describeWith(CHROMIUM, 'the page over a real run', () => {
 
   const text = (selector: string): Promise<string> => page.$eval(selector, (element) => element.textContent ?? '');
   const status = (expected: string): Promise<void> =>
-    until(`status ${expected}`, async () => (await text('#status')) === expected, 15_000);
+    until(`status ${expected}`, async () => (await text('#status')) === expected);
 
   /** Every total that the page shows is the report's. */
   async function agrees(report: Report): Promise<void> {
@@ -74,7 +74,7 @@ describeWith(CHROMIUM, 'the page over a real run', () => {
       async () => number((await rowsOf(page, '#ops-table'))[0]?.[2]) === report.ops.accesses,
     );
     await agrees(report);
-  }, 20_000);
+  });
 
   it('shows the memory and the actors as they are', async () => {
     const map = simulation.memoryMap(0);
@@ -94,21 +94,21 @@ describeWith(CHROMIUM, 'the page over a real run', () => {
     expect(await text('[data-fact="stage 2"]')).toBe(info.stage2.text);
     const lanes = await page.$$eval('.lane .who', (names) => names.map((name) => name.textContent));
     expect(lanes).toEqual(simulation.plan.actors.map(({ name }) => name));
-  }, 20_000);
+  });
 
   it('steps one actor alone', async () => {
     const steps = (): number[] => simulation.actors().map((actor) => actor.steps);
     await page.selectOption('#knobs select[aria-label="Actor to step"]', 'vmm');
     await page.click('#knobs-step');
     await status('stepping');
-    await until('a line', async () => /vmm/.test(await text('.step-log')), 15_000);
+    await until('a line', async () => /vmm/.test(await text('.step-log')));
     const before = steps();
     await page.click('#knobs-step');
     await page.click('#knobs-step');
     await until('a step', () => steps().some((count, actor) => count !== before[actor]));
     const moved = simulation.plan.actors.filter((_, actor) => steps()[actor] !== before[actor]).map(({ name }) => name);
     expect(moved).toEqual(['vmm']);
-  }, 30_000);
+  });
 
   it('moves real actors and turns real knobs, and loses nothing', async () => {
     await page.click('#knobs-go');
@@ -120,17 +120,15 @@ describeWith(CHROMIUM, 'the page over a real run', () => {
     );
     await page.fill('#workers', '2');
     await page.click('#apply-workers');
-    await until('two workers', () => simulation.placement().workers === 2, 15_000);
-    await until(
-      'the word of the audit',
-      async () => /^2 workers: .*the audit found nothing lost$/.test(await text('#note')),
-      15_000,
+    await until('two workers', () => simulation.placement().workers === 2);
+    await until('the word of the audit', async () =>
+      /^2 workers: .*the audit found nothing lost$/.test(await text('#note')),
     );
     await page.selectOption('select[data-actor=ksmd]', '2');
-    await until('a third', () => simulation.placement().workers === 3, 15_000);
+    await until('a third', () => simulation.placement().workers === 3);
     const accesses = simulation.reportSoFar().ops.accesses;
     await until('accesses', () => simulation.reportSoFar().ops.accesses > accesses);
-  }, 40_000);
+  });
 
   it('shows the last report when it is stopped', async () => {
     await page.click('#bar-stop');
@@ -143,5 +141,5 @@ describeWith(CHROMIUM, 'the page over a real run', () => {
     );
     await agrees(report as Report);
     expect(complaints).toEqual([]);
-  }, 30_000);
+  });
 });

@@ -110,8 +110,8 @@ export class StreamClient {
   }
 }
 
-/** Waits until something is so; fails with what it waited for. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>, ms = 8000): Promise<void> {
+/** Waits until something is so; fails with what it waited for. Only a hang takes that long: the machine may be busy. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>, ms = 100_000): Promise<void> {
   const deadline = performance.now() + ms;
   while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`waited in vain for ${what}`);

@@ -47,7 +47,14 @@ export async function start(specs: readonly ActorSpec[], options: ThreadOptions 
   return startThreads(plan, m, { modules: TEST_MODULES, events: 'off', ...options });
 }
 
-/** Waits until `done`, five seconds at most. */
+/** What takes longer has hung, on however busy a machine; below the time that a test has. */
+const HANG_MS = 100_000;
+
+/** Waits until `done`; fails when it does not come. */
 export async function until(done: () => boolean): Promise<void> {
-  for (let n = 0; n < 5000 && !done(); n++) await new Promise((resolve) => void setTimeout(resolve, 1));
+  const deadline = performance.now() + HANG_MS;
+  while (!done()) {
+    if (performance.now() > deadline) throw new Error(`waited in vain until ${String(done)}`);
+    await new Promise((resolve) => void setTimeout(resolve, 1));
+  }
 }

@@ -135,7 +135,7 @@ describe('pause and step', () => {
     await simulation.resume();
     expect((await simulation.stop()).violations).toEqual([]);
     const late = await simulation.moveActor('vmm', 0).catch((error: unknown) => error);
-    expect(late).toEqual(new Error('the run has ended'));
+    expect(late).toEqual(new Error('the run has ended: finished'));
     expect(late).not.toBeInstanceOf(InputError);
   });
 });

@@ -129,7 +129,8 @@ describe('a simulation', () => {
     });
     let maps = 0;
     simulation.events$.pipe(ofType('stage2_map')).subscribe(() => maps++);
-    await until(() => maps > 50);
+    // until a page was taken from somebody the run has asked nothing
+    await until(() => maps > 50 && simulation.reportSoFar().asked);
     expect(await simulation.audit()).toBe(0);
     const report = await simulation.stop();
     expect(report.violations).toEqual([]);
