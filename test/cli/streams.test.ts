@@ -139,7 +139,9 @@ describe('a disk that fills up in the middle of tune', () => {
       },
     });
     expect(unwritten).toHaveLength(1);
-    expect(report.rows.length).toBeGreaterThan(1);
+    // it went on, and every run is told; on a busy machine nothing may be done in one so short, which is no row
+    expect(runs).toBeGreaterThan(1);
+    expect(report.runs + report.failed_runs.length).toBe(runs);
     expect(readdirSync(folder)).toEqual(['state.json']);
   });
 });

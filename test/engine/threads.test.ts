@@ -79,7 +79,7 @@ describe('rendezvous', () => {
     const end = await run.ended;
     expect(end.kind).toBe('hang');
     expect(end.text).toMatch(/(time limit|starved): stuck did not stop/);
-    expect(end.hang?.graph.lines.join('\n')).toMatch(/stuck waits for a change of kernel-wide data, word 113/);
+    expect(end.hang?.graph.lines.join('\n')).toMatch(/stuck waits for a change of padding \(word 113\) of GLOBAL_DATA/);
   });
 });
 
