@@ -1,4 +1,5 @@
 /** What there is to run and to watch: the object of `pinfall list`. */
+import { KERNEL_FUNCTIONS } from '../engine/kernel.js';
 import { EVENT_TABLE } from '../events/table.js';
 import { INVARIANTS } from '../oracle/table.js';
 import { POLICIES } from '../policies/index.js';
@@ -17,6 +18,7 @@ export function listEverything() {
     programs: listPrograms(),
     policies: POLICIES.map(({ id, title, claims }) => ({ id, title, claims })),
     invariants: INVARIANTS.map(({ id, sentence, when, checked }) => ({ id, sentence, when, checked })),
+    kernel_functions: KERNEL_FUNCTIONS,
     events: EVENT_TABLE.map(([name, ...args]) => ({ name, arguments: args.map((arg) => arg.split(':')[0] as string) })),
     event_schema: eventJsonSchema(),
     litmus: listLitmus(),

@@ -2,11 +2,11 @@
  * Counters and latency histograms: plain words of one actor, written by the worker that hosts it and read by
  * anybody as statistics (they may lag, they never tear: one word each).
  *
- *   0     operations, STAT_* (64)
+ *   0     operations, STAT_* (62)
+ *   62    where the actor is at work: the process + 1 (0 = nowhere) and the page
  *   64    mechanisms: MECHANISM_COUNTERS words each (24 x 8)
  *   256   latency histograms: one per LATENCY_* (16), 64 log-linear buckets
  *   1296  what measuring actors note of themselves (actors/bench.ts): MEASURED_* (16)
- *   1312  where the actor is at work: the process + 1 (0 = nowhere) and the page
  */
 import { MECHANISMS } from './mechanisms.js';
 import type { Context } from './context.js';
@@ -160,9 +160,12 @@ export const MEASURED_NANOS_HIGH = 2;
 export const MEASURED_STANDS = 3;
 export const MEASURED_GO = 4;
 
-/** Where it is at work: see {@link noteAt}. */
-export const STATS_AT_MM = STATS_MEASURED_AT + 16;
-export const STATS_AT_VPN = STATS_AT_MM + 1;
+/**
+ * Where it is at work: see {@link noteAt}. Among the counters that go back with a machine (engine/machine-image.ts), since workloads
+ * decide by it.
+ */
+export const STATS_AT_MM = 62;
+export const STATS_AT_VPN = 63;
 
 const MEASURED_NAMES = ['operations measured', 'nanoseconds (low)', 'nanoseconds (high)', 'stands', 'go'];
 
@@ -171,7 +174,8 @@ export function statisticName(offset: number): string {
   const mechanism = Math.trunc((offset - STATS_MECHANISMS_AT) / MECHANISM_COUNTERS);
   const latency = Math.trunc((offset - STATS_LATENCIES_AT) / LATENCY_BUCKETS);
   let name: string | undefined;
-  if (offset < STATS_MECHANISMS_AT) name = STATS[offset];
+  if (offset < STATS_AT_MM) name = STATS[offset];
+  else if (offset <= STATS_AT_VPN) name = offset === STATS_AT_MM ? 'process at work on' : 'page at work on';
   else if (offset < STATS_LATENCIES_AT) {
     const counter = MECHANISM_COUNTER_NAMES[(offset - STATS_MECHANISMS_AT) % MECHANISM_COUNTERS];
     if (MECHANISMS[mechanism] !== undefined && counter !== undefined) name = `${MECHANISMS[mechanism]} ${counter}`;
@@ -181,8 +185,7 @@ export function statisticName(offset: number): string {
   } else if (offset < STATS_MEASURED_AT) {
     const longest = LATENCIES[offset - STATS_LATENCY_MAX_AT];
     if (longest !== undefined) name = `longest ${longest}`;
-  } else if (offset < STATS_AT_MM) name = MEASURED_NAMES[offset - STATS_MEASURED_AT];
-  else if (offset <= STATS_AT_VPN) name = offset === STATS_AT_MM ? 'process at work on' : 'page at work on';
+  } else name = MEASURED_NAMES[offset - STATS_MEASURED_AT];
   return name ?? `padding (word ${offset}) of the counters`;
 }
 

@@ -13,8 +13,8 @@ import { readSchedule, replay } from '#src/lab/replay.js';
 import { loadScenario } from '#src/lab/scenario.js';
 import { makePlan } from '#src/lab/scenario-plan.js';
 import { planSubject, subjectOf } from '#src/lab/subject.js';
-import { ACTOR_HELD, STATS_WORDS, actorWord, statsBase } from '#src/machine/layout.js';
-import { STATS_LATENCIES_AT } from '#src/machine/stats.js';
+import { ACTOR_HELD, actorWord, statsBase } from '#src/machine/layout.js';
+import { STATS_LATENCIES_AT, STATS_MEASURED_AT } from '#src/machine/stats.js';
 
 const plan = (over: Partial<Plan> = {}): Plan => ({
   ...makePlan(loadScenario('pin-race'), { policy: 'classic', seed: 5, oracles: 'all', opsEach: 4 }),
@@ -56,7 +56,8 @@ describe('a plan as a program', () => {
       const words = program.words.slice();
       for (let actor = 0; actor < machine.cpus; actor++) {
         words.fill(0, actorWord(machine, actor, ACTOR_HELD), actorWord(machine, actor + 1, 0));
-        words.fill(0, statsBase(machine, actor) + STATS_LATENCIES_AT, statsBase(machine, actor) + STATS_WORDS);
+        const stats = statsBase(machine, actor);
+        words.fill(0, stats + STATS_LATENCIES_AT, stats + STATS_MEASURED_AT);
       }
       return words;
     };

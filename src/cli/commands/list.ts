@@ -41,6 +41,13 @@ export function listCommand(): Command {
             ),
           ],
           [
+            'Functions of the kernel that policies and planted bugs replace',
+            table(
+              ['name', 'function', 'file', 'release'],
+              lists.kernel_functions.map((row) => [row.name, `${row.function}()`, row.file, row.release]),
+            ),
+          ],
+          [
             'Litmus files',
             table(
               ['name', 'verdict', 'what it says'],
