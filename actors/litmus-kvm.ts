@@ -14,7 +14,7 @@ import {
 import { accessRemoteVm } from '../src/kvm/kernel-access.js';
 import { vcpuAccess } from '../src/kvm/vcpu.js';
 import { kvmCreateVm, kvmSetMemslot } from '../src/kvm/vm.js';
-import { peek } from '#words';
+import { glance } from '../src/machine/beside.js';
 import type { LitmusOperation } from './litmus-operations.js';
 import type { LitmusTask } from './litmus-task.js';
 
@@ -33,8 +33,8 @@ function* guestWrite(ctx: Context, task: LitmusTask, args: Args): Coroutine {
 /** The VM's process and kind are what its block says; set-up has written them down. */
 function* createVm(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const vm = at(args, 0);
-  const mm = peek(ctx.words, vmWord(ctx.m, vm, VM_MM));
-  return yield* kvmCreateVm(ctx, vm, mm, peek(ctx.words, vmWord(ctx.m, vm, VM_PROTECTED)) !== 0);
+  const mm = glance(ctx.words, vmWord(ctx.m, vm, VM_MM));
+  return yield* kvmCreateVm(ctx, vm, mm, glance(ctx.words, vmWord(ctx.m, vm, VM_PROTECTED)) !== 0);
 }
 
 function* destroyVm(ctx: Context, task: LitmusTask, args: Args): Coroutine {

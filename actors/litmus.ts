@@ -77,6 +77,10 @@ function* callOf(ctx: Context, plan: LitmusColumns, index: number, op: number, a
     const vm = args[0] as number;
     return yield* whileVmLives(ctx, vm, isDestroyed(plan, vm), litmusCall(ctx, task, op, args));
   }
+  // a vCPU's file descriptor comes from its VM's
+  if (row?.by === 'vcpu' && isCreated(plan, task.vm)) {
+    return yield* whileVmLives(ctx, task.vm, false, litmusCall(ctx, task, op, args));
+  }
   const mm = row?.getsMm === true ? (args[0] ?? task.mm) : task.mm;
   const call = litmusCall(ctx, task, op, args);
   return mm !== task.mm && exitingColumn(plan, mm, EXIT) >= 0 ? yield* whileMmLives(ctx, mm, call) : yield* call;
@@ -93,6 +97,10 @@ const isUsedElsewhere = ({ columns }: LitmusColumns, index: number, r: number): 
 const isDestroyed = ({ columns }: LitmusColumns, vm: number): boolean =>
   columns.some(({ calls }) => calls.some(({ op, args }) => op === DESTROY_VM && args[0] === vm));
 
+/** Whether some column makes `vm`. */
+const isCreated = ({ columns }: LitmusColumns, vm: number): boolean =>
+  columns.some(({ calls }) => calls.some(({ op, args }) => op === CREATE_VM && args[0] === vm));
+
 function* closeVcpu(ctx: Context, plan: LitmusColumns, task: LitmusTask): Coroutine<void> {
   if (ctx.loadedVm >= 0) yield* ctx.kernel.vcpuPut(ctx, task.vm, task.vcpu);
   if (isDestroyed(plan, task.vm)) {
@@ -106,6 +114,7 @@ function* closeVcpu(ctx: Context, plan: LitmusColumns, task: LitmusTask): Corout
 const PLAIN_WRITE = litmusOperation('plain_write');
 const PLAIN_READ = litmusOperation('plain_read');
 const FORK = litmusOperation('fork');
+const CREATE_VM = litmusOperation('create_vm');
 const DESTROY_VM = litmusOperation('destroy_vm');
 const EXIT = litmusOperation('exit');
 const UNPIN = litmusOperation('unpin');

@@ -6,6 +6,7 @@ import {
   EPERM,
   KVM_MEM_LOG_DIRTY_PAGES,
   SUBSCRIBER_KVM,
+  VM_STATE_CREATING,
   VM_STATE_DEAD,
   VM_STATE_DYING,
   VM_STATE_LIVE,
@@ -13,7 +14,7 @@ import {
 } from '../machine/abi.js';
 import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { acquires, releases, writes } from '../machine/effects.js';
+import { acquires, releases, updates, writes } from '../machine/effects.js';
 import {
   MM_VMA_COUNT,
   MM_VMA_LIST,
@@ -49,7 +50,7 @@ import { synchronizeSrcu } from '../locks/srcu.js';
 import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from '../locks/vma-lock.js';
 import { mmuNotifierRegister, mmuNotifierUnregister } from '../mm/mmu-notifier.js';
 import { dropAllRmapLocks, takeAllRmapLocks } from '../mm/take-all-locks.js';
-import { get, readOnce, set, writeOnce } from '#words';
+import { type Words, cmpxchg, get, readOnce, set, writeOnce } from '#words';
 import {
   KVM_MEMSLOT_INVALID,
   activeSetWord,
@@ -75,12 +76,15 @@ import { freeMmuCache } from './s2-tables.js';
 export function* kvmCreateVm(ctx: Context, vm: number, mm: number, isProtected: boolean): Coroutine {
   const { m, words } = ctx;
   const stateAt = vmWord(m, vm, VM_STATE);
-  const was = glance(words, stateAt);
+  if (--ctx.quantum < 0) yield updates(stateAt);
+  const was = readOnce(words, stateAt);
+  // the kernel's VM is a new one each time; ours is one of a few, and who asks first has it
   if (was !== VM_STATE_NONE && was !== VM_STATE_DEAD) return -EEXIST;
+  if (cmpxchg(words, stateAt, was, VM_STATE_CREATING) !== was) return -EEXIST;
   const el2 = ctx.kernel.rules.protectedKvm;
-  set(words, vmWord(m, vm, VM_MM), mm);
+  change(words, vmWord(m, vm, VM_MM), mm);
   set(words, vmWord(m, vm, VM_VMID), vm + 1);
-  set(words, vmWord(m, vm, VM_PROTECTED), el2 && isProtected ? 1 : 0);
+  change(words, vmWord(m, vm, VM_PROTECTED), el2 && isProtected ? 1 : 0);
   set(words, vmWord(m, vm, VM_HAS_PGT), hostHasTable(ctx, isProtected) ? 1 : 0);
   set(words, vmWord(m, vm, VM_INVALIDATE_IN_PROGRESS), 0);
   set(words, vmWord(m, vm, VM_INVALIDATE_START), -1);
@@ -90,7 +94,11 @@ export function* kvmCreateVm(ctx: Context, vm: number, mm: number, isProtected: 
   set(words, setAt(m, vm, 1), 0);
   if (el2) {
     const result = yield* ctx.kernel.pkvmCreateHypVm(ctx, vm);
-    if (result !== 0) return result;
+    if (result !== 0) {
+      if (--ctx.quantum < 0) yield writes(stateAt);
+      writeOnce(words, stateAt, was);
+      return result;
+    }
   }
   yield* mmapWriteLock(ctx, mm);
   yield* takeAllVmaLocks(ctx, mm);
@@ -104,6 +112,11 @@ export function* kvmCreateVm(ctx: Context, vm: number, mm: number, isProtected: 
   setBeside(words, vmWord(m, vm, VM_USERS), 1);
   emit(ctx, EVENT.vm_create, vm, mm, isProtected ? 1 : 0);
   return 0;
+}
+
+/** A word that another's KVM_CREATE_VM looks at: told to the search where it changes. */
+function change(words: Words, index: number, value: number): void {
+  if (get(words, index) !== value) setBeside(words, index, value);
 }
 
 /** Whether stage 2 of such a VM is the host's to change: directly, or by hypercalls for guests that follow notifiers. */

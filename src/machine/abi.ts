@@ -170,3 +170,5 @@ export const VM_STATE_NONE = 0;
 export const VM_STATE_LIVE = 1;
 export const VM_STATE_DYING = 2;
 export const VM_STATE_DEAD = 3;
+/** KVM_CREATE_VM is at work: nobody else may begin with it, and it has no file descriptor yet. */
+export const VM_STATE_CREATING = 4;
