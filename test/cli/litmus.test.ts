@@ -55,7 +55,7 @@ describe('pinfall litmus', () => {
     expect(readLitmus('bad_pins.schedule', folder)).toContain('litmus:\nlitmus bad_pins');
     expect(await cli('replay', 'bad_pins.schedule')).toMatchObject({
       code: 1,
-      out: expect.stringContaining('the same end'),
+      out: expect.stringContaining('The same end'),
     });
     const other = await cli('litmus', 'good.litmus', '--policy', 'classic', '--schedules', '50', '--json');
     expect(other.code).toBe(1);

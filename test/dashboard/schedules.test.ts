@@ -81,6 +81,7 @@ strategy: pct
 hash: 5b2c01d9
 steps_max: 10000
 end: violation I-RO
+breaks: I-RO
 steps: 21
 actors: ksmd gup vcpu
 

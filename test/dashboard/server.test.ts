@@ -295,7 +295,7 @@ describe('a violation', () => {
     const folder = mkdtempSync(join(tmpdir(), 'pinfall-schedules-'));
     const facts = { scenario: 'pin-race', seed: 1, variation: 0, strategy: 'pct', hash: '01234567', stepsMax: 10 };
     const schedule = (policy: string, end: string): string =>
-      formatSchedule({ ...facts, policy, end, actors: ['a', 'b'], choices: Uint8Array.of(0, 1, 1) });
+      formatSchedule({ ...facts, policy, end, breaks: 'I-TEST', actors: ['a', 'b'], choices: Uint8Array.of(0, 1, 1) });
     writeFileSync(join(folder, 'other.schedule'), schedule('classic', 'violation I-TEST'));
     writeFileSync(join(folder, 'broken.schedule'), 'pinfall.schedule/1\n');
     writeFileSync(join(folder, 'mine.schedule'), schedule('pinned-notifiers', 'violation I-TEST'));

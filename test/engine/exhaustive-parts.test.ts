@@ -274,7 +274,7 @@ describe('broken rules on the way', () => {
     const found = searchWhole(
       breaking(() => {}),
       {
-        onExecution: ({ breaches, ended, outcome: state }, firsts) => {
+        onExecution: ({ breaches, ended, outcomeText: state }, firsts) => {
           expect(ended).toBe(END_FINISHED);
           seen.push(`${state}: ${firsts.map(({ index }) => breaches[index]?.invariant).toSorted()}`);
         },

@@ -68,5 +68,5 @@ function walk(program) {
 function outcomeOf(thread) {
   const [first] = thread.breaches;
   const isAnswer = first?.answer === true;
-  return thread.end === END_VIOLATION && !isAnswer ? `violation ${first?.invariant}` : thread.outcome;
+  return thread.end === END_VIOLATION && !isAnswer ? `violation ${first?.invariant}` : thread.outcomeText;
 }

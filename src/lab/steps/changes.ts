@@ -2,22 +2,21 @@
 import { PlanProgram } from '../../engine/one-thread-plan.js';
 import type { Program } from '../../engine/program.js';
 import { wordOf } from '../../engine/word-kind.js';
+import { isBookkeeping } from '../../machine/layout/find.js';
 import { hex } from '../../trace/text.js';
 import { flagsText, valueText } from './values.js';
 
-/** Bookkeeping that is no part of the kernel's state: counters, clocks, who runs where. */
-const ASIDE = /^(statistics of|word \d+ of (statistics|actor record|worker|TLB)|actor record|worker |word \d+$)/;
 const LINES_MAX = 12;
 
-/** A line for each word that differs from what it was. */
+/** A line for each word that differs from what it was, but those that are no part of the kernel's state. */
 export function changedWords(program: Program, before: Int32Array): string[] {
   const { words } = program;
   const lines: string[] = [];
   for (let word = 0; word < before.length; word++) {
     const [was, is] = [before[word] as number, words[word] as number];
     if (was === is) continue;
-    const name = program.describe(word);
-    if (!ASIDE.test(name)) lines.push(`  ${name}: ${changeText(program, word, was, is)}`);
+    if (program instanceof PlanProgram && isBookkeeping(program.machine, word)) continue;
+    lines.push(`  ${program.describe(word)}: ${changeText(program, word, was, is)}`);
   }
   if (lines.length <= LINES_MAX) return lines;
   return [...lines.slice(0, LINES_MAX), `  ... and ${lines.length - LINES_MAX} more`];

@@ -96,3 +96,7 @@ export class WordFinder {
     }
   }
 }
+
+/** Whether a word belongs to who runs the machine, not to the machine: workers, sleepers, actors' records, counters, TLBs. */
+export const isBookkeeping = (m: Machine, word: number): boolean =>
+  (word >= m.workersAt && word < m.cpusAt) || (word >= m.tlbsAt && word < m.nodesAt);
