@@ -52,6 +52,13 @@ function verdict(report: LitmusThreadsReport): string {
   return `${asExpected(report)} ${rules} in ${number(times || found)} of ${tried}, ${elapsed.toFixed(1)} s.`;
 }
 
+/** What ended it before its iterations were done. */
+const ENDS = {
+  '': '',
+  budget: ' (its CPU seconds were used)',
+  clock: ' (the clock ended it: the machine is busy)',
+} as const;
+
 /** @param scheduleFile where the schedule of the handed-over violation was written, if it was */
 export function renderLitmusThreads(
   report: LitmusThreadsReport,
@@ -71,7 +78,7 @@ export function renderLitmusThreads(
     verdict(report),
     `${pc.bold(report.name)}  ${report.sentence}`,
     `policy ${report.policy}, ${report.workers} worker threads: ${number(report.iterations)} iterations, ` +
-      `${report.elapsed_s.toFixed(2)} s, ${rate}; the actors overlapped in ${percent(report.overlap)} of them; ${judged(report)}.`,
+      `${report.elapsed_s.toFixed(2)} s${ENDS[report.ended]}, ${rate}; the actors overlapped in ${percent(report.overlap)} of them; ${judged(report)}.`,
     table(
       ['outcome', 'count', 'share', 'rule broken', 'verdict', 'questions', 'first'],
       report.outcomes.map(({ state, count, share, broken, verdict, questions: held, first }) => [

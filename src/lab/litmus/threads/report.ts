@@ -1,5 +1,6 @@
 /** What a run on real threads says to a litmus file's questions, in the form of `litmus`'s own report. */
 import { type AskedRow, askedRow } from '../../asked.js';
+import type { BudgetEnd } from '../../budget.js';
 import { REPORT_SCHEMA, type ReportViolation } from '../../report.js';
 import type { Question } from '../conditions.js';
 import { type LitmusAnswer, type LitmusVerdict, answerWord, expectText, expectedRule } from '../run.js';
@@ -45,6 +46,8 @@ export interface LitmusThreadsReport extends AskedRow {
   /** Iterations whose final state was judged by all rules: all but those that never came to rest. */
   readonly audited: number;
   readonly elapsed_s: number;
+  /** What ended it early: its CPU seconds (`budget`), ten times that by the clock (`clock`), or neither (''). */
+  readonly ended: BudgetEnd;
   readonly iterations_per_s: number;
   /** Share of the iterations in which at least two actors were at work at one time: 0 to 1. */
   readonly overlap: number;
@@ -96,6 +99,7 @@ export async function runLitmusThreads(options: LitmusThreadsOptions): Promise<L
     iterations: result.iterations,
     audited: result.audited,
     elapsed_s: result.elapsed_s,
+    ended: result.ended,
     iterations_per_s: result.elapsed_s > 0 ? result.iterations / result.elapsed_s : 0,
     overlap: result.overlap,
     outcomes: result.outcomes.map((row) => outcome(row, test.questions, result.iterations)),

@@ -12,6 +12,7 @@ import { createProbe } from '../../../engine/probes.js';
 import { ledgerBytes, sharedPinBytes, sharedStepBytes } from '../../../oracle/index.js';
 import type { Plan } from '../../../engine/plan.js';
 import { prepareWithNotes } from '../../../engine/setup.js';
+import { Budget, type BudgetEnd } from '../../budget.js';
 import { MACHINES_MAX } from './adapt.js';
 import { LitmusControl, PASSED, STOP } from './control.js';
 import type { LitmusTally, LitmusTask, MachineOracles } from './worker.js';
@@ -21,7 +22,7 @@ export interface ThreadsOptions {
   /** A module with `createObserver` (worker.ts ObserverModule), and what it is given beside the plan. */
   readonly observer: { readonly url: string; readonly data: unknown };
   readonly iterations: number;
-  /** Ends earlier after so many seconds. */
+  /** Ends earlier after so many CPU seconds of each worker, or ten times that by the clock. */
   readonly seconds?: number;
   /** Worker threads, at most one per actor; default: one per actor as far as there are cores. */
   readonly workers?: number;
@@ -47,6 +48,8 @@ export interface ThreadsResult {
   /** Iterations whose final state was judged by all rules that hold at rest: those that came to rest. */
   readonly audited: number;
   readonly elapsed_s: number;
+  /** What ended it early: '' = its iterations were done, something was found, or it was stopped. */
+  readonly ended: BudgetEnd;
   readonly workers: number;
   /** The share of iterations in which at least two actors were at work at one time: 0 to 1. */
   readonly overlap: number;
@@ -58,7 +61,7 @@ export interface ThreadsResult {
   readonly violations: readonly { readonly count: number; readonly first: object }[];
 }
 
-/** How often the main thread looks whether the time is over. */
+/** How often the main thread looks whether the budget is used. */
 const LOOK_MS = 20;
 
 /**
@@ -84,12 +87,17 @@ export async function litmusThreads(options: ThreadsOptions): Promise<ThreadsRes
   });
   const words = new Int32Array(control);
   const halt = (): void => void Atomics.compareExchange(words, STOP, 0, 1);
-  // the time begins when all workers are ready
-  let until = Infinity;
+  // the budget begins when all workers are ready: a busy machine gives it later, and does not turn found into not found
+  let budget: Budget | null = null;
+  let ended: BudgetEnd = '';
   const timer = setInterval(() => {
-    if (until === Infinity && Atomics.load(words, PASSED) > 0)
-      until = performance.now() + (options.seconds ?? Infinity) * 1000;
-    if (performance.now() >= until) halt();
+    if (budget === null && options.seconds !== undefined && Atomics.load(words, PASSED) > 0) {
+      budget = new Budget(options.seconds);
+      budget.workers = workers;
+    }
+    if (budget === null || budget.end === '' || Atomics.load(words, STOP) !== 0) return;
+    ended = budget.end;
+    halt();
   }, LOOK_MS);
   void options.stop?.then(halt);
   try {
@@ -108,7 +116,7 @@ export async function litmusThreads(options: ThreadsOptions): Promise<ThreadsRes
       observer: options.observer,
     }));
     const tallies = await Promise.all(tasks.map((task) => pool.run(task)));
-    return merge(tallies, workers, options.untilViolation ?? []);
+    return { ...merge(tallies, workers, options.untilViolation ?? []), ended };
   } finally {
     clearInterval(timer);
     await pool.destroy();
@@ -133,7 +141,11 @@ function prepare(
   return { machine: m.buffer, oracles };
 }
 
-function merge(tallies: readonly LitmusTally[], workers: number, until: readonly string[]): ThreadsResult {
+function merge(
+  tallies: readonly LitmusTally[],
+  workers: number,
+  until: readonly string[],
+): Omit<ThreadsResult, 'ended'> {
   const outcomes = new Map<string, { yes: readonly boolean[]; count: number; broken: number; first: number }>();
   const violations = new Map<string, { count: number; first: object }>();
   let iterations = 0;
