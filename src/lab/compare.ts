@@ -5,6 +5,7 @@ import type { LatencySummary } from '../machine/stats.js';
 import { KSM_PAGES_SHARING, KSM_ZERO_PAGES, globalWord } from '../machine/layout.js';
 import { type AskedRow, askedRow } from './asked.js';
 import { REPORT_SCHEMA, type Report } from './report.js';
+import { type SilenceRow, provesNothing, silenceOf, silentFor } from './silence.js';
 import { Simulation, type SimulationOptions } from './simulation.js';
 
 /** A rate over the runs of a policy: their median, the lowest and the highest; `low` and `high` are null after a single run. */
@@ -15,7 +16,7 @@ export interface Spread {
 }
 
 /** One policy's row. Counts are sums over its runs; rates per second; pages of 4 KiB. */
-export interface CompareRow extends AskedRow {
+export interface CompareRow extends AskedRow, SilenceRow {
   readonly policy: string;
   readonly runs: number;
   /** All runs together. */
@@ -45,7 +46,8 @@ export interface CompareRow extends AskedRow {
   readonly refaults_per_million: Spread;
 }
 
-export interface CompareReport extends AskedRow {
+/** Its `silence` names the policies that broke nothing. */
+export interface CompareReport extends AskedRow, SilenceRow {
   readonly schema: typeof REPORT_SCHEMA;
   readonly command: 'compare';
   readonly scenario: string;
@@ -124,6 +126,7 @@ export async function compare(options: CompareOptions): Promise<CompareReport> {
         : (reports.find((report) => report.end.kind !== 'finished')?.end.kind ?? 'finished'),
     },
     ...askedRow(notAskedBy(rows)),
+    silence: silenceBy(rows),
     ok: reports.every((report) => report.ok),
   };
 }
@@ -181,6 +184,14 @@ function notAskedBy(rows: readonly CompareRow[]): string | null {
   return silent.length === 0 ? null : silent.map(({ policy, not_asked }) => `${policy}: ${not_asked}`).join('; ');
 }
 
+/** Of which policies nothing broke, each in how many seconds. */
+function silenceBy(rows: readonly CompareRow[]): string | null {
+  const silent = rows.filter(({ silence }) => silence !== null);
+  if (silent.length === 0) return null;
+  const each = silent.map(({ policy, seconds }) => `${policy} in ${silentFor(seconds)}`);
+  return provesNothing(`No violation of ${each.join(', ')}`);
+}
+
 const rateOf = ({ ops, duration_s }: Report): number => ops.accesses / Math.max(duration_s, 0.001);
 const runningOf = ({ mechanisms }: Report): Report['mechanisms'] => mechanisms.filter((row) => row.name !== 'teardown');
 const unmapsOf = (report: Report): number => runningOf(report).reduce((sum, row) => sum + row.stage2_unmaps, 0);
@@ -197,15 +208,21 @@ function rowOf(policy: string, runs: readonly Run[]): CompareRow {
   const pinned = running.filter((row) => row.stage2_unmaps_pinned > 0);
   const rate = spread(reports.map(rateOf));
   const typical = reports.toSorted((x, y) => Math.abs(rateOf(x) - rate.median) - Math.abs(rateOf(y) - rate.median))[0];
+  const [violations, seconds, accesses] = [
+    sum((report) => report.violation_count),
+    sum((report) => report.duration_s),
+    sum((report) => report.ops.accesses),
+  ];
   // a policy of which one run has asked something has been asked
   const asked = reports.find((report) => report.asked) ?? (reports[0] as Report);
   return {
     policy,
     asked: asked.asked,
     not_asked: asked.not_asked,
+    silence: silenceOf({ found: violations, asked: asked.asked }, seconds, `${accesses.toLocaleString('en')} accesses`),
     runs: runs.length,
-    seconds: sum((report) => report.duration_s),
-    accesses: sum((report) => report.ops.accesses),
+    seconds,
+    accesses,
     stage2_unmaps: sum(unmapsOf),
     stage2_unmaps_pinned: pinned.reduce((total, row) => total + row.stage2_unmaps_pinned, 0),
     pinned_by_mechanism: countBy(pinned, (row) => [row.name, row.stage2_unmaps_pinned]),
@@ -215,7 +232,7 @@ function rowOf(policy: string, runs: readonly Run[]): CompareRow {
     collapsed: moved('khugepaged'),
     memory_saved: runs.reduce((total, { savedBytes }) => total + savedBytes, 0) / runs.length,
     divergences: sum((report) => report.ops.divergences),
-    violations: sum((report) => report.violation_count),
+    violations,
     broken: countBy(
       all((report) => report.violations),
       ({ invariant }) => [invariant, 1],

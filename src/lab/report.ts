@@ -24,6 +24,7 @@ import {
 } from '../machine/stats.js';
 import type { Plan } from '../engine/plan.js';
 import { type AskedRow, askedRow, threadsNotAsked } from './asked.js';
+import { type SilenceRow, silenceOf } from './silence.js';
 import { noiseName } from '../engine/noise.js';
 import { type RateRow, readRates } from './rates.js';
 import type { AutoStep } from './auto-workers.js';
@@ -73,7 +74,7 @@ export interface EndRow {
   };
 }
 
-export interface Report extends AskedRow {
+export interface Report extends AskedRow, SilenceRow {
   readonly schema: typeof REPORT_SCHEMA;
   readonly command: string;
   readonly scenario: string;
@@ -151,6 +152,13 @@ export function readMechanisms(m: Machine): MechanismRow[] {
   });
 }
 
+/** That a run broke no rule, and what that is worth. */
+export function silenceOfRun(run: Pick<Report, 'violation_count' | 'asked' | 'duration_s' | 'ops'>): string | null {
+  const accesses = run.ops.accesses + run.ops.host_accesses;
+  const { violation_count: found, asked } = run;
+  return silenceOf({ found, asked }, run.duration_s, `${accesses.toLocaleString('en')} accesses`);
+}
+
 const isKvm = (kind: string): boolean => kind === 'vcpu';
 
 /** Builds the report of a run that has ended (or is being interrupted: counters may then lag a little). */
@@ -190,5 +198,10 @@ export function buildReport(m: Machine, facts: RunFacts): Report {
   } as const;
   const asked = askedRow(threadsNotAsked(row));
   const isWell = facts.end.kind === 'finished' || facts.end.kind === 'interrupted';
-  return { ...row, ...asked, ok: asked.asked && facts.violation_count === 0 && isWell };
+  return {
+    ...row,
+    ...asked,
+    silence: silenceOfRun({ ...row, ...asked }),
+    ok: asked.asked && facts.violation_count === 0 && isWell,
+  };
 }

@@ -9,7 +9,7 @@ import { POLICIES } from '../policies/index.js';
 import type { Bug } from '../zoo/bug.js';
 import { BUGS, bugById } from '../zoo/index.js';
 import { type AskedRow, askedRow } from './asked.js';
-import { Budget } from './budget.js';
+import { Budget, type BudgetEnd } from './budget.js';
 import { explore } from './explore.js';
 import { EXHAUSTIVE } from './prove.js';
 import { InputError } from './input-error.js';
@@ -18,6 +18,7 @@ import { fileObserver } from './litmus/threads/file-observer.js';
 import { litmusThreads } from './litmus/threads/run.js';
 import { type LitmusSource, type LitmusSubject, litmusSubject, readLitmus } from './litmus/subject.js';
 import { type EndRow, REPORT_SCHEMA } from './report.js';
+import { type SilenceRow, provesNothing, silenceOf, silentFor } from './silence.js';
 import { type Finding, findOf, wantedAnswer } from './zoo-finds.js';
 
 export interface ZooOptions {
@@ -33,7 +34,7 @@ export interface ZooOptions {
   /** CPU seconds of one search, and of one exhaustive search, at most. */
   readonly seconds?: number;
   readonly exhaustiveSeconds?: number;
-  /** Seconds on real threads at most; 0 = not at all. */
+  /** CPU seconds of each worker on real threads at most, ten times that by the clock; 0 = not at all. */
   readonly threadSeconds?: number;
   readonly stop?: () => boolean;
   readonly onProgress?: (text: string) => void;
@@ -62,10 +63,12 @@ export interface ZooProof extends AskedRow {
   readonly undeclared: readonly string[];
 }
 
-export interface ZooThreadsRow {
+export interface ZooThreadsRow extends SilenceRow {
   readonly found: boolean;
   readonly iterations: number;
   readonly elapsed_s: number;
+  /** What ended it: its CPU seconds (`budget`), ten times that by the clock (`clock`), or neither: found, or interrupted (''). */
+  readonly ended: BudgetEnd;
 }
 
 export interface ZooEntry extends AskedRow {
@@ -90,7 +93,8 @@ export interface ZooEntry extends AskedRow {
   readonly diagram: string | null;
 }
 
-export interface ZooReport extends AskedRow {
+/** Its `silence` names the bugs that real threads were asked for and did not show. */
+export interface ZooReport extends AskedRow, SilenceRow {
   readonly schema: typeof REPORT_SCHEMA;
   readonly command: 'zoo';
   readonly seed: number;
@@ -172,11 +176,19 @@ export async function runZoo(options: ZooOptions = {}): Promise<ZooReport> {
     elapsed_s: (performance.now() - started) / 1000,
     end: { kind: options.stop?.() === true ? 'interrupted' : 'finished' },
     ...asked,
+    silence: silenceOfThreads(entries),
     ok:
       asked.asked &&
       entries.length === bugs.length &&
       entries.every(({ found, unplanted }) => found && isClean(unplanted)),
   };
+}
+
+function silenceOfThreads(entries: readonly ZooEntry[]): string | null {
+  const silent = entries.flatMap(({ id, threads }) =>
+    threads === null || threads.silence === null ? [] : [`${id} in ${silentFor(threads.elapsed_s)}`],
+  );
+  return silent.length === 0 ? null : provesNothing(`No violation on real threads of ${silent.join(', ')}`);
 }
 
 const isClean = (proof: ZooProof | null): boolean => proof === null || proof.violations.length === 0;
@@ -351,11 +363,14 @@ async function race(bug: Bug, options: ZooOptions): Promise<ZooThreadsRow | null
       return yes[i] === true ? word === 'forbidden' || isExpected : word === 'always';
     }),
   );
-  return {
-    found: result.violations.length > 0 || answered,
-    iterations: result.iterations,
-    elapsed_s: result.elapsed_s,
-  };
+  const { iterations, elapsed_s, ended } = result;
+  const found = result.violations.length > 0 || answered;
+  const silence = silenceOf(
+    { found: Number(found), asked: iterations > 0 },
+    elapsed_s,
+    `${iterations.toLocaleString('en')} iterations`,
+  );
+  return { found, iterations, elapsed_s, ended, silence };
 }
 
 function median(values: readonly number[]): number | null {

@@ -291,6 +291,7 @@ export class FakeRun implements Watched {
       workers: this.placement().workers,
       threads: this.placement().rows.map(({ threadId, actors }) => ({ threadId, actors })),
       duration_s: this.elapsedSeconds,
+      silence: null,
       teardown_s: 0,
       ops: { ...this.ops },
       pins: { kvm: 0, dma: 0 },

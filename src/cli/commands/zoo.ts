@@ -63,7 +63,11 @@ export function zooCommand(): Command {
       duration('--exhaustive'),
       ZOO_DEFAULTS.exhaustiveSeconds,
     )
-    .option('--threads [time]', 'race each on real threads too, for so long at most (default: 60s)', threadTime)
+    .option(
+      '--threads [time]',
+      'race each on real threads too: CPU time of each worker at most, ten times that by the clock (default: 60s)',
+      threadTime,
+    )
     .option('--json', 'one report object on standard output')
     .option('--report <file>', 'the report object to a file')
     .action(async (ids: string[], _flags: ZooFlags, command: Command) => {

@@ -41,14 +41,24 @@ const judged = ({ audited, iterations }: LitmusThreadsReport): string =>
 
 /** Whether all is as the file says, what broke, and what silence is worth. */
 function verdict(report: LitmusThreadsReport): string {
-  const { not_asked: why, iterations, outcomes, violation_count: found, violations, elapsed_s: elapsed } = report;
+  const {
+    not_asked: why,
+    iterations,
+    outcomes,
+    violation_count: found,
+    violations,
+    elapsed_s: elapsed,
+    silence,
+  } = report;
   if (why !== null) return pc.red(notAskedLine(why));
+  if (silence !== null) return `${asExpected(report)} ${silence}`;
   const tried = `${number(iterations)} iterations`;
-  if (found === 0) {
-    return `${asExpected(report)} No rule broke; ${tried} in ${elapsed.toFixed(1)} s prove nothing about other orders.`;
-  }
-  const times = outcomes.reduce((sum, { broken }) => sum + broken, 0);
-  const rules = [...new Set(violations.map(({ invariant }) => invariant))].join(', ');
+  const stuck = outcomes.filter(({ state }) => state === 'deadlock' || state === 'livelock');
+  const times =
+    outcomes.reduce((sum, { broken }) => sum + broken, 0) || stuck.reduce((sum, { count }) => sum + count, 0);
+  const rules = [
+    ...new Set([...violations.map(({ invariant }) => invariant), ...stuck.map(({ state }) => state)]),
+  ].join(', ');
   return `${asExpected(report)} ${rules} in ${number(times || found)} of ${tried}, ${elapsed.toFixed(1)} s.`;
 }
 

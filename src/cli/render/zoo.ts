@@ -1,6 +1,6 @@
 /** What `zoo` prints. */
 import { notAskedLine } from '../../lab/asked.js';
-import type { ZooEntry, ZooProof, ZooReport, listZoo } from '../../lab/zoo.js';
+import type { ZooEntry, ZooProof, ZooReport, ZooThreadsRow, listZoo } from '../../lab/zoo.js';
 import { pc } from './colour.js';
 import { nextCommand } from './next.js';
 import { number, table } from './table.js';
@@ -43,12 +43,17 @@ const row = (entry: ZooEntry): (string | number)[] => [
   ),
   proofText(entry.planted, true),
   proofText(entry.unplanted, false),
-  ...(entry.threads === null
-    ? []
-    : [
-        entry.threads.found ? `${number(entry.threads.iterations)} / ${seconds(entry.threads.elapsed_s)}` : pc.dim('-'),
-      ]),
+  ...(entry.threads === null ? [] : [threadsText(entry.threads)]),
 ];
+
+function threadsText({ found, iterations, elapsed_s, ended }: ZooThreadsRow): string {
+  const effort = `${number(iterations)} / ${seconds(elapsed_s)}`;
+  return found ? effort : `${pc.dim('-')} ${ended || 'interrupted'}`;
+}
+
+/** What the last column says of a race that found nothing. */
+const THREADS_ENDED =
+  '  threads, budget: its CPU seconds were used. clock: ten times that had passed, the machine is busy.';
 
 export function renderZooRun(report: ZooReport): string {
   const [first] = report.entries;
@@ -57,11 +62,13 @@ export function renderZooRun(report: ZooReport): string {
   const found = report.entries.filter((entry) => entry.found).length;
   return [
     ...(report.not_asked === null ? [] : [pc.red(notAskedLine(report.not_asked))]),
+    ...(report.silence === null ? [] : [report.silence, '']),
     `${pc.bold('pinfall zoo')}  ${found} of ${report.entries.length} found in ${seconds(report.elapsed_s)}; medians of ${report.seeds} seeds: schedules / time.`,
     '',
     table(['bug', 'caught by', ...strategies, 'exhaustive', 'without the bug', ...threads], report.entries.map(row)),
     '',
     '  -: not found within its schedules and time, which proves nothing. clean: proved. no find: so many tried, not proved.',
+    ...(report.silence === null ? [] : [THREADS_ENDED]),
     ...report.entries.flatMap(({ id, title, diagram }) =>
       diagram === null ? [] : ['', `${pc.bold(id)} ${title}`, '', diagram.trimEnd()],
     ),

@@ -4,6 +4,7 @@ import { searchWhole } from '../../engine/exhaustive/driver.js';
 import { MachineImage } from '../../engine/machine-image.js';
 import { pinVsWriteProtect } from '../../engine/programs/pin-vs-write-protect.js';
 import { BUGS } from '../../zoo/index.js';
+import { type TimeSource, realTime } from '../budget.js';
 import { explore } from '../explore.js';
 import { fileObserver } from '../litmus/threads/file-observer.js';
 import { litmusThreads } from '../litmus/threads/run.js';
@@ -102,6 +103,9 @@ exists (r == 1)
 `;
 const THREADS = 'F litmus iterations on two real threads';
 
+/** A rate is by the clock: so are the seconds that it is measured for. */
+const BY_THE_CLOCK: TimeSource = { clock: realTime.clock, cpu: (workers) => workers * realTime.clock() };
+
 const threads: Section = {
   names: [THREADS],
   async measure({ effort, quick }) {
@@ -114,6 +118,7 @@ const threads: Section = {
         observer: fileObserver(subject),
         iterations: 1e9,
         seconds: quick ? 0.3 : 2,
+        time: BY_THE_CLOCK,
       });
       samples.push(result.iterations / result.elapsed_s);
       overlap = result.overlap;

@@ -1,6 +1,7 @@
 /** What a run on real threads says to a litmus file's questions, in the form of `litmus`'s own report. */
 import { type AskedRow, askedRow } from '../../asked.js';
-import type { BudgetEnd } from '../../budget.js';
+import type { BudgetEnd, TimeSource } from '../../budget.js';
+import { type SilenceRow, silenceOf } from '../../silence.js';
 import { REPORT_SCHEMA, type ReportViolation } from '../../report.js';
 import type { Question } from '../conditions.js';
 import { type LitmusAnswer, type LitmusVerdict, answerWord, expectText, expectedRule } from '../run.js';
@@ -12,6 +13,7 @@ export interface LitmusThreadsOptions {
   readonly subject: LitmusSubject;
   readonly iterations?: number | undefined;
   readonly seconds?: number | undefined;
+  readonly time?: TimeSource;
   readonly workers?: number | undefined;
   readonly stop?: Promise<void>;
 }
@@ -32,7 +34,7 @@ export interface LitmusThreadsOutcome {
   readonly first: number;
 }
 
-export interface LitmusThreadsReport extends AskedRow {
+export interface LitmusThreadsReport extends AskedRow, SilenceRow {
   readonly schema: typeof REPORT_SCHEMA;
   readonly command: 'litmus';
   readonly mode: 'threads';
@@ -75,6 +77,7 @@ export async function runLitmusThreads(options: LitmusThreadsOptions): Promise<L
     iterations: options.iterations ?? LITMUS_THREADS_DEFAULTS.iterations,
     seconds: options.seconds ?? LITMUS_THREADS_DEFAULTS.seconds,
     ...(options.workers !== undefined && { workers: options.workers }),
+    ...(options.time !== undefined && { time: options.time }),
     ...(options.stop !== undefined && { stop: options.stop }),
   });
   const questions = test.questions.map((question, index) => answer(question, index, result));
@@ -108,6 +111,11 @@ export async function runLitmusThreads(options: LitmusThreadsOptions): Promise<L
     violations,
     violation_count: result.violations.reduce((sum, { count }) => sum + count, 0),
     ...asked,
+    silence: silenceOf(
+      { found: broken.length, asked: asked.asked },
+      result.elapsed_s,
+      `${result.iterations.toLocaleString('en')} iterations`,
+    ),
     ok: asked.asked && (expect === null ? broken.length === 0 : expect.found) && questions.every(({ ok }) => ok),
   };
 }

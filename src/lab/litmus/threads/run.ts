@@ -12,7 +12,7 @@ import { createProbe } from '../../../engine/probes.js';
 import { ledgerBytes, sharedPinBytes, sharedStepBytes } from '../../../oracle/index.js';
 import type { Plan } from '../../../engine/plan.js';
 import { prepareWithNotes } from '../../../engine/setup.js';
-import { Budget, type BudgetEnd } from '../../budget.js';
+import { Budget, type BudgetEnd, type TimeSource, realTime } from '../../budget.js';
 import { MACHINES_MAX } from './adapt.js';
 import { LitmusControl, PASSED, STOP } from './control.js';
 import type { LitmusTally, LitmusTask, MachineOracles } from './worker.js';
@@ -24,6 +24,8 @@ export interface ThreadsOptions {
   readonly iterations: number;
   /** Ends earlier after so many CPU seconds of each worker, or ten times that by the clock. */
   readonly seconds?: number;
+  /** Where the clock and CPU time are read. */
+  readonly time?: TimeSource;
   /** Worker threads, at most one per actor; default: one per actor as far as there are cores. */
   readonly workers?: number;
   /** Ends at the first violation of one of these invariants, or at the first outcome that the file forbids. */
@@ -86,18 +88,17 @@ export async function litmusThreads(options: ThreadsOptions): Promise<ThreadsRes
     atomics: 'disabled',
   });
   const words = new Int32Array(control);
-  const halt = (): void => void Atomics.compareExchange(words, STOP, 0, 1);
+  const halt = (): boolean => Atomics.compareExchange(words, STOP, 0, 1) === 0;
   // the budget begins when all workers are ready: a busy machine gives it later, and does not turn found into not found
   let budget: Budget | null = null;
   let ended: BudgetEnd = '';
   const timer = setInterval(() => {
     if (budget === null && options.seconds !== undefined && Atomics.load(words, PASSED) > 0) {
-      budget = new Budget(options.seconds);
+      budget = new Budget(options.seconds, options.time ?? realTime);
       budget.workers = workers;
     }
-    if (budget === null || budget.end === '' || Atomics.load(words, STOP) !== 0) return;
-    ended = budget.end;
-    halt();
+    const end = budget?.end ?? '';
+    if (end !== '' && halt()) ended = end;
   }, LOOK_MS);
   void options.stop?.then(halt);
   try {
