@@ -49,6 +49,8 @@ export interface ReportViolation {
   readonly what: string;
   readonly diagram?: string;
   readonly schedule?: string;
+  /** Of real threads: seconds since the first step as it was told. */
+  readonly at_s?: number;
   readonly [detail: string]: unknown;
 }
 

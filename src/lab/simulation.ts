@@ -356,7 +356,8 @@ export class Simulation {
   #violation(found: object): void {
     this.#violationCount++;
     if (this.#kept.length >= VIOLATIONS_KEPT) return;
-    const reported = reportViolation(found, this.#run.rings, RECORDER_RECORDS, this.actorNames, this.machine);
+    const told = { ...found, at_s: Math.round(this.elapsedSeconds * 1000) / 1000 };
+    const reported = reportViolation(told, this.#run.rings, RECORDER_RECORDS, this.actorNames, this.machine);
     this.#kept.push(reported);
     this.evidence.note(reported, this.#run.rings, RECORDER_RECORDS, this.#report !== undefined);
     this.#violations.next(reported);
@@ -389,12 +390,10 @@ export class Simulation {
       if (this.#completed || this.#report !== undefined) return;
       // who is paused, or steps one actor, wants everybody else to stand still
       const audited = this.state === 'running' ? this.audit() : Promise.resolve(0);
-      audited.then(
-        () => {
-          if (!this.#completed) this.#auditEvery(seconds);
-        },
-        () => {},
-      );
+      const again = (): void => {
+        if (!this.#completed) this.#auditEvery(seconds);
+      };
+      audited.then(again, () => {});
     }, seconds * 1000);
   }
 }

@@ -100,6 +100,7 @@ describe('a simulation', () => {
     const violation = await firstValueFrom(simulation.violations$);
     expect(violation).toMatchObject({ invariant: 'I-TEST', what: 'planted: a violation', pfn: 3 });
     expect(violation.diagram).toContain('*** I-TEST: planted: a violation (culprit)');
+    expect(violation.at_s).toBeGreaterThan(0);
     expect(await firstValueFrom(simulation.violations$)).toBe(violation);
     const report = await simulation.stop();
     expect(report.ok).toBe(false);
