@@ -45,6 +45,12 @@ export interface KernelRules {
   readonly longtermKeepsIsolated: boolean;
   /** 3.16 steps 3 to 6: stable search before the checksum (through 6.10) or after. */
   readonly ksmChecksumFirst: boolean;
+  /** 3.16: MADV_UNMERGEABLE takes away the zero pages that KSM placed too (v6.6, 79271476b336). */
+  readonly ksmUnsharesZeropage: boolean;
+  /** 3.15: a table without any writable page is not collapsed, SCAN_PAGE_RO (through 6.17). */
+  readonly collapseNeedsWrite: boolean;
+  /** 3.10.1 step 1: a long-term pin to write to a file whose dirty pages are tracked is refused (v6.5, 8ac268436e6d). */
+  readonly longtermRefusesFiles: boolean;
   /** 3.21 step 6: sequence sampled after the unlock (before v6.3). */
   readonly seqAfterUnlock: boolean;
   /** 3.30: A14's teardown, or the one posted in 2022. */
@@ -77,6 +83,9 @@ export const RULES_V6_18: KernelRules = {
   longtermDrain: 'v6.17',
   longtermKeepsIsolated: false,
   ksmChecksumFirst: true,
+  ksmUnsharesZeropage: true,
+  collapseNeedsWrite: false,
+  longtermRefusesFiles: true,
   seqAfterUnlock: false,
   pkvmTeardown: 'A14',
   protectedKvm: false,
@@ -96,6 +105,8 @@ const CHANGES: readonly (readonly [before: readonly [number, number], rules: Par
   [[6, 1], { gupHonorsNuma: 'v6.0', reclaimPinChecks: 1 }],
   [[6, 2], { mprotectWritable: 1, unshareZeropage: false }],
   [[6, 3], { seqAfterUnlock: true }],
+  [[6, 5], { longtermRefusesFiles: false }],
+  [[6, 6], { ksmUnsharesZeropage: false }],
   [[6, 8], { migrateLoops: 'v6.1', gupHonorsNuma: 'v6.1' }],
   [[6, 10], { numaBusy: 'v5.17', swapOutHuge: 'v4.13', freeLargeBatch: false }],
   [[6, 11], { ksmChecksumFirst: false, unmapNotifierPairs: 2, poisonUnsplit: 'EBUSY' }],
@@ -103,7 +114,7 @@ const CHANGES: readonly (readonly [before: readonly [number, number], rules: Par
   [[6, 14], { longtermKeepsIsolated: false }],
   [[6, 16], { splitNotifierPairs: 2, splitShared: true, longtermKeepsIsolated: true }],
   [[6, 17], { longtermDrain: 'v5.13' }],
-  [[6, 18], { splitZeropage: 'v6.12' }],
+  [[6, 18], { splitZeropage: 'v6.12', collapseNeedsWrite: true }],
 ];
 
 /** What newer ones do otherwise, from the release on that each row names. */

@@ -19,7 +19,6 @@ import {
   annotationOwner,
   PMD_HUGE,
   PTE_DIRTY,
-  PTE_PRESENT,
   PTE_WRITE,
   PTE_YOUNG,
   entryPfn,
@@ -83,6 +82,7 @@ import {
   SCAN_VMA_NULL,
 } from './khugepaged.js';
 import { allocPages, freeFolio } from './page-alloc.js';
+import { protBits } from './page-prot.js';
 import { pgtableDeposit, pmdLock } from './pgtable.js';
 import { folioAddNewAnonRmap, folioChangeRmapPte } from './rmap.js';
 import { freeSwapCache } from './swap-state.js';
@@ -245,7 +245,7 @@ function* collapseLocked(ctx: Context, mm: number, vpn: number, head: number): C
   setBeside(words, flagsAt, get(words, flagsAt) | PG_UPTODATE);
   folioAddNewAnonRmap(ctx, head, anonVma, mm, vpn);
   const entry =
-    mkEntry(head, PMD_HUGE | PTE_PRESENT | PTE_YOUNG | PTE_DIRTY) |
+    mkEntry(head, PMD_HUGE | protBits(vmaFlags(ctx, vma)) | PTE_YOUNG | PTE_DIRTY) |
     ((vmaFlags(ctx, vma) & VM_WRITE) !== 0 ? PTE_WRITE : 0);
   const last = yield* pmdLock(ctx, mm, vpn);
   yield* folioAddLru(ctx, head);

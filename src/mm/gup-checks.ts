@@ -21,6 +21,7 @@ import type { Context, Coroutine } from '../machine/context.js';
 import { reads } from '../machine/effects.js';
 import { PTE_SOFT_DIRTY, PTE_UFFD_WP } from '../machine/entries.js';
 import { PAGE_MAPPING, pageWord } from '../machine/layout.js';
+import { isFileObject } from './filemap.js';
 import { flagsWord, folioMapping, isZeroPfn, mappingIsAnon, pageAnonExclusive } from './folio.js';
 
 /** is_cow_mapping(): private, and may be made writable. */
@@ -29,18 +30,25 @@ export const isCowMapping = (vmFlags: number): boolean => (vmFlags & (VM_SHARED 
 export const vmaIsAccessible = (vmFlags: number): boolean => (vmFlags & (VM_READ | VM_WRITE | VM_EXEC)) !== 0;
 
 /**
- * check_vma_flags(). The refusals of files that need dirty tracking, secretmem and fsdax have no object here.
+ * check_vma_flags(). The refusals of secretmem and fsdax have no object here.
  * @returns 0 or -EFAULT
  */
-export function checkVmaFlags(vmFlags: number, flags: number): number {
+export function checkVmaFlags(ctx: Context, vmFlags: number, flags: number): number {
   if ((vmFlags & (VM_PFNMAP | VM_IO)) !== 0) return -EFAULT;
   const forced = (flags & FOLL_FORCE) !== 0;
   if ((flags & FOLL_WRITE) !== 0) {
+    if ((vmFlags & VM_SHARED) !== 0 && refusesFile(ctx, flags)) return -EFAULT;
     if ((vmFlags & VM_WRITE) !== 0) return 0;
     return forced && isCowMapping(vmFlags) ? 0 : -EFAULT;
   }
   return (vmFlags & VM_READ) !== 0 || forced ? 0 : -EFAULT;
 }
+
+/** writable_file_mapping_allowed(), reject_file_backed: a device that writes for long would escape the file's dirty tracking. */
+export const refusesFile = (ctx: Context, flags: number): boolean =>
+  (flags & (FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE)) === (FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE) &&
+  ctx.kernel.rules.longtermRefusesFiles &&
+  isFileObject(ctx);
 
 /** FOLL_NUMA, implied by every GUP call without FOLL_FORCE through v6.0. */
 export const impliedGupFlags = (ctx: Context, flags: number): number =>

@@ -39,7 +39,8 @@ import {
   refsWord,
   testFlag,
 } from './folio.js';
-import { gupMustUnshare } from './gup-checks.js';
+import { mappingIsFile } from './filemap.js';
+import { gupMustUnshare, refusesFile } from './gup-checks.js';
 import { gupPutFolio } from './gup-grab.js';
 import { mmSetHasPinned, pinned } from './gup.js';
 
@@ -191,7 +192,8 @@ function* stillAllowed(
   if (!(yield* ctx.kernel.gupFastUnchanged(ctx, pmdAt, pmd, entryAt, entry))) return false;
   // gup_fast_folio_allowed()
   if (--ctx.quantum < 0) yield reads(pageWord(ctx.m, head, PAGE_MAPPING));
-  // a file's page must still be one: shared memory is all that there is here
-  if (folioMapping(ctx, head) === 0) return false;
+  // a file's page must still be one
+  const mapping = folioMapping(ctx, head);
+  if (mapping === 0 || (mappingIsFile(mapping) && refusesFile(ctx, flags))) return false;
   return (entry & PTE_WRITE) !== 0 || !(yield* gupMustUnshare(ctx, flags, true, head, entryPfn(entry)));
 }

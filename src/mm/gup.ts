@@ -79,7 +79,7 @@ function* getUserPageLocked(ctx: Context, mm: number, vpn: number, wanted: numbe
   let vma = findVma(ctx, mm, vpn);
   for (;;) {
     if (vma < 0 || vpn < 0 || vpn >= ctx.m.mmPages) return -EFAULT;
-    const refused = checkVmaFlags(vmaFlags(ctx, vma), flags);
+    const refused = checkVmaFlags(ctx, vmaFlags(ctx, vma), flags);
     if (refused !== 0) return refused;
     if (ctx.fatalSignal) return -EINTR;
     // cond_resched()

@@ -8,7 +8,6 @@ import { type Context, type Coroutine, REF_MAP } from '../machine/context.js';
 import { reads, releases, updates, writes } from '../machine/effects.js';
 import {
   PTE_DIRTY,
-  PTE_PRESENT,
   PTE_SPECIAL,
   PTE_WRITE,
   PTE_YOUNG,
@@ -44,7 +43,8 @@ import {
   refsWord,
   setFlag,
 } from './folio.js';
-import { protBits, thpStart } from './huge-memory.js';
+import { thpStart } from './huge-memory.js';
+import { protBits } from './page-prot.js';
 import { pgtableWithdraw, pmdLock } from './pgtable.js';
 import { folioChangeRmapPmd } from './rmap.js';
 import { flushTlbRange } from './tlb-flush.js';
@@ -96,7 +96,7 @@ export function* splitHugePmdLocked(
     return true;
   }
   if (entryPfn(pmd) === ZERO_PFN) {
-    yield* splitZero(ctx, mm, start, pmdAt);
+    yield* splitZero(ctx, mm, vma, start, pmdAt);
     return false;
   }
   return yield* splitAnon(ctx, mm, vma, start, pmdAt, freeze);
@@ -194,14 +194,14 @@ function fillMigration(
 }
 
 /** __split_huge_zero_page_pmd(): the one PMD that is none meanwhile, since zero follows zero. */
-function* splitZero(ctx: Context, mm: number, start: number, pmdAt: number): Coroutine<void> {
+function* splitZero(ctx: Context, mm: number, vma: number, start: number, pmdAt: number): Coroutine<void> {
   const { m, words } = ctx;
   if (--ctx.quantum < 0) yield updates(pmdAt);
   const old = xchg(words, pmdAt, 0);
   ctx.probe.onEntry(ctx, mm, start, pmdAt, old, 0);
   yield* flushTlbRange(ctx, false, mm, start, start + m.thpPages);
   const table = pgtableWithdraw(ctx, mm, start);
-  const entry = mkEntry(ZERO_PFN, PTE_PRESENT | PTE_SPECIAL | PTE_YOUNG);
+  const entry = mkEntry(ZERO_PFN, protBits(vmaFlags(ctx, vma)) | PTE_SPECIAL | PTE_YOUNG);
   for (let i = 0; i < m.thpPages; i++) {
     const pteAt = pteWord(m, table, start + i);
     set(words, pteAt, entry);

@@ -10,11 +10,9 @@ import {
   FAULT_FLAG_WRITE,
   PG_MAYBE_SHARED,
   PG_UPTODATE,
-  VM_EXEC,
   VM_FAULT_FALLBACK,
   VM_FAULT_OOM,
   VM_FAULT_SIGBUS,
-  VM_READ,
   VM_SHARED,
   VM_WRITE,
 } from '../machine/abi.js';
@@ -68,6 +66,7 @@ import { thpVmaAllowable } from './khugepaged.js';
 import { faultGfp, vmfAnonPrepare } from './memory-anon.js';
 import { enterSlot } from './mmap.js';
 import { allocPages } from './page-alloc.js';
+import { protBits } from './page-prot.js';
 import { pgtableDeposit, pmdLock, pteAllocOne, pteFree } from './pgtable.js';
 import { folioAddNewAnonRmap } from './rmap.js';
 import { folioAddLru } from './swap.js';
@@ -152,12 +151,13 @@ export function* mapHuge(
   pmdAt: number,
 ): Coroutine<void> {
   const start = thpStart(ctx, vpn);
-  let entry = mkEntry(ZERO_PFN, PMD_HUGE | PTE_PRESENT | PTE_SPECIAL | PTE_YOUNG);
+  const prot = protBits(vmaFlags(ctx, vma));
+  let entry = mkEntry(ZERO_PFN, PMD_HUGE | prot | PTE_SPECIAL | PTE_YOUNG);
   if (head !== ZERO_PFN) {
     folioAddNewAnonRmap(ctx, head, vmaAnonVma(ctx, vma), mm, start);
     yield* folioAddLru(ctx, head);
     const write = (vmaFlags(ctx, vma) & VM_WRITE) !== 0 ? PTE_WRITE : 0;
-    entry = mkEntry(head, PMD_HUGE | PTE_PRESENT | PTE_YOUNG | PTE_DIRTY | write);
+    entry = mkEntry(head, PMD_HUGE | prot | PTE_YOUNG | PTE_DIRTY | write);
     countStat(ctx.m, ctx.actor, STAT.thp_faults, 1);
   }
   if (--ctx.quantum < 0) yield writes(pmdAt);
@@ -211,17 +211,6 @@ export function* canChangePmdWritable(ctx: Context, vmFlags: number, head: numbe
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
   return pageAnonExclusive(ctx, head);
 }
-
-/** The PRESENT or PROTNONE bit that VM_* flags give an entry (vm_get_page_prot for a private mapping: never WRITE). */
-export const protBits = (vmFlags: number): number =>
-  (vmFlags & (VM_READ | VM_WRITE | VM_EXEC)) !== 0 ? PTE_PRESENT : PTE_PROTNONE;
-
-/**
- * vma->vm_page_prot: of a shared mapping it has the write bit, unless the file wants to be told of the first write
- * (vma_wants_writenotify), which shared memory does not.
- */
-export const pageProt = (vmFlags: number): number =>
-  (vmFlags & (VM_SHARED | VM_WRITE)) === (VM_SHARED | VM_WRITE) ? PTE_PRESENT | PTE_WRITE : protBits(vmFlags);
 
 /**
  * change_huge_pmd(): new protection for a whole huge PMD, as mprotect (`newFlags`: the VMA's new VM_* flags) or as the NUMA

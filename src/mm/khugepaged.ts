@@ -14,7 +14,16 @@ import {
 import { glance, setBeside } from '../machine/beside.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { LOCAL, reads, releases } from '../machine/effects.js';
-import { PTE_UFFD_WP, PTE_YOUNG, entryPfn, isHuge, isNone, isPresent, isSpecial } from '../machine/entries.js';
+import {
+  PTE_UFFD_WP,
+  PTE_WRITE,
+  PTE_YOUNG,
+  entryPfn,
+  isHuge,
+  isNone,
+  isPresent,
+  isSpecial,
+} from '../machine/entries.js';
 import {
   CPU_IRQS_OFF,
   KHUGEPAGED_MAX_PTES_NONE,
@@ -73,6 +82,7 @@ export const SCAN_PAGE_COUNT = 12;
 export const SCAN_PAGE_LRU = 13;
 export const SCAN_PAGE_LOCK = 14;
 export const SCAN_PAGE_ANON = 15;
+export const SCAN_PAGE_RO = 10;
 export const SCAN_LACK_REFERENCED_PAGE = 11;
 export const SCAN_ANY_PROCESS = 17;
 export const SCAN_VMA_NULL = 18;
@@ -115,6 +125,7 @@ export function* hpageCollapseScanPmd(ctx: Context, mm: number, vpn: number, mod
   let shared = 0;
   let swapped = 0;
   let referenced = 0;
+  let writable = !ctx.kernel.rules.collapseNeedsWrite;
   let status = SCAN_SUCCEED;
   for (let i = 0; i < m.thpPages && status === SCAN_SUCCEED; i++) {
     const pteAt = pteWord(m, table, vpn + i);
@@ -129,6 +140,7 @@ export function* hpageCollapseScanPmd(ctx: Context, mm: number, vpn: number, mod
       if (++swapped > maxSwap) status = SCAN_EXCEED_SWAP_PTE;
       continue;
     }
+    if ((entry & PTE_WRITE) !== 0) writable = true;
     if ((entry & PTE_UFFD_WP) !== 0) {
       status = SCAN_PTE_UFFD_WP;
       continue;
@@ -140,7 +152,9 @@ export function* hpageCollapseScanPmd(ctx: Context, mm: number, vpn: number, mod
     }
     if ((entry & PTE_YOUNG) !== 0) referenced++;
   }
-  if (status === SCAN_SUCCEED && limits && (referenced === 0 || (swapped > 0 && referenced < m.thpPages / 2))) {
+  if (status === SCAN_SUCCEED && !writable) {
+    status = SCAN_PAGE_RO;
+  } else if (status === SCAN_SUCCEED && limits && (referenced === 0 || (swapped > 0 && referenced < m.thpPages / 2))) {
     status = SCAN_LACK_REFERENCED_PAGE;
   }
   const ptl = ptlOf(m, table);

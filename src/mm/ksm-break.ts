@@ -76,7 +76,7 @@ function* mapsKsmPage(ctx: Context, mm: number, vpn: number): Coroutine<boolean>
   let ksm = false;
   if (isPresent(entry)) {
     if (isSpecial(entry)) {
-      ksm = (entry & PTE_DIRTY) !== 0;
+      ksm = (entry & PTE_DIRTY) !== 0 && ctx.kernel.rules.ksmUnsharesZeropage;
     } else {
       const folio = folioOf(ctx, entryPfn(entry));
       if (--ctx.quantum < 0) yield reads(pageWord(ctx.m, folio, PAGE_MAPPING));

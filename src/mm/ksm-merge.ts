@@ -7,7 +7,6 @@ import { type Context, type Coroutine, REF_MAP } from '../machine/context.js';
 import { reads, releases, tries, updates, writes } from '../machine/effects.js';
 import {
   PTE_DIRTY,
-  PTE_PRESENT,
   PTE_SPECIAL,
   PTE_WRITE,
   PTE_YOUNG,
@@ -51,10 +50,12 @@ import {
   setFlag,
 } from './folio.js';
 import { kernelLoad } from './kernel-map.js';
+import { protBits } from './page-prot.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { folioChangeRmapPte } from './rmap.js';
 import { folioFreeSwap } from './swap-state.js';
 import { flushTlbRange } from './tlb-flush.js';
+import { vmaFlags } from './vma.js';
 
 /**
  * write_protect_page(): makes the page read-only and clean where it is mapped, if nobody else holds a reference. The folio is
@@ -159,7 +160,7 @@ function* restore(ctx: Context, mm: number, vpn: number, pteAt: number, entry: n
 export function* replacePage(
   ctx: Context,
   mm: number,
-  _vma: number,
+  vma: number,
   vpn: number,
   pfn: number,
   kpage: number,
@@ -174,10 +175,11 @@ export function* replacePage(
     if (--ctx.quantum < 0) yield reads(pteAt);
     // the hardware may have set the young bit since: that is no other mapping
     if (((readOnce(words, pteAt) ^ orig) & ~PTE_YOUNG) === 0) {
-      let entry = PTE_PRESENT | PTE_YOUNG;
+      const prot = protBits(vmaFlags(ctx, vma));
+      let entry = prot | PTE_YOUNG;
       if (kpage === ZERO_PFN) {
         // dirty marks the zero page as placed by KSM (v6.6+)
-        entry = mkEntry(ZERO_PFN, PTE_PRESENT | PTE_SPECIAL | PTE_DIRTY);
+        entry = mkEntry(ZERO_PFN, prot | PTE_SPECIAL | PTE_DIRTY);
         const zeroPages = globalWord(m, KSM_ZERO_PAGES);
         if (--ctx.quantum < 0) yield updates(zeroPages);
         fetchAdd(words, zeroPages, 1);

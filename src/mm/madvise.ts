@@ -1,5 +1,6 @@
 /** madvise() (mm/madvise.c, v6.18; kernel-model 3.18). */
 import {
+  EAGAIN,
   EINVAL,
   ENOMEM,
   MMU_NOTIFY_CLEAR,
@@ -47,7 +48,7 @@ export const MADV_COLLAPSE = 25;
 /**
  * madvise() of [start, end), in pages.
  * @returns 0; -EINVAL (advice, range, or a VMA that forbids it); -ENOMEM (part of the range is not mapped, the rest was
- *   done; or no memory); -EAGAIN (MADV_COLLAPSE: a page is pinned or locked)
+ *   done; MADV_COLLAPSE: no memory); -EAGAIN (MADV_COLLAPSE: a page is pinned or locked; others: no memory)
  */
 export function* madvise(ctx: Context, mm: number, start: number, end: number, advice: number): Coroutine {
   if (start < 0 || end > ctx.m.mmPages || start > end) return -EINVAL;
@@ -138,7 +139,7 @@ function* dontneedVmas(ctx: Context, mm: number, start: number, end: number): Co
   return unmapped;
 }
 
-/** The advice that changes VMA flags, under mmap_lock write. */
+/** The advice that changes VMA flags, under mmap_lock write. Memory that is short is -EAGAIN, for -ENOMEM means a hole (madvise_vma_behavior). */
 function* madviseFlags(ctx: Context, mm: number, start: number, end: number, advice: number): Coroutine {
   yield* mmapWriteLock(ctx, mm);
   let result = 0;
@@ -155,7 +156,7 @@ function* madviseFlags(ctx: Context, mm: number, start: number, end: number, adv
     if (advice === MADV_UNMERGEABLE && (old & VM_MERGEABLE) !== 0) {
       yield* vmaStartWrite(ctx, mm, vma);
       if ((yield* unmergeKsmPages(ctx, mm, vma, from, to)) !== 0) {
-        result = -ENOMEM;
+        result = -EAGAIN;
         break;
       }
     }
@@ -163,7 +164,7 @@ function* madviseFlags(ctx: Context, mm: number, start: number, end: number, adv
     if (flags !== old) {
       vma = yield* vmaModifyFlags(ctx, mm, vma, from, to, flags);
       if (vma < 0) {
-        result = -ENOMEM;
+        result = -EAGAIN;
         break;
       }
       yield* vmaMerge(ctx, mm, vma);

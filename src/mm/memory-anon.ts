@@ -15,16 +15,7 @@ import {
 import { glance, setBeside } from '../machine/beside.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_LRU_BATCH } from '../machine/context.js';
 import { acquires, reads, releases, releasesRead, tries, updates, writes } from '../machine/effects.js';
-import {
-  PTE_DIRTY,
-  PTE_PRESENT,
-  PTE_SPECIAL,
-  PTE_WRITE,
-  PTE_YOUNG,
-  entryPfn,
-  isTable,
-  mkEntry,
-} from '../machine/entries.js';
+import { PTE_DIRTY, PTE_SPECIAL, PTE_WRITE, PTE_YOUNG, entryPfn, isTable, mkEntry } from '../machine/entries.js';
 import {
   MMF_OOM_UNSTABLE,
   MM_FLAGS,
@@ -51,6 +42,7 @@ import { vmaObject } from './filemap.js';
 import { ZERO_PFN, folioPut, refAdd, refsWord } from './folio.js';
 import { faultsFlush } from './migrate-flush.js';
 import { GFP_PINNABLE, allocPages, allocPcpPage } from './page-alloc.js';
+import { protBits } from './page-prot.js';
 import { pteAlloc } from './pgtable.js';
 import { folioAddNewAnonRmap } from './rmap.js';
 import { doSharedFault } from './shmem.js';
@@ -102,7 +94,7 @@ export function* doAnonymousPage(ctx: Context, mm: number, vma: number, vpn: num
     pmd = glance(words, pmdAt);
     if (!isTable(pmd)) return 0;
   }
-  if ((flags & FAULT_FLAG_WRITE) === 0) return yield* mapZeroPage(ctx, mm, vpn, pmd);
+  if ((flags & FAULT_FLAG_WRITE) === 0) return yield* mapZeroPage(ctx, mm, vma, vpn, pmd);
 
   const anonVmaAt = vmaWord(m, vma, VMA_ANON_VMA);
   if (--ctx.quantum < 0) yield reads(anonVmaAt);
@@ -155,7 +147,10 @@ export function* doAnonymousPage(ctx: Context, mm: number, vma: number, vpn: num
       if (lruBatchAdd(ctx, pfn)) yield* lruAddDrain(ctx);
     }
     if (faultsFlush(ctx)) yield* ctx.kernel.flushTlbBatchedPending(ctx, mm);
-    const entry = mkEntry(pfn, PTE_PRESENT | PTE_YOUNG | ((vmFlags & VM_WRITE) !== 0 ? PTE_WRITE | PTE_DIRTY : 0));
+    const entry = mkEntry(
+      pfn,
+      protBits(vmFlags) | PTE_YOUNG | ((vmFlags & VM_WRITE) !== 0 ? PTE_WRITE | PTE_DIRTY : 0),
+    );
     if (--ctx.quantum < 0) yield writes(pteAt);
     writeOnce(words, pteAt, entry);
     ctx.probe.onEntry(ctx, mm, vpn, pteAt, 0, entry);
@@ -168,7 +163,7 @@ export function* doAnonymousPage(ctx: Context, mm: number, vma: number, vpn: num
 }
 
 /** The read half: the zero page, read-only and special. It has no refs and no maps. */
-function* mapZeroPage(ctx: Context, mm: number, vpn: number, pmd: number): Coroutine {
+function* mapZeroPage(ctx: Context, mm: number, vma: number, vpn: number, pmd: number): Coroutine {
   const { m, words } = ctx;
   const pmdAt = pmdWord(m, mm, vpn);
   const ptl = ptlOf(m, entryPfn(pmd));
@@ -179,19 +174,19 @@ function* mapZeroPage(ctx: Context, mm: number, vpn: number, pmd: number): Corou
   if (--ctx.quantum < 0) yield reads(pmdAt);
   if (readOnce(words, pmdAt) === pmd) {
     if (--ctx.quantum < 0) yield reads(pteAt);
-    if (readOnce(words, pteAt) === 0) result = yield* setZeroPte(ctx, mm, vpn, pteAt);
+    if (readOnce(words, pteAt) === 0) result = yield* setZeroPte(ctx, mm, vma, vpn, pteAt);
   }
   if (--ctx.quantum < 0) yield releases(ptl);
   spinUnlock(ctx, ptl, LOCK_PTL);
   return result;
 }
 
-function* setZeroPte(ctx: Context, mm: number, vpn: number, pteAt: number): Coroutine {
+function* setZeroPte(ctx: Context, mm: number, vma: number, vpn: number, pteAt: number): Coroutine {
   const mmFlagsAt = mmWord(ctx.m, mm, MM_FLAGS);
   if (--ctx.quantum < 0) yield reads(mmFlagsAt);
   if ((readOnce(ctx.words, mmFlagsAt) & MMF_OOM_UNSTABLE) !== 0) return VM_FAULT_SIGBUS;
   if (faultsFlush(ctx)) yield* ctx.kernel.flushTlbBatchedPending(ctx, mm);
-  const entry = mkEntry(ZERO_PFN, PTE_PRESENT | PTE_SPECIAL | PTE_YOUNG);
+  const entry = mkEntry(ZERO_PFN, protBits(vmaFlags(ctx, vma)) | PTE_SPECIAL | PTE_YOUNG);
   if (--ctx.quantum < 0) yield writes(pteAt);
   writeOnce(ctx.words, pteAt, entry);
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, 0, entry);

@@ -83,9 +83,9 @@ import {
 } from './folio.js';
 import { isCowMapping } from './gup-checks.js';
 import { copyHugePmd } from './huge-memory-fork.js';
-import { protBits } from './huge-memory.js';
 import { kernelLoad } from './kernel-map.js';
 import { allocPages } from './page-alloc.js';
+import { protBits } from './page-prot.js';
 import { pteAlloc } from './pgtable.js';
 import { folioAddNewAnonRmap, folioChangeRmapPte } from './rmap.js';
 import { folioAddLru } from './swap.js';

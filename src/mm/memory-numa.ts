@@ -35,7 +35,7 @@ import { LOCK_PTL } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
 import { get, readOnce, writeOnce, xchg } from '#words';
 import { ZERO_PFN, flagsWord, folioOf, folioPages, folioTestLarge, pageAnonExclusive, pageNode } from './folio.js';
-import { pageProt } from './huge-memory.js';
+import { pageProt } from './page-prot.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { folioIsolateLru } from './swap.js';
 import { vmaEnd, vmaFlags, vmaStart } from './vma.js';
@@ -173,7 +173,7 @@ export function* numaRebuildSingleMapping(
   const before = xchg(words, pteAt, 0);
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, before, 0);
   // pte_modify(vm_page_prot); since 6.2 a private mapping's write bit is not remembered but worked out again
-  const prot = pageProt(vmaFlags(ctx, vma));
+  const prot = pageProt(ctx, vmaFlags(ctx, vma));
   const writable = (prot & PTE_WRITE) === 0 && (yield* canChangeWritable(ctx, vma, entryPfn(before), before));
   const entry = (before & ~(PTE_PROTNONE | PTE_WRITE)) | prot | PTE_YOUNG | (writable ? PTE_WRITE : 0);
   if (--ctx.quantum < 0) yield writes(pteAt);

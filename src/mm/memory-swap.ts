@@ -62,11 +62,11 @@ import {
   refsWord,
   setFlag,
 } from './folio.js';
-import { protBits } from './huge-memory.js';
 import { faultGfp } from './memory-anon.js';
 import { kernelLoad } from './kernel-map.js';
 import { faultsFlush } from './migrate-flush.js';
 import { allocPages } from './page-alloc.js';
+import { protBits } from './page-prot.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { folioAddNewAnonRmap, folioChangeRmapPte } from './rmap.js';
 import { SWAP_READ_AGAIN, readSwapCacheAsync, waitForSwapReader } from './swap-read.js';

@@ -23,7 +23,7 @@ import {
 import { MECH } from '../machine/mechanisms.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_MAP, REF_TEMP } from '../machine/context.js';
 import { reads, releases, tries, updates, writes } from '../machine/effects.js';
-import { PTE_DIRTY, PTE_PRESENT, PTE_WRITE, PTE_YOUNG, entryPfn, isSpecial, mkEntry } from '../machine/entries.js';
+import { PTE_DIRTY, PTE_WRITE, PTE_YOUNG, entryPfn, isSpecial, mkEntry } from '../machine/entries.js';
 import {
   KSM_ZERO_PAGES,
   PAGE_CONTENT,
@@ -61,6 +61,7 @@ import {
 import { faultGfp, vmfAnonPrepare } from './memory-anon.js';
 import { kernelLoad } from './kernel-map.js';
 import { allocPages } from './page-alloc.js';
+import { protBits } from './page-prot.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { folioAddNewAnonRmap, folioChangeRmapPte } from './rmap.js';
 import { folioFreeSwap, folioSwap, freeSwapCache } from './swap-state.js';
@@ -318,7 +319,8 @@ function* mapCopy(
 ): Coroutine<void> {
   folioAddNewAnonRmap(ctx, copy, vmaAnonVma(ctx, vma), mm, vpn);
   yield* folioAddLru(ctx, copy);
-  let bits = PTE_PRESENT | PTE_YOUNG;
+  // mk_pte(vm_page_prot): FOLL_FORCE writes where nothing may be accessed
+  let bits = protBits(vmaFlags(ctx, vma)) | PTE_YOUNG;
   if ((flags & FAULT_FLAG_UNSHARE) === 0) {
     bits |= PTE_DIRTY | ((vmaFlags(ctx, vma) & VM_WRITE) !== 0 ? PTE_WRITE : 0);
   }

@@ -61,7 +61,7 @@ export function* removeMigrationPmd(
   if (--ctx.quantum < 0) yield updates(refsWord(ctx, dst));
   refAdd(ctx, dst, 1, REF_MAP);
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, dst));
-  const entry = presentFromMigration(vmFlags, old, dst, readOnce(ctx.words, flagsWord(ctx, dst))) | PMD_HUGE;
+  const entry = presentFromMigration(ctx, vmFlags, old, dst, readOnce(ctx.words, flagsWord(ctx, dst))) | PMD_HUGE;
   if (restoredExclusive(ctx, old)) {
     if (--ctx.quantum < 0) yield updates(flagsWord(ctx, dst));
     setFlag(ctx, dst, PG_ANON_EXCLUSIVE);

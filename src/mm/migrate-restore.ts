@@ -43,9 +43,10 @@ import {
   refsWord,
   setFlag,
 } from './folio.js';
-import { pageProt, protBits, thpStart } from './huge-memory.js';
+import { thpStart } from './huge-memory.js';
 import { kernelLoad } from './kernel-map.js';
 import { removeMigrationPmd } from './migrate-huge.js';
+import { pageProt, protBits } from './page-prot.js';
 import { pmdLock, pteOffsetMapLock } from './pgtable.js';
 import { RMAP_WALK_LOCKED, folioChangeRmapPte, rmapWalkEnd, rmapWalkNext, rmapWalkStart } from './rmap.js';
 import { vmaEnd, vmaFlags, vmaMm } from './vma.js';
@@ -134,7 +135,7 @@ function* restorePte(
 ): Coroutine<void> {
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
   const headFlags = readOnce(ctx.words, flagsWord(ctx, head));
-  let entry = presentFromMigration(vmFlags, old, pfn, headFlags);
+  let entry = presentFromMigration(ctx, vmFlags, old, pfn, headFlags);
   const mayDrop = (flags & RMP_USE_SHARED_ZEROPAGE) !== 0 && ctx.kernel.rules.splitZeropage !== 'never';
   if (mayDrop && (yield* isUnused(ctx, vmFlags, head, headFlags))) {
     // try_to_map_unused_to_zeropage(): the page goes when the split drops its reference
@@ -183,8 +184,14 @@ export const restoredExclusive = (ctx: Context, old: number): boolean =>
  * The entry that a migration entry becomes: mk_pte with the VMA's protection, so that a NUMA hint is gone; writable
  * only if the entry was; dirty only if the folio is still dirty.
  */
-export function presentFromMigration(vmFlags: number, old: number, pfn: number, headFlags: number): number {
-  const prot = pageProt(vmFlags);
+export function presentFromMigration(
+  ctx: Context,
+  vmFlags: number,
+  old: number,
+  pfn: number,
+  headFlags: number,
+): number {
+  const prot = pageProt(ctx, vmFlags);
   return mkEntry(
     pfn,
     prot |

@@ -52,8 +52,8 @@ import {
   testFlag,
 } from './folio.js';
 import { isCowMapping } from './gup-checks.js';
-import { pageProt } from './huge-memory.js';
 import { canChangeWritable } from './memory-numa.js';
+import { pageProt } from './page-prot.js';
 import { pteOffsetMapLock } from './pgtable.js';
 import { vmaFlags } from './vma.js';
 
@@ -199,7 +199,7 @@ export function* changePte(
   const old = xchg(words, pteAt, 0);
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, old, 0);
   // pte_modify(): a private mapping's protection has no write bit, a hint or PROT_NONE never has
-  let entry = (old & ~(PTE_PRESENT | PTE_PROTNONE | PTE_WRITE)) | (numa ? PTE_PROTNONE : pageProt(newFlags));
+  let entry = (old & ~(PTE_PRESENT | PTE_PROTNONE | PTE_WRITE)) | (numa ? PTE_PROTNONE : pageProt(ctx, newFlags));
   // MM_CP_TRY_CHANGE_WRITABLE
   const tries = !numa && (entry & PTE_WRITE) === 0 && ctx.kernel.rules.mprotectWritable > 0;
   if (tries && (yield* canChangeWritable(ctx, vma, entryPfn(entry), entry))) entry |= PTE_WRITE;

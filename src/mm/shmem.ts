@@ -20,7 +20,7 @@ import {
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_MAP, REF_TEMP } from '../machine/context.js';
 import { acquires, reads, releases, updates, writes } from '../machine/effects.js';
-import { PTE_DIRTY, PTE_PRESENT, PTE_WRITE, PTE_YOUNG, mkEntry } from '../machine/entries.js';
+import { PTE_DIRTY, PTE_WRITE, PTE_YOUNG, mkEntry } from '../machine/entries.js';
 import { OBJECT_SIZE, PAGE_CONTENT, objectWord, pageWord, pteWord, ptlOf } from '../machine/layout.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
@@ -32,6 +32,7 @@ import { ZERO_PFN, flagsWord, folioPut, setFlag, testFlag } from './folio.js';
 import { faultGfp } from './memory-anon.js';
 import { faultsFlush } from './migrate-flush.js';
 import { allocPages } from './page-alloc.js';
+import { protBits } from './page-prot.js';
 import { pteAlloc, pteOffsetMapLock } from './pgtable.js';
 import { folioChangeRmapPte } from './rmap.js';
 import { folioAddLru } from './swap.js';
@@ -138,7 +139,10 @@ function* finishFault(
     const mayWrite = (vmaFlags(ctx, vma) & VM_WRITE) !== 0 && (!isFileObject(ctx) || (flags & FAULT_FLAG_WRITE) !== 0);
     const entry = mkEntry(
       pfn,
-      PTE_PRESENT | PTE_YOUNG | (mayWrite ? PTE_WRITE : 0) | ((flags & FAULT_FLAG_WRITE) !== 0 ? PTE_DIRTY : 0),
+      protBits(vmaFlags(ctx, vma)) |
+        PTE_YOUNG |
+        (mayWrite ? PTE_WRITE : 0) |
+        ((flags & FAULT_FLAG_WRITE) !== 0 ? PTE_DIRTY : 0),
     );
     if (--ctx.quantum < 0) yield writes(pteAt);
     writeOnce(words, pteAt, entry);

@@ -23,7 +23,7 @@ export function* pinForced(
   let vma = findVma(ctx, mm, vpn);
   for (;;) {
     if (vma < 0) return -EFAULT;
-    const refused = checkVmaFlags(vmaFlags(ctx, vma), flags);
+    const refused = checkVmaFlags(ctx, vmaFlags(ctx, vma), flags);
     if (refused !== 0) return refused;
     // cond_resched()
     if (--ctx.quantum < 0) yield LOCAL;
