@@ -9,6 +9,7 @@ import {
   MAPPING_ANON,
   MMU_NOTIFY_CLEAR,
   PG_ANON_EXCLUSIVE,
+  PG_DIRTY,
   PG_HWPOISON,
   PG_LRU,
   PG_MAYBE_SHARED,
@@ -92,6 +93,12 @@ export function* doWpPage(
   // wp_page_shared(): a shared mapping is never copied
   let reuse = (vmaFlags(ctx, vma) & VM_SHARED) !== 0;
   const anon = !reuse && !isSpecial(orig);
+  if (reuse && !isSpecial(orig)) {
+    // fault_dirty_shared_page(), before the entry says so rather than after: nobody cleans a folio here
+    const head = folioOf(ctx, pfn);
+    if (--ctx.quantum < 0) yield updates(flagsWord(ctx, head));
+    setFlag(ctx, head, PG_DIRTY);
+  }
   if (anon) {
     let exclusive = false;
     if (ctx.kernel.rules.wpReuse === 'v5.19') {

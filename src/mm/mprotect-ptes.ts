@@ -3,7 +3,7 @@
  * pages (mm/mprotect.c, v6.18; kernel-model 3.17 steps 5 and 6). The scan's look at pins comes here, under the PTL,
  * long after the notifier.
  */
-import { EAGAIN, NUMA_NO_NODE, PG_MAYBE_SHARED, VM_SHARED } from '../machine/abi.js';
+import { EAGAIN, NUMA_NO_NODE, PG_DIRTY, PG_MAYBE_SHARED, VM_SHARED } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, releases, updates, writes } from '../machine/effects.js';
 import {
@@ -36,6 +36,7 @@ import { EVENT } from '../events/table.js';
 import { LOCK_PTL } from '../locks/classes.js';
 import { spinUnlock } from '../locks/exclusive.js';
 import { readOnce, writeOnce, xchg } from '#words';
+import { isFileObject, mappingIsFile } from './filemap.js';
 import {
   flagsWord,
   folioMapping,
@@ -124,7 +125,13 @@ export function* numaDecision(
   const pfn = entryPfn(pte);
   const head = folioOf(ctx, pfn);
   if (--ctx.quantum < 0) yield reads(pageWord(ctx.m, head, PAGE_MAPPING));
-  if (mappingIsKsm(folioMapping(ctx, head))) return NUMA_LEAVE;
+  const mapping = folioMapping(ctx, head);
+  if (mappingIsKsm(mapping)) return NUMA_LEAVE;
+  if (mappingIsFile(mapping) && isFileObject(ctx)) {
+    // a dirty page of a file could not be moved asynchronously
+    if (--ctx.quantum < 0) yield reads(flagsWord(ctx, head));
+    if (testFlag(ctx, head, PG_DIRTY)) return NUMA_LEAVE;
+  }
   const busy = yield* numaBusy(ctx, vma, head, pfn);
   if (busy === NUMA_PINNED) emit(ctx, EVENT.numa_skip_pinned, mm, vpn, pfn);
   if (busy !== NUMA_CHANGE) return busy;
