@@ -19,6 +19,7 @@ import {
   TLB_BATCH,
   globalWord,
 } from '../machine/layout.js';
+import type { Violation } from '../oracle/violation.js';
 import { ringDoorbell, wake } from '../machine/wait.js';
 import type { RingWriter } from '../events/ring.js';
 import type { CarriedState, Context, Coroutine, Kernel, Probe } from '../machine/context.js';
@@ -47,9 +48,6 @@ export interface HostModules {
   readonly actors: string;
 }
 
-/** A violation as the oracle's probe makes it: plain data that crosses threads. */
-export type RunViolation = object;
-
 export interface KernelModule {
   readonly resolveKernel: (id: string) => Kernel;
   /** The blocking form alone: tells it its machine (machine/words-wasm.ts). */
@@ -64,7 +62,7 @@ export interface ProbeModule {
     mode: 'threads' | 'one',
     ledgers: SharedArrayBuffer | null,
     sharedPins: SharedArrayBuffer | null,
-  ) => Probe & { readonly violations: readonly RunViolation[] };
+  ) => Probe & { readonly violations: readonly Violation[] };
 }
 export interface ActorsModule {
   readonly ACTOR_KINDS: Readonly<Record<string, (ctx: Context, spec: ActorSpec, plan: Plan) => Coroutine<void>>>;
@@ -101,7 +99,7 @@ export interface HostTask {
 
 /** What a host tells unasked. */
 export type Notice =
-  | { readonly type: 'violation'; readonly worker: number; readonly index: number; readonly violation: RunViolation }
+  | { readonly type: 'violation'; readonly worker: number; readonly index: number; readonly violation: Violation }
   | { readonly type: 'returned'; readonly worker: number; readonly actor: number }
   | { readonly type: 'threw'; readonly worker: number; readonly actor: number; readonly error: string };
 
@@ -112,7 +110,7 @@ export interface HostRefusal {
 
 /** What a host's task returns when it ends well. */
 export interface HostResult {
-  readonly violations: readonly RunViolation[];
+  readonly violations: readonly Violation[];
   readonly stats: HostStats;
 }
 

@@ -6,7 +6,8 @@
  * local variables cannot be looked at; whether the program's words are the same after a turn of all the loops is said beside it.
  */
 import { EFFECT_NAMES, IDLE_WORD, effectKind, effectWord } from '../machine/effects.js';
-import type { Breach, Program, Waiting } from './program.js';
+import type { Program, Waiting } from './program.js';
+import type { Violation } from '../oracle/violation.js';
 import type { ScheduleView, Strategy } from './strategies/strategy.js';
 
 /** Steps of the fair phase after which loops are looked for, ascending; after the last of them it is given up, undecided. */
@@ -96,7 +97,7 @@ export function periodOf(list: readonly number[]): number {
 }
 
 /** That actors go round and never end, as a broken rule. */
-export function livelockBreach(program: Program, loops: readonly ActorLoop[]): Breach {
+export function livelockBreach(program: Program, loops: readonly ActorLoop[]): Violation {
   const who = loops.map(({ actor }) => program.actors[actor]).join(', ');
   const goes = loops.length === 1 ? 'goes' : 'go';
   return { invariant: 'I-LIVE', what: `livelock: ${who} ${goes} round for ever, though all run in turn` };

@@ -3,20 +3,20 @@ import { MessageChannel } from 'node:worker_threads';
 import type { Remote } from 'comlink';
 import type { Piscina } from 'piscina';
 import type { Machine } from '../machine/layout.js';
+import type { Violation } from '../oracle/violation.js';
 import {
   type HostApi,
   type HostRefusal,
   type HostResult,
   type HostTask,
   type Notice,
-  type RunViolation,
   beckon,
   wrapHost,
 } from './control.js';
 
 /** What a run wants to know of its hosts. */
 export interface HostEvents {
-  readonly violation: (violation: RunViolation) => void;
+  readonly violation: (violation: Violation) => void;
   /** An actor's coroutine came to its end. */
   readonly returned: (actor: number) => void;
   readonly ended: (host: HostLink) => void;
@@ -93,7 +93,7 @@ export class HostLink {
   /** Passes on what its result tells and its notices have not told yet. */
   collect(): void {
     const found = this.result?.violations ?? [];
-    while (this.#violations < found.length) this.#events.violation(found[this.#violations++] as RunViolation);
+    while (this.#violations < found.length) this.#events.violation(found[this.#violations++] as Violation);
   }
 
   #gone(): Error {

@@ -20,7 +20,8 @@ import { resolveKernel } from './kernel.js';
 import { type FinalState, knownRules, plainState } from './outcome.js';
 import type { ActorSpec, Plan } from './plan.js';
 import { createProbe, oracleOptions } from './probes.js';
-import type { Alarm, Breach, Program, Waiting } from './program.js';
+import type { Alarm, Program, Waiting } from './program.js';
+import type { Violation } from '../oracle/violation.js';
 import { type SetupNotes, primeOracles } from './litmus-setup.js';
 import { MachineImage } from './machine-image.js';
 import { heldLocks } from './report-state.js';
@@ -113,10 +114,10 @@ export class PlanProgram implements Program {
   endAtKnownWindows(): void {
     const { alarm } = this;
     this.alarm = {
-      get violations(): readonly Breach[] {
+      get violations(): readonly Violation[] {
         return [...alarm.violations, ...(alarm.knownWindows ?? [])];
       },
-      get knownWindows(): readonly Breach[] {
+      get knownWindows(): readonly Violation[] {
         return alarm.knownWindows ?? [];
       },
     };
@@ -140,7 +141,7 @@ export class PlanProgram implements Program {
     return new PlanProgram(this.plan);
   }
 
-  undeclared(found: Undeclared, choices: Uint8Array, variation: number): Breach {
+  undeclared(found: Undeclared, choices: Uint8Array, variation: number): Violation {
     return undeclaredBreach(this, found, choices, variation);
   }
 
@@ -153,7 +154,7 @@ export class PlanProgram implements Program {
     return true;
   }
 
-  audit(): readonly Breach[] {
+  audit(): readonly Violation[] {
     return auditAll(this.machine, this.#oracles, [], [this.probe]);
   }
 

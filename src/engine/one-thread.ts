@@ -27,7 +27,8 @@ import {
   END_VIOLATION,
 } from './ends.js';
 import { type ActorLoop, FAIR_LIMITS, RoundRobin, livelockBreach, tellLoops } from './fair-phase.js';
-import { type Breach, type Program, TIERS, type Waiting } from './program.js';
+import { type Program, TIERS, type Waiting } from './program.js';
+import type { Violation } from '../oracle/violation.js';
 import { type Outcome, endText, outcomeOf, outcomeText } from './outcome.js';
 import type { StepObserver } from './step-observer.js';
 import { PRUNE, ScheduleView, type Strategy } from './strategies/strategy.js';
@@ -49,7 +50,7 @@ export class OneThread {
   steps = 0;
   end = END_FINISHED;
   /** What was broken, when `end` is END_VIOLATION. */
-  breaches: readonly Breach[] = [];
+  breaches: readonly Violation[] = [];
   /** What an actor threw, and who, when `end` is END_EXCEPTION. */
   error: unknown = undefined;
   errorActor = -1;
@@ -78,7 +79,7 @@ export class OneThread {
   readonly #tier: Uint8Array;
   readonly #left = new Int32Array(TIERS);
   /** Rules broken so far, where the schedule goes on past them. */
-  readonly #broken: Breach[] = [];
+  readonly #broken: Violation[] = [];
   /** Tiers up to this one have been told to finish: their IDLE_WORD waits are over. */
   #finishing = 0;
   /** Actors not done; those of them that wait for a word. */

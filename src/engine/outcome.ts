@@ -3,7 +3,7 @@
  * it where somebody reads them ({@link outcomeText}); nobody takes them apart again.
  */
 import { END_FINISHED, END_LIVELOCK, END_NAMES, END_VIOLATION, KNOWN_WINDOW } from './ends.js';
-import type { Breach } from './program.js';
+import type { Violation } from '../oracle/violation.js';
 
 /** A program's final state. */
 export interface FinalState {
@@ -47,7 +47,7 @@ export interface OutcomeFields {
 export const plainState = (words = '', known: readonly string[] = []): FinalState => ({ words, held: [], known });
 
 /** The rules of known windows, each once. */
-export const knownRules = (known: readonly Breach[] | undefined): readonly string[] => [
+export const knownRules = (known: readonly Violation[] | undefined): readonly string[] => [
   ...new Set((known ?? []).map(({ invariant }) => invariant)),
 ];
 
@@ -58,7 +58,7 @@ export function stateText({ words, held, known }: FinalState): string {
 }
 
 /** `violation I-PIN`, `known window I-COHERE`, `deadlock`: an end in words, with the first rule that was broken. */
-export function endText(end: number, [first]: readonly Breach[]): string {
+export function endText(end: number, [first]: readonly Violation[]): string {
   return first === undefined ? (END_NAMES[end] as string) : brokenText(end, [first.invariant], first.known === true);
 }
 
@@ -89,7 +89,7 @@ interface Ended {
   readonly end: number;
   readonly ended: number;
   readonly goesOn: boolean;
-  readonly breaches: readonly Breach[];
+  readonly breaches: readonly Violation[];
 }
 
 /** @param finalState asked only where the schedule finished */
@@ -109,14 +109,14 @@ export function outcomeOf({ end, ended, goesOn, breaches }: Ended, finalState: (
 }
 
 /** Whether nothing but questions about final states was broken. */
-const areAnswers = (breaches: readonly Breach[]): boolean =>
+const areAnswers = (breaches: readonly Violation[]): boolean =>
   breaches.length > 0 && breaches.every(({ answer }) => answer === true);
 
 /**
  * How a schedule went on that went past its broken rules.
  * @returns END_*; null where that is told by the rules, or nothing came
  */
-function endAfter(ended: number, breaches: readonly Breach[]): number | null {
+function endAfter(ended: number, breaches: readonly Violation[]): number | null {
   const isTold = ended === END_LIVELOCK && breaches.some(({ invariant }) => invariant === 'I-LIVE');
   return isTold || ended === END_VIOLATION ? null : ended;
 }

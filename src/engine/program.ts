@@ -6,30 +6,15 @@
  * runs before its first point touches nothing shared. The engine then sees every interleaving that matters.
  */
 import type { FinalState } from './outcome.js';
+import type { Violation } from '../oracle/violation.js';
 import type { AccessOrder, Undeclared as UndeclaredAccess } from '../machine/access-order.js';
 import type { Coroutine, EventWriter } from '../machine/context.js';
 
-/** A broken rule, as data. */
-export interface Breach {
-  /** The invariant's id: I-STALE, LK1, ...; or `deadlock`, `exception` for those ends. */
-  readonly invariant: string;
-  /** What happened, in a few words. */
-  readonly what: string;
-  /** Who was found breaking it; absent or -1 = nobody in particular (a final audit). */
-  readonly actor?: number | undefined;
-  /** The step, where it is known. */
-  readonly time?: number | undefined;
-  /** A question's about final states, not an oracle's: the outcome is the final state itself. */
-  readonly answer?: true;
-  /** What real kernels are known to do as well: shown and counted, no fault of the program. */
-  readonly known?: true;
-}
-
 /** Where a program announces a broken rule at once; the engine looks at the length after each step. */
 export interface Alarm {
-  readonly violations: readonly Breach[];
+  readonly violations: readonly Violation[];
   /** Rules broken in ways that real kernels are known for (`known: true`). No schedule ends for them, unless it is told to. */
-  readonly knownWindows?: readonly Breach[];
+  readonly knownWindows?: readonly Violation[];
 }
 
 /** An alarm that never rings: programs that are only checked at their end. */
@@ -94,13 +79,13 @@ export interface Program {
    * In words, what `order` has found in the schedule that has just run.
    * @param choices who ran in each of its steps
    */
-  undeclared?(found: UndeclaredAccess, choices: Uint8Array, variation: number): Breach;
+  undeclared?(found: UndeclaredAccess, choices: Uint8Array, variation: number): Violation;
   /** Of which of its loops the RETRY points of `actor` are now: a number for each time one was begun. Absent: it has one. */
   retryLoop?(actor: number): number;
   /** Sends the events of the schedules to come there, or nowhere. False: the program writes none. */
   recordEvents(to: EventWriter | null): boolean;
   /** What is broken in the final state; empty when nothing is. */
-  audit(): readonly Breach[];
+  audit(): readonly Violation[];
   /** Which of the program's final states this is: a small number for the outcome table. */
   observe(): number;
   /** That state. */

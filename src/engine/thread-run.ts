@@ -1,6 +1,7 @@
 /** A run on real threads, as the main thread conducts it. See threads.ts for what it promises. */
 import type { Machine } from '../machine/layout.js';
-import { type HostStats, type HostStep, type RunViolation, setMachineKnob } from './control.js';
+import type { Violation } from '../oracle/violation.js';
+import { type HostStats, type HostStep, setMachineKnob } from './control.js';
 import type { HostLink } from './host-link.js';
 import { HostSet } from './host-set.js';
 import { PHASE_END, PHASE_FREEZE, PHASE_RUN, abortAll, command, resetWords } from './phase.js';
@@ -32,12 +33,12 @@ const LAST_WORDS_MS = 300;
 export class ThreadedRun implements ThreadRun {
   readonly machine: Machine;
   readonly plan: Plan;
-  readonly violations: RunViolation[] = [];
+  readonly violations: Violation[] = [];
   readonly ended: Promise<EndState>;
   readonly #options: ResolvedOptions;
   readonly #set: HostSet;
   readonly #rendezvous: Rendezvous;
-  readonly #listeners = new Set<(violation: RunViolation) => void>();
+  readonly #listeners = new Set<(violation: Violation) => void>();
   readonly #returned: ReturnedActors;
   readonly #watch: Watch;
   #paused = false;
@@ -143,7 +144,7 @@ export class ThreadedRun implements ThreadRun {
     return performance.now() - this.#startedAt;
   }
 
-  onViolation(listener: (violation: RunViolation) => void): () => void {
+  onViolation(listener: (violation: Violation) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
@@ -171,7 +172,7 @@ export class ThreadedRun implements ThreadRun {
     return setMachineKnob(this.machine, name, value) || this.#set.setKnob(name, value, this.#paused);
   }
 
-  drain(during?: (m: Machine) => readonly RunViolation[]): Promise<readonly RunViolation[]> {
+  drain(during?: (m: Machine) => readonly Violation[]): Promise<readonly Violation[]> {
     return this.#enqueue(() => this.#drained(async () => during?.(this.machine) ?? this.#audit('drain')));
   }
 
@@ -258,7 +259,7 @@ export class ThreadedRun implements ThreadRun {
     }
   }
 
-  #audit(where: 'drain' | 'move' | 'end'): readonly RunViolation[] {
+  #audit(where: 'drain' | 'move' | 'end'): readonly Violation[] {
     return this.#options.audit(this.machine, this.plan, where, this.ledgers);
   }
 
@@ -282,7 +283,7 @@ export class ThreadedRun implements ThreadRun {
     await this.#endBadly(ofDeath(deathOf(host, error, this.#phase, report)));
   }
 
-  #violation(violation: RunViolation): void {
+  #violation(violation: Violation): void {
     this.violations.push(violation);
     for (const listener of this.#listeners) listener(violation);
   }
@@ -300,10 +301,7 @@ export class ThreadedRun implements ThreadRun {
     this.#watch.turn(!this.#paused);
   }
 
-  async #drained(
-    audit: () => Promise<readonly RunViolation[]>,
-    phase: RunPhase = 'drain',
-  ): Promise<readonly RunViolation[]> {
+  async #drained(audit: () => Promise<readonly Violation[]>, phase: RunPhase = 'drain'): Promise<readonly Violation[]> {
     this.#phase = phase;
     this.#watch.turn(true);
     const hang = await this.#rendezvous.drain();

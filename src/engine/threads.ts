@@ -10,6 +10,7 @@
  * Comlink (control.ts).
  */
 import type { Machine } from '../machine/layout.js';
+import type { Violation } from '../oracle/violation.js';
 import type { ActorReport } from './report-state.js';
 import {
   type Form,
@@ -18,7 +19,6 @@ import {
   type HostOptions,
   type HostStats,
   type HostStep,
-  type RunViolation,
 } from './control.js';
 import type { Plan } from './plan.js';
 import { ThreadedRun } from './thread-run.js';
@@ -33,7 +33,7 @@ export type Audit = (
   plan: Plan,
   where: 'drain' | 'move' | 'end',
   ledgers: readonly (SharedArrayBuffer | null)[],
-) => readonly RunViolation[];
+) => readonly Violation[];
 
 export interface ThreadOptions extends Partial<HostOptions> {
   /** Worker threads; 0 = one per actor. Cut down to the number of actors (and 64). */
@@ -80,7 +80,7 @@ export interface Relocation {
   /** The actors that changed worker or form. */
   readonly moved: readonly number[];
   /** What the audit after the move found. */
-  readonly violations: readonly RunViolation[];
+  readonly violations: readonly Violation[];
 }
 
 /** `start`: until all workers are set up. `move`: actors change workers. `drain`: all come to rest. `end`: all return. */
@@ -106,7 +106,7 @@ export interface EndState {
   readonly hang: Hang | null;
   readonly death: Death | null;
   /** All violations, those of the last audit included. */
-  readonly violations: readonly RunViolation[];
+  readonly violations: readonly Violation[];
   /** What each actor was doing at the end (all `returned` when finished). */
   readonly actors: readonly ActorReport[];
   readonly threads: readonly ThreadInfo[];
@@ -144,7 +144,7 @@ export interface ThreadRun {
   readonly hosts: HostView;
   readonly paused: boolean;
   readonly stepping: boolean;
-  readonly violations: readonly RunViolation[];
+  readonly violations: readonly Violation[];
   /** Resolves when the run is over, whatever ended it. Never rejects. */
   readonly ended: Promise<EndState>;
   /** Resolves when every client has returned by itself, or the run is over. */
@@ -157,7 +157,7 @@ export interface ThreadRun {
   /** Milliseconds since the first step. */
   readonly elapsedMs: number;
   /** Called for each violation found from now on. Returns how to stop that. */
-  onViolation(listener: (violation: RunViolation) => void): () => void;
+  onViolation(listener: (violation: Violation) => void): () => void;
   /** Parks all workers where they are; resolves when they are. */
   pause(): Promise<void>;
   resume(): Promise<void>;
@@ -167,7 +167,7 @@ export interface ThreadRun {
   /** A knob of the kernel (MACHINE_KNOBS), of the hosts, or `<actor>.<param>`. False: nobody knows it. */
   setKnob(name: string, value: number): Promise<boolean>;
   /** Brings all actors to rest, audits (or calls `during`), and lets them go on. Returns what the audit found. */
-  drain(during?: (m: Machine) => readonly RunViolation[]): Promise<readonly RunViolation[]>;
+  drain(during?: (m: Machine) => readonly Violation[]): Promise<readonly Violation[]>;
   stats(): Promise<readonly HostStats[]>;
   /**
    * Brings actors to other workers, also to new ones, at a drain with an audit: they go on there where they stood, with all

@@ -1,11 +1,12 @@
 /** The undeclared accesses of a thread's schedules, each once: a violation of its own, which ends no schedule. */
 import { keyOf } from '../machine/access-order.js';
 import { watch } from '../machine/words-ordered.js';
-import type { Breach, Program } from './program.js';
+import type { Program } from './program.js';
+import type { Violation } from '../oracle/violation.js';
 
 /** An access that nothing has ordered, and the first schedule that has it. */
 export interface Undeclared {
-  readonly breach: Breach;
+  readonly breach: Violation;
   readonly choices: Uint8Array;
   readonly variation: number;
   /** How the schedule ended. */

@@ -17,7 +17,8 @@ import {
 } from '../machine/access-order.js';
 import { effectWord } from '../machine/effects.js';
 import { OneThread } from './one-thread.js';
-import type { Breach, Program } from './program.js';
+import type { Program } from './program.js';
+import type { Violation } from '../oracle/violation.js';
 import { ExactScript } from './strategies/script.js';
 import { Positions } from './where.js';
 
@@ -37,7 +38,12 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const NO_PLACE = /machine\/(words|access-order|beside)/;
 
 /** `each` as a broken rule; the schedule is run again where the place is not known: of the earlier of two accesses, of none at all. */
-export function undeclaredBreach(program: Ordered, each: Undeclared, choices: Uint8Array, variation: number): Breach {
+export function undeclaredBreach(
+  program: Ordered,
+  each: Undeclared,
+  choices: Uint8Array,
+  variation: number,
+): Violation {
   const { what, word, actor, other } = each;
   // (what runs here is the other run)
   const isAgain = program.order.keepStacks;

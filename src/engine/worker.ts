@@ -5,6 +5,7 @@
  * monomorphic), a context and a coroutine per actor, and then alternates between slices of the loop (host-loop.ts) and
  * turns of the event loop, in which Comlink calls are answered.
  */
+import type { Violation } from '../oracle/violation.js';
 import { threadId } from 'node:worker_threads';
 import { ACTOR_EFFECT, ACTOR_STATE, HDR_ABORT, HDR_CONTROL_SEQ, HDR_PHASE, Machine } from '../machine/layout.js';
 import { ringDoorbell } from '../machine/wait.js';
@@ -320,7 +321,7 @@ class Host implements HostApi {
   #tellViolations(): void {
     const { violations } = this.#probe;
     for (; this.#violationsTold < violations.length; this.#violationsTold++) {
-      const violation = violations[this.#violationsTold] as object;
+      const violation = violations[this.#violationsTold] as Violation;
       this.#tell({ type: 'violation', worker: this.#task.worker, index: this.#violationsTold, violation });
     }
   }

@@ -5,7 +5,8 @@ import type { NewBehaviours } from '../engine/campaign/tally.js';
 import type { AskedRow } from './asked.js';
 import type { Budget } from './budget.js';
 import type { KnownWindow } from './known-windows.js';
-import type { EndRow, REPORT_SCHEMA, ReportViolation } from './report.js';
+import type { EndRow, REPORT_SCHEMA } from './report.js';
+import type { ReportViolation } from './report/violation.js';
 import type { Subject } from './subject.js';
 import type { NotProved } from './undeclared.js';
 

@@ -23,9 +23,10 @@ import type { Exploration, ExploreOptions, ExploreProgress, ExploreReport } from
 import { InputError } from './input-error.js';
 import { EXHAUSTIVE, endRow, prove } from './prove.js';
 import { knownWindows } from './known-windows.js';
-import { REPORT_SCHEMA, type ReportViolation } from './report.js';
+import { REPORT_SCHEMA } from './report.js';
+import { type ReportViolation, violationRow } from './report/violation.js';
 import { type NotProved, undeclaredRows } from './undeclared.js';
-import { tell, violationRow } from './witness.js';
+import { tell } from './witness.js';
 
 export type * from './explore-report.js';
 
@@ -244,13 +245,15 @@ class Campaign {
     const witness = tell(thread, variation, choices, { marks: clashMarks(clash, program.actors) });
     this.#events ??= witness.events;
     const breach = witness.breach ?? { invariant: end, what: end };
-    return {
-      invariant: difference === null ? breach.invariant : 'determinism',
-      what:
-        difference === null
-          ? breach.what
-          : `a schedule run again went another way at step ${difference.step}: ${difference.what}`,
-      ...withoutText(violationRow(program, breach)),
+    const broken =
+      difference === null
+        ? breach
+        : {
+            ...breach,
+            invariant: 'determinism',
+            what: `a schedule run again went another way at step ${difference.step}: ${difference.what}`,
+          };
+    return violationRow(broken, program, {
       seed: this.#options.subject.seed,
       found_in_schedule: number,
       found_by: find.by,
@@ -259,7 +262,7 @@ class Campaign {
       schedule: this.#text(variation, choices, end, find.by, thread.stepsMax, breach.invariant),
       clash,
       diagram: witness.diagram,
-    };
+    });
   }
 
   /** The find's schedule made small, and a thread that runs it. */
@@ -302,15 +305,6 @@ class Campaign {
   #usualEvents([usual]: readonly OutcomeCount[]): string {
     return usual === undefined ? '' : tell(this.#runner.thread, usual.variation, usual.choices).events;
   }
-}
-
-/** The row's data; its rule and words stand in the report already. */
-function withoutText({
-  invariant: _invariant,
-  what: _what,
-  ...rest
-}: Record<string, unknown>): Record<string, unknown> {
-  return rest;
 }
 
 /** Every execution that differs from the others, or until the first find. */

@@ -1,5 +1,5 @@
 /**
- * Known windows: rules that were broken as real kernels are known to break them (Breach.known). No violation, and never silent: reports count
+ * Known windows: rules that were broken as real kernels are known to break them (Violation.known). No violation, and never silent: reports count
  * them, with the first schedule of each made small and drawn.
  */
 import { minimise } from '../engine/minimise.js';
@@ -7,9 +7,9 @@ import { OneThread } from '../engine/one-thread.js';
 import { formatSchedule, parseSchedule } from '../engine/schedule-file.js';
 import { ExactScript } from '../engine/strategies/script.js';
 import type { OutcomeRow } from './explore-report.js';
-import type { ReportViolation } from './report.js';
+import { type ReportViolation, violationRow } from './report/violation.js';
 import type { Subject } from './subject.js';
-import { tell, violationRow } from './witness.js';
+import { tell } from './witness.js';
 
 /** One rule's windows: a violation's fields, and how often it was seen. */
 export interface KnownWindow extends ReportViolation {
@@ -53,14 +53,13 @@ function toldFrom(
   const { breach } = witness;
   if (breach === null) return null;
   return {
-    ...violationRow(program, breach),
-    invariant: breach.invariant,
-    what: breach.what,
+    ...violationRow(breach, program, {
+      ...counts,
+      seed: subject.seed,
+      steps: witness.steps,
+      schedule: formatSchedule({ ...recorded, stepsMax, end, choices }),
+      diagram: witness.diagram,
+    }),
     known: true,
-    ...counts,
-    seed: subject.seed,
-    steps: witness.steps,
-    schedule: formatSchedule({ ...recorded, stepsMax, end, choices }),
-    diagram: witness.diagram,
   };
 }

@@ -16,9 +16,10 @@ import type { ExploreProgress, ExploreReport, OutcomeRow } from './explore-repor
 import { EXHAUSTIVE, type Find, Found, type Seen } from './prove-found.js';
 import { searchInParts } from './prove-parts.js';
 import { knownWindows } from './known-windows.js';
-import { type EndRow, REPORT_SCHEMA, type ReportViolation } from './report.js';
+import { type EndRow, REPORT_SCHEMA } from './report.js';
+import { type ReportViolation, violationRow } from './report/violation.js';
 import { type NotProved, noteUndeclared, undeclaredRows } from './undeclared.js';
-import { tell, violationRow } from './witness.js';
+import { tell } from './witness.js';
 import type { Subject } from './subject.js';
 
 export { EXHAUSTIVE };
@@ -219,10 +220,7 @@ class Teller {
     if (thread.endText !== end) return null;
     this.events ??= witness.events;
     const breach = witness.breach ?? { invariant: end, what: end };
-    return {
-      ...violationRow(program, breach),
-      invariant: breach.invariant,
-      what: breach.what,
+    return violationRow(breach, program, {
       seed: this.#subject.seed,
       found_in_schedule: first,
       found_by: EXHAUSTIVE,
@@ -231,7 +229,7 @@ class Teller {
       schedule: this.schedule(choices, end, thread.stepsMax, breach.invariant),
       clash,
       diagram: witness.diagram,
-    };
+    });
   }
 
   /** The events of the most common outcome. */

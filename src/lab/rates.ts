@@ -9,6 +9,7 @@
  * khugepaged_pages_to_scan (HPAGE_PMD_NR * 8, 4,096) and khugepaged_scan_sleep_millisecs (10,000).
  */
 import type { ActorSpec, Plan } from '../engine/plan.js';
+import type { Violation } from '../oracle/violation.js';
 import { ACTOR_PROGRESS, type Machine, actorWord, statsBase } from '../machine/layout.js';
 import {
   MC_BACKED_OUT,
@@ -87,7 +88,7 @@ export const DAEMON_DEFAULTS: Readonly<Record<string, Daemon>> = {
  * A row for each daemon that has a rate and had a turn.
  * @param found the oracles' violations, which name the actor that broke the rule
  */
-export function readRates(m: Machine, plan: Plan, found: readonly { readonly actor?: number }[]): RateRow[] {
+export function readRates(m: Machine, plan: Plan, found: readonly Pick<Violation, 'actor'>[]): RateRow[] {
   const brokenBy = (actor: number): number => found.filter((violation) => violation.actor === actor).length;
   return plan.actors.flatMap((spec, actor) => {
     const daemon = Object.hasOwn(DAEMON_DEFAULTS, spec.kind) ? DAEMON_DEFAULTS[spec.kind] : undefined;

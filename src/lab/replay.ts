@@ -13,12 +13,13 @@ import { type Clash, clashIfAny, clashMarks } from './clash.js';
 import { EXPLORE_DEFAULTS } from './explore.js';
 import { InputError } from './input-error.js';
 import { meant } from './nearest.js';
-import { type EndRow, REPORT_SCHEMA, type ReportViolation } from './report.js';
+import { type EndRow, REPORT_SCHEMA } from './report.js';
+import { type ReportViolation, violationRow } from './report/violation.js';
 import type { Subject } from './subject.js';
 import { undeclaredRows } from './undeclared.js';
 import type { Diagram } from '../trace/diagram.js';
 import { formatDiagram } from '../trace/diagram-text.js';
-import { actorNamed, tell, violationRow } from './witness.js';
+import { actorNamed, tell } from './witness.js';
 
 export interface ReplayReport {
   readonly schema: typeof REPORT_SCHEMA;
@@ -123,15 +124,12 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
     breach === null
       ? []
       : [
-          {
-            invariant: breach.invariant,
-            what: breach.what,
-            ...violationRow(program, breach),
+          violationRow(breach, program, {
             seed: schedule.seed,
             steps: witness.steps,
             details: witness.details,
             diagram: witness.diagram,
-          },
+          }),
         ];
   const known = breach?.known === true;
   const undeclared = thread.undeclared.list.map((each) => Object.assign({ first: 0, by: 'replay' }, each));

@@ -23,6 +23,8 @@ import {
   readLatency,
 } from '../machine/stats.js';
 import type { Plan } from '../engine/plan.js';
+import type { Violation } from '../oracle/violation.js';
+import type { ReportViolation } from './report/violation.js';
 import { type AskedRow, askedRow, threadsNotAsked } from './asked.js';
 import { type SilenceRow, silenceOf } from './silence.js';
 import { noiseName } from '../engine/noise.js';
@@ -41,17 +43,6 @@ export interface MechanismRow {
   readonly stage2_unmaps_pinned: number;
   readonly pages_moved: number;
   readonly backed_out: number;
-}
-
-/** A violation as reports carry it: the oracle's data, with what led to it. */
-export interface ReportViolation {
-  readonly invariant: string;
-  readonly what: string;
-  readonly diagram?: string;
-  readonly schedule?: string;
-  /** Of real threads: seconds since the first step as it was told. */
-  readonly at_s?: number;
-  readonly [detail: string]: unknown;
 }
 
 /** A worker: its thread, and the actors it hosted at the end. */
@@ -118,7 +109,7 @@ export interface RunFacts {
   readonly violations: readonly ReportViolation[];
   readonly violation_count: number;
   /** All of them, as the oracles gave them. */
-  readonly found: readonly object[];
+  readonly found: readonly Violation[];
   /** Percent: HostOptions.noise. */
   readonly noise: number;
   readonly end: EndRow;

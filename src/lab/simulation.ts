@@ -13,6 +13,7 @@ import { Observable, ReplaySubject, Subject, interval, map, share, takeUntil } f
 import { type ThreadRun, startThreads } from '../engine/threads.js';
 import { runOracles } from '../engine/oracles.js';
 import type { Plan } from '../engine/plan.js';
+import type { Violation } from '../oracle/violation.js';
 import { LATENCIES, readLatencyCounts } from '../machine/stats.js';
 import type { Machine } from '../machine/layout.js';
 import { ringCounters } from '../events/ring.js';
@@ -36,7 +37,8 @@ import type {
   StepInfo,
 } from './live/types.js';
 import { Meter, type MeterReading, type Metrics } from './metrics.js';
-import { type EndRow, type Report, type ReportViolation, buildReport } from './report.js';
+import { type EndRow, type Report, buildReport } from './report.js';
+import type { ReportViolation } from './report/violation.js';
 import type { RunOptions } from './run-options.js';
 import { engineOptions } from './scenario-engine.js';
 import { type PlanOptions, machineOf, makePlan } from './scenario-plan.js';
@@ -62,12 +64,9 @@ const VIOLATIONS_KEPT = 50;
 /** Rings that only record keep this many events of each worker for diagrams. */
 const RECORDER_RECORDS = 1 << 13;
 
-/** The actors' names are the public face of actor numbers. */
-const namesOf = (plan: Plan): readonly string[] => plan.actors.map(({ name }) => name);
-
 export class Simulation {
   readonly plan: Plan;
-  /** Names by actor number. */
+  /** Names by actor number: the public face of those. */
   readonly actorNames: readonly string[];
   /** Batches of events, each of one worker in that worker's order. Valid until the subscriber returns. */
   readonly events$: Observable<EventBatch>;
@@ -106,7 +105,7 @@ export class Simulation {
     this.#run = run;
     this.evidence = new EvidenceLog(drained);
     this.plan = run.plan;
-    this.actorNames = namesOf(run.plan);
+    this.actorNames = run.plan.actors.map(({ name }) => name);
     this.#command = options.command ?? 'simulation';
     this.#source = new EventSource({
       rings: run.rings,
@@ -353,13 +352,14 @@ export class Simulation {
     });
   }
 
-  #violation(found: object): void {
+  #violation(found: Violation): void {
     this.#violationCount++;
     if (this.#kept.length >= VIOLATIONS_KEPT) return;
-    const told = { ...found, at_s: Math.round(this.elapsedSeconds * 1000) / 1000 };
-    const reported = reportViolation(told, this.#run.rings, RECORDER_RECORDS, this.actorNames, this.machine);
+    const { rings } = this.#run;
+    const at_s = Math.round(this.elapsedSeconds * 1000) / 1000;
+    const reported = reportViolation(found, rings, RECORDER_RECORDS, this.actorNames, this.machine, { at_s });
     this.#kept.push(reported);
-    this.evidence.note(reported, this.#run.rings, RECORDER_RECORDS, this.#report !== undefined);
+    this.evidence.note(found, rings, RECORDER_RECORDS, this.#report !== undefined);
     this.#violations.next(reported);
   }
 

@@ -2,8 +2,7 @@
 import type { UndeclaredAt } from '../engine/campaign/range.js';
 import type { Undeclared } from '../engine/one-thread.js';
 import type { Program } from '../engine/program.js';
-import type { ReportViolation } from './report.js';
-import { violationRow } from './witness.js';
+import { type ReportViolation, violationRow } from './report/violation.js';
 
 /** Why a search's answer is no proof; machine-readable. */
 export interface NotProved {
@@ -34,16 +33,15 @@ export function undeclaredRows(
   seed: number,
   scheduleText?: (find: UndeclaredAt) => string,
 ): ReportViolation[] {
-  return finds.map((find) => ({
-    ...violationRow(program, find.breach),
-    invariant: find.breach.invariant,
-    what: find.breach.what,
-    seed,
-    found_in_schedule: find.first,
-    found_by: find.by,
-    steps: find.choices.length,
-    details: [],
-    ...(scheduleText !== undefined && { schedule: scheduleText(find) }),
-    clash: null,
-  }));
+  return finds.map((find) =>
+    violationRow(find.breach, program, {
+      seed,
+      found_in_schedule: find.first,
+      found_by: find.by,
+      steps: find.choices.length,
+      details: [],
+      ...(scheduleText !== undefined && { schedule: scheduleText(find) }),
+      clash: null,
+    }),
+  );
 }

@@ -3,53 +3,31 @@ import type { EndState } from '../engine/threads.js';
 import { RECORD_WORDS, recordActor, recordTime } from '../events/record.js';
 import { lastRecords, recordsWritten } from '../events/ring-history.js';
 import type { Machine } from '../machine/layout.js';
-import { type Diagram, type DiagramViolation, chooseRows } from '../trace/diagram.js';
+import { type Diagram, chooseRows } from '../trace/diagram.js';
 import { formatDiagram } from '../trace/diagram-text.js';
+import type { Violation } from '../oracle/violation.js';
 import { mergeRecords } from '../trace/merge.js';
 import { SCENARIO_OVER } from './asked.js';
-import type { EndRow, ReportViolation } from './report.js';
+import type { EndRow } from './report.js';
+import { type ReportViolation, type ViolationFinding, namesOn, violationRow } from './report/violation.js';
 import { otherNames } from './steps/mapped.js';
 import { withPinUnderWay } from './under-way.js';
-
-/** What a violation's object may tell beside its invariant; the oracles decide. */
-function violationOf(found: object): DiagramViolation & Record<string, unknown> {
-  const fields = found as Readonly<Record<string, unknown>>;
-  const number = (key: string): number | undefined => {
-    const value = fields[key];
-    return typeof value === 'number' ? value : undefined;
-  };
-  const actors = Array.isArray(fields['actors'])
-    ? fields['actors'].filter((actor): actor is number => typeof actor === 'number')
-    : [];
-  return {
-    ...fields,
-    invariant: String(fields['invariant'] ?? 'unknown'),
-    what: String(fields['what'] ?? ''),
-    actor: number('actor') ?? actors[0],
-    actors,
-    time: number('time'),
-    pfn: number('pfn'),
-    vm: number('vm'),
-    gfn: number('gfn'),
-    mm: number('mm'),
-    vpn: number('vpn'),
-  };
-}
 
 /**
  * A violation with the race diagram of the events that stand in the rings now. At once: a ring that records goes on, and
  * forgets.
  * @param records events of each ring that the diagram may show
  * @param m the machine, where the page's other names are looked up
+ * @param finding what the run knows of it beside
  */
 export function reportViolation(
-  found: object,
+  violation: Violation,
   rings: readonly SharedArrayBuffer[],
   records: number,
   actorNames: readonly string[],
   m: Machine,
+  finding: ViolationFinding = {},
 ): ReportViolation {
-  const violation = violationOf(found);
   const histories = rings.map((ring): History => {
     const written = recordsWritten(ring);
     const kept = lastRecords(ring, records);
@@ -79,7 +57,7 @@ export function reportViolation(
     ...silentRemarks(violation, drawing, histories, actorNames),
   ];
   const diagram = formatDiagram({ ...drawing, ...(remarks.length > 0 && { remarks }) });
-  return { ...found, invariant: violation.invariant, what: violation.what, diagram };
+  return violationRow(violation, namesOn(m, actorNames), { ...finding, diagram });
 }
 
 /** What a ring still has, and how many events it has forgotten. */
@@ -92,7 +70,7 @@ const many = (count: number): string => `${count.toLocaleString('en')} event${co
 
 /** Where nothing of who broke the rule is drawn, why: its events are lost, and how many, or it has written none about the page. */
 function lostRemarks(
-  { actor = -1, actors = [] }: DiagramViolation,
+  { actor = -1, actors = [] }: Violation,
   drawing: Diagram,
   histories: readonly History[],
   actorNames: readonly string[],
@@ -118,7 +96,7 @@ function lostRemarks(
 
 /** Others whose rings have forgotten all that was before the violation: whoever pinned the page may be among them. */
 function silentRemarks(
-  { actor = -1, actors = [], time = 0 }: DiagramViolation,
+  { actor = -1, actors = [], time = 0 }: Violation,
   drawing: Diagram,
   histories: readonly History[],
   actorNames: readonly string[],

@@ -4,7 +4,7 @@
  */
 import { EventLog, recordTime } from '../events/record.js';
 import { END_DEADLOCK, END_EXCEPTION, END_MISMATCH, type OneThread } from '../engine/one-thread.js';
-import type { Breach, Program } from '../engine/program.js';
+import type { Program } from '../engine/program.js';
 import { effectText } from '../engine/recheck.js';
 import type { ContinuedScript } from '../engine/strategies/continued.js';
 import { ExactScript } from '../engine/strategies/script.js';
@@ -24,7 +24,7 @@ export interface Witness {
   readonly end: number;
   readonly steps: number;
   /** The first broken rule; deadlocks, exceptions and mismatches count as one. Null when the schedule ends well. */
-  readonly breach: Breach | null;
+  readonly breach: Violation | null;
   /** What else there is to say: who waits for what. */
   readonly details: readonly string[];
   readonly diagram: string;
@@ -107,22 +107,8 @@ export function actorNamed(program: Program, name: string | undefined): number |
   return actor;
 }
 
-/** A broken rule for a report: names instead of numbers for actors and locks, what the oracle knows beside them as it is. */
-export function violationRow(program: Program, breach: Breach): Record<string, unknown> {
-  const { actor, actors, held, lock, other, ...rest } = breach as Breach & Partial<Omit<Violation, keyof Breach>>;
-  const nameOf = (who: number | undefined): string | null => (who === undefined ? null : (program.actors[who] ?? null));
-  return {
-    ...rest,
-    actor: nameOf(actor),
-    ...(other === undefined ? {} : { other: nameOf(other) }),
-    ...(actors === undefined ? {} : { actors: actors.map(nameOf) }),
-    ...(lock === undefined ? {} : { lock: program.describe(lock) }),
-    ...(held === undefined ? {} : { held: held.map((each) => program.describe(each.lock)) }),
-  };
-}
-
 /** What is wrong with the schedule that `thread` ran last, or null. */
-export function breachOf(thread: OneThread, script: ExactScript | null = null): Breach | null {
+export function breachOf(thread: OneThread, script: ExactScript | null = null): Violation | null {
   const [first] = thread.breaches;
   if (first !== undefined) return first;
   switch (thread.end) {

@@ -252,7 +252,7 @@ export async function drawnBug(bug: Bug, { seed = 1, seconds, stop }: ZooOptions
     ...(stop !== undefined && { stop }),
   });
   const find = report.violations.find(({ invariant }) => bug.expect.includes(invariant));
-  return typeof find?.['diagram'] === 'string' ? find['diagram'] : null;
+  return find?.diagram ?? null;
 }
 
 /** One strategy over the seeds. */

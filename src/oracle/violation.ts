@@ -1,6 +1,7 @@
 /**
- * A broken invariant, as data: it crosses threads by structured clone and goes into reports as it is. A log keeps the first
- * ones and counts the rest, so that a kernel that breaks a rule at every step cannot fill the memory.
+ * A broken rule, as data: the one form of it from the oracle, across threads by structured clone, to the diagram and the report, which
+ * puts names for its numbers (lab/report/violation.ts). A log keeps the first ones and counts the rest, so that a kernel that breaks a
+ * rule at every step cannot fill the memory.
  */
 import type { Context } from '../machine/context.js';
 import { heldLock, heldPacked } from './view.js';
@@ -27,19 +28,22 @@ export interface ViolationSubject {
   readonly received?: string;
 }
 
+/** What oracles say of one is all there; other programs, and ends such as a deadlock, know less. */
 export interface Violation extends ViolationSubject {
-  /** I-REF and so on: a row of INVARIANTS (table.ts). */
+  /** I-REF and so on: a row of INVARIANTS (table.ts); a rule of a program's own; or `deadlock`, `exception` for those ends. */
   readonly invariant: string;
   /** Five words, the same for every case of its kind. Broken lock rules begin with their id: `LK2 ...`. */
   readonly what: string;
-  /** Who was found breaking it, or -1: an audit of a machine at rest. */
-  readonly actor: number;
+  /** Who was found breaking it; absent or -1: nobody in particular, as in an audit of a machine at rest. */
+  readonly actor?: number | undefined;
   /** All actors that have to do with it. */
-  readonly actors: readonly number[];
-  /** Event time: Lamport time, or the step number of a one-thread run. 0 in an audit. */
-  readonly time: number;
+  readonly actors?: readonly number[] | undefined;
+  /** Event time: Lamport time, or the step number of a one-thread run. Absent or 0: not known, as in an audit. */
+  readonly time?: number | undefined;
   /** Locks held by `actor`, in the order taken. */
-  readonly held: readonly HeldRecord[];
+  readonly held?: readonly HeldRecord[] | undefined;
+  /** A question's about final states, not an oracle's: the outcome is the final state itself. */
+  readonly answer?: true;
   /**
    * What real kernels do too: shown and counted, and no fault of this one. Such a record stands in OracleProbe.knownWindows, never
    * among the violations.

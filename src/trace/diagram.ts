@@ -14,6 +14,7 @@
  * Events of different actors with the same time are concurrent and share a row. This file chooses the rows;
  * `diagram-text.ts` and `diagram-mermaid.ts` print them.
  */
+import type { Violation } from '../oracle/violation.js';
 import { RECORD_WORDS, recordTime } from '../events/record.js';
 import { lockClass } from '../locks/classes.js';
 import { chooseActors, fit, foldRepeats, foldRounds, foldRuns, joinOperations } from './diagram-fit.js';
@@ -57,22 +58,6 @@ export interface Diagram {
   readonly verdict: string;
 }
 
-/** What a diagram leads up to; a violation of the oracles fits. */
-export interface DiagramViolation extends DiagramFocus {
-  /** I-STALE and so on. */
-  readonly invariant: string;
-  /** What broke, in a few words. */
-  readonly what: string;
-  /** Who was found breaking it; -1 or absent: nobody in particular. */
-  readonly actor?: number | undefined;
-  /** All who have to do with it: their columns come first. */
-  readonly actors?: readonly number[] | undefined;
-  /** 0 or absent: it was found later, by an audit. */
-  readonly time?: number | undefined;
-  /** Locks that `actor` held, in the order taken: their classes (locks/classes.ts). */
-  readonly held?: readonly { readonly lockClass: number }[] | undefined;
-}
-
 /** A step that is no event: what it does, and a note. */
 export interface DiagramMark {
   readonly time: number;
@@ -102,7 +87,8 @@ export interface DiagramOptions {
   readonly focus?: DiagramFocus | readonly DiagramFocus[] | undefined;
   /** `focus` has all names of the pages: a frame's other uses, before and after, are other pages' business. */
   readonly exact?: boolean | undefined;
-  readonly violation?: DiagramViolation | undefined;
+  /** What it leads up to. */
+  readonly violation?: Violation | undefined;
   /** Steps shown at most. */
   readonly maxRows?: number | undefined;
   /** log2 of the pages of a huge page, so that events of a whole one count for each of its pages. */
@@ -152,7 +138,7 @@ function toRows(steps: readonly Item[]): DiagramRow[] {
   return rows;
 }
 
-function verdictOf(violation: DiagramViolation | undefined, names: readonly string[]): string {
+function verdictOf(violation: Violation | undefined, names: readonly string[]): string {
   if (violation === undefined) return '';
   const who =
     violation.actor === undefined || violation.actor < 0 ? '' : (names[violation.actor] ?? `cpu${violation.actor}`);

@@ -3,7 +3,8 @@ import { ReplaySubject, Subject } from 'rxjs';
 import type { Watched } from '#src/dashboard/server/watched.js';
 import type { ActorNow, KnobInfo, MoveResult, NearMiss, PageInfo, StepInfo } from '#src/lab/live/types.js';
 import type { Metrics } from '#src/lab/metrics.js';
-import type { Report, ReportViolation } from '#src/lab/report.js';
+import type { Report } from '#src/lab/report.js';
+import type { ReportViolation } from '#src/lab/report/violation.js';
 import { MECHANISMS } from '#src/machine/mechanisms.js';
 import { SMALL_MACHINE } from '#src/machine/config.js';
 import { LATENCIES, STATS } from '#src/machine/stats.js';
@@ -94,7 +95,7 @@ export class FakeRun implements Watched {
 
   violate(invariant: string, diagram: string): void {
     this.violationCount++;
-    this.violations$.next({ invariant, what: 'something broke', diagram });
+    this.violations$.next({ invariant, what: 'something broke', actor: null, actors: [], time: 0, held: [], diagram });
   }
 
   miss(mechanism: string, kind: NearMiss['kind'] = 'pinned_unmap'): void {

@@ -6,7 +6,8 @@ import { ExhaustiveRun, searchExhaustively, searchWhole } from '#src/engine/exha
 import { Search } from '#src/engine/exhaustive/search.js';
 import { type SearchPart, searchPart, splitExhaustive } from '#src/engine/exhaustive/split.js';
 import { END_EXCEPTION, END_FINISHED, END_VIOLATION, OneThread } from '#src/engine/one-thread.js';
-import type { Breach, Program } from '#src/engine/program.js';
+import type { Program } from '#src/engine/program.js';
+import type { Violation } from '#src/oracle/violation.js';
 import { type TinyState, lock, unlock, waitsFor } from '#src/engine/programs/tiny-lock.js';
 import { pinVsWriteProtect, pinVsWriteProtectBuggy } from '#src/engine/programs/pin-vs-write-protect.js';
 import { type Features, generated, operations, outcome } from './exhaustive-programs.js';
@@ -245,7 +246,7 @@ describe('actors that end when others have', () => {
 
 /** `b` writes, `a` looks, and breaks a rule when it sees that; `c` breaks one of its own. */
 const breaking = (then: (s: TinyState) => void): Program => {
-  const violations: Breach[] = [];
+  const violations: Violation[] = [];
   return small('alarm', {
     violations,
     actors: {

@@ -23,7 +23,8 @@ import {
   writes,
 } from '#src/machine/effects.js';
 import { END_DEADLOCK, END_FINISHED, OneThread, type StepObserver } from '#src/engine/one-thread.js';
-import type { Breach, Program } from '#src/engine/program.js';
+import type { Program } from '#src/engine/program.js';
+import type { Violation } from '#src/oracle/violation.js';
 import type { TinyState } from '#src/engine/programs/tiny-lock.js';
 import type { ScheduleView, Strategy } from '#src/engine/strategies/strategy.js';
 import { small } from './one-thread-programs.js';
@@ -85,12 +86,12 @@ export function operations(features: Features, count: number, depth = 2): fc.Arb
 class Held {
   readonly words = new Set<number>();
   /** Where broken assertions go, of all actors. */
-  readonly violations: Breach[];
+  readonly violations: Violation[];
   begun = 0;
   loops = 0;
   seen = 0;
 
-  constructor(violations: Breach[]) {
+  constructor(violations: Violation[]) {
     this.violations = violations;
   }
 
@@ -232,7 +233,7 @@ export function generated(actors: readonly (readonly Op[])[]): {
   readonly held: Held[];
 } {
   const logs = actors.map((): number[] => []);
-  const violations: Breach[] = [];
+  const violations: Violation[] = [];
   const held = actors.map(() => new Held(violations));
   const program = small('generated', {
     violations,

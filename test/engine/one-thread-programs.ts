@@ -1,7 +1,8 @@
 /** Programs for the tests of the one-thread engine: a few lines each. */
 import { plainState } from '#src/engine/outcome.js';
 import type { Coroutine } from '#src/machine/context.js';
-import type { Breach, Program, Waiting } from '#src/engine/program.js';
+import type { Program, Waiting } from '#src/engine/program.js';
+import type { Violation } from '#src/oracle/violation.js';
 import { explainTiny, tinyState, type TinyState } from '#src/engine/programs/tiny-lock.js';
 
 export interface SmallProgram {
@@ -9,9 +10,9 @@ export interface SmallProgram {
   readonly tiers?: readonly number[];
   readonly finish?: (s: TinyState, tier: number) => void;
   readonly start?: (words: Int32Array) => void;
-  readonly audit?: (words: Int32Array) => readonly Breach[];
+  readonly audit?: (words: Int32Array) => readonly Violation[];
   /** Broken rules announced at once: filled by the actors, emptied by resets. */
-  readonly violations?: Breach[];
+  readonly violations?: Violation[];
   readonly observe?: (words: Int32Array) => number;
   readonly deep?: boolean;
   readonly words?: readonly string[];

@@ -11,7 +11,8 @@ import {
   OneThread,
   type StepObserver,
 } from '#src/engine/one-thread.js';
-import type { Breach, Program } from '#src/engine/program.js';
+import type { Program } from '#src/engine/program.js';
+import type { Violation } from '#src/oracle/violation.js';
 import { lock, type TinyState, unlock, waitsFor } from '#src/engine/programs/tiny-lock.js';
 import { recheck } from '#src/engine/recheck.js';
 import { strategyKind } from '#src/engine/strategies/index.js';
@@ -123,7 +124,7 @@ describe('how a schedule ends', () => {
   });
 
   test('a rule that breaks during a step ends it there; one that the final audit finds, at the end', () => {
-    const violations: Breach[] = [];
+    const violations: Violation[] = [];
     const program = small('breaks', {
       violations,
       audit: (words) => (words[A] === 2 ? [{ invariant: 'I-B', what: 'found at the end' }] : []),

@@ -10,12 +10,12 @@ import {
   END_VIOLATION,
 } from '#src/engine/ends.js';
 import { type FinalState, outcomeFields, outcomeOf, outcomeText } from '#src/engine/outcome.js';
-import type { Breach } from '#src/engine/program.js';
+import type { Violation } from '#src/oracle/violation.js';
 
-const broken = (invariant: string, more: Partial<Breach> = {}): Breach => ({ invariant, what: '', ...more });
+const broken = (invariant: string, more: Partial<Violation> = {}): Violation => ({ invariant, what: '', ...more });
 const state = (words: string, held: number[] = [], known: string[] = []): FinalState => ({ words, held, known });
 
-const text = (end: number, breaches: Breach[], final: FinalState, goesOn = false, ended = end): string =>
+const text = (end: number, breaches: Violation[], final: FinalState, goesOn = false, ended = end): string =>
   outcomeText(outcomeOf({ end, ended, goesOn, breaches }, () => final));
 
 describe('the words of an outcome', () => {

@@ -53,7 +53,9 @@ describe('rendezvous', () => {
         audit: (m, plan, where) => {
           audits++;
           const held = plan.actors.map((_, n) => m.words[actorWord(m, n, 10)]);
-          return held.every((count) => count === 0) ? [] : [{ where, held }];
+          return held.every((count) => count === 0)
+            ? []
+            : [{ invariant: where, what: `locks held: ${held.join(' ')}` }];
         },
       },
     );

@@ -149,7 +149,7 @@ describe('the machine at the last drain', () => {
     expect(first).toMatchObject({ drain: 0, complete: true });
     machine.words[0] = 17;
     const audit = states.after(
-      () => (machine.words[0] === 17 ? [] : [{ invariant: 'I-REF' }]),
+      () => (machine.words[0] === 17 ? [] : [{ invariant: 'I-REF', what: 'a reference is missing' }]),
       () => [],
     );
     audit(machine, plan, 'drain', []);

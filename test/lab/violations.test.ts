@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { EVENT } from '#src/events/table.js';
 import { RingWriter, ringBuffer } from '#src/events/ring.js';
 import { Machine } from '#src/machine/layout.js';
+import type { Violation } from '#src/oracle/violation.js';
 import { reportViolation } from '#src/lab/violations.js';
 
 const machine = new Machine({
@@ -46,7 +47,7 @@ function rings(more: number): SharedArrayBuffer[] {
   });
 }
 
-const diagram = (more: number, violation: object = found): string =>
+const diagram = (more: number, violation: Violation = found): string =>
   String(reportViolation(violation, rings(more), 64, NAMES, machine)['diagram']);
 
 describe('a violation on real threads', () => {

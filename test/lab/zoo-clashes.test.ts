@@ -7,7 +7,7 @@ import { STRATEGIES } from '#src/engine/strategies/index.js';
 import type { Clash } from '#src/lab/clash.js';
 import { explore } from '#src/lab/explore.js';
 import { EXHAUSTIVE } from '#src/lab/prove.js';
-import type { ReportViolation } from '#src/lab/report.js';
+import type { ReportViolation } from '#src/lab/report/violation.js';
 import { subjectOf } from '#src/lab/subject.js';
 import { zooBugs, zooSubject } from '#src/lab/zoo.js';
 import { type BugClash, isRecorded } from '#src/zoo/bug-clash.js';
@@ -18,8 +18,7 @@ const ALL = process.env['CLASHES'] === 'all';
 const SAMPLE = 'Z01-no-retry,Z04,Z07,Z12,Z15,Z18-nested,Z25,Z31,Z32,Z43-guest,Z46,Z52,Z60'.split(',');
 const SHARE = 0.95;
 
-const clashOf = (violation: ReportViolation | undefined): Clash | null =>
-  (violation?.['clash'] as Clash | null | undefined) ?? null;
+const clashOf = (violation: ReportViolation | undefined): Clash | null => violation?.clash ?? null;
 
 const shown = (clash: Clash | null): string =>
   clash === null

@@ -122,7 +122,7 @@ describe('the race diagram', () => {
           what: 'LK1 sleeps holding a spinlock',
           actor: 1,
           time: 5,
-          held: [{ lockClass: LOCK_MMAP }, { lockClass: LOCK_PTL }],
+          held: [LOCK_MMAP, LOCK_PTL].map((lockClass) => ({ lock: 0, lockClass, mode: 2 })),
         },
         width: 100,
       },

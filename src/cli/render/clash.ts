@@ -1,6 +1,6 @@
 /** The clash of a failing schedule, as text. */
 import type { Clash, ClashStep } from '../../lab/clash.js';
-import type { ReportViolation } from '../../lab/report.js';
+import type { ReportViolation } from '../../lab/report/violation.js';
 
 function stepLines(index: number, { actor, step, does, at, calls, held }: ClashStep): string[] {
   const inside = calls.slice(-4, -1).map((fn) => `${fn}()`);
@@ -14,8 +14,7 @@ function stepLines(index: number, { actor, step, does, at, calls, held }: ClashS
 
 /** Of a violation in a report: its clash, where one was found. */
 export function violationClash(violation: ReportViolation): string {
-  const clash = violation['clash'] as Clash | null | undefined;
-  return clash == null ? '' : renderClash(clash);
+  return violation.clash == null ? '' : renderClash(violation.clash);
 }
 
 /** How sure it is, and how many changes of order would each have been enough. */

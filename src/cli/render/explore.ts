@@ -3,7 +3,7 @@ import { pc } from './colour.js';
 import type { Verdict } from '../../engine/campaign/range.js';
 import { notAskedLine } from '../../lab/asked.js';
 import type { ExploreReport } from '../../lab/explore.js';
-import type { ReportViolation } from '../../lab/report.js';
+import type { ReportViolation } from '../../lab/report/violation.js';
 import { broken, brokenRules } from './answer.js';
 import { violationClash } from './clash.js';
 import { knownWindowText } from './known-windows.js';
@@ -63,16 +63,11 @@ function coverageText({ coverage, exhaustive }: ExploreReport): string {
 }
 
 function renderViolation(violation: ReportViolation): string {
-  const by = typeof violation['found_by'] === 'string' ? `  (found by ${violation['found_by']})` : '';
+  const by = violation.found_by === undefined ? '' : `  (found by ${violation.found_by})`;
   const head = `${pc.red(pc.bold(violation.invariant))} ${violation.what}${by}`;
-  const loops = violation.invariant === 'I-LIVE' ? details(violation) : '';
+  // of a livelock: what goes round
+  const loops = violation.invariant === 'I-LIVE' ? (violation.details ?? []).join('\n') : '';
   return [head, loops, violation.diagram ?? '', violationClash(violation)].filter((part) => part !== '').join('\n\n');
-}
-
-/** Of a livelock: what goes round. */
-function details(violation: ReportViolation): string {
-  const lines = violation['details'];
-  return Array.isArray(lines) ? lines.join('\n') : '';
 }
 
 function next(report: ExploreReport, scheduleFile: string | undefined): string {

@@ -1,7 +1,7 @@
 /** The report of `litmus`, for people: outcomes as jcstress and herd show them, an answer for each question, what broke. */
 import { notAskedLine } from '../../lab/asked.js';
 import type { LitmusAnswer, LitmusOutcome, LitmusReport, LitmusVerdict } from '../../lab/litmus/run.js';
-import type { ReportViolation } from '../../lab/report.js';
+import type { ReportViolation } from '../../lab/report/violation.js';
 import { stateText } from '../../engine/outcome.js';
 import { broken } from './answer.js';
 import { violationClash } from './clash.js';
@@ -128,8 +128,7 @@ function expectLine({ expect }: LitmusReport): string[] {
 
 function violationText(violation: ReportViolation): string {
   const head = `${pc.red(pc.bold(violation.invariant))} ${violation.what}`;
-  const lines = violation['details'];
-  const details = Array.isArray(lines) ? lines.join('\n') : '';
+  const details = (violation.details ?? []).join('\n');
   return [head, details, violation.diagram ?? '', violationClash(violation)].filter((part) => part !== '').join('\n\n');
 }
 

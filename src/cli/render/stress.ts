@@ -1,7 +1,8 @@
 /** The report of a run on real threads, for people. */
 import { pc } from './colour.js';
 import { notAskedLine } from '../../lab/asked.js';
-import type { Report, ReportViolation } from '../../lab/report.js';
+import type { Report } from '../../lab/report.js';
+import type { ReportViolation } from '../../lab/report/violation.js';
 import { renderRates } from './rates.js';
 import { endedWell } from '../exit-codes.js';
 import { brokenRules } from './answer.js';

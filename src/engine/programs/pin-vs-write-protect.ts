@@ -16,7 +16,8 @@
 import { type FinalState, plainState } from '../outcome.js';
 import type { Coroutine } from '../../machine/context.js';
 import { acquires, reads, releases, writes } from '../../machine/effects.js';
-import { type Breach, type Program, SILENT, type Waiting } from '../program.js';
+import { type Program, SILENT, type Waiting } from '../program.js';
+import type { Violation } from '../../oracle/violation.js';
 import { type TinyState, explainTiny, lock, tinyState, unlock, waitsFor } from './tiny-lock.js';
 
 const KSMD = 0;
@@ -180,10 +181,10 @@ class PinVsWriteProtect implements Program {
     return false;
   }
 
-  audit(): readonly Breach[] {
+  audit(): readonly Violation[] {
     const w = this.words;
     if (w[MERGED] === 0) return SILENT.violations;
-    const broken: Breach[] = [];
+    const broken: Violation[] = [];
     if ((w[REFCOUNT] as number) > MAPCOUNT) {
       broken.push({ invariant: 'I-RO', what: 'page was merged while pinned', actor: KSMD });
     }

@@ -10,7 +10,6 @@ import { runOracles } from '../../engine/oracles.js';
 import { prepareMachine } from '../../engine/setup.js';
 import { BUGS, bugById } from '../../zoo/index.js';
 import { type Handover, handOver, handOverLitmus } from '../handover/handover.js';
-import type { Suspicion } from '../handover/story.js';
 import { runLitmusThreads } from '../litmus/threads/report.js';
 import { litmusSubject, readLitmus } from '../litmus/subject.js';
 import { engineOptions } from '../scenario-engine.js';
@@ -151,9 +150,8 @@ async function inScenario(
   await simulation.stop();
   const shown: Shown[] = [];
   for (const { violation, records, base, ending } of simulation.evidence.all) {
-    const suspicion = violation as unknown as Suspicion;
     const seconds = explainSeconds;
-    const handover = await handOver({ plan, records, violation: suspicion, base, ending, seconds, stop });
+    const handover = await handOver({ plan, records, violation, base, ending, seconds, stop });
     shown.push({ invariant: violation.invariant, handover });
   }
   return shown;

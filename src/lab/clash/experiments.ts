@@ -9,6 +9,7 @@ import {
   type OneThread,
   type StepObserver,
 } from '../../engine/one-thread.js';
+import type { Violation } from '../../oracle/violation.js';
 import { HappensBefore } from '../../engine/races.js';
 import { ExactScript, GuidedScript } from '../../engine/strategies/script.js';
 import type { ScheduleView } from '../../engine/strategies/strategy.js';
@@ -77,7 +78,7 @@ export class Experiments {
 
   /** Whether a word is about the page that the rule was broken for: by its place in an address space or a guest, or as a frame. */
   isAbout(word: number, of: readonly ('pfn' | 'gfn' | 'vpn')[] = ['pfn', 'gfn', 'vpn']): boolean {
-    const subject = (this.breaches[0] ?? {}) as Partial<Record<'pfn' | 'gfn' | 'vpn', number>>;
+    const subject = (this.breaches[0] ?? {}) as Partial<Violation>;
     // most guests begin at page 0 of their process: the same number names both
     const page = { ...subject, vpn: subject.vpn ?? subject.gfn };
     const name = this.thread.program.describe(word);
@@ -94,7 +95,7 @@ export class Experiments {
     // that a page table is there at all is seldom the point
     if (this.thread.program.describe(word).startsWith('PMD')) return false;
     if (this.isAbout(word)) return true;
-    const { pfn } = (this.breaches[0] ?? {}) as { pfn?: number };
+    const { pfn } = (this.breaches[0] ?? {}) as Partial<Violation>;
     if (pfn === undefined || pfn < 0 || !this.thread.program.describe(word).startsWith('PTE')) return false;
     return [before[step], after[step]].some((entry) => entry !== undefined && entry !== 0 && entryPfn(entry) === pfn);
   }

@@ -6,7 +6,6 @@ import { Piscina } from 'piscina';
 import type { Plan } from '../../engine/plan.js';
 import type { Evidence } from './evidence.js';
 import type { Handover } from './handover.js';
-import type { Suspicion } from './story.js';
 import type { HandoverTask } from './task.js';
 
 export class BackgroundExplorer {
@@ -38,7 +37,7 @@ export class BackgroundExplorer {
       records,
       base,
       ending,
-      violation: violation as unknown as Suspicion,
+      violation,
       seconds: this.#seconds,
       control: this.#control,
     };

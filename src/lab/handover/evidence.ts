@@ -1,11 +1,11 @@
 /** What is kept of a run's violations for the explorer: the first one of each invariant, with the log of that moment. */
 import { lastRecords } from '../../events/ring-history.js';
 import { mergeRecords } from '../../trace/merge.js';
-import type { ReportViolation } from '../report.js';
+import type { Violation } from '../../oracle/violation.js';
 import type { Base, DrainedStates } from './drained.js';
 
 export interface Evidence {
-  readonly violation: ReportViolation;
+  readonly violation: Violation;
   /** In merged order. */
   readonly records: Int32Array;
   /** The last state of rest before it, and the log since then; null: unknown. */
@@ -32,7 +32,7 @@ export class EvidenceLog {
   }
 
   /** At once: a ring that records goes on, and forgets. @param most records kept of each ring */
-  note(violation: ReportViolation, rings: readonly SharedArrayBuffer[], most: number, ending = false): void {
+  note(violation: Violation, rings: readonly SharedArrayBuffer[], most: number, ending = false): void {
     if (this.#first.has(violation.invariant)) return;
     const records = mergeRecords(rings.map((ring) => lastRecords(ring, most)));
     const base = this.#drained?.base(rings) ?? null;

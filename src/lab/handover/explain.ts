@@ -6,7 +6,6 @@ import { handoverName } from './draft.js';
 import type { Evidence } from './evidence.js';
 import { type Handover, handOver } from './handover.js';
 import { Lessons } from './lessons.js';
-import type { Suspicion } from './story.js';
 
 export interface ExplainOptions {
   /** CPU seconds for all violations together; the clock ends them at ten times that. */
@@ -31,7 +30,7 @@ export async function explainReport<R extends Report>(
 ): Promise<R> {
   const budget = new Budget(seconds);
   const lessons = new Lessons();
-  const found = new Map<object, Handover>();
+  const found = new Map<string, Handover>();
   for (const [i, { violation, records, base, ending }] of evidence.entries()) {
     if (stop?.() === true) break;
     const handover = await handOver({
@@ -39,18 +38,20 @@ export async function explainReport<R extends Report>(
       records,
       base,
       ending,
-      violation: violation as unknown as Suspicion,
+      violation,
       seconds: budget.left / (evidence.length - i),
       lessons,
       seed,
       stop,
       onProgress: (text) => onProgress?.(`${violation.invariant}: ${text}`),
     });
-    found.set(violation, handover);
+    found.set(violation.invariant, handover);
   }
   const violations = report.violations.map((violation) => {
-    const handover = found.get(violation);
+    const handover = found.get(violation.invariant);
     if (handover === undefined) return violation;
+    // evidence is of the first of each
+    found.delete(violation.invariant);
     return { ...violation, ...(handover.schedule !== '' && { schedule: handover.schedule }), handover };
   });
   return { ...report, violations };
@@ -59,7 +60,7 @@ export async function explainReport<R extends Report>(
 /** The violations of a report that were handed over. */
 export function handoversOf(report: Report): { readonly invariant: string; readonly handover: Handover }[] {
   return report.violations.flatMap(({ invariant, handover }) =>
-    handover === undefined ? [] : [{ invariant, handover: handover as Handover }],
+    handover === undefined ? [] : [{ invariant, handover }],
   );
 }
 

@@ -112,7 +112,7 @@ export const handOver = (options: HandoverOptions): Promise<Handover> =>
 /** A litmus test's violation on real threads: the test is there already, nothing has to be cut. Never throws. */
 export const handOverLitmus = (
   subject: LitmusSubject,
-  { invariant }: Suspicion,
+  { invariant }: { readonly invariant: string },
   options: SearchOptions = {},
 ): Promise<Handover> =>
   neverThrows(options, (budget) => {

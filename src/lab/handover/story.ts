@@ -6,6 +6,7 @@ import { RECORD_WORDS } from '../../events/record.js';
 import type { Plan } from '../../engine/plan.js';
 import { VM_MERGEABLE } from '../../machine/abi.js';
 import type { Machine } from '../../machine/layout.js';
+import type { Violation } from '../../oracle/violation.js';
 import { type PinfallEvent, decodeEvent } from '../../trace/event.js';
 import { lastFocusOf } from '../../trace/focus.js';
 import { type Base, machineOver } from './drained.js';
@@ -13,19 +14,8 @@ import { equalPages, frameAt, hugeAt, pageOfFrameAt, planAt, stateOf } from './r
 import { standIn } from './stand-in.js';
 import type { PageState } from './state.js';
 
-/** What a violation tells of itself; a violation of the oracles fits, and so does a report's. */
-export interface Suspicion {
-  readonly invariant: string;
-  /** -1 or absent: an audit found it. */
-  readonly actor?: number | undefined;
-  /** 0 or absent: at the end of the log. */
-  readonly time?: number | undefined;
-  readonly mm?: number | undefined;
-  readonly vpn?: number | undefined;
-  readonly vm?: number | undefined;
-  readonly gfn?: number | undefined;
-  readonly pfn?: number | undefined;
-}
+/** What a story is begun with. */
+export type Suspicion = Pick<Violation, 'invariant' | 'actor' | 'time' | 'mm' | 'vpn' | 'vm' | 'gfn' | 'pfn'>;
 
 export interface StoryPage {
   readonly mm: number;

@@ -9,7 +9,8 @@ import { Budget } from '../budget.js';
 import { explore } from '../explore.js';
 import { InputError } from '../input-error.js';
 import { meant } from '../nearest.js';
-import { type EndRow, REPORT_SCHEMA, type ReportViolation } from '../report.js';
+import { type EndRow, REPORT_SCHEMA } from '../report.js';
+import type { ReportViolation } from '../report/violation.js';
 import type { Diagram } from '../../trace/diagram.js';
 import { formatDiagram } from '../../trace/diagram-text.js';
 import { actorNamed, tell } from '../witness.js';
@@ -97,7 +98,6 @@ export async function explainLitmus(options: ExplainOptions): Promise<Explanatio
   const find = report.violations.find(isSought);
   const told =
     find?.schedule === undefined ? null : retold(litmusSubject(source), find.schedule, only, subject.test.wanted);
-  const foundIn = find?.['found_in_schedule'];
   return {
     report: {
       schema: REPORT_SCHEMA,
@@ -108,7 +108,7 @@ export async function explainLitmus(options: ExplainOptions): Promise<Explanatio
       wanted: outcome,
       found: told !== null,
       schedules: report.schedules,
-      found_in_schedule: typeof foundIn === 'number' ? foundIn : null,
+      found_in_schedule: find?.found_in_schedule ?? null,
       outcome: told?.outcome ?? '',
       steps: told?.steps ?? 0,
       schedule: told?.schedule ?? '',

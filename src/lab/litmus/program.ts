@@ -5,7 +5,8 @@
 import type { EventWriter } from '../../machine/context.js';
 import { PlanProgram } from '../../engine/one-thread-plan.js';
 import { type FinalState, knownRules, plainState } from '../../engine/outcome.js';
-import type { Alarm, Breach } from '../../engine/program.js';
+import type { Alarm } from '../../engine/program.js';
+import type { Violation } from '../../oracle/violation.js';
 import { look as peek } from '#words';
 import type { LitmusTest, Wanted } from './compile.js';
 import { type Question, holds, needsTally } from './conditions.js';
@@ -18,7 +19,7 @@ import { Tally } from './tally.js';
 export const OUTCOME = 'outcome';
 
 /** What breaks when the condition of `question` comes to `holding`, or null. */
-function broken({ word, text, during }: Question, holding: boolean): Breach | null {
+function broken({ word, text, during }: Question, holding: boolean): Violation | null {
   const answer = during ? {} : ({ answer: true } as const);
   // the keyword is the rule's name already
   const asked = text.slice(word.length + 1);
@@ -32,20 +33,20 @@ function broken({ word, text, during }: Question, holding: boolean): Breach | nu
  */
 class DuringAlarm implements Alarm {
   readonly #oracles: Alarm;
-  readonly #look: () => readonly Breach[];
+  readonly #look: () => readonly Violation[];
 
-  constructor(oracles: Alarm, look: () => readonly Breach[]) {
+  constructor(oracles: Alarm, look: () => readonly Violation[]) {
     this.#oracles = oracles;
     this.#look = look;
   }
 
-  get violations(): readonly Breach[] {
+  get violations(): readonly Violation[] {
     const { violations } = this.#oracles;
     const asked = this.#look();
     return asked.length === 0 ? violations : [...violations, ...asked];
   }
 
-  get knownWindows(): readonly Breach[] {
+  get knownWindows(): readonly Violation[] {
     return this.#oracles.knownWindows ?? [];
   }
 }
@@ -60,7 +61,7 @@ export class LitmusProgram extends PlanProgram {
   /** Of each question about every state, whether its condition held in one of them; of `always`, whether it did in all. */
   readonly #during: readonly number[];
   readonly #seen: boolean[];
-  #breaches: Breach[] = [];
+  #breaches: Violation[] = [];
   readonly #numbers = new Map<string, number>();
   readonly #observations: Observation[] = [];
 
@@ -96,7 +97,7 @@ export class LitmusProgram extends PlanProgram {
   }
 
   /** The final state's broken rules, `forbidden` and `always` among them; the expected one first. */
-  override audit(): readonly Breach[] {
+  override audit(): readonly Violation[] {
     const { test, state } = this;
     const { wanted } = test;
     const breaches = super.audit();
@@ -106,11 +107,11 @@ export class LitmusProgram extends PlanProgram {
       return broken(question, holds(state, question.predicate)) ?? [];
     });
     const expected = test.expect?.kind === 'violation' ? test.expect.invariant : '';
-    const isFirst = ({ invariant }: Breach): boolean => invariant === expected;
+    const isFirst = ({ invariant }: Violation): boolean => invariant === expected;
     return [...breaches.filter(isFirst), ...breaches.filter((breach) => !isFirst(breach)), ...asked];
   }
 
-  #ifWanted(wanted: Wanted): Breach[] {
+  #ifWanted(wanted: Wanted): Violation[] {
     const { text } = this.observation();
     const found = 'text' in wanted ? text.includes(wanted.text) : holds(this.state, wanted.predicate);
     return found ? [{ invariant: OUTCOME, what: text, answer: true }] : [];
@@ -140,7 +141,7 @@ export class LitmusProgram extends PlanProgram {
   }
 
   /** Evaluates the questions about every state, in this one. */
-  #look(): readonly Breach[] {
+  #look(): readonly Violation[] {
     for (const index of this.#during) {
       const question = this.#question(index);
       const holding = holds(this.state, question.predicate);

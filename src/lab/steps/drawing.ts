@@ -7,9 +7,10 @@ import { recordActor, recordArg, recordTime, recordType } from '../../events/rec
 import { EVENT } from '../../events/table.js';
 import { ZERO_PFN } from '../../mm/folio.js';
 import { PlanProgram } from '../../engine/one-thread-plan.js';
-import type { Breach, Program, Waiting } from '../../engine/program.js';
+import type { Program, Waiting } from '../../engine/program.js';
+import type { Violation } from '../../oracle/violation.js';
 import { Machine } from '../../machine/layout.js';
-import { type Diagram, type DiagramMark, type DiagramViolation, chooseRows } from '../../trace/diagram.js';
+import { type Diagram, type DiagramMark, chooseRows } from '../../trace/diagram.js';
 import { type DiagramFocus, Relevance, isShown } from '../../trace/focus.js';
 import type { Projection } from '../../trace/projection.js';
 import type { Wanted } from '../litmus/compile.js';
@@ -26,7 +27,7 @@ export interface Told {
   readonly choices: Uint8Array;
   readonly log: EventLog;
   readonly steps: readonly Step[];
-  readonly breach: Breach | null;
+  readonly breach: Violation | null;
   /** Who waits for what, in a deadlock. */
   readonly waiting: readonly Waiting[];
   /** The machine as it was before the first step. */
@@ -52,7 +53,7 @@ const NOBODY: Named = { pages: [], actors: [] };
 /** The pages that a broken rule names, and whom the outcome is about. */
 function namedBy(told: Told): Named {
   const { program, breach, wanted } = told;
-  const { pfn: frame, vm, gfn, mm, vpn } = (breach ?? {}) as DiagramFocus;
+  const { pfn: frame, vm, gfn, mm, vpn } = (breach ?? {}) as Partial<Violation>;
   // everybody's page is nobody's
   const pfn = frame === ZERO_PFN ? undefined : frame;
   if (pfn !== undefined || gfn !== undefined || vpn !== undefined)
@@ -82,7 +83,7 @@ export function drawingOf(told: Told): (projection?: Projection) => Diagram {
   const named = namedBy(told);
   const focus = program instanceof PlanProgram ? allNames(program.machine, start, named.pages) : named.pages;
   const relevance = new Relevance(records, log.count, focus, thpOrder);
-  const violation = violationOf(breach);
+  const violation = breach ?? undefined;
   const marks = marksOf(program, steps, {
     isFocus: ({ of }) => of !== null && relevance.touchesWord(of.pfn, of.mm, of.vm, of.page, of.pages),
     pointed,
@@ -108,18 +109,13 @@ export function drawingOf(told: Told): (projection?: Projection) => Diagram {
     });
 }
 
-const violationOf = (breach: Breach | null): DiagramViolation | undefined =>
-  breach === null
-    ? undefined
-    : { ...breach, actor: (breach.actor ?? -1) < 0 ? undefined : breach.actor, time: breach.time || undefined };
-
 /** A page's names at the start and at the end: it may have been moved. */
 function allNames(m: Machine, start: Machine | null, pages: readonly DiagramFocus[]): readonly DiagramFocus[] {
   return start === null ? otherNames(m, pages) : otherNames(m, otherNames(start, pages));
 }
 
 /** The step in which the rule was broken, where no event tells of it; 0: none in particular. */
-function brokenAt(breach: Breach | null, choices: Uint8Array, { records, count }: EventLog): number {
+function brokenAt(breach: Violation | null, choices: Uint8Array, { records, count }: EventLog): number {
   const { actor = -1, time = 0 } = breach ?? {};
   if (actor < 0 || time !== choices.length || choices.at(-1) !== actor) return 0;
   for (let i = count - 1; i >= 0 && recordTime(records, i) >= time; i--) {

@@ -2,7 +2,8 @@
 import { type AskedRow, askedRow } from '../../asked.js';
 import type { BudgetEnd, TimeSource } from '../../budget.js';
 import { type SilenceRow, silenceOf } from '../../silence.js';
-import { REPORT_SCHEMA, type ReportViolation } from '../../report.js';
+import { REPORT_SCHEMA } from '../../report.js';
+import { type ReportViolation, violationRow } from '../../report/violation.js';
 import type { Question } from '../conditions.js';
 import { type LitmusAnswer, type LitmusVerdict, answerWord, expectText, expectedRule } from '../run.js';
 import type { LitmusSubject } from '../subject.js';
@@ -82,7 +83,7 @@ export async function runLitmusThreads(options: LitmusThreadsOptions): Promise<L
   });
   const questions = test.questions.map((question, index) => answer(question, index, result));
   const ends = STUCK.filter(([state]) => result.outcomes.some((row) => row.state === state));
-  const violations = result.violations.map(({ first }) => first as ReportViolation);
+  const violations = result.violations.map(({ first }) => violationRow(first, result.names, {}));
   const broken = [...violations.map(({ invariant }) => invariant), ...ends.map(([, rule]) => rule)];
   const expect =
     test.expect === null

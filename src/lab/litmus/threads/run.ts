@@ -9,10 +9,12 @@ import { NO_EVENTS } from '../../../events/ring.js';
 import { resolveKernel } from '../../../engine/kernel.js';
 import { primeOracles } from '../../../engine/litmus-setup.js';
 import { createProbe } from '../../../engine/probes.js';
-import { ledgerBytes, sharedPinBytes, sharedStepBytes } from '../../../oracle/index.js';
+import { type Violation, ledgerBytes, sharedPinBytes, sharedStepBytes } from '../../../oracle/index.js';
 import type { Plan } from '../../../engine/plan.js';
 import { prepareWithNotes } from '../../../engine/setup.js';
 import { Budget, type BudgetEnd, type TimeSource, realTime } from '../../budget.js';
+import type { Machine } from '../../../machine/layout.js';
+import { type ViolationNames, namesOn } from '../../report/violation.js';
 import { MACHINES_MAX } from './adapt.js';
 import { LitmusControl, PASSED, STOP } from './control.js';
 import type { LitmusTally, LitmusTask, MachineOracles } from './worker.js';
@@ -60,7 +62,9 @@ export interface ThreadsResult {
   /** The most common first. */
   readonly outcomes: readonly ThreadsRow[];
   /** By invariant. */
-  readonly violations: readonly { readonly count: number; readonly first: object }[];
+  readonly violations: readonly { readonly count: number; readonly first: Violation }[];
+  /** Whom and what their numbers mean. */
+  readonly names: ViolationNames;
 }
 
 /** How often the main thread looks whether the budget is used. */
@@ -75,7 +79,7 @@ export async function litmusThreads(options: ThreadsOptions): Promise<ThreadsRes
   const plan = { ...options.plan, actors: options.plan.actors.filter(({ kind }) => kind !== 'store-buffer') };
   const workers = Math.min(options.workers ?? Math.max(2, availableParallelism()), plan.actors.length);
   const prepared = Array.from({ length: MACHINES_MAX }, () => prepare(plan, workers));
-  const machines = prepared.map(({ machine }) => machine);
+  const machines = prepared.map(({ machine }) => machine.buffer);
   const oracles = prepared.map((each) => each.oracles);
   const clients = plan.actors.filter(({ tier }) => tier !== 'server').length;
   const control = new SharedArrayBuffer(LitmusControl.bytes(machines.length));
@@ -117,7 +121,12 @@ export async function litmusThreads(options: ThreadsOptions): Promise<ThreadsRes
       observer: options.observer,
     }));
     const tallies = await Promise.all(tasks.map((task) => pool.run(task)));
-    return { ...merge(tallies, workers, options.untilViolation ?? []), ended };
+    const [{ machine }] = prepared as [(typeof prepared)[number]];
+    const names = namesOn(
+      machine,
+      plan.actors.map(({ name }) => name),
+    );
+    return { ...merge(tallies, workers, options.untilViolation ?? []), names, ended };
   } finally {
     clearInterval(timer);
     await pool.destroy();
@@ -125,10 +134,7 @@ export async function litmusThreads(options: ThreadsOptions): Promise<ThreadsRes
 }
 
 /** A machine set up, and what its oracles know then: that of the set-up's pins, references and contents. */
-function prepare(
-  plan: Plan,
-  workers: number,
-): { readonly machine: SharedArrayBuffer; readonly oracles: MachineOracles } {
+function prepare(plan: Plan, workers: number): { readonly machine: Machine; readonly oracles: MachineOracles } {
   const { machine: m, notes } = prepareWithNotes(plan);
   const oracles = {
     ledgers: Array.from({ length: workers }, () => new SharedArrayBuffer(ledgerBytes(m))),
@@ -139,16 +145,16 @@ function prepare(
   const probe = createProbe(m, all, 'threads', oracles.ledgers[0] ?? null, oracles.pins, oracles.steps);
   const ctx = new Context(m, resolveKernel(plan.kernel), probe, NO_EVENTS, 0, 0, plan.seed);
   if (plan.litmus !== undefined) primeOracles(m, ctx, probe, notes);
-  return { machine: m.buffer, oracles };
+  return { machine: m, oracles };
 }
 
 function merge(
   tallies: readonly LitmusTally[],
   workers: number,
   until: readonly string[],
-): Omit<ThreadsResult, 'ended'> {
+): Omit<ThreadsResult, 'names' | 'ended'> {
   const outcomes = new Map<string, { yes: readonly boolean[]; count: number; broken: number; first: number }>();
-  const violations = new Map<string, { count: number; first: object }>();
+  const violations = new Map<string, { count: number; first: Violation }>();
   let iterations = 0;
   let overlapped = 0;
   let audited = 0;
@@ -167,7 +173,7 @@ function merge(
       }
     }
     for (const { count, first } of tally.violations) {
-      const { invariant } = first as { readonly invariant: string };
+      const { invariant } = first;
       const row = violations.get(invariant);
       if (row === undefined) violations.set(invariant, { count, first });
       else row.count += count;

@@ -78,7 +78,7 @@ export interface LitmusTally {
     readonly broken: number;
     readonly first: number;
   }[];
-  readonly violations: readonly { readonly count: number; readonly first: object }[];
+  readonly violations: readonly { readonly count: number; readonly first: Violation }[];
   readonly iterations: number;
   /** Final states that were judged by all rules that hold at rest. */
   readonly audited: number;
@@ -123,7 +123,7 @@ class LitmusWorker {
   readonly #memory: readonly MemoryImage[];
   readonly #shared: readonly MemoryImage[];
   readonly #outcomes = new Map<number, { count: number; broken: number; first: number }>();
-  readonly #violations = new Map<string, { count: number; first: object }>();
+  readonly #violations = new Map<string, { count: number; first: Violation }>();
   #audited = 0;
   #stuck = 0;
   #round = 0;
