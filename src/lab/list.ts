@@ -7,6 +7,7 @@ import { eventJsonSchema } from '../trace/ndjson-schema.js';
 import { BUGS } from '../zoo/index.js';
 import { OPS_LEGEND } from './legend.js';
 import { listLitmus, listOperations, listTerms } from './litmus/list.js';
+import { reportJsonSchema } from './report/schema.js';
 import { listScenarios } from './scenario.js';
 import { listPrograms } from './subject.js';
 
@@ -21,6 +22,7 @@ export function listEverything() {
     kernel_functions: KERNEL_FUNCTIONS,
     events: EVENT_TABLE.map(([name, ...args]) => ({ name, arguments: args.map((arg) => arg.split(':')[0] as string) })),
     event_schema: eventJsonSchema(),
+    report_schema: reportJsonSchema(),
     litmus: listLitmus(),
     operations: listOperations(),
     terms: listTerms(),

@@ -3,7 +3,7 @@
  * public interface: scripts and the acceptance checks read them.
  */
 import type { EventCounters } from '../trace/source.js';
-import { MECHANISMS } from '../machine/mechanisms.js';
+import { MECHANISMS, type MechanismName } from '../machine/mechanisms.js';
 import { type Machine, statsBase } from '../machine/layout.js';
 import {
   LATENCIES,
@@ -33,9 +33,13 @@ import type { AutoStep } from './auto-workers.js';
 
 export const REPORT_SCHEMA = 'pinfall.report/1';
 
+/** Who makes runs on real threads; a program's own is a `simulation`. */
+export const RUN_COMMANDS = ['stress', 'dashboard', 'compare', 'simulation'] as const;
+export type RunCommand = (typeof RUN_COMMANDS)[number];
+
 /** One mechanism that sends notifiers. Counts; pages are of 4 KiB. */
 export interface MechanismRow {
-  readonly name: string;
+  readonly name: MechanismName;
   readonly notifier_starts: number;
   /** Pages in notified ranges that looked pinned as the notifier was sent. */
   readonly pinned_hit: number;
@@ -69,7 +73,7 @@ export interface EndRow {
 
 export interface Report extends AskedRow, SilenceRow {
   readonly schema: typeof REPORT_SCHEMA;
-  readonly command: string;
+  readonly command: RunCommand;
   readonly scenario: string;
   readonly policy: string;
   readonly seed: number;
@@ -100,7 +104,7 @@ export interface Report extends AskedRow, SilenceRow {
 
 /** What a run knows of itself beside the machine's counters. */
 export interface RunFacts {
-  readonly command: string;
+  readonly command: RunCommand;
   readonly plan: Plan;
   readonly threads: readonly ThreadRow[];
   readonly duration_s: number;

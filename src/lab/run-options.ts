@@ -1,10 +1,11 @@
 /** What every run on real threads can be told (`Simulation.run`). */
 import type { ThreadOptions } from '../engine/threads.js';
+import type { RunCommand } from './report.js';
 
 /** How a plan is run. */
 export interface RunOptions extends ThreadOptions {
   /** The report's `command`. */
-  readonly command?: string;
+  readonly command?: RunCommand;
   /** Milliseconds between two values of `metrics$`. */
   readonly metricsMs?: number;
   /** Seconds between two rendezvous of all actors at which the whole machine is audited; 0 = only at the end. */

@@ -37,7 +37,7 @@ import type {
   StepInfo,
 } from './live/types.js';
 import { Meter, type MeterReading, type Metrics } from './metrics.js';
-import { type EndRow, type Report, buildReport } from './report.js';
+import { type EndRow, type Report, type RunCommand, buildReport } from './report.js';
 import type { ReportViolation } from './report/violation.js';
 import type { RunOptions } from './run-options.js';
 import { engineOptions } from './scenario-engine.js';
@@ -90,7 +90,7 @@ export class Simulation {
   readonly #run: ThreadRun;
   readonly #source: EventSource;
   readonly #live: Live;
-  readonly #command: string;
+  readonly #command: RunCommand;
   readonly #violations = new ReplaySubject<ReportViolation>(VIOLATIONS_KEPT);
   readonly #over = new Subject<void>();
   readonly #kept: ReportViolation[] = [];

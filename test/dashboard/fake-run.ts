@@ -285,7 +285,7 @@ export class FakeRun implements Watched {
   #reportOf(end: Report['end']): Report {
     return {
       schema: 'pinfall.report/1',
-      command: 'test',
+      command: 'dashboard',
       scenario: this.plan.scenario,
       policy: this.plan.kernel,
       seed: this.plan.seed,

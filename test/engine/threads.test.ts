@@ -165,7 +165,7 @@ describe('control', () => {
   it('tells a violation while the run goes on', async () => {
     const run = await start([actor('bad', 'doomed', { how: 4 }), actor('t', 'ticker', {}, 'daemon')]);
     const seen = await new Promise((resolve) => void run.onViolation(resolve));
-    expect(seen).toEqual({ invariant: 'I-TEST', what: 'planted: a violation', pfn: 3, actors: [0] });
+    expect(seen).toEqual({ invariant: 'I-TEST', what: 'planted: a violation', pfn: 3, actor: 0, actors: [0] });
     const end = await run.finish();
     expect(end.violations).toEqual([seen]);
   });

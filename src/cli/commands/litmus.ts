@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { join } from 'node:path';
 import { EXHAUSTIVE } from '../../lab/litmus/prove.js';
 import { type Mistake } from '../../lab/litmus/parse.js';
-import { LITMUS_DEFAULTS, type LitmusReport, runLitmus } from '../../lab/litmus/run.js';
+import { LITMUS_DEFAULTS, type LitmusReport, type Reduced, runLitmus } from '../../lab/litmus/run.js';
 import {
   type LitmusSubject,
   LitmusError,
@@ -24,7 +24,7 @@ import { withWidth } from '../diagram-options.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber, workers } from '../options.js';
 import { EXIT_BAD_INPUT, EXIT_OK, exitOfAnswers } from '../exit-codes.js';
 import { ProgressLine, printReport, writeWhole } from '../output.js';
-import { type Reduced, renderLitmusThreads, renderReduced } from '../render/litmus-threads.js';
+import { renderLitmusThreads, renderReduced } from '../render/litmus-threads.js';
 import { renderLitmus } from '../render/litmus.js';
 import { LEGENDS } from '../../lab/legend.js';
 import { withLegend, withLegendOf } from '../render/legend.js';

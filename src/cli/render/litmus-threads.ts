@@ -1,5 +1,6 @@
 /** The report of `litmus --threads`, for people. */
 import type { Handover } from '../../lab/handover/handover.js';
+import type { Reduced } from '../../lab/litmus/run.js';
 import type { LitmusThreadsReport } from '../../lab/litmus/threads/report.js';
 import { notAskedLine } from '../../lab/asked.js';
 import { answerText, asExpected } from './litmus.js';
@@ -9,14 +10,6 @@ import { nextCommand } from './next.js';
 import { number, table } from './table.js';
 
 const percent = (share: number): string => `${(100 * share).toFixed(share > 0 && share < 0.001 ? 4 : 1)}%`;
-
-/** A violation's test without the operations that it does not need. */
-export interface Reduced {
-  readonly litmus: string;
-  readonly schedule: string;
-  /** What was left out, a line each. */
-  readonly cut: readonly string[];
-}
 
 /** Behind the report of a litmus test: what its violation takes. Empty when that is all of it. */
 export function renderReduced(reduced: Reduced | null): string {

@@ -54,6 +54,7 @@ import {
   vmaStartWrite,
 } from '../../locks/vma-lock.js';
 import { fetchAdd, get, readOnce, set, writeOnce } from '#words';
+import type { Violation } from '../../oracle/violation.js';
 import type { ActorSpec, Plan } from '../plan.js';
 
 /** Counters, by lock kind: words of the kernel-wide data from here on, a line apart. */
@@ -77,9 +78,9 @@ export const resolveKernel = (id: string): Kernel => {
 };
 
 class CountingProbe extends Probe {
-  readonly violations: object[] = [];
+  readonly violations: Violation[] = [];
   override onWarn(ctx: Context, invariant: string, what: string, pfn: number): void {
-    this.violations.push({ invariant, what, pfn, actors: [ctx.actor] });
+    this.violations.push({ invariant, what, pfn, actor: ctx.actor, actors: [ctx.actor] });
   }
 }
 export const createProbe = (): CountingProbe => new CountingProbe();

@@ -77,6 +77,7 @@ export interface LitmusAnswer {
 export interface LitmusReport extends AskedRow {
   readonly schema: typeof REPORT_SCHEMA;
   readonly command: 'litmus';
+  readonly mode: 'schedules';
   /** The file, its name and its sentence. */
   readonly scenario: string;
   readonly name: string;
@@ -103,6 +104,16 @@ export interface LitmusReport extends AskedRow {
   readonly end: EndRow;
   /** All is as the file says. */
   readonly ok: boolean;
+  /** Of the command: the operations that its violation takes, where some of the file's are not needed. */
+  readonly reduced?: Reduced | null;
+}
+
+/** A violation's test without the operations that it does not need. */
+export interface Reduced {
+  readonly litmus: string;
+  readonly schedule: string;
+  /** What was left out, a line each. */
+  readonly cut: readonly string[];
 }
 
 /** Runs the test. */
@@ -198,6 +209,7 @@ export function litmusReport(subject: LitmusSubject, report: ExploreReport): Lit
   return {
     schema: REPORT_SCHEMA,
     command: 'litmus',
+    mode: 'schedules',
     scenario: subject.scenario,
     name: test.name,
     sentence: test.sentence,

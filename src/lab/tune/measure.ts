@@ -77,7 +77,6 @@ const NOTHING_DONE: Readonly<Record<Metric, string>> = {
 function simulationOptions(setting: Setting, options: MeasureOptions): SimulationOptions {
   const watched = options.metric === 'races';
   return {
-    command: 'tune',
     scenario: options.scenario,
     base: options.base,
     seed: options.seed,

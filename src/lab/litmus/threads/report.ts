@@ -3,6 +3,7 @@ import { type AskedRow, askedRow } from '../../asked.js';
 import type { BudgetEnd, TimeSource } from '../../budget.js';
 import { type SilenceRow, silenceOf } from '../../silence.js';
 import { REPORT_SCHEMA } from '../../report.js';
+import type { Handover } from '../../handover/handover.js';
 import { type ReportViolation, violationRow } from '../../report/violation.js';
 import type { Question } from '../conditions.js';
 import { type LitmusAnswer, type LitmusVerdict, answerWord, expectText, expectedRule } from '../run.js';
@@ -60,6 +61,8 @@ export interface LitmusThreadsReport extends AskedRow, SilenceRow {
   readonly violations: readonly ReportViolation[];
   readonly violation_count: number;
   readonly ok: boolean;
+  /** Of the command: what became of the first violation on one thread; null where nothing was broken. */
+  readonly handover?: Handover | null;
 }
 
 /** Iterations that were given up, and the rule that this breaks. */
