@@ -36,7 +36,8 @@ function broken(text: string, length: number): string[] {
   return out;
 }
 
-const escape = (text: string): string =>
+/** Text as it may stand in an element or an attribute. */
+export const escapeXml = (text: string): string =>
   text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;');
 
 /** One printed line of a cell. */
@@ -67,7 +68,7 @@ export function formatSvg(diagram: Diagram): string {
   let y = HEAD + LINE_HEIGHT;
   const paragraph = (kind: 'quiet' | 'verdict', text: string): void => {
     for (const line of broken(text, Math.floor((width - 2 * PADDING) / CHARACTER))) {
-      out.push(`<text class="${kind}" x="${PADDING}" y="${y}">${escape(line)}</text>`);
+      out.push(`<text class="${kind}" x="${PADDING}" y="${y}">${escapeXml(line)}</text>`);
       y += LINE_HEIGHT;
     }
   };
@@ -81,7 +82,7 @@ export function formatSvg(diagram: Diagram): string {
       const left = (lefts[column] as number) + PADDING;
       cell.lines.flatMap(printed).forEach(({ x, text, kind }, line) => {
         const at = `x="${(left + x).toFixed(1)}" y="${y + line * LINE_HEIGHT}"`;
-        out.push(`<text${kind === 'note' ? ' class="note"' : ''} ${at}>${escape(text)}</text>`);
+        out.push(`<text${kind === 'note' ? ' class="note"' : ''} ${at}>${escapeXml(text)}</text>`);
       });
     }
     y += height;
@@ -95,13 +96,13 @@ export function formatSvg(diagram: Diagram): string {
     const x = (lefts[column] as number) + PADDING / 2;
     return [
       `<line class="life" x1="${x}" y1="${HEAD}" x2="${x}" y2="${bottom - 8}"/>`,
-      `<text class="title" x="${x}" y="${HEAD - 14}">${escape(title)}</text>`,
+      `<text class="title" x="${x}" y="${HEAD - 14}">${escapeXml(title)}</text>`,
     ];
   });
   const height = y + PADDING / 2;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img">`,
-    `<title>${escape(verdict === '' ? 'race diagram' : verdict)}</title>`,
+    `<title>${escapeXml(verdict === '' ? 'race diagram' : verdict)}</title>`,
     `<style>${STYLE}\n</style>`,
     '<rect class="paper" width="100%" height="100%"/>',
     ...[out.filter((line) => line.startsWith('<rect')), heads, out.filter((line) => !line.startsWith('<rect'))].flat(),

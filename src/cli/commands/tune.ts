@@ -3,6 +3,7 @@ import { relative } from 'node:path';
 import { Command, Option } from 'commander';
 import { InputError } from '../../lab/input-error.js';
 import { METRICS, type Metric } from '../../lab/tune/measure.js';
+import { pngConverter } from '../../lab/tune/png.js';
 import { applyEngine, applyTarget } from '../../lab/tune/apply.js';
 import { tune } from '../../lab/tune/index.js';
 import { STAGES, type StageName } from '../../lab/tune/sweep.js';
@@ -60,7 +61,7 @@ export function tuneCommand(): Command {
     .option('--seed <n>', 'fixes the workload, for all settings the same', seed, SEED)
     .option('--state <file>', 'where the sweep is kept, to go on after Ctrl-C', STATE_FILE)
     .option('--apply', "write the recommended setting to the scenario's file (of a shipped one: to a copy here)")
-    .option('--chart <file>', 'a chart, to a file that ends in .svg or .png')
+    .option('--chart <file>', 'a chart, to a file that ends in .svg, or in .png where @resvg/resvg-js is installed')
     .option('--json', 'one report object on standard output')
     .option('--report <file>', 'the report object to a file')
     .action(async (scenario: string, flags: TuneFlags) => {
@@ -95,6 +96,7 @@ async function run(scenario: string, flags: TuneFlags): Promise<number> {
     throw new InputError(`--chart: expected a file name that ends in .svg or .png, got '${flags.chart}'`);
   }
   if (flags.chart !== undefined) checkWritable('--chart', flags.chart);
+  if (flags.chart?.endsWith('.png') === true) await pngConverter();
   if (flags.report !== undefined) checkWritable('--report', flags.report);
   if (target !== null) checkWritable('--apply', target.to);
   const progress = new ProgressLine({ lines: true });

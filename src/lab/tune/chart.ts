@@ -1,25 +1,32 @@
 /** A sweep as a picture: bars with their intervals, in SVG or PNG. Loaded only when a chart is asked for. */
-import { type EChartsCoreOption, init, use } from 'echarts/core';
-import { BarChart, CustomChart } from 'echarts/charts';
-import { GridComponent, TitleComponent } from 'echarts/components';
-import { SVGRenderer } from 'echarts/renderers';
+import { scaleBand, scaleLinear } from 'd3-scale';
+import { escapeXml } from '../../trace/diagram-svg.js';
 import { writeFileWhole } from '../whole-file.js';
+import { png } from './png.js';
 import type { TuneReport, TuneRow } from './report.js';
-
-use([BarChart, CustomChart, GridComponent, TitleComponent, SVGRenderer]);
 
 const WIDTH = 1000;
 const ROW_HEIGHT = 26;
+/** Above the bars, for the title; below them, for the axis; to their right, for the medians. */
+const TOP = 64;
+const BOTTOM = 46;
+const RIGHT = 110;
 /** Of the labels' font, on average. */
 const LETTER_WIDTH = 6.8;
-const FONT = 'DejaVu Sans, Arial, sans-serif';
 const COLOURS = {
   recommended: '#1a7f37',
   default: '#0969da',
   other: '#8c959f',
   dropped: '#d0d7de',
-  whisker: '#24292f',
 };
+
+const STYLE = `
+  text { font: 12px 'DejaVu Sans', Arial, sans-serif; fill: #24292f; dominant-baseline: central; }
+  .title { font-size: 18px; font-weight: 700; }
+  .quiet { fill: #57606a; }
+  .grid { stroke: #e5e8ec; }
+  .axis { stroke: #57606a; }
+  .whisker { stroke: #24292f; stroke-width: 1.5; fill: none; }`;
 
 const colourOf = (report: TuneReport, row: TuneRow): string => {
   if (report.recommended?.name === row.name) return COLOURS.recommended;
@@ -27,106 +34,68 @@ const colourOf = (report: TuneReport, row: TuneRow): string => {
   return row.verdict === 'dropped' ? COLOURS.dropped : COLOURS.other;
 };
 
-/** The chart as SVG text. */
-export function chartSvg(report: TuneReport): string {
-  // the category axis counts from below
-  const rows = report.rows.toSorted((a, b) => a.rate.median - b.rate.median);
-  const height = 110 + rows.length * ROW_HEIGHT;
-  const chart = init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height });
-  try {
-    chart.setOption(optionOf(report, rows));
-    return chart.renderToSVGString();
-  } finally {
-    // its animation timer would keep the process
-    chart.dispose();
+/** What the sweep came to, in a few words. */
+function saidOf({ recommended, busy }: TuneReport): string {
+  if (recommended !== null) {
+    return `${recommended.is_default ? 'keep the default' : 'recommended'}: ${recommended.name}`;
   }
+  return busy.length > 0 ? 'the machine was busy: nothing is recommended' : 'nothing is recommended';
 }
 
-function optionOf(report: TuneReport, rows: readonly TuneRow[]): EChartsCoreOption {
-  const { recommended } = report;
-  const widest = Math.max(...rows.map(({ name }) => name.length));
-  const said =
-    recommended === null
-      ? report.busy.length > 0
-        ? 'the machine was busy: nothing is recommended'
-        : 'nothing is recommended'
-      : `${recommended.is_default ? 'keep the default' : 'recommended'}: ${recommended.name}`;
-  return {
-    animation: false,
-    backgroundColor: '#ffffff',
-    textStyle: { fontFamily: FONT },
-    title: {
-      text: `pinfall tune: ${report.scenario}, ${report.policy}`,
-      subtext: `${report.unit}, medians and 95 % intervals; ${said}`,
-      left: 12,
-      top: 8,
-    },
-    grid: { left: widest * LETTER_WIDTH + 24, right: 110, top: 64, bottom: 36 },
-    xAxis: { type: 'value', min: 0, splitNumber: 5 },
-    yAxis: { type: 'category', data: rows.map(({ name }) => name), axisTick: { show: false } },
-    series: [
-      {
-        type: 'bar',
-        barWidth: '62%',
-        data: rows.map((row) => ({ value: row.rate.median, itemStyle: { color: colourOf(report, row) } })),
-      },
-      {
-        type: 'custom',
-        z: 3,
-        // one run has no interval: its ends are the median
-        data: rows.map(({ rate: { low, high, median } }, index) => [index, low ?? median, high ?? median, median]),
-        encode: { x: [1, 2], y: 0 },
-        renderItem: whisker,
-      },
-    ],
-  };
-}
+const px = (value: number): string => String(Math.round(value * 10) / 10);
 
-interface ItemApi {
-  value(dimension: number): number;
-  coord(point: readonly number[]): number[];
-}
-
-/** A line from the interval's low end to its high end, and the median as text beside it. */
-function whisker(_params: unknown, api: ItemApi): object {
-  const at = (value: number): number[] => api.coord([value, api.value(0)]);
-  const [x1 = 0, y = 0] = at(api.value(1));
-  const [x2 = 0] = at(api.value(2));
-  const style = { stroke: COLOURS.whisker, lineWidth: 1.5 };
-  const line = (fromX: number, fromY: number, toX: number, toY: number): object => ({
-    type: 'line',
-    shape: { x1: fromX, y1: fromY, x2: toX, y2: toY },
-    style,
+/** The chart as SVG text: the highest median on top. */
+export function chartSvg(report: TuneReport): string {
+  const rows = report.rows.toSorted((a, b) => b.rate.median - a.rate.median);
+  const bottom = TOP + rows.length * ROW_HEIGHT;
+  const height = bottom + BOTTOM;
+  const left = Math.max(0, ...rows.map(({ name }) => name.length)) * LETTER_WIDTH + 24;
+  const most = Math.max(0, ...rows.map(({ rate }) => rate.high ?? rate.median));
+  const x = scaleLinear([0, most || 1], [left, WIDTH - RIGHT]).nice(5);
+  const y = scaleBand(
+    rows.map((_, index) => index),
+    [TOP, bottom],
+  ).padding(0.38);
+  const axis = x.ticks(5).map((tick) => {
+    const at = px(x(tick));
+    const line = `<line class="grid" x1="${at}" y1="${TOP}" x2="${at}" y2="${bottom}"/>`;
+    return `${line}<text class="quiet" x="${at}" y="${bottom + 16}" text-anchor="middle">${tick.toLocaleString('en')}</text>`;
   });
-  const text = api.value(3).toLocaleString('en', { maximumSignificantDigits: 4 });
-  const ends = [line(x1, y, x2, y), line(x1, y - 4, x1, y + 4), line(x2, y - 4, x2, y + 4)];
-  return {
-    type: 'group',
-    children: [
-      ...(x1 === x2 ? [] : ends),
-      {
-        type: 'text',
-        x: x2 + 8,
-        y,
-        style: { text, verticalAlign: 'middle', font: `12px ${FONT}`, fill: COLOURS.whisker },
-      },
-    ],
-  };
+  const bars = rows.map((row, index) => {
+    const top = y(index) ?? 0;
+    const middle = px(top + y.bandwidth() / 2);
+    const size = `width="${px(x(row.rate.median) - left)}" height="${px(y.bandwidth())}"`;
+    return [
+      `<text x="${px(left - 8)}" y="${middle}" text-anchor="end">${escapeXml(row.name)}</text>`,
+      `<rect x="${px(left)}" y="${px(top)}" ${size} fill="${colourOf(report, row)}"/>`,
+      whisker(row, x, Number(middle)),
+    ].join('');
+  });
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img">`,
+    `<style>${STYLE}\n</style>`,
+    '<rect width="100%" height="100%" fill="#ffffff"/>',
+    `<text class="title" x="12" y="20">${escapeXml(`pinfall tune: ${report.scenario}, ${report.policy}`)}</text>`,
+    `<text class="quiet" x="12" y="44">${escapeXml(`${report.unit}, medians and 95 % intervals; ${saidOf(report)}`)}</text>`,
+    ...axis,
+    `<line class="axis" x1="${px(left)}" y1="${TOP}" x2="${px(left)}" y2="${bottom}"/>`,
+    ...bars,
+    '</svg>',
+    '',
+  ].join('\n');
+}
+
+/** A line from the interval's low end to its high end, and the median as text beside it. One run has no interval. */
+function whisker({ rate: { low, high, median } }: TuneRow, x: (value: number) => number, y: number): string {
+  const [from, to] = [px(x(low ?? median)), px(x(high ?? median))];
+  const ends = `M${from} ${y}H${to}M${from} ${y - 4}v8M${to} ${y - 4}v8`;
+  const text = median.toLocaleString('en', { maximumSignificantDigits: 4 });
+  const beside = `<text x="${px(Number(to) + 8)}" y="${y}">${text}</text>`;
+  return from === to ? beside : `<path class="whisker" d="${ends}"/>${beside}`;
 }
 
 /** Writes the chart to a file that ends in .svg or .png, whole or not at all. */
 export async function writeChart(report: TuneReport, path: string): Promise<void> {
   const svg = chartSvg(report);
-  const data = path.endsWith('.png') ? await png(svg) : svg;
-  writeFileWhole(path, data);
-}
-
-async function png(svg: string): Promise<Uint8Array> {
-  const { Resvg } = await import('@resvg/resvg-js');
-  return new Resvg(svg, {
-    fitTo: { mode: 'zoom', value: 2 },
-    font: { loadSystemFonts: true, defaultFontFamily: 'DejaVu Sans', sansSerifFamily: 'DejaVu Sans' },
-  })
-    .render()
-    .asPng();
+  writeFileWhole(path, path.endsWith('.png') ? await png(svg) : svg);
 }
