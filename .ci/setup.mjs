@@ -27,4 +27,5 @@ if (modified('node_modules/.package-lock.json') < modified('package-lock.json'))
   run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.']);
   run(process.execPath, ['.ci/blocking.mjs']);
   run(process.execPath, ['.ci/page.mjs']);
+  run(process.execPath, ['.ci/types.mjs']);
 }

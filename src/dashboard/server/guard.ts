@@ -10,6 +10,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
+import { parse } from 'cookie';
 
 export interface GuardOptions {
   /** The address that the server is bound to. */
@@ -57,10 +58,6 @@ export class Guard {
     return `pinfall_${this.#options.port}`;
   }
 
-  get cookie(): string {
-    return `${this.cookieName}=${this.#options.token ?? ''}; Path=/; HttpOnly; SameSite=Strict`;
-  }
-
   /** What is wrong with where the request comes from and goes to; undefined when nothing is. */
   refuse(request: IncomingMessage): Refusal | undefined {
     const { headers } = request;
@@ -90,11 +87,7 @@ export class Guard {
     if (this.#token === null) return true;
     const bearer = /^Bearer ([!-~]{1,200})$/.exec(request.headers.authorization ?? '')?.[1];
     if (bearer !== undefined) return this.accepts(bearer);
-    for (const part of (request.headers.cookie ?? '').split(';')) {
-      const [name, value] = part.trim().split('=', 2);
-      if (name === this.cookieName) return this.accepts(value);
-    }
-    return false;
+    return this.accepts(parse(request.headers.cookie ?? '')[this.cookieName]);
   }
 
   #isOurName(host: string): boolean {

@@ -11,13 +11,14 @@
  *     GET  /api/sweep               a finished sweep of `tune`, when the server was given one
  *     GET  /metrics                 for Prometheus
  */
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import helmet from '@fastify/helmet';
-import fastifyStatic from '@fastify/static';
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import helmet from 'helmet';
 import { readBounded } from '../../lab/bounded-file.js';
 import { InputError, fileProblem } from '../../lab/input-error.js';
 import type { HelloMessage } from '../protocol.js';
@@ -63,31 +64,31 @@ export async function serve(options: ServerOptions): Promise<Serving> {
   if (!existsSync(`${PAGE}index.html`))
     throw new InputError(`the page is not built (no ${PAGE}index.html): npm run build`);
   const requestMs = options.requestMs ?? REQUEST_MS;
-  const app = Fastify({
-    bodyLimit: BODY_BYTES,
-    requestTimeout: requestMs,
-    // Node looks for late ones every 30 s by itself
-    http: { connectionsCheckingInterval: Math.ceil(requestMs / 10) },
-    keepAliveTimeout: 5000,
-    forceCloseConnections: true,
-    routerOptions: { maxParamLength: 200 },
-  });
-  // Node takes the larger of the two limits for bodies, and that of headers is a minute by itself
-  app.server.headersTimeout = requestMs;
   // the guard needs the port, which is known only once the server listens; nobody is answered before
   let guard: Guard | null = null;
-  await protect(app, () => guard);
-  await routes(app, options);
-  let port: number;
+  const app = express().disable('etag').set('query parser', 'simple');
+  protect(app, () => guard);
+  routes(app, options);
+  endings(app);
+  const server = createServer(
+    {
+      requestTimeout: requestMs,
+      // Node takes the larger of the two limits for bodies, and that of headers is a minute by itself
+      headersTimeout: requestMs,
+      // Node looks for late ones every 30 s by itself
+      connectionsCheckingInterval: Math.ceil(requestMs / 10),
+      keepAliveTimeout: 5000,
+    },
+    app,
+  );
   try {
-    await app.listen({ host: options.host, port: options.port });
-    port = (app.server.address() as AddressInfo).port;
+    await once(server.listen(options.port, options.host), 'listening');
   } catch (error) {
-    await app.close();
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     const why = code === 'EADDRINUSE' ? 'the port is taken; try --port 0' : fileProblem(error);
     throw new InputError(`--host ${options.host} --port ${options.port}: ${why}`);
   }
+  const { port } = server.address() as AddressInfo;
   guard = new Guard({ host: options.host, port, token: options.token });
   const timer = setInterval(() => options.hub.tick(), TICK_MS);
   timer.unref();
@@ -98,7 +99,10 @@ export async function serve(options: ServerOptions): Promise<Serving> {
     async close() {
       clearInterval(timer);
       options.hub.close();
-      await app.close();
+      const closed = once(server, 'close');
+      server.close();
+      server.closeAllConnections();
+      await closed;
     },
   };
 }
@@ -110,141 +114,158 @@ function addressName(host: string): string {
 }
 
 /** Headers, and who is let in: in front of every route, of unknown paths too. */
-async function protect(app: FastifyInstance, guard: () => Guard | null): Promise<void> {
-  await app.register(helmet, {
-    contentSecurityPolicy: {
-      useDefaults: false,
-      directives: {
-        defaultSrc: ["'none'"],
-        scriptSrc: ["'self'"],
-        styleSrc: ["'self'"],
-        imgSrc: ["'self'"],
-        connectSrc: ["'self'"],
-        baseUri: ["'none'"],
-        formAction: ["'none'"],
-        frameAncestors: ["'none'"],
+function protect(app: Express, guard: () => Guard | null): void {
+  app.use(
+    helmet({
+      contentSecurityPolicy: {
+        useDefaults: false,
+        directives: {
+          defaultSrc: ["'none'"],
+          scriptSrc: ["'self'"],
+          styleSrc: ["'self'"],
+          imgSrc: ["'self'"],
+          connectSrc: ["'self'"],
+          baseUri: ["'none'"],
+          formAction: ["'none'"],
+          frameAncestors: ["'none'"],
+        },
       },
-    },
-    // plain http: a promise of https would lock the page out
-    strictTransportSecurity: false,
-    crossOriginEmbedderPolicy: true,
-    xFrameOptions: { action: 'deny' },
-  });
-  app.addHook('onRequest', async (request, reply) => {
+      // plain http: a promise of https would lock the page out
+      strictTransportSecurity: false,
+      crossOriginEmbedderPolicy: true,
+      xFrameOptions: { action: 'deny' },
+    }),
+  );
+  app.use((request, reply, next) => {
     const now = guard();
     if (now === null) return fail(reply, 503, 'starting');
-    const refusal = now.refuse(request.raw);
+    const refusal = now.refuse(request);
     if (refusal !== undefined) return fail(reply, refusal.status, refusal.reason);
-    const { token } = request.query as { readonly token?: unknown };
+    const { token } = request.query;
     if (request.method === 'GET' && request.url.startsWith('/?') && typeof token === 'string') {
       if (!now.accepts(token)) return fail(reply, 401, 'that is not the token');
       // out of the address, so that it is not shown, kept or sent on
-      return reply.header('set-cookie', now.cookie).header('cache-control', 'no-store').redirect('/', 303);
+      return fresh(reply).cookie(now.cookieName, token, { httpOnly: true, sameSite: 'strict' }).redirect(303, '/');
     }
-    if (!now.authorised(request.raw)) {
-      reply.header('www-authenticate', 'Bearer realm="pinfall"');
+    if (!now.authorised(request)) {
+      reply.set('www-authenticate', 'Bearer realm="pinfall"');
       return fail(reply, 401, 'a token is needed: open the address that pinfall has printed');
     }
-    return undefined;
+    // Express would answer for every route
+    return request.method === 'OPTIONS' ? nothing(request, reply) : next();
   });
-  app.setNotFoundHandler((request, reply) => fail(reply, 404, `nothing is at ${request.method} ${pathOf(request)}`));
-  app.setErrorHandler((error: { readonly statusCode?: number; readonly message?: string }, _request, reply) => {
-    const status = error.statusCode ?? 500;
-    if (status === 415) return fail(reply, 400, 'expected content-type application/json');
-    if (status === 413) return fail(reply, 413, `expected at most ${BODY_BYTES} bytes`);
-    return fail(
-      reply,
-      status >= 400 && status < 500 ? status : 500,
-      status < 500 ? (error.message ?? '') : 'internal failure',
-    );
-  });
-  app.removeContentTypeParser('text/plain');
 }
 
-async function routes(app: FastifyInstance, options: ServerOptions): Promise<void> {
+function routes(app: Express, options: ServerOptions): void {
   const { session, hub, prometheus, schedules } = options;
-  await app.register(fastifyStatic, {
-    root: PAGE,
-    wildcard: false,
-    dotfiles: 'ignore',
-    cacheControl: false,
-    setHeaders: (reply, path) => {
-      // assets carry their content's hash in the name
-      const kept = path.includes('/assets/');
-      reply.setHeader('cache-control', kept ? 'public, max-age=31536000, immutable' : 'no-store');
-    },
-  });
+  app.use(
+    express.static(PAGE, {
+      dotfiles: 'ignore',
+      redirect: false,
+      cacheControl: false,
+      setHeaders: (reply, path) => {
+        // assets carry their content's hash in the name
+        const kept = path.includes('/assets/');
+        reply.setHeader('cache-control', kept ? 'public, max-age=31536000, immutable' : 'no-store');
+      },
+    }),
+  );
 
   app.get('/api/events', (request, reply) => {
     if (hub.full) return fail(reply, 503, 'too many pages are connected');
-    const { last } = request.query as { readonly last?: unknown };
-    const header = request.headers['last-event-id'];
-    const lastId = typeof header === 'string' ? header : typeof last === 'string' ? last : undefined;
-    reply.hijack();
+    const { last } = request.query;
+    const lastId = request.get('last-event-id') ?? (typeof last === 'string' ? last : undefined);
     // a stream has no end: no timeout of ordinary answers applies
-    request.raw.socket.setTimeout(0);
-    hub.connect(reply.raw, lastId, options.hello());
-    return undefined;
+    request.socket.setTimeout(0);
+    return hub.connect(reply, lastId, options.hello());
   });
 
-  app.post('/api/command', async (request, reply) => {
+  const json = express.json({ limit: BODY_BYTES, strict: false, inflate: false });
+  app.post('/api/command', json, async (request, reply) => {
+    if (request.is('application/json') === false) return fail(reply, 400, NOT_JSON);
     const parsed = parseCommand(request.body);
     if ('problem' in parsed) return fail(reply, 400, parsed.problem);
     const { status, answer } = await session.command(parsed.command);
-    return reply.code(status).header('cache-control', 'no-store').send(answer);
+    return void fresh(reply).status(status).json(answer);
   });
 
   app.get('/api/report', (_request, reply) => {
     const report = session.report;
-    return report === null ? fail(reply, 404, 'there has been no run') : fresh(reply).send(report);
+    return report === null ? fail(reply, 404, 'there has been no run') : void fresh(reply).json(report);
   });
 
-  app.get<{ Params: { vm: string; frame: string } }>('/api/memory/:vm/:frame', (request, reply) => {
-    const vm = wholeNumber(request.params.vm);
-    const number = request.params.frame === 'newest' ? 'newest' : wholeNumber(request.params.frame);
+  app.get('/api/memory/:vm/:frame', ({ params }, reply) => {
+    const vm = wholeNumber(params.vm);
+    const number = params.frame === 'newest' ? 'newest' : wholeNumber(params.frame);
     if (vm === null || number === null) return fail(reply, 400, 'expected /api/memory/<vm>/<frame>, two whole numbers');
     const frame = number === 'newest' ? session.newestFrame(vm) : session.frame(vm, number);
     // gone with its minute or its run: what a page meets all the time, and a browser would write a 404 into its console
-    if (frame === undefined) return fresh(reply).code(204).send();
-    return fresh(reply)
-      .header('content-type', 'application/octet-stream')
-      .header('x-pinfall-frame', String(frame.frame))
+    if (frame === undefined) return void fresh(reply).status(204).end();
+    return void fresh(reply)
+      .set({ 'content-type': 'application/octet-stream', 'x-pinfall-frame': String(frame.frame) })
       .send(Buffer.from(frame.bytes.buffer, frame.bytes.byteOffset, frame.bytes.byteLength));
   });
 
-  app.get<{ Params: { vm: string; gfn: string } }>('/api/page/:vm/:gfn', (request, reply) => {
-    const vm = wholeNumber(request.params.vm);
-    const gfn = wholeNumber(request.params.gfn);
+  app.get('/api/page/:vm/:gfn', ({ params, query }, reply) => {
+    const vm = wholeNumber(params.vm);
+    const gfn = wholeNumber(params.gfn);
     if (vm === null || gfn === null) return fail(reply, 400, 'expected /api/page/<vm>/<gfn>, two whole numbers');
-    const { map } = request.query as { readonly map?: unknown };
-    const page = session.page(vm, gfn, map === '1');
-    return page === undefined ? fail(reply, 404, 'there is no such page') : fresh(reply).send(page);
+    const page = session.page(vm, gfn, query['map'] === '1');
+    return page === undefined ? fail(reply, 404, 'there is no such page') : void fresh(reply).json(page);
   });
 
-  app.get<{ Params: { file: string } }>('/api/schedules/:file', (request, reply) => {
-    const text = schedules.read(request.params.file);
-    if (text === undefined) return fail(reply, 404, 'there is no such schedule');
-    return fresh(reply).header('content-type', 'text/plain; charset=utf-8').send(text);
+  app.get('/api/schedules/:file', ({ params }, reply) => {
+    const text = schedules.read(params.file);
+    return text === undefined
+      ? fail(reply, 404, 'there is no such schedule')
+      : void fresh(reply).type('text').send(text);
   });
 
   app.get('/api/sweep', (_request, reply) => {
     if (options.sweep === null) return fail(reply, 404, 'no sweep was given: pinfall dashboard --sweep FILE');
-    return fresh(reply).header('content-type', 'application/json').send(options.sweep);
+    return void fresh(reply).type('json').send(options.sweep);
   });
 
   app.get('/metrics', async (_request, reply) => {
     const text = await prometheus.registry.metrics();
-    return fresh(reply).header('content-type', prometheus.registry.contentType).send(text);
+    fresh(reply).set('content-type', prometheus.registry.contentType).send(text);
   });
 }
 
-const fail = (reply: FastifyReply, status: number, message: string): FastifyReply =>
-  reply.code(status).header('cache-control', 'no-store').send({ ok: false, message });
+/** What no route has answered, or has failed to. */
+function endings(app: Express): void {
+  app.use(nothing);
+  // Express knows it by its four parameters
+  app.use(
+    (
+      error: { readonly status?: number; readonly message?: string },
+      _: Request,
+      reply: Response,
+      next: NextFunction,
+    ) => {
+      if (reply.headersSent) return next(error);
+      const status = error.status ?? 500;
+      if (status === 415) return fail(reply, 400, NOT_JSON);
+      if (status === 413) return fail(reply, 413, `expected at most ${BODY_BYTES} bytes`);
+      return status >= 400 && status < 500
+        ? fail(reply, status, error.message ?? '')
+        : fail(reply, 500, 'internal failure');
+    },
+  );
+}
 
-const fresh = (reply: FastifyReply): FastifyReply => reply.header('cache-control', 'no-store');
+const NOT_JSON = 'expected content-type application/json';
+
+const nothing = (request: Request, reply: Response): void =>
+  fail(reply, 404, `nothing is at ${request.method} ${pathOf(request)}`);
+
+const fail = (reply: Response, status: number, message: string): void =>
+  void fresh(reply).status(status).json({ ok: false, message });
+
+const fresh = (reply: Response): Response => reply.set('cache-control', 'no-store');
 
 /** The path without its query, as an answer may show it. */
-const pathOf = (request: FastifyRequest): string => JSON.stringify((request.url.split('?')[0] ?? '').slice(0, 100));
+const pathOf = (request: Request): string => JSON.stringify((request.originalUrl.split('?')[0] ?? '').slice(0, 100));
 
 const wholeNumber = (text: string): number | null => (/^\d{1,9}$/.test(text) ? Number(text) : null);
 
