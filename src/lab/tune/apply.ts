@@ -1,6 +1,6 @@
 /** `--apply`: writes an `engine:` section into a scenario file. Everything else in the file stays as it is, comments too. */
 import { existsSync, readFileSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
+import { basename, dirname, relative, resolve } from 'node:path';
 import { isMap, parseDocument, stringify } from 'yaml';
 import { InputError } from '../input-error.js';
 import { writeFileWhole } from '../whole-file.js';
@@ -64,8 +64,13 @@ export function withEngine(text: string, engine: EngineSection): string {
 
 /** Writes it, whole or not at all. @throws InputError for a file that is there by now, and what the file system says */
 export function applyEngine(target: ApplyTarget, engine: EngineSection): void {
-  const text = withEngine(readFileSync(target.from, 'utf8'), engine);
+  const before = readFileSync(target.from, 'utf8');
+  const text = withEngine(target.copy ? schemaSeenFrom(dirname(target.to), before) : before, engine);
   if (target.copy && existsSync(target.to)) throw new InputError(`${target.to}: is there already`);
   writeFileWhole(target.to, text);
   loadScenario(target.to);
 }
+
+/** A shipped scenario names its schema, for editors, from where it stands itself. */
+const schemaSeenFrom = (folder: string, text: string): string =>
+  text.replace('$schema=../', `$schema=${relative(folder, resolve(SHIPPED, '..'))}/`);
