@@ -270,7 +270,16 @@ describe('a sweep', () => {
     expect(report.recommended?.sure).toBe(1);
     expect(report.rows.find(({ verdict }) => verdict === 'default')?.setting).toEqual(tinySubject().standard);
     expect(renderTune(report)).toMatch(/Recommended: 2 workers, CPUs and daemons apart: \+/);
-    expect(chartSvg(report)).toMatch(/^<svg [\s\S]*2 workers, CPUs and daemons apart/);
+    const chart = chartSvg(report);
+    expect(chart).toMatch(/^<svg [\s\S]*2 workers, CPUs and daemons apart/);
+    // bars are as long as their medians, the longest first; each has its interval
+    const bars = [...chart.matchAll(/<rect x="[\d.]+" y="[\d.]+" width="([\d.]+)"/g)].map(([, width]) => Number(width));
+    const medians = report.rows.map(({ rate }) => rate.median).toSorted((a, b) => b - a);
+    expect(bars.map((width) => width / (bars[0] as number))).toEqual(
+      medians.map((median) => expect.closeTo(median / (medians[0] as number), 2) as number),
+    );
+    expect(chart.match(/class="whisker"/g)).toHaveLength(report.rows.filter(({ samples }) => samples > 1).length);
+    expect(chartSvg({ ...report, scenario: '<&>' })).toContain('pinfall tune: &lt;&amp;&gt;, ');
   });
 
   it('keeps the default where all are the same', async () => {
