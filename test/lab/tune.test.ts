@@ -398,6 +398,8 @@ describe('the engine section', () => {
     expect(target).toMatchObject({ copy: true, to: join(folder, 'redis-guest.yaml') });
     applyEngine(target, ENGINE);
     expect(loadScenario(target.to).file).toEqual({ ...loadScenario('redis-guest').file, engine: ENGINE });
+    const [, schema = ''] = /\$schema=(\S+)/.exec(readFileSync(target.to, 'utf8')) ?? [];
+    expect(JSON.parse(readFileSync(join(folder, schema), 'utf8'))).toMatchObject({ title: 'A scenario of pinfall' });
     expect(() => applyTarget('redis-guest', folder)).toThrow(/redis-guest\.yaml is there already/);
   });
 
