@@ -4,6 +4,7 @@
  */
 import { UNDECLARED } from '../engine/undeclared.js';
 import { fileURLToPath } from 'node:url';
+import { median } from 'simple-statistics';
 import { STRATEGIES, strategyKind } from '../engine/strategies/index.js';
 import { POLICIES } from '../policies/index.js';
 import type { Bug } from '../zoo/bug.js';
@@ -288,8 +289,8 @@ async function search(
     strategy,
     found: schedules.length,
     searches: seeds,
-    schedules: median(schedules),
-    elapsed_s: median(seconds),
+    schedules: medianOrNull(schedules),
+    elapsed_s: medianOrNull(seconds),
   };
   return { row, caught, not_asked: why };
 }
@@ -373,14 +374,7 @@ async function race(bug: Bug, options: ZooOptions): Promise<ZooThreadsRow | null
   return { found, iterations, elapsed_s, ended, silence };
 }
 
-function median(values: readonly number[]): number | null {
-  if (values.length === 0) return null;
-  const sorted = values.toSorted((x, y) => x - y);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1
-    ? (sorted[middle] as number)
-    : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
-}
+const medianOrNull = (values: readonly number[]): number | null => (values.length === 0 ? null : median([...values]));
 
 /** What `zoo` lists. */
 export const listZoo = () =>
