@@ -10,13 +10,14 @@ import {
   VM_OBJECT_SHIFT,
   VM_PFNMAP,
 } from '../machine/abi.js';
+import { glance } from '../machine/beside.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { writes } from '../machine/effects.js';
 import { MM_KHUGEPAGED_SLOT, MM_KSM_SLOT, MM_USERS, mmWord } from '../machine/layout.js';
 import { emit } from '../events/emit.js';
 import { EVENT } from '../events/table.js';
 import { mmapWriteLock, mmapWriteUnlock } from '../locks/vma-lock.js';
-import { get, writeOnce } from '#words';
+import { writeOnce } from '#words';
 import { remapPfnRange } from './pfnmap.js';
 import { shmemMmap } from './shmem.js';
 import { findVmaFrom, insertVma, vmaMerge, vmaStart } from './vma.js';
@@ -45,8 +46,8 @@ export function* mmapRegion(ctx: Context, mm: number, start: number, pages: numb
       else yield* vmaMerge(ctx, mm, vma);
       if ((flags & VM_MERGEABLE) !== 0) yield* enterSlot(ctx, mm, MM_KSM_SLOT);
       if ((flags & VM_HUGEPAGE) !== 0) yield* enterSlot(ctx, mm, MM_KHUGEPAGED_SLOT);
-      if (get(ctx.words, mmWord(ctx.m, mm, MM_USERS)) === 0) {
-        const users = mmWord(ctx.m, mm, MM_USERS);
+      const users = mmWord(ctx.m, mm, MM_USERS);
+      if (glance(ctx.words, users) === 0) {
         if (--ctx.quantum < 0) yield writes(users);
         writeOnce(ctx.words, users, 1);
       }

@@ -12,7 +12,7 @@ import { PTE_DIRTY, PTE_PRESENT, PTE_SPECIAL, PTE_WRITE, PTE_YOUNG, mkEntry } fr
 import { PAGE_COMPOUND, PAGE_CONTENT, PAGE_FLAGS, PAGE_INDEX, pageWord, pteWord, ptlOf } from '../machine/layout.js';
 import { LOCK_PTL } from '../locks/classes.js';
 import { spinUnlock } from '../locks/exclusive.js';
-import { get, peek, set, writeOnce } from '#words';
+import { get, look, peek, set, writeOnce } from '#words';
 import { allocPages } from './page-alloc.js';
 import { pteAlloc, pteOffsetMapLock } from './pgtable.js';
 
@@ -23,7 +23,8 @@ const devicePage = (ctx: Context, mm: number, vpn: number): number => mm * ctx.m
 function driverFrame(ctx: Context, mm: number, vpn: number): number {
   const { m, words } = ctx;
   for (let pfn = 1; pfn < m.frames; pfn++) {
-    if ((peek(words, pageWord(m, pfn, PAGE_FLAGS)) & PG_DRIVER) === 0) continue;
+    // the driver's own knowledge: the flag is set under the mmap_lock that is held, and other frames' flags are nothing to it
+    if ((look(words, pageWord(m, pfn, PAGE_FLAGS)) & PG_DRIVER) === 0) continue;
     if (peek(words, pageWord(m, pfn, PAGE_INDEX)) === devicePage(ctx, mm, vpn)) return pfn;
   }
   return -1;
