@@ -357,7 +357,8 @@ export class Simulation {
     if (this.#kept.length >= VIOLATIONS_KEPT) return;
     const { rings } = this.#run;
     const at_s = Math.round(this.elapsedSeconds * 1000) / 1000;
-    const reported = reportViolation(found, rings, RECORDER_RECORDS, this.actorNames, this.machine, { at_s });
+    const { actorNames, machine } = this;
+    const reported = reportViolation(found, rings, RECORDER_RECORDS, actorNames, machine, { at_s }, this.#kept);
     this.#kept.push(reported);
     this.evidence.note(found, rings, RECORDER_RECORDS, this.#report !== undefined);
     this.#violations.next(reported);

@@ -1,17 +1,19 @@
 /** Violations on their way from the oracles into reports. */
 import type { EndState } from '../engine/threads.js';
 import { RECORD_WORDS, recordActor, recordTime } from '../events/record.js';
-import { lastRecords, recordsWritten } from '../events/ring-history.js';
 import type { Machine } from '../machine/layout.js';
 import { type Diagram, chooseRows } from '../trace/diagram.js';
 import { formatDiagram } from '../trace/diagram-text.js';
 import type { Violation } from '../oracle/violation.js';
-import { mergeRecords } from '../trace/merge.js';
 import { SCENARIO_OVER } from './asked.js';
 import type { EndRow } from './report.js';
 import { type ReportViolation, type ViolationFinding, namesOn, violationRow } from './report/violation.js';
+import { type History, historiesOf } from './histories.js';
 import { otherNames } from './steps/mapped.js';
 import { withPinUnderWay } from './under-way.js';
+
+/** Violations of the same words that are drawn: a diagram takes a tenth of a second of CPU, and an end audit finds many at once. */
+const DRAWN_OF_A_KIND = 5;
 
 /**
  * A violation with the race diagram of the events that stand in the rings now. At once: a ring that records goes on, and
@@ -19,6 +21,7 @@ import { withPinUnderWay } from './under-way.js';
  * @param records events of each ring that the diagram may show
  * @param m the machine, where the page's other names are looked up
  * @param finding what the run knows of it beside
+ * @param before reported already
  */
 export function reportViolation(
   violation: Violation,
@@ -27,12 +30,11 @@ export function reportViolation(
   actorNames: readonly string[],
   m: Machine,
   finding: ViolationFinding = {},
+  before: readonly ReportViolation[] = [],
 ): ReportViolation {
-  const histories = rings.map((ring): History => {
-    const written = recordsWritten(ring);
-    const kept = lastRecords(ring, records);
-    return { kept, lost: Math.max(0, written - kept.length / RECORD_WORDS) };
-  });
+  const alike = before.filter(({ invariant, what }) => invariant === violation.invariant && what === violation.what);
+  if (alike.length >= DRAWN_OF_A_KIND) return violationRow(violation, namesOn(m, actorNames), finding);
+  const { each: histories, merged } = historiesOf(rings, records);
   const { pfn, vm, gfn, mm, vpn } = violation;
   const isAboutPage = pfn !== undefined || gfn !== undefined || vpn !== undefined;
   const focus = isAboutPage ? otherNames(m, [{ pfn, vm, gfn, mm, vpn }], 1) : [];
@@ -40,7 +42,7 @@ export function reportViolation(
   const exact =
     focus.some((each) => each.pfn !== undefined) &&
     focus.some((each) => each.pfn === undefined || each.vpn !== undefined || each.gfn !== undefined);
-  const pinned = withPinUnderWay(mergeRecords(histories.map(({ kept }) => kept)), violation);
+  const pinned = withPinUnderWay(merged, violation);
   const drawing = chooseRows(pinned.records, actorNames, {
     violation,
     thpOrder: m.thpOrder,
@@ -58,12 +60,6 @@ export function reportViolation(
   ];
   const diagram = formatDiagram({ ...drawing, ...(remarks.length > 0 && { remarks }) });
   return violationRow(violation, namesOn(m, actorNames), { ...finding, diagram });
-}
-
-/** What a ring still has, and how many events it has forgotten. */
-interface History {
-  readonly kept: Int32Array;
-  readonly lost: number;
 }
 
 const many = (count: number): string => `${count.toLocaleString('en')} event${count === 1 ? '' : 's'}`;

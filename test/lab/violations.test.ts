@@ -4,6 +4,7 @@ import { EVENT } from '#src/events/table.js';
 import { RingWriter, ringBuffer } from '#src/events/ring.js';
 import { Machine } from '#src/machine/layout.js';
 import type { Violation } from '#src/oracle/violation.js';
+import type { ReportViolation } from '#src/lab/report/violation.js';
 import { reportViolation } from '#src/lab/violations.js';
 
 const machine = new Machine({
@@ -58,6 +59,27 @@ describe('a violation on real threads', () => {
     expect(text).not.toContain('lost');
     // another page's events are not its business
     expect(text).not.toContain('gfn 0x6');
+  });
+
+  it('is drawn where not many alike were', () => {
+    const seen: ReportViolation[] = [];
+    for (let i = 0; i < 7; i++) seen.push(reportViolation(found, rings(0), 64, NAMES, machine, { at_s: i }, seen));
+    expect(seen.map(({ diagram: drawn }) => drawn !== undefined)).toEqual([true, true, true, true, true, false, false]);
+    expect(seen[6]).toMatchObject({ invariant: found.invariant, what: found.what, actor: 'numa-balancer', at_s: 6 });
+    const other = reportViolation({ ...found, what: 'another' }, rings(0), 64, NAMES, machine, {}, seen);
+    expect(other.diagram).toBeDefined();
+  });
+
+  it('is drawn with what stands in the rings then, though another one was drawn before', () => {
+    const buffer = ringBuffer(64);
+    const ring = new RingWriter(buffer, false, true);
+    ring.write(EVENT.stage2_map, 0, 1, 0, 3, 5, 1);
+    const draw = (): string => String(reportViolation(found, [buffer], 64, NAMES, machine).diagram);
+    const before = draw();
+    expect(draw()).toBe(before);
+    ring.write(EVENT.stage2_unmap, 1, 2, 0, 3, 5, 1);
+    expect(before).not.toContain('stage2_unmap');
+    expect(draw()).toContain('stage2_unmap');
   });
 
   it('says that the events of the culprit are lost, and how many', () => {

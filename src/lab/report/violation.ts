@@ -24,6 +24,7 @@ export interface ViolationFinding {
   readonly schedule?: string;
   /** The two steps that it comes down to; null where none were found. */
   readonly clash?: Clash | null;
+  /** Of real threads: of the first few of the same words. */
   readonly diagram?: string;
   /** Of real threads: seconds since the first step as it was told. */
   readonly at_s?: number;
