@@ -14,7 +14,7 @@ import { MM_USERS, VM_USERS, mmWord, vmWord } from '../src/machine/layout.js';
 import { waitWhile, wake } from '../src/machine/wait.js';
 import { exitMmap } from '../src/mm/exit.js';
 import { cmpxchg, fetchAdd, readOnce } from '#words';
-import type { LitmusColumns } from './litmus.js';
+import type { LitmusColumns } from './litmus-task.js';
 import type { LitmusTask } from './litmus-task.js';
 
 /** Taken from the count of users: nobody opens it any more. */

@@ -11,7 +11,7 @@ import type { Context } from '../src/machine/context.js';
 import { HDR_MEETINGS, MEETINGS } from '../src/machine/layout.js';
 import { scratchWord } from '../src/machine/store-buffer.js';
 import { fetchAdd, get, readOnce, set } from '#words';
-import type { LitmusColumns } from './litmus.js';
+import type { LitmusColumns } from './litmus-task.js';
 import { setRegister } from './litmus-task.js';
 
 /** Accesses in a row: STEP words each. */

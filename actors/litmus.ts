@@ -15,16 +15,7 @@ import { readOnce, writeOnce } from '#words';
 import { closesVm, exitingColumn, exits, leavesMm, whileMmLives, whileVmLives } from './litmus-exit.js';
 import { blocksOf, runBlock } from './litmus-fused.js';
 import { LITMUS_OPERATIONS, litmusOperation } from './litmus-operations.js';
-import { type LitmusTask, setRegister } from './litmus-task.js';
-
-/** The part of a plan that a litmus actor reads (engine/plan.ts LitmusPlan). */
-export interface LitmusColumns {
-  readonly columns: readonly {
-    readonly task: LitmusTask;
-    readonly calls: readonly { readonly op: number; readonly args: readonly number[]; readonly result: number }[];
-  }[];
-  readonly failAllocation: readonly number[];
-}
+import { type LitmusColumns, type LitmusTask, setRegister } from './litmus-task.js';
 
 /** Does the operations of column `index`. @throws RangeError when the plan has no such column */
 export function* litmus(ctx: Context, index: number, plan: LitmusColumns | undefined): Coroutine<void> {

@@ -30,7 +30,8 @@ import { ZERO_PFN } from '../mm/folio.js';
 import { entryAt, pfnOfEntry, swappedContent } from '../oracle/view.js';
 import { look as peek } from '#words';
 import { resolveKernel } from './kernel.js';
-import type { LitmusPlan, LitmusTask, Plan } from './plan.js';
+import type { LitmusTask } from '../../actors/litmus-task.js';
+import type { LitmusPlan, Plan } from './plan.js';
 
 /** What set-up leaves that no word of the machine tells. */
 export interface SetupNotes {

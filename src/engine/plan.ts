@@ -2,6 +2,7 @@
  * A plan: everything a run is made of, as plain data that crosses to workers by structured clone. The lab makes it from
  * a scenario (or a litmus file); both engines take it. The kernel goes by its id.
  */
+import type { LitmusCall, LitmusColumns, LitmusTask } from '../../actors/litmus-task.js';
 import type { MachineConfig } from '../machine/config.js';
 
 /** One actor: a row of `actors/`'s registry with its parameters. Its index in the plan is its CPU. */
@@ -65,31 +66,12 @@ export interface KnobSpec {
   readonly migratePasses?: number;
 }
 
-/** One operation of a litmus test: a row of LITMUS_OPERATIONS (actors/litmus-operations.ts) with its arguments as numbers. */
-export interface LitmusCall {
-  readonly op: number;
-  readonly args: readonly number[];
-  /** The register that gets the result, or -1. */
-  readonly result: number;
-}
-
-/** Who does an operation: a process, a VM and its vCPU; -1 = none. */
-export interface LitmusTask {
-  readonly mm: number;
-  readonly vm: number;
-  readonly vcpu: number;
-}
-
 /** The operations of a litmus test. Its actors are of kind `litmus`, in the order of the plan's; servers (EL2) follow. */
-export interface LitmusPlan {
+export interface LitmusPlan extends LitmusColumns {
   /** Done before anybody runs, in this order; by `actor` on its CPU, whose TLB then keeps what it has read. */
   readonly init: readonly { readonly task: LitmusTask; readonly call: LitmusCall; readonly actor?: number }[];
-  /** By actor. */
-  readonly columns: readonly { readonly task: LitmusTask; readonly calls: readonly LitmusCall[] }[];
   /** Registers: results by number. 0 to LITMUS_REGISTERS. */
   readonly registers: number;
-  /** Fault injection by actor: the n-th allocation that fails, 0 = none. */
-  readonly failAllocation: readonly number[];
 }
 
 export interface Plan {

@@ -7,7 +7,7 @@ import {
   litmusOperation,
 } from '../../../actors/litmus-operations.js';
 import { LITMUS_REGISTERS, SCRATCH_WORDS } from '../../machine/layout.js';
-import type { LitmusCall } from '../../engine/plan.js';
+import type { LitmusCall } from '../../../actors/litmus-task.js';
 import type { Argument, CallExpr, PageRef, Span, Word } from './ast.js';
 import type { ActorModel, VmModel } from './model.js';
 import { type Scope, pageText } from './scope.js';

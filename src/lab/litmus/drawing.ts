@@ -1,6 +1,6 @@
 /** What a litmus test says about its own diagrams: its operations as they are written, and the pages and actors that an outcome names. */
 import { LITMUS_OPERATIONS, LITMUS_PARAM_WORDS } from '../../../actors/litmus-operations.js';
-import type { LitmusCall } from '../../engine/plan.js';
+import type { LitmusCall } from '../../../actors/litmus-task.js';
 import type { DiagramOperation } from '../../trace/diagram.js';
 import type { DiagramFocus } from '../../trace/focus.js';
 import { hex } from '../../trace/text.js';

@@ -1,5 +1,5 @@
 /** A litmus test whose names are looked up: processes and guests with their numbers, mappings with their pages, columns with their calls. */
-import type { LitmusCall, LitmusTask } from '../../engine/plan.js';
+import type { LitmusCall, LitmusTask } from '../../../actors/litmus-task.js';
 import type { LitmusOperation } from '../../../actors/litmus-operations.js';
 import type { Span } from './ast.js';
 

@@ -303,10 +303,10 @@ const isSettled = (question: Question | undefined, holds: boolean): boolean =>
 const isWanted = (question: Question | undefined): boolean =>
   question?.word === 'exists' || question?.word === 'sometimes';
 
-const sum = (outcomes: readonly LitmusOutcome[]): number => outcomes.reduce((total, row) => total + row.count, 0);
+const sum = (outcomes: readonly Counted[]): number => outcomes.reduce((total, row) => total + row.count, 0);
 
 /** The word for a condition that holds in `count` of the `of` schedules that could say. */
-export function answerWord(count: number, of: number, proved: boolean): LitmusAnswer['answer'] {
+function answerWord(count: number, of: number, proved: boolean): LitmusAnswer['answer'] {
   if (of === 0) return 'not-asked';
   if (count > 0 && count < of) return 'sometimes';
   if (proved) return count === 0 ? 'never' : 'always';
@@ -314,10 +314,22 @@ export function answerWord(count: number, of: number, proved: boolean): LitmusAn
 }
 
 /** The answer to one question over all outcomes. */
-function answer({ word, text }: Question, index: number, judged: readonly Judged[], exhaustive: boolean): LitmusAnswer {
+function answer(question: Question, index: number, judged: readonly Judged[], exhaustive: boolean): LitmusAnswer {
   const rows = (wanted: boolean): LitmusOutcome[] =>
     judged.flatMap(({ outcome, answers }) => (answers[index] === wanted ? [outcome] : []));
-  const [holds, fails] = [rows(true), rows(false)];
+  return answerFrom(question, rows(true), rows(false), exhaustive);
+}
+
+/** A final state, how often it was come to, and first when. */
+type Counted = Pick<LitmusOutcome, 'count' | 'first'>;
+
+/** The answer to a question whose condition held where `holds` were come to and failed where `fails` were; elsewhere nobody can say. */
+export function answerFrom(
+  { word, text }: Pick<Question, 'word' | 'text'>,
+  holds: readonly Counted[],
+  fails: readonly Counted[],
+  exhaustive: boolean,
+): LitmusAnswer {
   const count = sum(holds);
   const of = count + sum(fails);
   const told = word === 'always' ? fails : holds;

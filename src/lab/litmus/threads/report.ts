@@ -6,7 +6,7 @@ import { REPORT_SCHEMA } from '../../report.js';
 import type { Handover } from '../../handover/handover.js';
 import { type ReportViolation, violationRow } from '../../report/violation.js';
 import type { Question } from '../conditions.js';
-import { type LitmusAnswer, type LitmusVerdict, answerWord, expectText, expectedRule } from '../run.js';
+import { type LitmusAnswer, type LitmusVerdict, answerFrom, expectText, expectedRule } from '../run.js';
 import type { LitmusSubject } from '../subject.js';
 import { fileObserver } from './file-observer.js';
 import { type ThreadsResult, type ThreadsRow, litmusThreads } from './run.js';
@@ -146,27 +146,11 @@ function outcome({ state, yes, count, broken, first }: ThreadsRow, questions: re
   return { state, count, share: of === 0 ? 0 : count / of, broken, verdict, questions: held, first };
 }
 
-const total = (rows: readonly ThreadsRow[]): number => rows.reduce((sum, { count }) => sum + count, 0);
-
-function answer({ word, text, during }: Question, index: number, { outcomes }: ThreadsResult): LitmusAnswer {
-  const rows = outcomes.filter(({ yes }) => yes.length > 0);
-  const [holds, fails] = [rows.filter(({ yes }) => yes[index] === true), rows.filter(({ yes }) => yes[index] !== true)];
-  const count = during ? 0 : total(holds);
-  const of = during ? 0 : total(rows);
-  const told = word === 'always' ? fails : holds;
-  const ok =
-    during ||
-    word === 'exists' ||
-    (word === 'sometimes' && count > 0) ||
-    (word === 'forbidden' && count === 0) ||
-    (word === 'always' && count === of);
-  return {
-    question: text,
-    answer: answerWord(count, of, false),
-    count,
-    of,
-    first: during || told.length === 0 ? null : Math.min(...told.map(({ first }) => first)),
-    proved: false,
-    ok,
-  };
+/** Questions about every state on the way are not asked: real threads do not show them. */
+function answer(question: Question, index: number, { outcomes }: ThreadsResult): LitmusAnswer {
+  const rows = question.during ? [] : outcomes.filter(({ yes }) => yes.length > 0);
+  const holds = rows.filter(({ yes }) => yes[index] === true);
+  const fails = rows.filter(({ yes }) => yes[index] !== true);
+  const answered = answerFrom(question, holds, fails, false);
+  return question.during ? { ...answered, ok: true } : answered;
 }

@@ -17,7 +17,7 @@ import type { Machine } from '../../../machine/layout.js';
 import { type ViolationNames, namesOn } from '../../report/violation.js';
 import { MACHINES_MAX } from './adapt.js';
 import { LitmusControl, PASSED, STOP } from './control.js';
-import type { LitmusTally, LitmusTask, MachineOracles } from './worker.js';
+import type { LitmusTally, LitmusWorkerTask, MachineOracles } from './worker.js';
 
 export interface ThreadsOptions {
   readonly plan: Plan;
@@ -84,7 +84,7 @@ export async function litmusThreads(options: ThreadsOptions): Promise<ThreadsRes
   const clients = plan.actors.filter(({ tier }) => tier !== 'server').length;
   const control = new SharedArrayBuffer(LitmusControl.bytes(machines.length));
   const spins = workers <= availableParallelism();
-  const pool = new Piscina<LitmusTask, LitmusTally>({
+  const pool = new Piscina<LitmusWorkerTask, LitmusTally>({
     filename: new URL('./worker.js', import.meta.url).href,
     minThreads: workers,
     maxThreads: workers,
@@ -106,7 +106,7 @@ export async function litmusThreads(options: ThreadsOptions): Promise<ThreadsRes
   }, LOOK_MS);
   void options.stop?.then(halt);
   try {
-    const tasks = Array.from({ length: workers }, (_, worker): LitmusTask => ({
+    const tasks = Array.from({ length: workers }, (_, worker): LitmusWorkerTask => ({
       plan,
       machines,
       oracles,

@@ -41,7 +41,7 @@ export interface ObserverModule {
   readonly createObserver: (plan: Plan, data: unknown) => Observer;
 }
 
-export interface LitmusTask {
+export interface LitmusWorkerTask {
   readonly plan: Plan;
   /** The machines, each set up; alike. */
   readonly machines: readonly SharedArrayBuffer[];
@@ -102,13 +102,13 @@ const PATIENCE_TURNS = 64;
 const NAP_MS = 0.02;
 
 /** The worker's task: returns when the run is over. */
-export default async function litmusWorker(task: LitmusTask): Promise<LitmusTally> {
+export default async function litmusWorker(task: LitmusWorkerTask): Promise<LitmusTally> {
   const { createObserver } = (await import(task.observer.url)) as ObserverModule;
   return new LitmusWorker(task, createObserver(task.plan, task.observer.data)).run();
 }
 
 class LitmusWorker {
-  readonly #task: LitmusTask;
+  readonly #task: LitmusWorkerTask;
   readonly #observer: Observer;
   readonly #control: LitmusControl;
   readonly #machines: readonly Machine[];
@@ -134,7 +134,7 @@ class LitmusWorker {
   #seed: number;
   #random: number;
 
-  constructor(task: LitmusTask, observer: Observer) {
+  constructor(task: LitmusWorkerTask, observer: Observer) {
     const { plan, machines, actors, workers, worker } = task;
     this.#task = task;
     this.#observer = observer;
