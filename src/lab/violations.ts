@@ -13,7 +13,7 @@ import { otherNames } from './steps/mapped.js';
 import { withPinUnderWay } from './under-way.js';
 
 /** Violations of the same words that are drawn: a diagram takes a tenth of a second of CPU, and an end audit finds many at once. */
-const DRAWN_OF_A_KIND = 5;
+const DRAWN_OF_A_KIND = 2;
 
 /**
  * A violation with the race diagram of the events that stand in the rings now. At once: a ring that records goes on, and

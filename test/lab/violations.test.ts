@@ -63,9 +63,9 @@ describe('a violation on real threads', () => {
 
   it('is drawn where not many alike were', () => {
     const seen: ReportViolation[] = [];
-    for (let i = 0; i < 7; i++) seen.push(reportViolation(found, rings(0), 64, NAMES, machine, { at_s: i }, seen));
-    expect(seen.map(({ diagram: drawn }) => drawn !== undefined)).toEqual([true, true, true, true, true, false, false]);
-    expect(seen[6]).toMatchObject({ invariant: found.invariant, what: found.what, actor: 'numa-balancer', at_s: 6 });
+    for (let i = 0; i < 4; i++) seen.push(reportViolation(found, rings(0), 64, NAMES, machine, { at_s: i }, seen));
+    expect(seen.map(({ diagram: drawn }) => drawn !== undefined)).toEqual([true, true, false, false]);
+    expect(seen[3]).toMatchObject({ invariant: found.invariant, what: found.what, actor: 'numa-balancer', at_s: 3 });
     const other = reportViolation({ ...found, what: 'another' }, rings(0), 64, NAMES, machine, {}, seen);
     expect(other.diagram).toBeDefined();
   });
