@@ -1,5 +1,4 @@
 /** A recorded run read back: the same events, in bounded memory, and nothing but events. */
-import { createRequire } from 'node:module';
 import { readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { firstValueFrom, lastValueFrom, take, toArray } from 'rxjs';
@@ -11,21 +10,13 @@ import { eventJsonSchema } from '#src/trace/ndjson-schema.js';
 import { NdjsonFile, formatNdjson } from '#src/trace/ndjson.js';
 import { temporaryFolder } from './recordings.js';
 import { TINY, scenarioFile } from './tiny.js';
+import { validator } from '../helpers/validator.js';
 
 const fileOf = (text: string | Buffer): string => {
   const path = join(temporaryFolder(), 'events.ndjson');
   writeFileSync(path, text);
   return path;
 };
-
-/** A validator that others wrote; Fastify brings it along. */
-function validator(schema: object): (value: unknown) => boolean {
-  const require = createRequire(createRequire(import.meta.url).resolve('fastify'));
-  const { default: Ajv } = require('ajv/dist/2020') as {
-    default: new (options: object) => { compile: (schema: object) => (value: unknown) => boolean };
-  };
-  return new Ajv({ strict: false }).compile(schema);
-}
 
 const RECORDED = 6000;
 

@@ -1,5 +1,4 @@
 /** The row of a violation, which is one whatever has found it, and the schema of the reports that it stands in. */
-import { createRequire } from 'node:module';
 import { describe, expect, it } from 'vitest';
 import { PlanProgram } from '#src/engine/one-thread-plan.js';
 import { programKind } from '#src/engine/programs/index.js';
@@ -12,6 +11,7 @@ import { reportJsonSchema, reportMistakes } from '#src/lab/report/schema.js';
 import { violationRow } from '#src/lab/report/violation.js';
 import { programSubject, subjectOf } from '#src/lab/subject.js';
 import { reportViolation } from '#src/lab/violations.js';
+import { validator } from '../helpers/validator.js';
 
 const BUGGY = 'pin-vs-write-protect-buggy';
 const kind = programKind(BUGGY);
@@ -21,15 +21,6 @@ const subject = programSubject(BUGGY, 'classic', 1, () => {
 });
 
 const asJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
-
-/** A validator that others wrote; Fastify brings it along. */
-function validator(schema: object): (value: unknown) => boolean {
-  const require = createRequire(createRequire(import.meta.url).resolve('fastify'));
-  const { default: Ajv } = require('ajv/dist/2020') as {
-    default: new (options: object) => { compile: (schema: object) => (value: unknown) => boolean };
-  };
-  return new Ajv({ strict: false }).compile(schema);
-}
 
 describe('the row of a violation', () => {
   const program = subjectOf({ scenario: 'pin-race', seed: 1 }).create();
