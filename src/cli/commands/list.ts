@@ -43,8 +43,8 @@ export function listCommand(): Command {
           [
             'Functions of the kernel that policies and planted bugs replace',
             table(
-              ['name', 'function', 'file', 'release'],
-              lists.kernel_functions.map((row) => [row.name, `${row.function}()`, row.file, row.release]),
+              ['name', 'in the kernel'],
+              lists.kernel_functions.map((row) => [row.name, `${row.function}() in ${row.file}, ${row.release}`]),
             ),
           ],
           [
