@@ -2,6 +2,7 @@
  * The structure that the design promises, held by a test: rooms import downwards only, kernel code is free of clocks and chance,
  * machine words are touched through accessors, and no file outgrows its reader. Exceptions are named here, each with its reason.
  */
+import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -237,5 +238,23 @@ describe('files', () => {
 
   it('begin by saying what they are', () => {
     expect(FILES.filter(({ text }) => !/^(?:#![^\n]*\n)?\/\*\*/.test(text)).map(({ path }) => path)).toEqual([]);
+  });
+});
+
+describe('the top level', () => {
+  it('holds what must stand there, and nothing that a command has left', () => {
+    const tracked = execFileSync('git', ['ls-files'], { cwd: ROOT, encoding: 'utf8' }).trim().split('\n');
+    const names = new Set(tracked.map((path) => path.split('/')[0] as string));
+    const configuration = [
+      '.ci',
+      '.gitignore',
+      '.oxfmtrc.json',
+      '.oxlintrc.json',
+      'package-lock.json',
+      'tsconfig.test.json',
+      'vitest.config.ts',
+    ];
+    const fixed = ['package.json', 'tsconfig.json', 'src', 'actors', 'test', 'README.md', 'CHANGELOG.md', 'LICENSE'];
+    expect([...names].toSorted()).toEqual([...configuration, ...fixed].toSorted());
   });
 });

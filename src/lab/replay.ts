@@ -102,12 +102,12 @@ export interface ReplayOptions {
  */
 export function replay(schedule: Schedule, subject: Subject, path: string, options: ReplayOptions = {}): Replay {
   const started = performance.now();
-  const { actors } = subject.create();
-  const [had, has] = [schedule.actors.join(' '), actors.join(' ')];
+  const plain = threadOf(schedule, subject);
+  const [had, has] = [schedule.actors.join(' '), plain.program.actors.join(' ')];
   if (had !== has) {
     throw new InputError(`${path}: recorded with the actors ${had}; ${schedule.scenario} has ${has}`);
   }
-  const thread = threadFor(schedule, subject);
+  const thread = asRecorded(schedule, subject, plain);
   const { program } = thread;
   const only = actorNamed(program, options.actor);
   const continued =
@@ -172,27 +172,29 @@ export function replay(schedule: Schedule, subject: Subject, path: string, optio
   return { report, drawing, events: witness.events };
 }
 
-/**
- * The thread to run a schedule again on, set up as the one that recorded it was: to stop at the first broken rule, to go on past it, or
- * to end at a known window. That is whichever makes it end as it did; else the first.
- */
-function threadFor({ end, choices, variation, stepsMax }: Schedule, subject: Subject): OneThread {
-  const made = (goesOn: boolean, atWindows: boolean): OneThread => {
-    const program = subject.create();
-    if (atWindows) program.endAtKnownWindows?.();
-    const thread = new OneThread(program, Math.max(stepsMax, choices.length));
-    thread.goesOn = goesOn;
-    return thread;
-  };
-  const endsAsRecorded = (thread: OneThread): boolean => {
+/** A thread for the schedule: to stop at the first broken rule, or to go on past it, or to end at a known window. */
+function threadOf({ choices, stepsMax }: Schedule, subject: Subject, goesOn = false, atWindows = false): OneThread {
+  const program = subject.create();
+  if (atWindows) program.endAtKnownWindows?.();
+  const thread = new OneThread(program, Math.max(stepsMax, choices.length));
+  thread.goesOn = goesOn;
+  return thread;
+}
+
+/** The thread that is set up as the one that recorded the schedule was: which makes it end as it did; else `plain`. */
+function asRecorded(schedule: Schedule, subject: Subject, plain: OneThread): OneThread {
+  const { end, choices, variation } = schedule;
+  const endsSo = (thread: OneThread): boolean => {
     const script = new ExactScript().load(choices, choices.length);
     script.begin();
     thread.run(script, variation);
     return thread.outcomeText === end || thread.endText === end;
   };
-  const plain = made(false, false);
-  if (endsAsRecorded(plain)) return plain;
-  return [made(true, false), made(false, true)].find(endsAsRecorded) ?? plain;
+  if (endsSo(plain)) return plain;
+  const goingOn = threadOf(schedule, subject, true);
+  if (endsSo(goingOn)) return goingOn;
+  const atWindows = threadOf(schedule, subject, false, true);
+  return endsSo(atWindows) ? atWindows : plain;
 }
 
 function strategyOf(name: string, { seed }: Schedule): Strategy {

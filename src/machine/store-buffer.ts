@@ -13,16 +13,21 @@ import {
   HDR_STORE_BUFFER,
   HDR_STORE_BUFFERS,
   LINE,
+  STORE_BUFFER_DRAINED,
+  STORE_BUFFER_ENTRIES,
   STORE_BUFFER_SLOTS,
+  STORE_BUFFER_STORED,
   STORE_BUFFER_WORDS,
 } from './layout.js';
 import { wake } from './wait.js';
 
 export const scratchWord = (n: number): number => HDR_SCRATCH + (n & 1) * LINE + (n >> 1);
+const bufferOf = (cpu: number): number => HDR_STORE_BUFFERS + cpu * STORE_BUFFER_WORDS;
 /** How many stores `cpu` has put into its buffer, and how many have left it. */
-export const storedWord = (cpu: number): number => HDR_STORE_BUFFERS + cpu * STORE_BUFFER_WORDS;
-export const drainedWord = (cpu: number): number => storedWord(cpu) + 1;
-const slotWord = (cpu: number, store: number): number => storedWord(cpu) + 2 + 2 * (store % STORE_BUFFER_SLOTS);
+export const storedWord = (cpu: number): number => bufferOf(cpu) + STORE_BUFFER_STORED;
+export const drainedWord = (cpu: number): number => bufferOf(cpu) + STORE_BUFFER_DRAINED;
+const slotWord = (cpu: number, store: number): number =>
+  bufferOf(cpu) + STORE_BUFFER_ENTRIES + 2 * (store % STORE_BUFFER_SLOTS);
 
 /** Whether plain stores wait in a modelled buffer. */
 export const isBuffered = (ctx: Context): boolean => ctx.words[HDR_STORE_BUFFER] === 1;

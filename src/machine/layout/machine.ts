@@ -148,18 +148,18 @@ export class Machine implements Sizes {
 
     const mms = arrange(mm, this);
     this.mmWords = mms.words;
-    this.mmPmdLocks = mms.offsets.pmdLocks;
-    this.mmPmdsOffset = mms.offsets.pmds;
-    this.mmDeposits = mms.offsets.deposits;
+    this.mmPmdLocks = mms.offsets.mmPmdLocks;
+    this.mmPmdsOffset = mms.offsets.mmPmdsOffset;
+    this.mmDeposits = mms.offsets.mmDeposits;
     this.tableWords = arrange(table, this).words;
     const vms = arrange(vm, this);
     this.vmWords = vms.words;
-    this.vmRoot = vms.offsets.root;
-    this.vmPinned = vms.offsets.pinned;
-    this.vmMapped = vms.offsets.mapped;
-    this.vmGenerations = vms.offsets.generations;
-    this.vmDirty = vms.offsets.dirty;
-    this.vmFaulted = vms.offsets.faulted;
+    this.vmRoot = vms.offsets.vmRoot;
+    this.vmPinned = vms.offsets.vmPinned;
+    this.vmMapped = vms.offsets.vmMapped;
+    this.vmGenerations = vms.offsets.vmGenerations;
+    this.vmDirty = vms.offsets.vmDirty;
+    this.vmFaulted = vms.offsets.vmFaulted;
     this.s2TableWords = arrange(s2Table, this).words;
     this.objectWords = arrange(object, this).words;
 

@@ -107,33 +107,13 @@ function accessorsOf({ id, struct, accessor }: Region): string[] {
 
 /** Offset of an element: shifts where sizes are powers of two. */
 function timesWords(index: string, struct: Struct): string {
-  if (struct.parts.length > 0) return `${index} * m.${sizeField(struct)}`;
+  if (struct.sizedBy !== null) return `${index} * m.${struct.sizedBy}`;
   const shift = Math.log2(struct.words);
   return Number.isInteger(shift) ? `(${index} << ${shift})` : `${index} * ${struct.words}`;
 }
 
-const SIZE_FIELDS: Readonly<Record<string, string>> = {
-  MM: 'mmWords',
-  TABLE: 'tableWords',
-  S2_TABLE: 's2TableWords',
-  VM: 'vmWords',
-  OBJECT: 'objectWords',
-};
-const sizeField = ({ id }: Struct): string => SIZE_FIELDS[id] as string;
-
-const PART_FIELDS: Readonly<Record<string, string>> = {
-  pmdLocks: 'm.mmPmdLocks',
-  pmds: 'm.mmPmdsOffset',
-  deposits: 'm.mmDeposits',
-  root: 'm.vmRoot',
-  pinned: 'm.vmPinned',
-  mapped: 'm.vmMapped',
-  generations: 'm.vmGenerations',
-  dirty: 'm.vmDirty',
-  faulted: 'm.vmFaulted',
-};
 /** A part that stands right behind the fields has a constant for its offset. */
-const partOffset = ({ id, constant }: Part): string => constant ?? (PART_FIELDS[id] as string);
+const partOffset = ({ id, constant }: Part): string => constant ?? `m.${id}`;
 
 function arrow(name: string, parameters: string, body: string, doc: string): string[] {
   const one = `export const ${name} = (m: Machine, ${parameters}): number => ${body};`;
@@ -176,6 +156,6 @@ function drawing(): string {
 }
 
 function wordsText(struct: Struct, id: string): string {
-  if (struct.parts.length > 0) return `m.${sizeField(struct)}`;
+  if (struct.sizedBy !== null) return `m.${struct.sizedBy}`;
   return struct === header || id === 'globalData' ? String(struct.words) : `${struct.words} each`;
 }

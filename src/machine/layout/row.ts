@@ -4,6 +4,8 @@
  * (describe.ts), the guards and the reach checks of the checking build (checked-guards.ts, checked-reach.ts), and the drawing.
  */
 
+import { LINE } from './values.js';
+
 /** What a struct's variable parts are sized by: the machine's numbers, all known before anything is placed. */
 export interface Sizes {
   readonly thpOrder: number;
@@ -103,7 +105,7 @@ export interface Field {
 
 /** A part of a struct whose length or place depends on the machine's sizes: records in a row, after the fields. */
 export interface Part {
-  /** The member of {@link Arranged.offsets} that says where it begins. */
+  /** The machine's member that says where it begins, unless `constant` does; in {@link Arranged.offsets} too. */
   readonly id: string;
   /** For a part that stands right behind the fields: the constant that stands for its offset. */
   readonly constant: string | null;
@@ -136,6 +138,8 @@ export interface Struct {
   readonly ownerFirst: boolean;
   /** Words of the fields, the parts not counted. */
   readonly words: number;
+  /** With parts: the machine's member that says how many words one has with them. */
+  readonly sizedBy: string | null;
   readonly fields: readonly Field[];
   readonly parts: readonly Part[];
 }
@@ -212,7 +216,13 @@ export const part = (row: PartRow): Part => ({
 
 type StructRow = Pick<Struct, 'id' | 'doc' | 'called' | 'words' | 'fields'> & Partial<Struct>;
 
-export const struct = (row: StructRow): Struct => ({ kernel: null, ownerFirst: false, parts: [], ...row });
+export const struct = (row: StructRow): Struct => ({
+  kernel: null,
+  ownerFirst: false,
+  sizedBy: null,
+  parts: [],
+  ...row,
+});
 
 /* ---- where parts stand ---- */
 
@@ -223,7 +233,6 @@ export interface Arranged {
   readonly words: number;
 }
 
-export const LINE_WORDS = 16;
 export const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
 
 /** Where the parts of a struct stand on a machine of these sizes. */
@@ -231,11 +240,11 @@ export function arrange({ words, parts }: Struct, m: Sizes): Arranged {
   const offsets: Record<string, number> = {};
   let next = words;
   for (const { id, aligned, count, step } of parts) {
-    if (aligned) next = roundUp(next, LINE_WORDS);
+    if (aligned) next = roundUp(next, LINE);
     offsets[id] = next;
     next += count(m) * step;
   }
-  return { offsets, words: parts.length === 0 ? words : roundUp(next, LINE_WORDS) };
+  return { offsets, words: parts.length === 0 ? words : roundUp(next, LINE) };
 }
 
 /** A number as addresses are written. */

@@ -1,6 +1,7 @@
 /** struct kvm with its vCPUs, memslots and EL2 side, and stage-2 tables. */
 import { table } from './page.js';
 import {
+  type Sizes,
   as,
   asWrite,
   between,
@@ -85,6 +86,9 @@ const memslots = struct({
   ],
 });
 
+const gfnLabel = (_: Sizes, gfn: number): string => `gfn ${hex(gfn)}`;
+const bitsLabel = (_: Sizes, word: number): string => `gfns from ${hex(word << 5)}`;
+
 const invalidate = under('mmu_lock');
 
 const hypVm = under('EL2 vm_table_lock', 'hyp_vm.lock');
@@ -102,6 +106,7 @@ export const vm = struct({
   called: (_, n) => `vm${n}`,
   ownerFirst: true,
   words: SETS_AT + 2 * memslots.words,
+  sizedBy: 'vmWords',
   fields: [
     lock('VM_MMU_LOCK', 0, 'mmu_lock', 'Stage 2.'),
     field(
@@ -196,7 +201,7 @@ export const vm = struct({
   ],
   parts: [
     part({
-      id: 'root',
+      id: 'vmRoot',
       count: (m) => m.vmBlocks,
       name: 'stage-2 root entry',
       kernel: 'arch.mmu.pgt->pgd',
@@ -207,53 +212,53 @@ export const vm = struct({
       accessor: { name: 's2RootWord', parameter: 'gfn', element: 'gfn >> m.thpOrder' },
     }),
     part({
-      id: 'pinned',
+      id: 'vmPinned',
       count: (m) => m.vmPages,
       aligned: true,
       name: 'pinned page',
       kernel: 'struct kvm_pinned_page',
-      label: (_, gfn) => `gfn ${hex(gfn)}`,
+      label: gfnLabel,
       guard: under('mmu_lock'),
       doc: 'kvm_pinned_page of `gfn`: pfn + 1, or 0. Under mmu_lock.',
       accessor: { name: 'pinnedPageWord', parameter: 'gfn', element: 'gfn' },
     }),
     part({
-      id: 'mapped',
+      id: 'vmMapped',
       count: (m) => m.vmPages,
       aligned: true,
       name: 'mapping at EL2',
       kernel: 'struct pkvm_mapping',
-      label: (_, gfn) => `gfn ${hex(gfn)}`,
+      label: gfnLabel,
       guard: under('mmu_lock'),
       doc: 'pkvm_mapping of `gfn`: pfn + 1, or 0: what the host has had EL2 map for a guest that follows its notifiers. Under mmu_lock.',
       accessor: { name: 'mappedPageWord', parameter: 'gfn', element: 'gfn' },
     }),
     part({
-      id: 'generations',
+      id: 'vmGenerations',
       count: (m) => m.vmPages,
       aligned: true,
       name: 'marks followed',
-      label: (_, gfn) => `gfn ${hex(gfn)}`,
+      label: gfnLabel,
       guard: lockFree,
       doc: 'The marks of a recording that the content of `gfn` has followed so far.',
       accessor: { name: 'generationWord', parameter: 'gfn', element: 'gfn' },
     }),
     part({
-      id: 'dirty',
+      id: 'vmDirty',
       count: (m) => (m.vmPages >> 5) + 1,
       aligned: true,
       name: 'dirty bitmap',
       kernel: 'dirty_bitmap',
-      label: (_, word) => `gfns from ${hex(word << 5)}`,
+      label: bitsLabel,
       guard: lockFree,
       doc: 'The word of the dirty bitmap that holds the bit of `gfn`. Atomic bit operations.',
       accessor: { name: 'dirtyWord', parameter: 'gfn', element: 'gfn >> 5' },
     }),
     part({
-      id: 'faulted',
+      id: 'vmFaulted',
       count: (m) => (m.vmPages >> 5) + 1,
       name: 'mapped before',
-      label: (_, word) => `gfns from ${hex(word << 5)}`,
+      label: bitsLabel,
       guard: lockFree,
       doc: 'The word that holds the bit of `gfn` among those that stage 2 has mapped before: a statistic of real threads.',
       accessor: { name: 'faultedWord', parameter: 'gfn', element: 'gfn >> 5' },
@@ -268,6 +273,7 @@ export const s2Table = struct({
   kernel: 'a table page of struct kvm_pgtable (arch/arm64/include/asm/kvm_pgtable.h)',
   doc: 'Stage-2 tables',
   called: (_, n) => `stage-2 table ${n}`,
+  sizedBy: 's2TableWords',
   fields: table.fields.filter(({ constant: name }) => name !== 'TABLE_PTL'),
   parts: [
     part({

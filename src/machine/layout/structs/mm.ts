@@ -1,5 +1,6 @@
 /** struct mm and what hangs on it: VMAs, anon_vmas with their chains, files. */
 import {
+  type Sizes,
   as,
   asRead,
   asWrite,
@@ -16,6 +17,8 @@ import {
 } from '../row.js';
 import { LINE, SUBSCRIPTIONS_MAX } from '../values.js';
 
+const pmdLabel = (m: Sizes, pmd: number): string => `vpn ${hex(pmd << m.thpOrder)}`;
+
 export const mm = struct({
   id: 'MM',
   kernel: 'struct mm_struct (include/linux/mm_types.h)',
@@ -23,6 +26,7 @@ export const mm = struct({
   called: (_, n) => `mm${n}`,
   ownerFirst: true,
   words: 80,
+  sizedBy: 'mmWords',
   fields: [
     lock('MM_MMAP_LOCK', 0, 'mmap_lock', 'The list of VMAs.'),
     field(
@@ -129,7 +133,7 @@ export const mm = struct({
       kernel: 'mm_mt',
     }),
     part({
-      id: 'pmdLocks',
+      id: 'mmPmdLocks',
       count: (m) => (m.mmPmds >> m.thpOrder) + 1,
       step: LINE,
       aligned: true,
@@ -140,11 +144,11 @@ export const mm = struct({
       accessor: { name: 'pmdLockOf', parameter: 'vpn', element: 'vpn >> (2 * m.thpOrder)' },
     }),
     part({
-      id: 'pmds',
+      id: 'mmPmdsOffset',
       count: (m) => m.mmPmds,
       name: 'PMD',
       kernel: 'pmd_t',
-      label: (m, pmd) => `vpn ${hex(pmd << m.thpOrder)}`,
+      label: pmdLabel,
       guard: between(as('PMD lock'), 'marked'),
       special: 'hardware',
       publishes: 'pmd',
@@ -152,12 +156,12 @@ export const mm = struct({
       accessor: { name: 'pmdWord', parameter: 'vpn', element: 'vpn >> m.thpOrder' },
     }),
     part({
-      id: 'deposits',
+      id: 'mmDeposits',
       count: (m) => m.mmPmds,
       aligned: true,
       name: 'deposited table for PMD',
       kernel: 'pmd_huge_pte',
-      label: (m, pmd) => `vpn ${hex(pmd << m.thpOrder)}`,
+      label: pmdLabel,
       guard: under('PMD lock'),
       doc: 'The head of the tables deposited for the huge PMD that covers `vpn`: table + 1.',
       accessor: { name: 'depositWord', parameter: 'vpn', element: 'vpn >> m.thpOrder' },
@@ -217,6 +221,7 @@ export const object = struct({
   doc: 'struct address_space of a shared memory object',
   called: (_, n) => `object ${n}`,
   words: 2 * LINE,
+  sizedBy: 'objectWords',
   fields: [
     lock('OBJECT_I_MMAP_RWSEM', 0, 'i_mmap_rwsem', 'The VMAs that map it.'),
     field('OBJECT_I_MMAP', 2, 'i_mmap', under('i_mmap_rwsem'), 'First VMA that maps it + 1.'),

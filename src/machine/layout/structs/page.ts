@@ -111,6 +111,7 @@ export const table = struct({
   doc: 'PTE tables',
   called: (_, n) => `table ${n}`,
   words: LINE,
+  sizedBy: 'tableWords',
   fields: [
     lock('TABLE_PTL', 0, 'PTL', 'The entries of the table.', { kernel: 'ptl' }),
     field('TABLE_MM', 2, 'mm', owners, 'The mm that uses the table.', { kernel: 'pt_mm' }),
