@@ -116,7 +116,8 @@ export class OrderTable {
 
 /** What a schedule has done to one word so far. */
 interface WordState {
-  schedule: number;
+  /** Of which run this is what was done. */
+  run: number;
   /** Who changed it last, -1 = nobody; who has loaded it since, a bit each (actors 32 apart share one). */
   changer: number;
   readers: number;
@@ -127,11 +128,14 @@ export class OrderObserver implements StepObserver {
   readonly table = new OrderTable();
   readonly #words = new Map<number, WordState>();
   #schedule = -1;
+  /** Counts begin(): a schedule may be run again (the end of a campaign is), and its number does not tell one run from the other. */
+  #run = 0;
   #effect = 0;
 
-  /** Schedule number `schedule` begins. */
+  /** Schedule number `schedule` begins, maybe not for the first time. */
   begin(schedule: number): void {
     this.#schedule = schedule;
+    this.#run++;
   }
 
   beforeStep(_actor: number, effect: number): void {
@@ -146,10 +150,10 @@ export class OrderObserver implements StepObserver {
     if (next >= 0 && next >>> 4 === word && effectKind(next) === WAIT_LOCK) return;
     let state = this.#words.get(word);
     if (state === undefined) {
-      state = { schedule: this.#schedule, changer: -1, readers: 0 };
+      state = { run: this.#run, changer: -1, readers: 0 };
       this.#words.set(word, state);
-    } else if (state.schedule !== this.#schedule) {
-      state.schedule = this.#schedule;
+    } else if (state.run !== this.#run) {
+      state.run = this.#run;
       state.changer = -1;
       state.readers = 0;
     }
