@@ -1,7 +1,7 @@
 /**
  * Derives the blocking form of the kernel from its coroutine form, after `tsc`: dist/blocking/ holds the same modules with
  * every coroutine a plain function, and kernel.js, all of them in one file with the oracles and the event writer that they call
- * (calls across modules cost V8 a fifth). Its words are those of machine/words-wasm.ts.
+ * (calls across modules cost V8 a fifth). Its words are those of machine/words/words-wasm.ts.
  *
  *     if (--ctx.quantum < 0) yield acquires(ptl);          if (--ctx.quantum < 0) ctx.waiter.yielded(ctx, acquires(ptl));
  *     if (--ctx.quantum < 0) yield reads(word);      ->
@@ -11,7 +11,7 @@
  * acquisitions it still looks around once a quantum, and a wait is a wait.
  *
  * dist/noisy/kernel.js is the same file with every point kept, each with a number of its own: what runs with a noise maker load
- * (engine/noise.ts), which delays actors there. Without one nobody pays for the points.
+ * (engine/host/noise.ts), which delays actors there. Without one nobody pays for the points.
  *
  * A worker that hosts one actor runs this form: waiting happens in place, on the worker's doorbell, and neither a
  * generator nor its resumption stands between the steps. Kernel code is still written once: what both forms do is the same
@@ -31,14 +31,14 @@ const target = join(dist, 'blocking');
 const noisy = join(dist, 'noisy');
 const ROOTS = [
   'src/machine', 'src/events', 'src/locks', 'src/hyp', 'src/mm', 'src/kvm', 'src/policies', 'src/zoo', 'src/oracle',
-  'actors', 'src/engine/kernel.js', 'src/engine/probes.js',
+  'actors', 'src/engine/machine/kernel.js', 'src/engine/machine/probes.js',
 ];
 
 /** What kernel.js has: a worker's kernel, actors, probe and event writer. */
 const ENTRY = `
-export { resolveKernel } from './src/engine/kernel.js';
+export { resolveKernel } from './src/engine/machine/kernel.js';
 export { ACTOR_KINDS } from './actors/index.js';
-export { createProbe } from './src/engine/probes.js';
+export { createProbe } from './src/engine/machine/probes.js';
 export { RingWriter } from './src/events/ring.js';
 export { bindWords } from '#words';
 `;
@@ -73,13 +73,13 @@ async function form(into, points) {
   await bundle(into);
 }
 
-/** kernel.js: what a worker imports (engine/threads.ts, BLOCKING_MODULES and NOISY_MODULES). */
+/** kernel.js: what a worker imports (engine/threads/threads.ts, BLOCKING_MODULES and NOISY_MODULES). */
 async function bundle(into) {
   const entry = join(into, 'entry.js');
   writeFileSync(entry, ENTRY);
   const words = {
     name: 'words',
-    resolveId: (id) => (id === '#words' ? join(into, 'src/machine/words-wasm.js') : null),
+    resolveId: (id) => (id === '#words' ? join(into, 'src/machine/words/words-wasm.js') : null),
   };
   const made = await rolldown({ input: entry, platform: 'node', cwd: dirname(dist), plugins: [words] });
   await made.write({ file: join(into, 'kernel.js'), format: 'esm', sourcemap: true });
@@ -167,7 +167,7 @@ function pointAround(ancestors) {
 function derive({ text, ast }, idle, points) {
   const out = new MagicString(text);
   ancestor(ast, {
-    // what exhaustive search asks for (machine/beside.ts); it runs coroutines
+    // what exhaustive search asks for (machine/words/extra-accesses.ts); it runs coroutines
     ExpressionStatement({ start, end, expression }) {
       if (expression.type === 'CallExpression' && expression.callee.name === 'touches') out.overwrite(start, end, ';');
     },

@@ -1,5 +1,5 @@
 /**
- * What the noise maker (src/engine/noise.ts) costs: accesses per CPU second of the process with it and without it, in turns, so that what
+ * What the noise maker (src/engine/host/noise.ts) costs: accesses per CPU second of the process with it and without it, in turns, so that what
  * else the machine does meets both alike.
  *
  *     npm run soak:noise -- [--pairs 5] [--seconds 4] [--scenario redis-guest] [--policy classic]

@@ -24,7 +24,7 @@ import { type CarriedState, type Context, type Coroutine, randomBelow } from '..
 import { IDLE_SLEEP, IDLE_TOP, writes } from '../src/machine/effects.js';
 import { PAGE_CONTENT, pageWord } from '../src/machine/layout.js';
 import { LATENCY } from '../src/machine/stats.js';
-import { pinUserPagesFast } from '../src/mm/gup.js';
+import { pinUserPagesFast } from '../src/mm/gup/gup.js';
 import { ZERO_PFN } from '../src/mm/folio.js';
 import { xchg } from '#words';
 import { someContent } from './content.js';

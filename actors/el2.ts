@@ -5,7 +5,7 @@
  *
  * Several instances run in parallel, against each other's locks; with fewer than CPUs, those that share one queue up.
  */
-import { glance } from '../src/machine/beside.js';
+import { glance } from '../src/machine/words/extra-accesses.js';
 import type { Context, Coroutine } from '../src/machine/context.js';
 import { reads, writes } from '../src/machine/effects.js';
 import {

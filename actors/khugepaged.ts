@@ -9,7 +9,7 @@ import type { Context, Coroutine } from '../src/machine/context.js';
 import { IDLE_SLEEP, IDLE_TOP } from '../src/machine/effects.js';
 import { STATS_MECHANISMS_AT, LATENCY, MC_PAGES_MOVED, MECHANISM_COUNTERS } from '../src/machine/stats.js';
 import { MECH } from '../src/machine/mechanisms.js';
-import { khugepagedScan } from '../src/mm/khugepaged.js';
+import { khugepagedScan } from '../src/mm/khugepaged/khugepaged.js';
 import { noteLatency } from './latency.js';
 import { type ActorParams, carried, handOver, param } from './types.js';
 

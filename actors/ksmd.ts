@@ -10,7 +10,7 @@ import { IDLE_SLEEP, IDLE_TOP } from '../src/machine/effects.js';
 import { KSM_RUN, globalWord } from '../src/machine/layout.js';
 import { LATENCY, STAT } from '../src/machine/stats.js';
 import { idleWhile } from '../src/machine/wait.js';
-import { ksmDoScan } from '../src/mm/ksm.js';
+import { ksmDoScan } from '../src/mm/ksm/ksm.js';
 import { peek } from '#words';
 import { noteLatency } from './latency.js';
 import { type ActorParams, carried, handOver, param } from './types.js';

@@ -7,7 +7,7 @@
  *   sleep_us       microseconds between batches (default 1,000)
  *   ops            ends after so many batches; 0 = runs on (default 0)
  */
-import { glance } from '../src/machine/beside.js';
+import { glance } from '../src/machine/words/extra-accesses.js';
 import type { Context, Coroutine } from '../src/machine/context.js';
 import { IDLE_SLEEP, IDLE_TOP } from '../src/machine/effects.js';
 import { NODE_FREE_FRAMES, nodeWord } from '../src/machine/layout.js';

@@ -1,6 +1,6 @@
 /**
  * A recorded guest as vCPUs read it: one SharedArrayBuffer of 32-bit words that never changes after it is built
- * (src/lab/recording.ts), so that all workers share it and read it plainly. How far each vCPU has come stands in
+ * (src/lab/scenario/recording.ts), so that all workers share it and read it plainly. How far each vCPU has come stands in
  * the machine.
  *
  *   word                what

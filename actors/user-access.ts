@@ -5,7 +5,7 @@ import type { Context, Coroutine } from '../src/machine/context.js';
 import { RETRY } from '../src/machine/effects.js';
 import { LATENCY, STAT, countStat } from '../src/machine/stats.js';
 import { hostStage2Abort } from '../src/kvm/call-hyp.js';
-import { doUserAddrFault } from '../src/mm/memory.js';
+import { doUserAddrFault } from '../src/mm/memory/memory.js';
 import { noteLatency } from './latency.js';
 
 /**

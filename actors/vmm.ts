@@ -22,10 +22,10 @@ import { type Context, type Coroutine, randomBelow } from '../src/machine/contex
 import { IDLE_SLEEP, IDLE_TOP } from '../src/machine/effects.js';
 import { LATENCY } from '../src/machine/stats.js';
 import { mmapReadLock, mmapReadUnlock } from '../src/locks/vma-lock.js';
-import { madviseCollapse } from '../src/mm/khugepaged.js';
-import { madviseDontneed } from '../src/mm/madvise.js';
-import { mprotect } from '../src/mm/mprotect.js';
-import { findVma, vmaFlags } from '../src/mm/vma.js';
+import { madviseCollapse } from '../src/mm/khugepaged/khugepaged.js';
+import { madviseDontneed } from '../src/mm/madvise/madvise.js';
+import { mprotect } from '../src/mm/mprotect/mprotect.js';
+import { findVma, vmaFlags } from '../src/mm/vma/vma.js';
 import { someContent } from './content.js';
 import { noteLatency } from './latency.js';
 import { type ActorParams, carried, handOver, param } from './types.js';

@@ -51,7 +51,7 @@ function reached(from: readonly string[], pathsIn: (text: string) => Iterable<st
   for (const file of files) {
     if (!existsSync(join(ROOT, file))) continue;
     for (const path of pathsIn(readFileSync(join(ROOT, file), 'utf8'))) {
-      files.add(path.startsWith('#words') ? 'dist/src/machine/words.js' : posix.join(posix.dirname(file), path));
+      files.add(path.startsWith('#words') ? 'dist/src/machine/words/words.js' : posix.join(posix.dirname(file), path));
     }
   }
   return [...files];
@@ -86,7 +86,7 @@ describe('the package', () => {
       [
         'dist/src/index.js',
         'dist/src/cli/main.js',
-        'dist/src/engine/worker-entry.cjs',
+        'dist/src/engine/host/worker-entry.cjs',
         'dist/blocking/kernel.js',
         'dist/noisy/kernel.js',
       ],

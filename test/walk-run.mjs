@@ -11,10 +11,10 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const stations = JSON.parse(process.argv[2]);
-const { loadScenario } = await import(pathToFileURL(`${root}dist/src/lab/scenario.js`).href);
-const { makePlan } = await import(pathToFileURL(`${root}dist/src/lab/scenario-plan.js`).href);
-const { PlanProgram } = await import(pathToFileURL(`${root}dist/src/engine/one-thread-plan.js`).href);
-const { OneThread } = await import(pathToFileURL(`${root}dist/src/engine/one-thread.js`).href);
+const { loadScenario } = await import(pathToFileURL(`${root}dist/src/lab/scenario/scenario.js`).href);
+const { makePlan } = await import(pathToFileURL(`${root}dist/src/lab/scenario/plan.js`).href);
+const { PlanProgram } = await import(pathToFileURL(`${root}dist/src/engine/one-thread/plan-program.js`).href);
+const { OneThread } = await import(pathToFileURL(`${root}dist/src/engine/one-thread/one-thread.js`).href);
 
 const plan = makePlan(loadScenario('pin-race'), { policy: 'classic', seed: 1, oracles: 'all', opsEach: 2 });
 const thread = new OneThread(new PlanProgram(plan), 20_000);

@@ -1,5 +1,5 @@
 /** Exit codes of every command. */
-import { SCENARIO_OVER } from '../lab/asked.js';
+import { SCENARIO_OVER } from '../lab/report/asked.js';
 
 export const EXIT_OK = 0;
 /** A violation, an expectation not met, or nothing asked. */

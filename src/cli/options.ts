@@ -1,10 +1,10 @@
 /** Parsers of option values. Each refuses with one line that says what, where and what was expected. */
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
-import { NOISE, NOISE_NAMES, type NoiseName } from '../engine/noise.js';
-import { WORKERS_MAX } from '../lab/explore.js';
-import { InputError } from '../lab/input-error.js';
-import { meant } from '../lab/nearest.js';
+import { NOISE, NOISE_NAMES, type NoiseName } from '../engine/host/noise.js';
+import { WORKERS_MAX } from '../lab/explore/explore.js';
+import { InputError } from '../lab/input/input-error.js';
+import { meant } from '../lab/input/nearest.js';
 import { POLICIES } from '../policies/index.js';
 
 /** A whole number of an option, between limits. */

@@ -1,5 +1,5 @@
 /** Where a command's words go: the report to standard output (as JSON or for people), the rest to standard error. */
-import { writeFileWhole } from '../lab/whole-file.js';
+import { writeFileWhole } from '../lab/input/whole-file.js';
 import { userPath } from './options.js';
 import { noteOutputFailure, oneLine, print } from './terminal.js';
 

@@ -5,8 +5,8 @@
  */
 import { Command, CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';
-import { InputError } from '../lab/input-error.js';
-import { meant } from '../lab/nearest.js';
+import { InputError } from '../lab/input/input-error.js';
+import { meant } from '../lab/input/nearest.js';
 import { checkDestinations } from './destinations.js';
 import { applyWidth } from './diagram-options.js';
 import { EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_OK } from './exit-codes.js';

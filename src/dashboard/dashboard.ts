@@ -6,11 +6,11 @@
  *     const report = await dashboard.close();
  */
 import { randomBytes } from 'node:crypto';
-import { InputError } from '../lab/input-error.js';
-import { PAGE_LEGEND } from '../lab/legend.js';
-import type { Report } from '../lab/report.js';
+import { InputError } from '../lab/input/input-error.js';
+import { PAGE_LEGEND } from '../lab/report/legend.js';
+import type { Report } from '../lab/report/report.js';
 import { PAGE_STATES } from '../lab/live/types.js';
-import { listScenarios } from '../lab/scenario.js';
+import { listScenarios } from '../lab/scenario/scenario.js';
 import { MECHANISMS } from '../machine/mechanisms.js';
 import { LATENCIES, STATS } from '../machine/stats.js';
 import { POLICIES } from '../policies/index.js';

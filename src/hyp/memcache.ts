@@ -7,7 +7,7 @@
  * next. The host's list is memory that the host may write at any time: EL2 takes a copy of its head, makes the page
  * its own, and only then reads the link in it (Z36).
  */
-import { glance, setBeside } from '../machine/beside.js';
+import { glance, setBeside } from '../machine/words/extra-accesses.js';
 import { ENOMEM, EPERM } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, writes } from '../machine/effects.js';

@@ -23,9 +23,9 @@ import { spinUnlock } from '../locks/exclusive.js';
 import { mmapReadLock, mmapReadUnlock } from '../locks/vma-lock.js';
 import { flagsWord, folioOf, folioPut, isZeroPfn, refSubAndTest, refsWord } from '../mm/folio.js';
 import { freeFolio } from '../mm/page-alloc.js';
-import { getUserPagesUnlocked } from '../mm/gup.js';
+import { getUserPagesUnlocked } from '../mm/gup/gup.js';
 import { pteOffsetMapLock } from '../mm/pgtable.js';
-import { findVma, vmaFlags } from '../mm/vma.js';
+import { findVma, vmaFlags } from '../mm/vma/vma.js';
 import { fetchOr, readOnce } from '#words';
 
 /** A frame that nobody has taken a reference of, as it has no count of its own: there is nothing to give back. */

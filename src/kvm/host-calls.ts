@@ -3,7 +3,7 @@
  * what it knows. Tests of EL2, other parties that pages are shared with (FF-A's place is taken by EL2 itself), and a host
  * that misbehaves.
  */
-import { glance } from '../machine/beside.js';
+import { glance } from '../machine/words/extra-accesses.js';
 import { EAGAIN, EFAULT, EPERM } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, updates } from '../machine/effects.js';

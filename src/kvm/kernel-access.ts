@@ -10,7 +10,7 @@ import { annotationOwner } from '../machine/entries.js';
 import { CPU_IN_USE, PAGE_CONTENT, PAGE_HOST_S2, pageWord } from '../machine/layout.js';
 import { enterAccess, leaveAccess } from '../machine/tlb.js';
 import { folioOf, folioPut, isZeroPfn } from '../mm/folio.js';
-import { getUserPagesUnlocked } from '../mm/gup.js';
+import { getUserPagesUnlocked } from '../mm/gup/gup.js';
 import { readOnce } from '#words';
 import { hostStage2Abort } from './call-hyp.js';
 

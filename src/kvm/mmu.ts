@@ -24,7 +24,7 @@ import { EVENT } from '../events/table.js';
 import { LOCK_MMAP, LOCK_MMU } from '../locks/classes.js';
 import { downRead, readLock, readUnlock, upRead, writeLock, writeUnlock } from '../locks/rw.js';
 import { mmapLockWord } from '../locks/vma-lock.js';
-import { findVma, vmaEnd, vmaFlags, vmaStart } from '../mm/vma.js';
+import { findVma, vmaEnd, vmaFlags, vmaStart } from '../mm/vma/vma.js';
 import { fetchOr, get, readOnce } from '#words';
 import { MAPPING_HUGE, MAPPING_NONE, PFN_WITHOUT_REF, hvaToPfn, userMappingSize } from './faultin.js';
 import {

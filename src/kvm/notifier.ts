@@ -3,7 +3,7 @@
  * are held off by mmu_invalidate_in_progress, after it by mmu_invalidate_seq; mn_active_invalidate_count keeps
  * memslots from changing, so that end finds a slot exactly if start did.
  */
-import { touches } from '../machine/beside.js';
+import { touches } from '../machine/words/extra-accesses.js';
 import type { Context, Coroutine, SubscriberOps } from '../machine/context.js';
 import { acquires, adds, reads, releases, writes } from '../machine/effects.js';
 import {

@@ -4,7 +4,7 @@
  * (pkvm_mapping), by which it knows what to take back. Pages only, where the kernel also shares whole blocks. mmu_lock is held
  * for writing throughout.
  */
-import { glance } from '../machine/beside.js';
+import { glance } from '../machine/words/extra-accesses.js';
 import { EAGAIN } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { updates } from '../machine/effects.js';

@@ -2,7 +2,7 @@
  * A protected VM's beginning and end on the host's side (arch/arm64/kvm/pkvm.c, A14; kernel-model 3.30). A guest's
  * page comes back in this order only: EL2 returns it, it is uncharged, it is unpinned (Z42).
  */
-import { glance, setBeside } from '../machine/beside.js';
+import { glance, setBeside } from '../machine/words/extra-accesses.js';
 import { ENOMEM } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC } from '../machine/context.js';
 import {

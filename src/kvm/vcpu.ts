@@ -4,7 +4,7 @@
  *
  * An access that hits the TLB needs none of this: `accessHit` of machine/access.ts, a plain function.
  */
-import { glance } from '../machine/beside.js';
+import { glance } from '../machine/words/extra-accesses.js';
 import { EHWPOISON, EINTR } from '../machine/abi.js';
 import { ACCESS_DONE, ACCESS_PERMISSION, guestAccess } from '../machine/access.js';
 import type { Context, Coroutine } from '../machine/context.js';

@@ -1,5 +1,5 @@
 /** A VM from KVM_CREATE_VM to its end (virt/kvm/kvm_main.c, v6.18): creation, memslots, destruction. */
-import { glance, setBeside } from '../machine/beside.js';
+import { glance, setBeside } from '../machine/words/extra-accesses.js';
 import {
   EEXIST,
   EINVAL,
@@ -49,7 +49,7 @@ import { mutexLock, mutexUnlock, spinLock, spinUnlock } from '../locks/exclusive
 import { synchronizeSrcu } from '../locks/srcu.js';
 import { mmapWriteLock, mmapWriteUnlock, vmaStartWrite } from '../locks/vma-lock.js';
 import { mmuNotifierRegister, mmuNotifierUnregister } from '../mm/mmu-notifier.js';
-import { dropAllRmapLocks, takeAllRmapLocks } from '../mm/take-all-locks.js';
+import { dropAllRmapLocks, takeAllRmapLocks } from '../mm/vma/take-all-locks.js';
 import { type Words, cmpxchg, get, readOnce, set, writeOnce } from '#words';
 import {
   KVM_MEMSLOT_INVALID,

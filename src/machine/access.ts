@@ -3,7 +3,7 @@
  * pKVM) or of a guest (stage 2). A TLB hit is one step, as a load or store instruction is; a miss walks the tables with a
  * schedule point before each entry it reads, inside the in-use window that a DSB waits for.
  */
-import { touches } from './beside.js';
+import { touches } from './words/extra-accesses.js';
 import { type Context, type Coroutine } from './context.js';
 import { reads, updates, writes } from './effects.js';
 import {

@@ -272,7 +272,7 @@ export class Context {
   randomState: number;
   /** Writes so far: contents are unique per write (actor, counter). */
   writeCounter = 0;
-  /** mmu_gather of the zap under way (mm/zap.ts): folio heads with a REF_GATHER each, and how many. */
+  /** mmu_gather of the zap under way (mm/memory/zap.ts): folio heads with a REF_GATHER each, and how many. */
   readonly gatherFolios: Int32Array;
   gatherCount = 0;
   /** The range whose entries it cleared and has not flushed yet (empty when from >= to), and the range asked for. */
@@ -296,7 +296,7 @@ export class Context {
   ksmPfn = 0;
   /** The PTE that write_protect_page left, for replace_page. */
   ksmOrigEntry = 0;
-  /** Where the rmap cursor stands (mm/rmap.ts): copy before calling anything that may walk too. */
+  /** Where the rmap cursor stands (mm/rmap/rmap.ts): copy before calling anything that may walk too. */
   rmapVma = 0;
   rmapVpn = 0;
   /** Where this CPU found its last free swap slot (percpu_swap_cluster). */

@@ -22,7 +22,7 @@ export interface SubscriberOps {
 
 /**
  * The record of kernel functions that a policy or a planted bug may replace. Each room lists its own (`functions.ts` of src/mm, src/kvm and
- * src/hyp), and adds them here: the record's type and the base record (engine/kernel.ts) are what they list. Units: vpn, gfn, start and
+ * src/hyp), and adds them here: the record's type and the base record (engine/machine/kernel.ts) are what they list. Units: vpn, gfn, start and
  * end in pages, end exclusive. Results: 0 or a count, negative errno, or VM_FAULT_* for faults.
  */
 export interface Kernel {

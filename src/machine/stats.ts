@@ -161,7 +161,7 @@ export const MEASURED_STANDS = 3;
 export const MEASURED_GO = 4;
 
 /**
- * Where it is at work: see {@link noteAt}. Among the counters that go back with a machine (engine/machine-image.ts), since workloads
+ * Where it is at work: see {@link noteAt}. Among the counters that go back with a machine (engine/one-thread/machine-image.ts), since workloads
  * decide by it.
  */
 export const STATS_AT_MM = 62;

@@ -5,7 +5,7 @@
  *
  *   buffer of a CPU: stores put in, stores that have left, then BUFFER_SLOTS times the word's number and the value
  */
-import { touches } from './beside.js';
+import { touches } from './words/extra-accesses.js';
 import type { Context } from './context.js';
 import { writes } from './effects.js';
 import {

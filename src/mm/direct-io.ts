@@ -7,7 +7,7 @@ import type { Context, Coroutine } from '../machine/context.js';
 import { writes } from '../machine/effects.js';
 import { PAGE_CONTENT, pageWord } from '../machine/layout.js';
 import { xchg } from '#words';
-import { pinUserPagesFast } from './gup.js';
+import { pinUserPagesFast } from './gup/gup.js';
 
 /** read(2) with O_DIRECT into the page at (mm, vpn), of a file that holds `content` there: 0, or what the pin failed with. */
 export function* directIoRead(ctx: Context, mm: number, vpn: number, content: number): Coroutine {

@@ -7,8 +7,8 @@ import { mmapReadLock, mmapReadUnlock, mmapWriteLock, mmapWriteUnlock } from '..
 import { fetchOr, readOnce, writeOnce } from '#words';
 import { mmuNotifierRelease } from './mmu-notifier.js';
 import { setPudPresent } from './pgtable.js';
-import { freeVmas, unmapVmas } from './munmap.js';
-import { tlbFinishMmu, tlbFlushPendingWord, tlbGatherMmu } from './zap.js';
+import { freeVmas, unmapVmas } from './vma/munmap.js';
+import { tlbFinishMmu, tlbFlushPendingWord, tlbGatherMmu } from './memory/zap.js';
 
 /**
  * The last user of `mm` is gone: ksmd and khugepaged leave it, secondary MMUs are released, everything is unmapped, and

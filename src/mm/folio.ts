@@ -14,7 +14,7 @@ import {
   PG_ANON_EXCLUSIVE,
 } from '../machine/abi.js';
 import { type Context, type Coroutine } from '../machine/context.js';
-import { setBeside } from '../machine/beside.js';
+import { setBeside } from '../machine/words/extra-accesses.js';
 import { updates } from '../machine/effects.js';
 import {
   PAGE_COMPOUND,

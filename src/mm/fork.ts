@@ -32,13 +32,13 @@ import {
   vmaStartWrite,
 } from '../locks/vma-lock.js';
 import { fetchAdd, get, peek, readOnce, writeOnce } from '#words';
-import { anonVmaFork } from './anon-vma.js';
+import { anonVmaFork } from './rmap/anon-vma.js';
 import { exitMmap } from './exit.js';
 import { vmaLinkFile, vmaObject, vmaPgoff } from './filemap.js';
-import { enterSlot } from './mmap.js';
+import { enterSlot } from './vma/mmap.js';
 import { mmHasNotifiers } from './mmu-notifier.js';
 import { flushTlbRange } from './tlb-flush.js';
-import { findVmaFrom, insertVma, vmaAnonVma, vmaEnd, vmaFlags, vmaStart } from './vma.js';
+import { findVmaFrom, insertVma, vmaAnonVma, vmaEnd, vmaFlags, vmaStart } from './vma/vma.js';
 
 /**
  * dup_mm(): gives `child` a copy of `parent`'s memory. Takes both mmap_locks.

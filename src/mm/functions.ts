@@ -1,39 +1,39 @@
 /** Memory management's part of the kernel record: what policies and planted bugs may replace, and where the kernel has it. */
 import { type FunctionsOf, kernelFunction } from '../machine/kernel-record.js';
-import { anonVmaLockWrite, anonVmaUnlockWrite } from './anon-vma.js';
-import { collapseHugePage } from './collapse.js';
+import { anonVmaLockWrite, anonVmaUnlockWrite } from './rmap/anon-vma.js';
+import { collapseHugePage } from './khugepaged/collapse.js';
 import { directIoRead } from './direct-io.js';
 import { dupMmap } from './fork.js';
-import { gupFast, gupFastUnchanged } from './gup-fast.js';
-import { followPagePte } from './gup-follow.js';
-import { unpinUserPage } from './gup-grab.js';
-import { pinUserPages } from './gup.js';
-import { doHugePmdNumaPage } from './huge-memory-numa.js';
-import { splitHugePmd } from './huge-memory-split.js';
-import { doHugePmdWpPage } from './huge-memory-wp.js';
-import { changeHugePmd, doHugePmdAnonymousPage, pmdpInvalidate } from './huge-memory.js';
-import { tlbRemoveTableSyncOne } from './khugepaged.js';
-import { ksmMustFlush, ksmShare, replacePage, writeProtectPage } from './ksm-merge.js';
-import { folioWalk, ksmTestExit } from './ksm-scan.js';
-import { ksmExit } from './ksm.js';
-import { doAnonymousPage } from './memory-anon.js';
-import { copyPageRange, copyPresentPte, folioTryDupAnonRmap } from './memory-fork.js';
-import { doNumaPage, numaRebuildSingleMapping } from './memory-numa.js';
-import { doSwapPage } from './memory-swap.js';
-import { doWpPage, wpCanReuseAnonFolio } from './memory-wp.js';
-import { handleMmFault } from './memory.js';
-import { flushTlbBatchedPending } from './migrate-flush.js';
-import { folioMigrateKsm, migrateFolioMove } from './migrate-move.js';
-import { tryToMigrateOne } from './migrate-ptes.js';
-import { migratePages } from './migrate.js';
+import { gupFast, gupFastUnchanged } from './gup/fast.js';
+import { followPagePte } from './gup/follow.js';
+import { unpinUserPage } from './gup/grab.js';
+import { pinUserPages } from './gup/gup.js';
+import { doHugePmdNumaPage } from './huge_memory/numa.js';
+import { splitHugePmd } from './huge_memory/split.js';
+import { doHugePmdWpPage } from './huge_memory/wp.js';
+import { changeHugePmd, doHugePmdAnonymousPage, pmdpInvalidate } from './huge_memory/huge-memory.js';
+import { tlbRemoveTableSyncOne } from './khugepaged/khugepaged.js';
+import { ksmMustFlush, ksmShare, replacePage, writeProtectPage } from './ksm/merge.js';
+import { folioWalk, ksmTestExit } from './ksm/scan.js';
+import { ksmExit } from './ksm/ksm.js';
+import { doAnonymousPage } from './memory/anon.js';
+import { copyPageRange, copyPresentPte, folioTryDupAnonRmap } from './memory/fork.js';
+import { doNumaPage, numaRebuildSingleMapping } from './memory/numa.js';
+import { doSwapPage } from './memory/swap.js';
+import { doWpPage, wpCanReuseAnonFolio } from './memory/wp.js';
+import { handleMmFault } from './memory/memory.js';
+import { flushTlbBatchedPending } from './rmap/flush.js';
+import { folioMigrateKsm, migrateFolioMove } from './migrate/move.js';
+import { tryToMigrateOne } from './rmap/migrate.js';
+import { migratePages } from './migrate/migrate.js';
 import { mmuNotifierInvalidateRangeEnd, mmuNotifierInvalidateRangeStart } from './mmu-notifier.js';
-import { changeProtection, changePteRange } from './mprotect.js';
-import { tryToUnmapOne, unmapLazyfreePte } from './rmap-unmap.js';
-import { splitHugePage } from './split-huge-page.js';
-import { swapcachePrepare } from './swapfile.js';
+import { changeProtection, changePteRange } from './mprotect/mprotect.js';
+import { tryToUnmapOne, unmapLazyfreePte } from './rmap/unmap.js';
+import { splitHugePage } from './huge_memory/split-huge-page.js';
+import { swapcachePrepare } from './swap/swapfile.js';
 import { mmTlbFlushNested } from './tlb-flush.js';
 import { removeMapping, shrinkFolioList } from './vmscan.js';
-import { zapPageRange } from './zap.js';
+import { zapPageRange } from './memory/zap.js';
 
 export const MM_FUNCTIONS = {
   handleMmFault: kernelFunction(handleMmFault, 'mm/memory.c', 'handle_mm_fault'),
@@ -62,7 +62,7 @@ export const MM_FUNCTIONS = {
     copyPresentPte,
     'mm/memory.c',
     'copy_present_ptes',
-    'Under the PTLs of both tables; see mm/memory-fork.ts for the results.',
+    'Under the PTLs of both tables; see mm/memory/fork.ts for the results.',
   ),
   folioTryDupAnonRmap: kernelFunction(
     folioTryDupAnonRmap,
@@ -74,7 +74,7 @@ export const MM_FUNCTIONS = {
     doSwapPage,
     'mm/memory.c',
     'do_swap_page',
-    'A fault on the swap entry `orig`. 0 or VM_FAULT_*; see mm/memory-swap.ts.',
+    'A fault on the swap entry `orig`. 0 or VM_FAULT_*; see mm/memory/swap.ts.',
   ),
   numaRebuildSingleMapping: kernelFunction(
     numaRebuildSingleMapping,
@@ -169,7 +169,7 @@ export const MM_FUNCTIONS = {
     tryToMigrateOne,
     'mm/rmap.c',
     'try_to_migrate_one',
-    '`flags` are TTU_* of mm/migrate-ptes.ts. 1, or 0 to stop the walk.',
+    '`flags` are TTU_* of mm/rmap/migrate.ts. 1, or 0 to stop the walk.',
   ),
   migrateFolioMove: kernelFunction(migrateFolioMove, 'mm/migrate.c', 'migrate_folio_move'),
   folioMigrateKsm: kernelFunction(

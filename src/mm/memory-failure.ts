@@ -38,9 +38,9 @@ import {
   refsWord,
   setFlag,
 } from './folio.js';
-import { tryToUnmapFlush } from './migrate-flush.js';
-import { tryToUnmap } from './rmap-unmap.js';
-import { deleteFromSwapCache } from './swap-state.js';
+import { tryToUnmapFlush } from './rmap/flush.js';
+import { tryToUnmap } from './rmap/unmap.js';
+import { deleteFromSwapCache } from './swap/swap-state.js';
 import { folioIsolateLru } from './swap.js';
 
 /**

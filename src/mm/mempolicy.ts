@@ -21,8 +21,8 @@ import { LOCK_MMAP } from '../locks/classes.js';
 import { downReadTrylock } from '../locks/rw.js';
 import { mmapLockWord, mmapReadUnlock } from '../locks/vma-lock.js';
 import { cmpxchg, fetchAdd, readOnce, writeOnce } from '#words';
-import { vmaIsAccessible } from './gup-checks.js';
-import { findVmaFrom, vmaEnd, vmaFlags, vmaStart } from './vma.js';
+import { vmaIsAccessible } from './gup/checks.js';
+import { findVmaFrom, vmaEnd, vmaFlags, vmaStart } from './vma/vma.js';
 
 /** sysctl_numa_balancing_scan_size: 256 MiB, in pages. */
 export const NUMA_SCAN_PAGES = 65_536;

@@ -2,7 +2,7 @@
  * MMU notifiers (mm/mmu_notifier.c, include/linux/mmu_notifier.h, v6.18; kernel-model 2.3). A subscription is a kind and an
  * id; its callbacks come from the kernel record, so this room knows nothing of KVM.
  */
-import { glance, setBeside } from '../machine/beside.js';
+import { glance, setBeside } from '../machine/words/extra-accesses.js';
 import { EAGAIN } from '../machine/abi.js';
 import type { Context, Coroutine, SubscriberOps } from '../machine/context.js';
 import { entryPfn, isHuge, isPresent, isTable } from '../machine/entries.js';

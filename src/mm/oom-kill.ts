@@ -12,8 +12,8 @@ import { LOCK_MMAP } from '../locks/classes.js';
 import { downReadTrylock } from '../locks/rw.js';
 import { mmapLockWord, mmapReadUnlock } from '../locks/vma-lock.js';
 import { fetchOr, readOnce } from '#words';
-import { findVmaFrom, vmaEnd, vmaFlags, vmaStart } from './vma.js';
-import { tlbFinishMmu, tlbFlushPendingWord, tlbGatherMmu } from './zap.js';
+import { findVmaFrom, vmaEnd, vmaFlags, vmaStart } from './vma/vma.js';
+import { tlbFinishMmu, tlbFlushPendingWord, tlbGatherMmu } from './memory/zap.js';
 
 /**
  * oom_reap_task_mm(): one attempt; oom_reap_task() makes ten, 100 ms apart.

@@ -15,7 +15,7 @@ import {
   PG_UNPINNABLE_ZONE,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC } from '../machine/context.js';
-import { setBeside } from '../machine/beside.js';
+import { setBeside } from '../machine/words/extra-accesses.js';
 import { acquires, releases } from '../machine/effects.js';
 import {
   BLOCK_FREE_COUNT,

@@ -28,7 +28,7 @@ import {
   ptlOf,
   tableWord,
 } from '../machine/layout.js';
-import { glance } from '../machine/beside.js';
+import { glance } from '../machine/words/extra-accesses.js';
 import { contended } from '../machine/wait.js';
 import { LOCK_PMD, LOCK_POOL, LOCK_PTL } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';

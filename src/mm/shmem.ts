@@ -29,14 +29,14 @@ import { folioLockWord, folioTrylock, folioUnlock, spinUnlock } from '../locks/e
 import { readOnce, writeOnce } from '#words';
 import { filemapLockFolio, isFileObject, shmemAddToPageCache, vmaLinkFile, vmaObject, vmaPgoff } from './filemap.js';
 import { ZERO_PFN, flagsWord, folioPut, setFlag, testFlag } from './folio.js';
-import { faultGfp } from './memory-anon.js';
-import { faultsFlush } from './migrate-flush.js';
+import { faultGfp } from './memory/anon.js';
+import { faultsFlush } from './rmap/flush.js';
 import { allocPages } from './page-alloc.js';
-import { protBits } from './page-prot.js';
+import { protBits } from './vma/page-prot.js';
 import { pteAlloc, pteOffsetMapLock } from './pgtable.js';
-import { folioChangeRmapPte } from './rmap.js';
+import { folioChangeRmapPte } from './rmap/rmap.js';
 import { folioAddLru } from './swap.js';
-import { vmaFlags, vmaStart } from './vma.js';
+import { vmaFlags, vmaStart } from './vma/vma.js';
 
 /** shmem_mmap(): `vma`, just inserted, maps `object` from its first page on. mmap_lock is held for writing. */
 export const shmemMmap = (ctx: Context, vma: number, object: number): Coroutine<void> =>

@@ -4,7 +4,7 @@
  * PG_lru here, since nothing reclaims from it.
  */
 import { PG_LRU } from '../machine/abi.js';
-import { glance } from '../machine/beside.js';
+import { glance } from '../machine/words/extra-accesses.js';
 import { type Context, type Coroutine, REF_ISOLATED, REF_LRU_BATCH } from '../machine/context.js';
 import { acquires, releases, updates, writes } from '../machine/effects.js';
 import { CPU_LRU_COUNT, CPU_LRU_PFNS, GLOBAL_LRU_DRAIN_MUTEX, cpuWord, globalLock } from '../machine/layout.js';

@@ -21,9 +21,9 @@ import {
   vmaPgoff,
 } from './filemap.js';
 import { folioMaps, folioPut, mapsWord } from './folio.js';
-import { RMAP_WALK_LOCKED, rmapWalkNext } from './rmap.js';
-import { findVma, vmaEnd, vmaFlags, vmaMm, vmaStart } from './vma.js';
-import { tlbFinishMmu, tlbFlushPendingWord, tlbGatherMmu } from './zap.js';
+import { RMAP_WALK_LOCKED, rmapWalkNext } from './rmap/rmap.js';
+import { findVma, vmaEnd, vmaFlags, vmaMm, vmaStart } from './vma/vma.js';
+import { tlbFinishMmu, tlbFlushPendingWord, tlbGatherMmu } from './memory/zap.js';
 
 /** ftruncate() of `object` to `size` pages: what lies behind is SIGBUS from then on. Returns 0 or -EINVAL. */
 export function* shmemTruncate(ctx: Context, object: number, size: number): Coroutine {

@@ -18,7 +18,7 @@ import {
   PG_WRITEBACK,
 } from '../machine/abi.js';
 import { MECH } from '../machine/mechanisms.js';
-import { glance } from '../machine/beside.js';
+import { glance } from '../machine/words/extra-accesses.js';
 import { type Context, type Coroutine, REF_ISOLATED, REF_SWAP_CACHE } from '../machine/context.js';
 import { LOCAL, reads, releases, tries, updates } from '../machine/effects.js';
 import { entryPfn, isHuge, isPresent, isSpecial, isTable } from '../machine/entries.js';
@@ -56,9 +56,9 @@ import {
   testFlag,
 } from './folio.js';
 import { removeFromPageCache } from './filemap.js';
-import { flushBeforeRemoval, tryToUnmapFlush, tryToUnmapFlushDirty } from './migrate-flush.js';
+import { flushBeforeRemoval, tryToUnmapFlush, tryToUnmapFlushDirty } from './rmap/flush.js';
 import { freeFolio } from './page-alloc.js';
-import { REFERENCED_LOCKED, folioReferenced, tryToUnmap } from './rmap-unmap.js';
+import { REFERENCED_LOCKED, folioReferenced, tryToUnmap } from './rmap/unmap.js';
 import {
   addToSwapCache,
   folioFreeSwap,
@@ -67,8 +67,8 @@ import {
   swapWriteout,
   takeFromSwapCache,
   unlockSwapCache,
-} from './swap-state.js';
-import { swapAlloc, swapAllocCluster, swapcacheClear, vmSwapFull } from './swapfile.js';
+} from './swap/swap-state.js';
+import { swapAlloc, swapAllocCluster, swapcacheClear, vmSwapFull } from './swap/swapfile.js';
 import { folioPutbackLru } from './swap.js';
 
 /** How one folio fares. */

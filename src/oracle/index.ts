@@ -6,23 +6,23 @@
  * worker's probe stay monomorphic and a level costs nothing of the next.
  */
 import type { Machine } from '../machine/layout.js';
-import { Audit } from './audit.js';
-import { ExactProbe } from './exact-probe.js';
-import { Ledger } from './ledger.js';
-import { LedgerProbe } from './ledger-probe.js';
-import { LitmusProbe } from './litmus-probe.js';
-import { LocalProbe } from './local-probe.js';
+import { Audit } from './audits/audit.js';
+import { ExactProbe } from './probes/exact-probe.js';
+import { Ledger } from './ledgers/ledger.js';
+import { LedgerProbe } from './probes/ledger-probe.js';
+import { LitmusProbe } from './probes/litmus-probe.js';
+import { LocalProbe } from './probes/local-probe.js';
 import type { OracleOptions } from './options.js';
-import { withLockEvents } from './tracing-probe.js';
-import { OracleProbe } from './probe.js';
+import { withLockEvents } from './probes/tracing-probe.js';
+import { OracleProbe } from './probes/probe.js';
 import type { Violation } from './violation.js';
 
 export { INVARIANTS, type InvariantRow } from './table.js';
-export { Ledger } from './ledger.js';
-export { sharedStepBytes } from './litmus-probe.js';
-export { ledgerBytes, sharedPinBytes } from './ledger.js';
+export { Ledger } from './ledgers/ledger.js';
+export { sharedStepBytes } from './probes/litmus-probe.js';
+export { ledgerBytes, sharedPinBytes } from './ledgers/ledger.js';
 export type { OracleOptions } from './options.js';
-export { OracleProbe } from './probe.js';
+export { OracleProbe } from './probes/probe.js';
 export type { HeldRecord, Violation, ViolationSubject } from './violation.js';
 
 /**

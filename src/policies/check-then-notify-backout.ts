@@ -11,7 +11,7 @@
  * the pin (I-PINNED-S2). d2 cannot happen: what is skipped is not changed.
  */
 import type { Context, Coroutine } from '../machine/context.js';
-import { changePteRange } from '../mm/mprotect-ptes.js';
+import { changePteRange } from '../mm/mprotect/ptes.js';
 import { changePtesChecked } from './check-then-notify.js';
 import { changeProtectionUnannounced, hugePmdWith, writeProtectPageChecked } from './checked-scan.js';
 import type { Policy } from './policy.js';

@@ -21,7 +21,7 @@ import { isPresent, isProtnone, isSpecial } from '../machine/entries.js';
 import { pteWord } from '../machine/layout.js';
 import { MC_BACKED_OUT, countMechanism } from '../machine/stats.js';
 import { readOnce } from '#words';
-import { NUMA_CHANGE, NUMA_PINNED, changePte, changePteRange, localNode } from '../mm/mprotect-ptes.js';
+import { NUMA_CHANGE, NUMA_PINNED, changePte, changePteRange, localNode } from '../mm/mprotect/ptes.js';
 import { pteOffsetMapLock } from '../mm/pgtable.js';
 import {
   changeProtectionUnannounced,

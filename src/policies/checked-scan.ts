@@ -25,10 +25,10 @@ import { LOCK_PMD, LOCK_PTL } from '../locks/classes.js';
 import { spinUnlock } from '../locks/exclusive.js';
 import { readOnce, writeOnce } from '#words';
 import { folioMaybeDmaPinned, folioOf, pinsWord } from '../mm/folio.js';
-import { changeHugePmd, thpStart } from '../mm/huge-memory.js';
-import { writeProtectPage } from '../mm/ksm-merge.js';
-import { changeProtection, changeProtectionRange } from '../mm/mprotect.js';
-import { NUMA_CHANGE, NUMA_LEAVE, NUMA_PINNED, numaDecision } from '../mm/mprotect-ptes.js';
+import { changeHugePmd, thpStart } from '../mm/huge_memory/huge-memory.js';
+import { writeProtectPage } from '../mm/ksm/merge.js';
+import { changeProtection, changeProtectionRange } from '../mm/mprotect/mprotect.js';
+import { NUMA_CHANGE, NUMA_LEAVE, NUMA_PINNED, numaDecision } from '../mm/mprotect/ptes.js';
 import { pmdLock, pteOffsetMapLock } from '../mm/pgtable.js';
 
 /** The walk of a NUMA scan without the notifier over the whole range; mprotect keeps it, for it spares no page. */

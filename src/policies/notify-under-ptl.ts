@@ -19,9 +19,9 @@ import { pteWord } from '../machine/layout.js';
 import { LOCK_PMD } from '../locks/classes.js';
 import { spinUnlock } from '../locks/exclusive.js';
 import { readOnce } from '#words';
-import { changeHugePmd, thpStart } from '../mm/huge-memory.js';
-import { writeProtectPte } from '../mm/ksm-merge.js';
-import { NUMA_CHANGE, changePte, changePteRange, localNode } from '../mm/mprotect-ptes.js';
+import { changeHugePmd, thpStart } from '../mm/huge_memory/huge-memory.js';
+import { writeProtectPte } from '../mm/ksm/merge.js';
+import { NUMA_CHANGE, changePte, changePteRange, localNode } from '../mm/mprotect/ptes.js';
 import { pmdLock, pteOffsetMapLock } from '../mm/pgtable.js';
 import {
   changeProtectionUnannounced,

@@ -22,7 +22,7 @@ import {
   FOLL_LONGTERM,
   FOLL_WRITE,
 } from '../machine/abi.js';
-import { glance } from '../machine/beside.js';
+import { glance } from '../machine/words/extra-accesses.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { acquires, acquiresRead, reads, releases, releasesRead, updates } from '../machine/effects.js';
 import {

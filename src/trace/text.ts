@@ -31,7 +31,7 @@ import {
 } from '../machine/entries.js';
 import { lockClass } from '../locks/classes.js';
 import { HYPERCALLS } from '../hyp/hypercalls.js';
-import * as khugepaged from '../mm/khugepaged.js';
+import * as khugepaged from '../mm/khugepaged/khugepaged.js';
 import { RECORD_ARGS, RECORD_WORDS, recordActor, recordTime, recordType } from '../events/record.js';
 import type { EventName } from '../events/table.js';
 import { MECHANISM_ROWS, mechanismName } from '../machine/mechanisms.js';

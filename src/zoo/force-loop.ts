@@ -6,9 +6,9 @@ import { EAGAIN, EBUSY, EFAULT, EMLINK, FOLL_GET, FOLL_PIN, FOLL_WRITE, VM_WRITE
 import type { Context, Coroutine } from '../machine/context.js';
 import { LOCAL } from '../machine/effects.js';
 import { mmapReadLock } from '../locks/vma-lock.js';
-import { checkVmaFlags } from '../mm/gup-checks.js';
-import { faultinPage, mmSetHasPinned, pinned } from '../mm/gup.js';
-import { findVma, vmaFlags } from '../mm/vma.js';
+import { checkVmaFlags } from '../mm/gup/checks.js';
+import { faultinPage, mmSetHasPinned, pinned } from '../mm/gup/gup.js';
+import { findVma, vmaFlags } from '../mm/vma/vma.js';
 
 /** @param afterFault the flags to go on with when a write fault for FOLL_FORCE has succeeded */
 export function* pinForced(

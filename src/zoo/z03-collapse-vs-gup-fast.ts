@@ -10,7 +10,7 @@
  */
 import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { tlbRemoveTableSyncOne } from '../mm/khugepaged.js';
+import { tlbRemoveTableSyncOne } from '../mm/khugepaged/khugepaged.js';
 import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 

@@ -7,9 +7,9 @@
  */
 import { MMU_NOTIFY_PROTECTION_PAGE } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { isCowMapping } from '../mm/gup-checks.js';
-import { copyTables } from '../mm/memory-fork.js';
-import { vmaEnd, vmaFlags, vmaMm, vmaStart } from '../mm/vma.js';
+import { isCowMapping } from '../mm/gup/checks.js';
+import { copyTables } from '../mm/memory/fork.js';
+import { vmaEnd, vmaFlags, vmaMm, vmaStart } from '../mm/vma/vma.js';
 import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 

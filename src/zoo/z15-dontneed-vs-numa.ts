@@ -9,7 +9,7 @@
 import { MECH } from '../machine/mechanisms.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { updates } from '../machine/effects.js';
-import { pmdpInvalidate } from '../mm/huge-memory.js';
+import { pmdpInvalidate } from '../mm/huge_memory/huge-memory.js';
 import { flushTlbRange } from '../mm/tlb-flush.js';
 import { xchg } from '#words';
 import type { Bug } from './bug.js';

@@ -11,9 +11,9 @@
 import { MMU_NOTIFY_CLEAR } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { folioPages } from '../mm/folio.js';
-import { migrateFolioMove } from '../mm/migrate-move.js';
-import { tryToMigrateOne, unmapMapping } from '../mm/migrate-ptes.js';
-import { vmaMm } from '../mm/vma.js';
+import { migrateFolioMove } from '../mm/migrate/move.js';
+import { tryToMigrateOne, unmapMapping } from '../mm/rmap/migrate.js';
+import { vmaMm } from '../mm/vma/vma.js';
 import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 

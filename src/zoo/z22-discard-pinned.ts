@@ -10,7 +10,7 @@ import type { Context, Coroutine } from '../machine/context.js';
 import { PG_DIRTY, PG_SWAPBACKED } from '../machine/abi.js';
 import { reads, updates } from '../machine/effects.js';
 import { flagsWord, setFlag, testFlag } from '../mm/folio.js';
-import { discardPte, restorePte } from '../mm/rmap-unmap.js';
+import { discardPte, restorePte } from '../mm/rmap/unmap.js';
 import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 

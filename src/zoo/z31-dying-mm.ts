@@ -14,11 +14,11 @@ import {
   globalWord,
   mmWord,
 } from '../machine/layout.js';
-import { glance } from '../machine/beside.js';
+import { glance } from '../machine/words/extra-accesses.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads } from '../machine/effects.js';
 import { mmapWriteLock, mmapWriteUnlock } from '../locks/vma-lock.js';
-import { ksmExit } from '../mm/ksm.js';
+import { ksmExit } from '../mm/ksm/ksm.js';
 import { readOnce } from '#words';
 import type { Bug } from './bug.js';
 import { locks, looksAt } from './bug-clash.js';

@@ -10,7 +10,7 @@ import type { Context, Coroutine } from '../machine/context.js';
 import { reads } from '../machine/effects.js';
 import { entryPfn, isProtnone, isTable } from '../machine/entries.js';
 import { pmdWord, pteWord } from '../machine/layout.js';
-import { folioWalk } from '../mm/ksm-scan.js';
+import { folioWalk } from '../mm/ksm/scan.js';
 import { readOnce } from '#words';
 import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';

@@ -9,7 +9,7 @@
  * from the beginning. Our unmap flushes page by page, for what the host has on record, so that there would be no call to make
  * without a handle: the bug's unmap also has the whole VM flushed, as v6.17's does.
  */
-import { glance } from '../machine/beside.js';
+import { glance } from '../machine/words/extra-accesses.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { VM_HANDLE, vmWord } from '../machine/layout.js';
 import { HYP_TLB_FLUSH_VMID } from '../hyp/hypercalls.js';

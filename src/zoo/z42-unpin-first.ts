@@ -8,7 +8,7 @@
  *
  * The pin is what keeps the host from using a page that is not its own, so it is the last thing to go.
  */
-import { glance } from '../machine/beside.js';
+import { glance } from '../machine/words/extra-accesses.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { VM_HANDLE, VM_MM, pinnedPageWord, vmWord } from '../machine/layout.js';
 import { HYP_RECLAIM_PAGE } from '../hyp/hypercalls.js';

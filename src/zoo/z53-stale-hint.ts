@@ -12,7 +12,7 @@ import { pteWord, ptlOf } from '../machine/layout.js';
 import { contended } from '../machine/wait.js';
 import { LOCK_PTL } from '../locks/classes.js';
 import { spinLock, spinUnlock } from '../locks/exclusive.js';
-import { doNumaPage, taskNumaFault } from '../mm/memory-numa.js';
+import { doNumaPage, taskNumaFault } from '../mm/memory/numa.js';
 import { readOnce } from '#words';
 import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';

@@ -12,8 +12,8 @@
 import type { Context, Coroutine } from '../machine/context.js';
 import { updates } from '../machine/effects.js';
 import { PTE_DIRTY, isPresent } from '../machine/entries.js';
-import { copyPresentPte } from '../mm/memory-fork.js';
-import { vmaMm } from '../mm/vma.js';
+import { copyPresentPte } from '../mm/memory/fork.js';
+import { vmaMm } from '../mm/vma/vma.js';
 import { fetchAnd } from '#words';
 import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';

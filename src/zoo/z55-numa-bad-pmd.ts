@@ -12,7 +12,7 @@ import { LOCAL, reads, updates, writes } from '../machine/effects.js';
 import { isHuge, isNone } from '../machine/entries.js';
 import { pmdWord } from '../machine/layout.js';
 import { flushTlbRange } from '../mm/tlb-flush.js';
-import { tlbFlushPendingWord } from '../mm/zap.js';
+import { tlbFlushPendingWord } from '../mm/memory/zap.js';
 import { fetchAdd, readOnce, writeOnce } from '#words';
 import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';

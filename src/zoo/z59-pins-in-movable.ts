@@ -6,7 +6,7 @@
  */
 import { FOLL_LONGTERM } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
-import { pinUserPages } from '../mm/gup.js';
+import { pinUserPages } from '../mm/gup/gup.js';
 import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 

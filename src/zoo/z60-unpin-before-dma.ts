@@ -8,7 +8,7 @@
 import { FOLL_PIN, FOLL_WRITE } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { deviceWrites } from '../mm/direct-io.js';
-import { pinUserPagesFast } from '../mm/gup.js';
+import { pinUserPagesFast } from '../mm/gup/gup.js';
 import type { Bug } from './bug.js';
 import { changes } from './bug-clash.js';
 

@@ -1,12 +1,12 @@
 // Schedules of a replaying guest with all actors under the checking build; prints what it accuses, as JSON.
 //   node --conditions=pinfall-checked test/actors/checked-replay.mjs SCENARIO POLICY SCHEDULES
 import { describeWord } from '#src/machine/layout/describe.js';
-import { PlanProgram } from '#src/engine/one-thread-plan.js';
-import { END_NAMES, OneThread } from '#src/engine/one-thread.js';
+import { PlanProgram } from '#src/engine/one-thread/plan-program.js';
+import { END_NAMES, OneThread } from '#src/engine/one-thread/one-thread.js';
 import { random } from '#src/engine/strategies/random.js';
-import { makePlan } from '#src/lab/scenario-plan.js';
-import { loadScenario } from '#src/lab/scenario.js';
-import { beginStep, endStep, resetMachine, setMachine, violations } from '#src/machine/words-checked.js';
+import { makePlan } from '#src/lab/scenario/plan.js';
+import { loadScenario } from '#src/lab/scenario/scenario.js';
+import { beginStep, endStep, resetMachine, setMachine, violations } from '#src/machine/words/words-checked.js';
 import * as words from '#words';
 
 if (!('beginStep' in words)) {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { RECORD_GFN, RECORD_WRITE, RecordingView } from '#actors/recording-view.js';
 import { Replay } from '#actors/replay.js';
 import { NO_EVENTS } from '#src/events/ring.js';
-import { loadRecording } from '#src/lab/recording.js';
+import { loadRecording } from '#src/lab/scenario/recording.js';
 import { SMALL_MACHINE } from '#src/machine/config.js';
 import { Context, type Coroutine, type Kernel, Probe } from '#src/machine/context.js';
 import { FIRST_IDLE, effectKind } from '#src/machine/effects.js';

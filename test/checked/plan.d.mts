@@ -1,2 +1,2 @@
-/** A plan (src/engine/plan.ts) as plain data. */
+/** A plan (src/plan/plan.ts) as plain data. */
 export function smallPlan(policy: string, seed: number, variant?: string, oracles?: string): object;

@@ -67,7 +67,7 @@ import {
   violations,
   writeOnce,
   xchg,
-} from '#src/machine/words-checked.js';
+} from '#src/machine/words/words-checked.js';
 import { NO_EVENTS } from '#src/events/ring.js';
 import {
   LOCK_ANON_VMA,
@@ -80,7 +80,7 @@ import {
   LOCK_VMA,
 } from '#src/locks/classes.js';
 import { pushHeld } from '#src/locks/held.js';
-import { BASE_KERNEL } from '#src/engine/kernel.js';
+import { BASE_KERNEL } from '#src/engine/machine/kernel.js';
 
 const READ = 0;
 const WRITE = 1;

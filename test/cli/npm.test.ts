@@ -56,7 +56,7 @@ describe('npm start', () => {
   it('a stale build is built again', async () => {
     const clone = checkout('stale');
     symlinkSync(join(ROOT, 'node_modules'), join(clone, 'node_modules'));
-    const source = join(clone, 'src/lab/list.ts');
+    const source = join(clone, 'src/lab/report/list.ts');
     writeFileSync(source, readFileSync(source, 'utf8').replace('pinfall.list/1', 'pinfall.list/rebuilt'));
     const { code, out } = await npmStart(['list', '--json'], {}, clone).done;
     expect(code).toBe(0);

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { Dashboard } from '#src/dashboard/dashboard.js';
 import { Schedules } from '#src/dashboard/server/schedules.js';
-import { readSchedule, replay } from '#src/lab/replay.js';
-import { Simulation } from '#src/lab/simulation.js';
-import { subjectOf } from '#src/lab/subject.js';
+import { readSchedule, replay } from '#src/lab/replay/replay.js';
+import { Simulation } from '#src/lab/run/simulation.js';
+import { subjectOf } from '#src/lab/explore/subject.js';
 import { StreamClient, until } from './serve.js';
 
 /** pin-race without an end and without pauses. */

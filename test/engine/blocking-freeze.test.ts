@@ -1,8 +1,8 @@
 /** A freeze of workers in the blocking form: nobody waits for an actor that retries until a frozen one goes on. */
 import { expect, it } from 'vitest';
 import { BENCH_STAGE2_REFAULT } from '#actors/bench.js';
-import { prepareMachine } from '#src/engine/setup.js';
-import { startThreads } from '#src/engine/threads.js';
+import { prepareMachine } from '#src/engine/machine/setup.js';
+import { startThreads } from '#src/engine/threads/threads.js';
 import { benchPlan } from '#src/lab/bench/plans.js';
 import { statsBase } from '#src/machine/layout.js';
 import { MEASURED_GO, MEASURED_OPERATIONS, STATS_MEASURED_AT } from '#src/machine/stats.js';

@@ -8,8 +8,8 @@ import { OrderObserver, OrderTable, isSampled } from '#src/engine/campaign/order
 import { LANE_FREE, type RangeResult, type RangeTask } from '#src/engine/campaign/range.js';
 import { type CampaignSpec, RangeRunner } from '#src/engine/campaign/runner.js';
 import { type Tally, curve, newPerThousand } from '#src/engine/campaign/tally.js';
-import { OneThread } from '#src/engine/one-thread.js';
-import type { Program } from '#src/engine/program.js';
+import { OneThread } from '#src/engine/one-thread/one-thread.js';
+import type { Program } from '#src/engine/one-thread/program.js';
 import { pinVsWriteProtect, pinVsWriteProtectBuggy } from '#src/engine/programs/pin-vs-write-protect.js';
 import { lock, unlock, waitsFor } from '#src/engine/programs/tiny-lock.js';
 import { STRATEGIES } from '#src/engine/strategies/index.js';

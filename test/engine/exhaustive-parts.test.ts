@@ -5,8 +5,8 @@ import { IDLE_WORD, RETRY, acquires, reads, releases, writes } from '#src/machin
 import { ExhaustiveRun, searchExhaustively, searchWhole } from '#src/engine/exhaustive/driver.js';
 import { Search } from '#src/engine/exhaustive/search.js';
 import { type SearchPart, searchPart, splitExhaustive } from '#src/engine/exhaustive/split.js';
-import { END_EXCEPTION, END_FINISHED, END_VIOLATION, OneThread } from '#src/engine/one-thread.js';
-import type { Program } from '#src/engine/program.js';
+import { END_EXCEPTION, END_FINISHED, END_VIOLATION, OneThread } from '#src/engine/one-thread/one-thread.js';
+import type { Program } from '#src/engine/one-thread/program.js';
 import type { Violation } from '#src/oracle/violation.js';
 import { type TinyState, lock, unlock, waitsFor } from '#src/engine/programs/tiny-lock.js';
 import { pinVsWriteProtect, pinVsWriteProtectBuggy } from '#src/engine/programs/pin-vs-write-protect.js';

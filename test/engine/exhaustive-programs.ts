@@ -22,8 +22,8 @@ import {
   updates,
   writes,
 } from '#src/machine/effects.js';
-import { END_DEADLOCK, END_FINISHED, OneThread, type StepObserver } from '#src/engine/one-thread.js';
-import type { Program } from '#src/engine/program.js';
+import { END_DEADLOCK, END_FINISHED, OneThread, type StepObserver } from '#src/engine/one-thread/one-thread.js';
+import type { Program } from '#src/engine/one-thread/program.js';
 import type { Violation } from '#src/oracle/violation.js';
 import type { TinyState } from '#src/engine/programs/tiny-lock.js';
 import type { ScheduleView, Strategy } from '#src/engine/strategies/strategy.js';

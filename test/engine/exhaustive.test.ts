@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { searchWhole } from '#src/engine/exhaustive/driver.js';
-import { OneThread } from '#src/engine/one-thread.js';
+import { OneThread } from '#src/engine/one-thread/one-thread.js';
 import { ExactScript } from '#src/engine/strategies/script.js';
 import {
   Everything,

@@ -2,11 +2,17 @@
 import { describe, expect, test } from 'vitest';
 import type { Coroutine } from '#src/machine/context.js';
 import { IDLE_SLEEP, LOCAL, acquires, reads, releases, writes } from '#src/machine/effects.js';
-import { periodOf } from '#src/engine/fair-phase.js';
-import { END_DEADLOCK, END_DRAINED, END_STEP_LIMIT, END_VIOLATION, OneThread } from '#src/engine/one-thread.js';
-import type { Program } from '#src/engine/program.js';
+import { periodOf } from '#src/engine/one-thread/fair-phase.js';
+import {
+  END_DEADLOCK,
+  END_DRAINED,
+  END_STEP_LIMIT,
+  END_VIOLATION,
+  OneThread,
+} from '#src/engine/one-thread/one-thread.js';
+import type { Program } from '#src/engine/one-thread/program.js';
 import { lock, unlock, waitsFor } from '#src/engine/programs/tiny-lock.js';
-import { recheck } from '#src/engine/recheck.js';
+import { recheck } from '#src/engine/one-thread/determinism-check.js';
 import { shrinkLivelock } from '#src/engine/campaign/shrink.js';
 import { ExactScript, GuidedScript } from '#src/engine/strategies/script.js';
 import { small } from './one-thread-programs.js';

@@ -1,6 +1,6 @@
 /** The kernel record is what mm, kvm and hyp list, each function once, with its place in the kernel. */
 import { describe, expect, it } from 'vitest';
-import { BASE_KERNEL, KERNEL_FUNCTIONS, resolveKernel } from '#src/engine/kernel.js';
+import { BASE_KERNEL, KERNEL_FUNCTIONS, resolveKernel } from '#src/engine/machine/kernel.js';
 import { HYP_FUNCTIONS } from '#src/hyp/functions.js';
 import { KVM_FUNCTIONS } from '#src/kvm/functions.js';
 import { MM_FUNCTIONS } from '#src/mm/functions.js';

@@ -1,11 +1,11 @@
 /** Litmus plans: their set-up, what oracles know of it, and that their actors do their columns. */
 import { describe, expect, it } from 'vitest';
-import { litmusOperation } from '#actors/litmus-operations.js';
-import { UNSET } from '#actors/litmus-task.js';
-import { END_FINISHED, OneThread } from '#src/engine/one-thread.js';
-import { PlanProgram } from '#src/engine/one-thread-plan.js';
-import type { LitmusCall, LitmusTask } from '#actors/litmus-task.js';
-import type { Plan } from '#src/engine/plan.js';
+import { litmusOperation } from '#actors/litmus/operations.js';
+import { UNSET } from '#actors/litmus/registers.js';
+import { END_FINISHED, OneThread } from '#src/engine/one-thread/one-thread.js';
+import { PlanProgram } from '#src/engine/one-thread/plan-program.js';
+import type { LitmusCall, LitmusTask } from '#src/plan/litmus.js';
+import type { Plan } from '#src/plan/plan.js';
 import { random } from '#src/engine/strategies/random.js';
 import { FOLL_LONGTERM, FOLL_WRITE, VM_READ, VM_WRITE } from '#src/machine/abi.js';
 import { SMALL_MACHINE } from '#src/machine/config.js';

@@ -1,7 +1,7 @@
 /** Programs for the tests of the one-thread engine: a few lines each. */
-import { plainState } from '#src/engine/outcome.js';
+import { plainState } from '#src/engine/one-thread/outcome.js';
 import type { Coroutine } from '#src/machine/context.js';
-import type { Program, Waiting } from '#src/engine/program.js';
+import type { Program, Waiting } from '#src/engine/one-thread/program.js';
 import type { Violation } from '#src/oracle/violation.js';
 import { explainTiny, tinyState, type TinyState } from '#src/engine/programs/tiny-lock.js';
 

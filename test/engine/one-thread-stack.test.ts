@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Coroutine } from '#src/machine/context.js';
 import { reads } from '#src/machine/effects.js';
-import { CoroutineStack, stopRunning } from '#src/engine/coroutine-stack.js';
-import { END_EXCEPTION, END_FINISHED, OneThread } from '#src/engine/one-thread.js';
+import { CoroutineStack, stopRunning } from '#src/engine/one-thread/coroutine-stack.js';
+import { END_EXCEPTION, END_FINISHED, OneThread } from '#src/engine/one-thread/one-thread.js';
 import { strategyKind } from '#src/engine/strategies/index.js';
 import { small } from './one-thread-programs.js';
 

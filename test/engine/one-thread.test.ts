@@ -10,11 +10,11 @@ import {
   END_VIOLATION,
   OneThread,
   type StepObserver,
-} from '#src/engine/one-thread.js';
-import type { Program } from '#src/engine/program.js';
+} from '#src/engine/one-thread/one-thread.js';
+import type { Program } from '#src/engine/one-thread/program.js';
 import type { Violation } from '#src/oracle/violation.js';
 import { lock, type TinyState, unlock, waitsFor } from '#src/engine/programs/tiny-lock.js';
-import { recheck } from '#src/engine/recheck.js';
+import { recheck } from '#src/engine/one-thread/determinism-check.js';
 import { strategyKind } from '#src/engine/strategies/index.js';
 import { ExactScript, GuidedScript } from '#src/engine/strategies/script.js';
 import { small } from './one-thread-programs.js';

@@ -8,8 +8,8 @@ import {
   END_LIVELOCK,
   END_STEP_LIMIT,
   END_VIOLATION,
-} from '#src/engine/ends.js';
-import { type FinalState, outcomeFields, outcomeOf, outcomeText } from '#src/engine/outcome.js';
+} from '#src/engine/one-thread/end-kinds.js';
+import { type FinalState, outcomeFields, outcomeOf, outcomeText } from '#src/engine/one-thread/outcome.js';
 import type { Violation } from '#src/oracle/violation.js';
 
 const broken = (invariant: string, more: Partial<Violation> = {}): Violation => ({ invariant, what: '', ...more });

@@ -1,9 +1,9 @@
 /** The peer model against what other tools say of it: its size, its executions, its bug. */
-import { stateText } from '#src/engine/outcome.js';
+import { stateText } from '#src/engine/one-thread/outcome.js';
 import { describe, expect, test } from 'vitest';
 import { FIRST_WAIT } from '#src/machine/effects.js';
-import { OneThread, type StepObserver } from '#src/engine/one-thread.js';
-import type { Program } from '#src/engine/program.js';
+import { OneThread, type StepObserver } from '#src/engine/one-thread/one-thread.js';
+import type { Program } from '#src/engine/one-thread/program.js';
 import { PROGRAMS } from '#src/engine/programs/index.js';
 import { pinVsWriteProtect, pinVsWriteProtectBuggy } from '#src/engine/programs/pin-vs-write-protect.js';
 import { strategyKind } from '#src/engine/strategies/index.js';

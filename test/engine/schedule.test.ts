@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { minimise } from '#src/engine/minimise.js';
-import { END_MISMATCH, END_VIOLATION, OneThread } from '#src/engine/one-thread.js';
+import { minimise } from '#src/engine/one-thread/minimise.js';
+import { END_MISMATCH, END_VIOLATION, OneThread } from '#src/engine/one-thread/one-thread.js';
 import { pinVsWriteProtect, pinVsWriteProtectBuggy } from '#src/engine/programs/pin-vs-write-protect.js';
 import {
   type Schedule,
@@ -13,7 +13,7 @@ import {
   hashText,
   parseSchedule,
   toRuns,
-} from '#src/engine/schedule-file.js';
+} from '#src/engine/one-thread/schedule-file.js';
 import { strategyKind } from '#src/engine/strategies/index.js';
 import { ExactScript } from '#src/engine/strategies/script.js';
 

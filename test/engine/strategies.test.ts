@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import type { Coroutine } from '#src/machine/context.js';
 import { IDLE_SLEEP, LOCAL, reads, writes } from '#src/machine/effects.js';
-import { END_FINISHED, END_STEP_LIMIT, END_VIOLATION, OneThread } from '#src/engine/one-thread.js';
-import type { Program } from '#src/engine/program.js';
+import { END_FINISHED, END_STEP_LIMIT, END_VIOLATION, OneThread } from '#src/engine/one-thread/one-thread.js';
+import type { Program } from '#src/engine/one-thread/program.js';
 import { pinVsWriteProtect, pinVsWriteProtectBuggy } from '#src/engine/programs/pin-vs-write-protect.js';
 import { profileOf } from '#src/engine/campaign/runner.js';
 import { dfs } from '#src/engine/strategies/dfs.js';

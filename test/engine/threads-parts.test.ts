@@ -37,13 +37,13 @@ import { spinLock } from '#src/locks/exclusive.js';
 import { downRead } from '#src/locks/rw.js';
 import { bootMachine } from '#src/mm/boot.js';
 import { describeWord } from '#src/machine/layout/describe.js';
-import { HostedActor, recordWait } from '#src/engine/hosted-actor.js';
-import { ACTOR_BLOCKED, ACTOR_IDLE, ACTOR_RUNNABLE } from '#src/engine/phase.js';
-import { actorsByWorker, checkPlacement, placeActors } from '#src/engine/placement.js';
-import type { Plan } from '#src/engine/plan.js';
-import { actorReport, describeActor } from '#src/engine/report-state.js';
-import { waitsFor } from '#src/engine/waits-for.js';
-import { Watchdog } from '#src/engine/watchdog.js';
+import { HostedActor, recordWait } from '#src/engine/host/hosted-actor.js';
+import { ACTOR_BLOCKED, ACTOR_IDLE, ACTOR_RUNNABLE } from '#src/engine/machine/phase.js';
+import { actorsByWorker, checkPlacement, placeActors } from '#src/engine/threads/placement.js';
+import type { Plan } from '#src/plan/plan.js';
+import { actorReport, describeActor } from '#src/engine/machine/report-state.js';
+import { waitsFor } from '#src/engine/machine/waits-for.js';
+import { Watchdog } from '#src/engine/threads/watchdog.js';
 import { actor, actors, planOf } from './threads-plan.js';
 
 describe('placement', () => {

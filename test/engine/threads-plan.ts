@@ -2,10 +2,10 @@
 import { type MachineConfig, SMALL_MACHINE } from '#src/machine/config.js';
 import { Machine } from '#src/machine/layout.js';
 import { bootMachine } from '#src/mm/boot.js';
-import { DEFAULT_MODULES, type ThreadOptions, type ThreadRun, startThreads } from '#src/engine/threads.js';
-import type { ActorSpec, Plan } from '#src/engine/plan.js';
+import { DEFAULT_MODULES, type ThreadOptions, type ThreadRun, startThreads } from '#src/engine/threads/threads.js';
+import type { ActorSpec, Plan } from '#src/plan/plan.js';
 
-const lockActors = new URL('./testing/lock-actors.js', DEFAULT_MODULES.kernel).href;
+const lockActors = new URL('../../../test/fixtures/lock-actors.js', DEFAULT_MODULES.kernel).href;
 export const TEST_MODULES = { kernel: lockActors, probe: lockActors, actors: lockActors };
 
 export const actor = (

@@ -12,8 +12,8 @@ import {
   workerWord,
 } from '#src/machine/layout.js';
 import { RingReader } from '#src/events/ring.js';
-import { COUNTERS, TOKEN_AT, counterWord } from '#src/engine/testing/lock-actors.js';
-import type { ThreadRun } from '#src/engine/threads.js';
+import { COUNTERS, TOKEN_AT, counterWord } from '#test/fixtures/lock-actors.js';
+import type { ThreadRun } from '#src/engine/threads/threads.js';
 import { TEST_MODULES, actor, actors, start, until } from './threads-plan.js';
 
 const steps = (run: ThreadRun, n: number): number =>

@@ -1,5 +1,5 @@
 /**
- * What "proved" rests on: accesses that nothing orders are found, by machine/access-order.ts on words of a test's own, and on the kernel
+ * What "proved" rests on: accesses that nothing orders are found, by machine/words/access-order.ts on words of a test's own, and on the kernel
  * with a lock taken away, where no search may call its answer proved. `npm run soak:proof` takes away every lock and re-check in turn.
  */
 import { execFile } from 'node:child_process';
@@ -13,7 +13,7 @@ import {
   NO_SUCH_LOCK,
   UNDECLARED_READ,
   UNDECLARED_WRITE,
-} from '#src/machine/access-order.js';
+} from '#src/machine/words/access-order.js';
 import { LOCAL, acquires, adds, reads, releases, updates, writes } from '#src/machine/effects.js';
 import {
   cmpxchg,
@@ -26,7 +26,7 @@ import {
   watch,
   writeOnce,
   xchg,
-} from '#src/machine/words-ordered.js';
+} from '#src/machine/words/words-ordered.js';
 
 const LOCK = 1;
 const FLAG = 2;

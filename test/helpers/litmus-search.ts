@@ -1,5 +1,5 @@
 /** Litmus texts under a strategy, for tests: the first schedule that ends badly, and how. */
-import { OneThread } from '#src/engine/one-thread.js';
+import { OneThread } from '#src/engine/one-thread/one-thread.js';
 import { STRATEGIES } from '#src/engine/strategies/index.js';
 import { type CompileOptions, compileLitmus } from '#src/lab/litmus/compile.js';
 import { LitmusProgram } from '#src/lab/litmus/program.js';

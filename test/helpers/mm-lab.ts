@@ -2,7 +2,7 @@
  * A process to try mm operations on, with a probe that notes what tests ask for: notifier calls, pins, entry changes,
  * warnings. Every actor yields at each schedule point; `run` drives one operation to its end.
  */
-import { resolveKernel } from '#src/engine/kernel.js';
+import { resolveKernel } from '#src/engine/machine/kernel.js';
 import { FAULT_FLAG_WRITE, VM_HUGEPAGE, VM_READ, VM_WRITE } from '#src/machine/abi.js';
 import { ACCESS_DONE, hostAccess } from '#src/machine/access.js';
 import type { MachineConfig } from '#src/machine/config.js';
@@ -24,8 +24,8 @@ import {
   statsBase,
 } from '#src/machine/layout.js';
 import { MECHANISM_COUNTERS, STAT, STATS_MECHANISMS_AT, type StatName } from '#src/machine/stats.js';
-import { doUserAddrFault } from '#src/mm/memory.js';
-import { mmapRegion } from '#src/mm/mmap.js';
+import { doUserAddrFault } from '#src/mm/memory/memory.js';
+import { mmapRegion } from '#src/mm/vma/mmap.js';
 import { makeContext, makeMachine, runToEnd } from './drive.js';
 
 /** Notes events of interest, all of them. */

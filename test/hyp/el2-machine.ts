@@ -14,7 +14,7 @@ import {
   vcpuWord,
   vmWord,
 } from '#src/machine/layout.js';
-import { resolveKernel } from '#src/engine/kernel.js';
+import { resolveKernel } from '#src/engine/machine/kernel.js';
 import { HYP_VM_LIVE } from '#src/hyp/vm.js';
 import { makeContext, makeMachine, runToEnd } from '../helpers/drive.js';
 

@@ -1,5 +1,5 @@
 /** A small guest for these tests: one process with one VM whose memory is the process's, page for page. */
-import { resolveKernel } from '#src/engine/kernel.js';
+import { resolveKernel } from '#src/engine/machine/kernel.js';
 import { kvmCreateVm, kvmSetMemslot } from '#src/kvm/vm.js';
 import { vcpuAccess } from '#src/kvm/vcpu.js';
 import { PG_ANON_EXCLUSIVE, VM_MAYWRITE, VM_READ, VM_WRITE } from '#src/machine/abi.js';
@@ -24,7 +24,7 @@ import {
 import { TLB_WRITABLE, tlbPfn, tlbSlot, tlbTag } from '#src/machine/tlb.js';
 import { countDivergences, stage2Pfn } from '#src/kvm/divergence.js';
 import { touchUser } from '#actors/user-access.js';
-import { mmapRegion } from '#src/mm/mmap.js';
+import { mmapRegion } from '#src/mm/vma/mmap.js';
 import { makeContext, makeMachine, runToEnd } from '../helpers/drive.js';
 
 export const READ_WRITE = VM_READ | VM_WRITE | VM_MAYWRITE;

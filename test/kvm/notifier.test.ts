@@ -24,9 +24,9 @@ import {
 } from '#src/machine/stats.js';
 import { KVM_SUBSCRIBER } from '#src/kvm/notifier.js';
 import { vcpuAccess } from '#src/kvm/vcpu.js';
-import { pinUserPagesFast } from '#src/mm/gup.js';
-import { MADV_DONTNEED, madvise } from '#src/mm/madvise.js';
-import { mprotect } from '#src/mm/mprotect.js';
+import { pinUserPagesFast } from '#src/mm/gup/gup.js';
+import { MADV_DONTNEED, madvise } from '#src/mm/madvise/madvise.js';
+import { mprotect } from '#src/mm/mprotect/mprotect.js';
 import { audit } from '../helpers/audit.js';
 import { runToEnd } from '../helpers/drive.js';
 import { Task, interleave } from '../helpers/interleave.js';

@@ -37,7 +37,7 @@ import { STAT } from '#src/machine/stats.js';
 import { KVM_SUBSCRIBER } from '#src/kvm/notifier.js';
 import { kvmHandleGuestAbort, vcpuAccess } from '#src/kvm/vcpu.js';
 import { kvmSetMemslot } from '#src/kvm/vm.js';
-import { madvise, MADV_DONTNEED } from '#src/mm/madvise.js';
+import { madvise, MADV_DONTNEED } from '#src/mm/madvise/madvise.js';
 import { runToEnd } from '../helpers/drive.js';
 import { Task, interleave } from '../helpers/interleave.js';
 import { Guest } from './guest.js';

@@ -1,8 +1,8 @@
 /** The controller of the number of workers, on simulations that are formulas, and one that is real. */
 import { describe, expect, it } from 'vitest';
-import { type AutoOptions, type AutoSubject, AutoWorkers } from '#src/lab/auto-workers.js';
-import { sumStat } from '#src/lab/report.js';
-import { Simulation } from '#src/lab/simulation.js';
+import { type AutoOptions, type AutoSubject, AutoWorkers } from '#src/lab/run/auto-workers.js';
+import { sumStat } from '#src/lab/report/report.js';
+import { Simulation } from '#src/lab/run/simulation.js';
 import { STAT } from '#src/machine/stats.js';
 import { pinfall } from '../cli/run.js';
 import { until } from '../engine/threads-plan.js';

@@ -4,8 +4,8 @@
  * held up, or that were not, would never let it go on.
  */
 import { describe, expect, it } from 'vitest';
-import { sumStat } from '#src/lab/report.js';
-import { Simulation } from '#src/lab/simulation.js';
+import { sumStat } from '#src/lab/report/report.js';
+import { Simulation } from '#src/lab/run/simulation.js';
 import { STAT } from '#src/machine/stats.js';
 import { TINY, scenarioFile } from './tiny.js';
 

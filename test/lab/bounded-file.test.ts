@@ -1,8 +1,8 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readBounded } from '#src/lab/bounded-file.js';
-import { loadRecording } from '#src/lab/recording.js';
+import { readBounded } from '#src/lab/input/bounded-file.js';
+import { loadRecording } from '#src/lab/scenario/recording.js';
 import { temporaryFolder } from './recordings.js';
 
 function pipe(folder = temporaryFolder(), name = 'pipe'): string {

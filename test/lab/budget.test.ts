@@ -1,10 +1,10 @@
 /** Budgets of CPU time: what a busy machine takes from a worker it gives back later; the clock ends it at ten times the budget. */
 import { describe, expect, it } from 'vitest';
-import { Budget } from '#src/lab/budget.js';
-import { explore } from '#src/lab/explore.js';
+import { Budget } from '#src/lab/explore/budget.js';
+import { explore } from '#src/lab/explore/explore.js';
 import { runLitmus } from '#src/lab/litmus/run.js';
 import { litmusSubject } from '#src/lab/litmus/subject.js';
-import { subjectOf } from '#src/lab/subject.js';
+import { subjectOf } from '#src/lab/explore/subject.js';
 
 /** A machine whose clock and CPU time go as the test says. */
 class Machine {

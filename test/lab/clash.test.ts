@@ -1,16 +1,16 @@
 /** The clash of failing schedules: which two steps, where in the code, and which order avoids it. */
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { OneThread } from '#src/engine/one-thread.js';
-import { parseSchedule } from '#src/engine/schedule-file.js';
-import { HappensBefore, traceSteps } from '#src/engine/races.js';
+import { OneThread } from '#src/engine/one-thread/one-thread.js';
+import { parseSchedule } from '#src/engine/one-thread/schedule-file.js';
+import { HappensBefore, traceSteps } from '#src/engine/one-thread/races.js';
 import { GuidedScript } from '#src/engine/strategies/script.js';
-import { findClash } from '#src/lab/clash.js';
-import { explore } from '#src/lab/explore.js';
+import { findClash } from '#src/lab/clash/clash.js';
+import { explore } from '#src/lab/explore/explore.js';
 import { proveLitmus } from '#src/lab/litmus/prove.js';
 import { litmusReport } from '#src/lab/litmus/run.js';
 import { litmusSubject, readLitmus } from '#src/lab/litmus/subject.js';
-import { subjectOf } from '#src/lab/subject.js';
+import { subjectOf } from '#src/lab/explore/subject.js';
 
 const Z15 = fileURLToPath(new URL('../../src/zoo/litmus/z15-dontneed-vs-numa.litmus', import.meta.url));
 

@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { STAT, countStage2Map } from '#src/machine/stats.js';
 import { statsBase } from '#src/machine/layout.js';
-import { compare } from '#src/lab/compare.js';
-import { BASE_KERNEL } from '#src/engine/kernel.js';
+import { compare } from '#src/lab/run/compare.js';
+import { BASE_KERNEL } from '#src/engine/machine/kernel.js';
 import { makeContext, makeMachine } from '../helpers/drive.js';
 
 const never = new Promise<void>(() => {});

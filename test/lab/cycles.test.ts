@@ -31,7 +31,7 @@ class CountedChannel extends threads.MessageChannel {
 }
 threads.MessageChannel = CountedChannel;
 syncBuiltinESMExports();
-const { Simulation } = await import('#src/lab/simulation.js');
+const { Simulation } = await import('#src/lab/run/simulation.js');
 
 process.on('worker', (worker) => {
   open.workers++;

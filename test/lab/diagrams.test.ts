@@ -5,7 +5,7 @@
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { drawnBug, zooBugs } from '#src/lab/zoo.js';
+import { drawnBug, zooBugs } from '#src/lab/zoo/zoo.js';
 
 const FOLDER = fileURLToPath(new URL('diagrams/', import.meta.url));
 /** What stands below is drawn. */

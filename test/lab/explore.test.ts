@@ -3,15 +3,15 @@ import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import type { Coroutine } from '#src/machine/context.js';
 import { LOCAL, acquires, reads, writes } from '#src/machine/effects.js';
-import type { Program } from '#src/engine/program.js';
+import type { Program } from '#src/engine/one-thread/program.js';
 import { programKind } from '#src/engine/programs/index.js';
 import { type TinyState, lock, waitsFor } from '#src/engine/programs/tiny-lock.js';
 import { STRATEGIES } from '#src/engine/strategies/index.js';
-import { toRuns } from '#src/engine/schedule-file.js';
-import { type ExploreProgress, explore } from '#src/lab/explore.js';
-import { InputError } from '#src/lab/input-error.js';
-import { readSchedule, replay } from '#src/lab/replay.js';
-import { type Subject, moduleSubject, programSubject, subjectOf } from '#src/lab/subject.js';
+import { toRuns } from '#src/engine/one-thread/schedule-file.js';
+import { type ExploreProgress, explore } from '#src/lab/explore/explore.js';
+import { InputError } from '#src/lab/input/input-error.js';
+import { readSchedule, replay } from '#src/lab/replay/replay.js';
+import { type Subject, moduleSubject, programSubject, subjectOf } from '#src/lab/explore/subject.js';
 import { small } from '../engine/one-thread-programs.js';
 
 function model(name: string, seed = 1): Subject {

@@ -6,8 +6,8 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { runLitmus } from '#src/lab/litmus/run.js';
 import { litmusSubject } from '#src/lab/litmus/subject.js';
-import { readSchedule, replay } from '#src/lab/replay.js';
-import { subjectOf } from '#src/lab/subject.js';
+import { readSchedule, replay } from '#src/lab/replay/replay.js';
+import { subjectOf } from '#src/lab/explore/subject.js';
 
 const DIR = 'src/lab/finds';
 const ALL = process.env['FINDS'] === 'all';

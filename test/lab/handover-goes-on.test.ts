@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MECH } from '#src/machine/mechanisms.js';
 import { type HandoverTally, handoverLines, tooFew } from '#src/lab/bench/handover.js';
-import { Budget } from '#src/lab/budget.js';
+import { Budget } from '#src/lab/explore/budget.js';
 import { Arm, Arms } from '#src/lab/handover/arms.js';
 import { Lessons } from '#src/lab/handover/lessons.js';
 import { deedsOf } from '#src/lab/handover/operations.js';

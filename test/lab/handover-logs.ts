@@ -3,10 +3,10 @@ import { EventLog } from '#src/events/record.js';
 import { EVENT, type EventName } from '#src/events/table.js';
 import { FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from '#src/machine/abi.js';
 import { MECH } from '#src/machine/mechanisms.js';
-import type { Plan } from '#src/engine/plan.js';
+import type { Plan } from '#src/plan/plan.js';
 import { type Story, tellStory } from '#src/lab/handover/story.js';
-import { loadScenario } from '#src/lab/scenario.js';
-import { makePlan } from '#src/lab/scenario-plan.js';
+import { loadScenario } from '#src/lab/scenario/scenario.js';
+import { makePlan } from '#src/lab/scenario/plan.js';
 
 export const VCPU = 0;
 export const DMA = 1;

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { FAULT_FLAG_WRITE, VM_MERGEABLE, VM_READ } from '#src/machine/abi.js';
 import { MECH } from '#src/machine/mechanisms.js';
-import type { Plan } from '#src/engine/plan.js';
-import { prepareMachine } from '#src/engine/setup.js';
+import type { Plan } from '#src/plan/plan.js';
+import { prepareMachine } from '#src/engine/machine/setup.js';
 import { type Handover, handOver, handOverLitmus } from '#src/lab/handover/handover.js';
 import { explainReport, handoverFiles, handoversOf } from '#src/lab/handover/explain.js';
 import { type Base, DrainedStates, machineOver } from '#src/lab/handover/drained.js';
@@ -15,9 +15,9 @@ import { type StoryPage, tellStory } from '#src/lab/handover/story.js';
 import { variantsOf } from '#src/lab/handover/variants.js';
 import { compileLitmus } from '#src/lab/litmus/compile.js';
 import { litmusSubject } from '#src/lab/litmus/subject.js';
-import { readSchedule, replay } from '#src/lab/replay.js';
-import { subjectOf } from '#src/lab/subject.js';
-import type { Report } from '#src/lab/report.js';
+import { readSchedule, replay } from '#src/lab/replay/replay.js';
+import { subjectOf } from '#src/lab/explore/subject.js';
+import type { Report } from '#src/lab/report/report.js';
 
 import { BAD, D1, DMA, KSMD, NUMA, PIN, VCPU, VIOLATION, logOf, planOf, storyOf } from './handover-logs.js';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Condition, LitmusFile, Value } from '#src/lab/litmus/ast.js';
-import { LITMUS_CHARS_MAX, parseLitmus } from '#src/lab/litmus/parse.js';
-import { printLitmus } from '#src/lab/litmus/print.js';
+import type { Condition, LitmusFile, Value } from '#src/lab/litmus/language/ast.js';
+import { LITMUS_CHARS_MAX, parseLitmus } from '#src/lab/litmus/language/parse.js';
+import { printLitmus } from '#src/lab/litmus/language/print.js';
 import { EVERYTHING, HEAD, mistakesOf, testOf, told } from './litmus-texts.js';
 
 /** A file's parts without their places. */

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { searchWhole } from '#src/engine/exhaustive/driver.js';
-import { OneThread } from '#src/engine/one-thread.js';
+import { OneThread } from '#src/engine/one-thread/one-thread.js';
 import { random } from '#src/engine/strategies/random.js';
-import { holds } from '#src/lab/litmus/conditions.js';
+import { holds } from '#src/lab/litmus/language/conditions.js';
 import { LitmusProgram } from '#src/lab/litmus/program.js';
-import { TERMS } from '#src/lab/litmus/terms.js';
+import { TERMS } from '#src/lab/litmus/language/terms.js';
 import { testOf } from './litmus-texts.js';
 
 /** Every term, of a machine on which much happens. */

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { LITMUS_OPERATIONS, LITMUS_WORDS } from '#actors/litmus-operations.js';
-import { FLAG_NAMES, TERMS } from '#src/lab/litmus/terms.js';
+import { LITMUS_OPERATIONS, LITMUS_WORDS } from '#actors/litmus/operations.js';
+import { FLAG_NAMES, TERMS } from '#src/lab/litmus/language/terms.js';
 import { mistakesOf } from './litmus-texts.js';
 
 const PAGE = readFileSync(fileURLToPath(new URL('../../src/lab/litmus/README.md', import.meta.url)), 'utf8');

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { END_FINISHED, END_VIOLATION, OneThread } from '#src/engine/one-thread.js';
-import { parseSchedule } from '#src/engine/schedule-file.js';
+import { END_FINISHED, END_VIOLATION, OneThread } from '#src/engine/one-thread/one-thread.js';
+import { parseSchedule } from '#src/engine/one-thread/schedule-file.js';
 import { explainLitmus } from '#src/lab/litmus/explain.js';
 import { LitmusProgram } from '#src/lab/litmus/program.js';
 import { type LitmusReport, runLitmus } from '#src/lab/litmus/run.js';
 import { litmusSubject } from '#src/lab/litmus/subject.js';
-import { replay } from '#src/lab/replay.js';
-import { subjectFrom, subjectOf } from '#src/lab/subject.js';
+import { replay } from '#src/lab/replay/replay.js';
+import { subjectFrom, subjectOf } from '#src/lab/explore/subject.js';
 import { GuidedScript } from '#src/engine/strategies/script.js';
 import { PINS, source, testOf } from './litmus-texts.js';
 

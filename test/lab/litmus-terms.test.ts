@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { OneThread } from '#src/engine/one-thread.js';
+import { OneThread } from '#src/engine/one-thread/one-thread.js';
 import { GuidedScript } from '#src/engine/strategies/script.js';
 import { LitmusProgram } from '#src/lab/litmus/program.js';
-import { TERMS } from '#src/lab/litmus/terms.js';
+import { TERMS } from '#src/lab/litmus/language/terms.js';
 import { testOf } from './litmus-texts.js';
 
 const asked = new Set<string>();

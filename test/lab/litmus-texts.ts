@@ -1,5 +1,5 @@
 /** Litmus texts for the tests of the language. */
-import { type Mistake } from '#src/lab/litmus/parse.js';
+import { type Mistake } from '#src/lab/litmus/language/parse.js';
 import { type LitmusTest } from '#src/lab/litmus/compile.js';
 import { checkedLitmus } from '#src/lab/litmus/subject.js';
 

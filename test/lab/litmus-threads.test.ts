@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { bugById } from '#src/zoo/index.js';
 import type { Bug } from '#src/zoo/bug.js';
-import { runZoo, zooSubject } from '#src/lab/zoo.js';
+import { runZoo, zooSubject } from '#src/lab/zoo/zoo.js';
 import { runLitmusThreads } from '#src/lab/litmus/threads/report.js';
 import { renderLitmusThreads } from '#src/cli/render/litmus-threads.js';
 import { renderZooRun } from '#src/cli/render/zoo.js';

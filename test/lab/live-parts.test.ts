@@ -10,8 +10,8 @@ import { schemePlacement } from '#src/lab/live/placements.js';
 import { RaceMeter } from '#src/lab/live/races.js';
 import { type NearMiss, PAGE_STATES } from '#src/lab/live/types.js';
 import { EventWatch } from '#src/lab/live/watch.js';
-import { loadScenario } from '#src/lab/scenario.js';
-import { makePlan } from '#src/lab/scenario-plan.js';
+import { loadScenario } from '#src/lab/scenario/scenario.js';
+import { makePlan } from '#src/lab/scenario/plan.js';
 import { COMPOUND_HEAD, COMPOUND_TAIL, GUP_PIN_COUNTING_BIAS, MAPPING_KSM } from '#src/machine/abi.js';
 import { MECH } from '#src/machine/mechanisms.js';
 import {
@@ -42,7 +42,7 @@ import {
   s2PteWord,
   s2RootWord,
 } from '#src/machine/layout.js';
-import { prepareMachine } from '#src/engine/setup.js';
+import { prepareMachine } from '#src/engine/machine/setup.js';
 import { EventBatch } from '#src/trace/batch.js';
 import { actor } from '../engine/threads-plan.js';
 import { TINY, scenarioFile } from './tiny.js';

@@ -1,9 +1,9 @@
 /** A running simulation, looked at and turned while it runs. */
 import { firstValueFrom } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { InputError } from '#src/lab/input-error.js';
+import { InputError } from '#src/lab/input/input-error.js';
 import { type NearMiss, PAGE_STATES } from '#src/lab/live/types.js';
-import { Simulation, type SimulationOptions } from '#src/lab/simulation.js';
+import { Simulation, type SimulationOptions } from '#src/lab/run/simulation.js';
 import { actor, actors, planOf, until, TEST_MODULES } from '../engine/threads-plan.js';
 import { Machine } from '#src/machine/layout.js';
 import { bootMachine } from '#src/mm/boot.js';

@@ -1,13 +1,13 @@
 /** Litmus files by exhaustive search: on several threads, past broken rules, with the portfolio after it. */
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { parseSchedule } from '#src/engine/schedule-file.js';
-import type { ExploreProgress } from '#src/lab/explore.js';
+import { parseSchedule } from '#src/engine/one-thread/schedule-file.js';
+import type { ExploreProgress } from '#src/lab/explore/explore.js';
 import { explainLitmus } from '#src/lab/litmus/explain.js';
 import { proveLitmus } from '#src/lab/litmus/prove.js';
 import { runLitmus } from '#src/lab/litmus/run.js';
 import { type LitmusSubject, litmusSubject, readLitmus } from '#src/lab/litmus/subject.js';
-import { replay } from '#src/lab/replay.js';
+import { replay } from '#src/lab/replay/replay.js';
 
 const TESTS = new URL('../../src/lab/litmus/tests/', import.meta.url);
 

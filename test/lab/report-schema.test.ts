@@ -1,16 +1,16 @@
 /** The row of a violation, which is one whatever has found it, and the schema of the reports that it stands in. */
 import { describe, expect, it } from 'vitest';
-import { PlanProgram } from '#src/engine/one-thread-plan.js';
+import { PlanProgram } from '#src/engine/one-thread/plan-program.js';
 import { programKind } from '#src/engine/programs/index.js';
 import { MM_MMAP_LOCK, mmWord } from '#src/machine/layout.js';
 import type { Violation } from '#src/oracle/violation.js';
-import { explore } from '#src/lab/explore.js';
-import { listEverything } from '#src/lab/list.js';
-import { readSchedule, replay } from '#src/lab/replay.js';
+import { explore } from '#src/lab/explore/explore.js';
+import { listEverything } from '#src/lab/report/list.js';
+import { readSchedule, replay } from '#src/lab/replay/replay.js';
 import { reportJsonSchema, reportMistakes } from '#src/lab/report/schema.js';
 import { violationRow } from '#src/lab/report/violation.js';
-import { programSubject, subjectOf } from '#src/lab/subject.js';
-import { reportViolation } from '#src/lab/violations.js';
+import { programSubject, subjectOf } from '#src/lab/explore/subject.js';
+import { reportViolation } from '#src/lab/tell/violations.js';
 import { validator } from '../helpers/validator.js';
 
 const BUGGY = 'pin-vs-write-protect-buggy';

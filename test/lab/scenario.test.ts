@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Plan } from '#src/engine/plan.js';
-import { InputError } from '#src/lab/input-error.js';
-import { makePlan } from '#src/lab/scenario-plan.js';
-import { listScenarios, loadScenario } from '#src/lab/scenario.js';
+import type { Plan } from '#src/plan/plan.js';
+import { InputError } from '#src/lab/input/input-error.js';
+import { makePlan } from '#src/lab/scenario/plan.js';
+import { listScenarios, loadScenario } from '#src/lab/scenario/scenario.js';
 import { Machine } from '#src/machine/layout.js';
 import { POLICIES } from '#src/policies/index.js';
 import { SMALL, temporaryFolder, writeRecording } from './recordings.js';

@@ -1,11 +1,11 @@
 /** The library's face, over synthetic actors: observables, knobs, pause, reports of every way to end. */
 import { firstValueFrom, toArray } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import type { ActorSpec } from '#src/engine/plan.js';
-import { TOKEN_AT } from '#src/engine/testing/lock-actors.js';
+import type { ActorSpec } from '#src/plan/plan.js';
+import { TOKEN_AT } from '#test/fixtures/lock-actors.js';
 import { ACTOR_STEPS, Machine, actorWord, globalWord } from '#src/machine/layout.js';
-import { InputError } from '#src/lab/input-error.js';
-import { type RunOptions, Simulation } from '#src/lab/simulation.js';
+import { InputError } from '#src/lab/input/input-error.js';
+import { type RunOptions, Simulation } from '#src/lab/run/simulation.js';
 import { bootMachine } from '#src/mm/boot.js';
 import { ofType } from '#src/trace/observables.js';
 import { TEST_MODULES, actor, actors, planOf, until } from '../engine/threads-plan.js';

@@ -1,12 +1,12 @@
 /** Walks through recorded schedules, and records that are continued. */
 import { describe, expect, it } from 'vitest';
-import { END_DRAINED, END_FINISHED, OneThread } from '#src/engine/one-thread.js';
-import { type Schedule, formatSchedule, parseSchedule } from '#src/engine/schedule-file.js';
+import { END_DRAINED, END_FINISHED, OneThread } from '#src/engine/one-thread/one-thread.js';
+import { type Schedule, formatSchedule, parseSchedule } from '#src/engine/one-thread/schedule-file.js';
 import { random } from '#src/engine/strategies/random.js';
-import { explore } from '#src/lab/explore.js';
-import { replay } from '#src/lab/replay.js';
-import { Stepper } from '#src/lab/stepper.js';
-import { subjectOf } from '#src/lab/subject.js';
+import { explore } from '#src/lab/explore/explore.js';
+import { replay } from '#src/lab/replay/replay.js';
+import { Stepper } from '#src/lab/replay/stepper.js';
+import { subjectOf } from '#src/lab/explore/subject.js';
 import { pinfall, start } from '../cli/run.js';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { DEFAULT_NOISE, NOISE } from '#src/engine/noise.js';
+import { DEFAULT_NOISE, NOISE } from '#src/engine/host/noise.js';
 import { advise, checkIsClear, leaderOf, stageIsClear, survivors, verdictOf } from '#src/lab/tune/advice.js';
 import { applyEngine, applyTarget, withEngine } from '#src/lab/tune/apply.js';
 import { type Subject, el2Stage, engineStage, placementStage, subjectOf } from '#src/lab/tune/candidates.js';
@@ -15,9 +15,9 @@ import { type Sample, bootstrapMedians, estimate, pairedRatios, shareAboveOne } 
 import { type StageName, sweep } from '#src/lab/tune/sweep.js';
 import { tuneCommand } from '#src/cli/commands/tune.js';
 import { renderTune } from '#src/cli/render/tune.js';
-import { loadScenario } from '#src/lab/scenario.js';
-import { engineOptions } from '#src/lab/scenario-engine.js';
-import { makePlan } from '#src/lab/scenario-plan.js';
+import { loadScenario } from '#src/lab/scenario/scenario.js';
+import { engineOptions } from '#src/lab/scenario/engine.js';
+import { makePlan } from '#src/lab/scenario/plan.js';
 import { pinfall } from '../cli/run.js';
 import { temporaryFolder } from './recordings.js';
 import { TINY, scenarioFile } from './tiny.js';

@@ -5,7 +5,7 @@ import { RingWriter, ringBuffer } from '#src/events/ring.js';
 import { Machine } from '#src/machine/layout.js';
 import type { Violation } from '#src/oracle/violation.js';
 import type { ReportViolation } from '#src/lab/report/violation.js';
-import { reportViolation } from '#src/lab/violations.js';
+import { reportViolation } from '#src/lab/tell/violations.js';
 
 const machine = new Machine({
   framesPerNode: 16,

@@ -4,12 +4,12 @@
  */
 import { describe, expect, it } from 'vitest';
 import { STRATEGIES } from '#src/engine/strategies/index.js';
-import type { Clash } from '#src/lab/clash.js';
-import { explore } from '#src/lab/explore.js';
-import { EXHAUSTIVE } from '#src/lab/prove.js';
+import type { Clash } from '#src/lab/clash/clash.js';
+import { explore } from '#src/lab/explore/explore.js';
+import { EXHAUSTIVE } from '#src/lab/explore/prove.js';
 import type { ReportViolation } from '#src/lab/report/violation.js';
-import { subjectOf } from '#src/lab/subject.js';
-import { zooBugs, zooSubject } from '#src/lab/zoo.js';
+import { subjectOf } from '#src/lab/explore/subject.js';
+import { zooBugs, zooSubject } from '#src/lab/zoo/zoo.js';
 import { type BugClash, isRecorded } from '#src/zoo/bug-clash.js';
 import { POLICY_CLASHES } from '#src/zoo/policy-clashes.js';
 

@@ -1,8 +1,8 @@
 /** The zoo: what its files say, and that `zoo run` finds bugs, names who caught them, and calls their files clean without them. */
 import { describe, expect, it } from 'vitest';
-import { resolveKernel } from '#src/engine/kernel.js';
-import { isAnswerOf } from '#src/lab/zoo-finds.js';
-import { runZoo, zooBugs, zooSubject } from '#src/lab/zoo.js';
+import { resolveKernel } from '#src/engine/machine/kernel.js';
+import { isAnswerOf } from '#src/lab/zoo/finds.js';
+import { runZoo, zooBugs, zooSubject } from '#src/lab/zoo/zoo.js';
 import { INVARIANTS } from '#src/oracle/table.js';
 import { policyById } from '#src/policies/index.js';
 import { BUGS } from '#src/zoo/index.js';

@@ -4,8 +4,8 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Doorbell } from '#src/engine/doorbell.js';
-import { HostedActor, MODE_ON_LOCK } from '#src/engine/hosted-actor.js';
+import { Doorbell } from '#src/engine/host/doorbell.js';
+import { HostedActor, MODE_ON_LOCK } from '#src/engine/host/hosted-actor.js';
 import { RingWriter, ringBuffer } from '#src/events/ring.js';
 import { Context, type Kernel, Probe } from '#src/machine/context.js';
 import { LOCAL, effectWord } from '#src/machine/effects.js';

@@ -2,8 +2,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import fc from 'fast-check';
 import { Machine } from '#src/machine/layout.js';
 import { sharedMachine } from '#src/machine/memory.js';
-import * as wasm from '#src/machine/words-wasm.js';
-import * as words from '#src/machine/words.js';
+import * as wasm from '#src/machine/words/words-wasm.js';
+import * as words from '#src/machine/words/words.js';
 
 const CONFIG = {
   nodes: 1,

@@ -1,6 +1,6 @@
 /** Several processes on one small machine under all oracles: what fork and shared memory are tried on. */
 import { touchUser } from '#actors/user-access.js';
-import { claimsOf, resolveKernel } from '#src/engine/kernel.js';
+import { claimsOf, resolveKernel } from '#src/engine/machine/kernel.js';
 import { FOLL_PIN, FOLL_WRITE, VM_HUGEPAGE, VM_READ, VM_WRITE } from '#src/machine/abi.js';
 import type { MachineConfig } from '#src/machine/config.js';
 import type { Context, Coroutine, Kernel, KernelRules } from '#src/machine/context.js';
@@ -16,8 +16,8 @@ import {
   pteWord,
 } from '#src/machine/layout.js';
 import { dupMm } from '#src/mm/fork.js';
-import { pinUserPagesFast } from '#src/mm/gup.js';
-import { mmapRegion } from '#src/mm/mmap.js';
+import { pinUserPagesFast } from '#src/mm/gup/gup.js';
+import { mmapRegion } from '#src/mm/vma/mmap.js';
 import { type OracleOptions, type OracleProbe, type Violation, auditAll, createProbe } from '#src/oracle/index.js';
 import { makeContext, makeMachine, runToEnd } from '../helpers/drive.js';
 

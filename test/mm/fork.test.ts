@@ -16,8 +16,8 @@ import {
 import { PTE_WRITE, isHuge, isSpecial, isTable } from '#src/machine/entries.js';
 import { MM_KSM_SLOT, MM_VMA_COUNT, MM_WRITE_PROTECT_SEQ, mmWord } from '#src/machine/layout.js';
 import { exitMmap } from '#src/mm/exit.js';
-import { madviseDontneed } from '#src/mm/madvise.js';
-import { findVma, vmaFlags } from '#src/mm/vma.js';
+import { madviseDontneed } from '#src/mm/madvise/madvise.js';
+import { findVma, vmaFlags } from '#src/mm/vma/vma.js';
 import { ForkLab } from './fork-lab.js';
 
 const PARENT = 0;

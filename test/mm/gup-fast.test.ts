@@ -26,9 +26,9 @@ import {
   pageWord,
   pmdWord,
 } from '#src/machine/layout.js';
-import { gupFast } from '#src/mm/gup-fast.js';
-import { pinUserPagesFast } from '#src/mm/gup.js';
-import { tlbRemoveTableSyncOne } from '#src/mm/khugepaged.js';
+import { gupFast } from '#src/mm/gup/fast.js';
+import { pinUserPagesFast } from '#src/mm/gup/gup.js';
+import { tlbRemoveTableSyncOne } from '#src/mm/khugepaged/khugepaged.js';
 import { audit } from '../helpers/audit.js';
 import { Stepped } from '../helpers/drive.js';
 import { MmLab } from '../helpers/mm-lab.js';

@@ -4,8 +4,8 @@ import { ENOMEM, FOLL_LONGTERM, FOLL_WRITE, PG_LRU, PG_UNPINNABLE_ZONE } from '#
 import { MECH } from '#src/machine/mechanisms.js';
 import { Machine, PAGE_FLAGS, pageWord } from '#src/machine/layout.js';
 import { MC_PAGES_MOVED } from '#src/machine/stats.js';
-import { checkAndMigrateMovablePages } from '#src/mm/gup-longterm.js';
-import { pinUserPagesFast } from '#src/mm/gup.js';
+import { checkAndMigrateMovablePages } from '#src/mm/gup/longterm.js';
+import { pinUserPagesFast } from '#src/mm/gup/gup.js';
 import { folioIsolateLru, folioPutbackLru } from '#src/mm/swap.js';
 import { audit } from '../helpers/audit.js';
 import { Stepped } from '../helpers/drive.js';

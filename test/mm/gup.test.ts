@@ -42,12 +42,12 @@ import {
 } from '#src/machine/entries.js';
 import { MMF_HAS_PINNED, MM_FLAGS, PAGE_FLAGS, PAGE_REFS, mmWord, pageWord } from '#src/machine/layout.js';
 import { mmapReadLock, mmapReadUnlock } from '#src/locks/vma-lock.js';
-import { gupPutFolio } from '#src/mm/gup-grab.js';
-import { getUserPagesUnlocked } from '#src/mm/gup.js';
-import { splitHugePmd } from '#src/mm/huge-memory-split.js';
-import { madviseDontneed } from '#src/mm/madvise.js';
-import { mprotect } from '#src/mm/mprotect.js';
-import { findVma } from '#src/mm/vma.js';
+import { gupPutFolio } from '#src/mm/gup/grab.js';
+import { getUserPagesUnlocked } from '#src/mm/gup/gup.js';
+import { splitHugePmd } from '#src/mm/huge_memory/split.js';
+import { madviseDontneed } from '#src/mm/madvise/madvise.js';
+import { mprotect } from '#src/mm/mprotect/mprotect.js';
+import { findVma } from '#src/mm/vma/vma.js';
 import { audit } from '../helpers/audit.js';
 import { MmLab } from '../helpers/mm-lab.js';
 

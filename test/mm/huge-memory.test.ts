@@ -53,8 +53,8 @@ import {
   pmdWord,
 } from '#src/machine/layout.js';
 import { folioLockWord, folioTrylock, folioUnlock } from '#src/locks/exclusive.js';
-import { changeHugePmd } from '#src/mm/huge-memory.js';
-import { doUserAddrFault } from '#src/mm/memory.js';
+import { changeHugePmd } from '#src/mm/huge_memory/huge-memory.js';
+import { doUserAddrFault } from '#src/mm/memory/memory.js';
 import { audit } from '../helpers/audit.js';
 import { Stepped, runToEnd } from '../helpers/drive.js';
 import { ANON, Lab } from './kernel.js';

@@ -17,10 +17,10 @@ import {
   statsBase,
 } from '#src/machine/layout.js';
 import { STAT, type StatName } from '#src/machine/stats.js';
-import { BASE_KERNEL } from '#src/engine/kernel.js';
-import { doUserAddrFault } from '#src/mm/memory.js';
-import { mmapRegion } from '#src/mm/mmap.js';
-import { findVma } from '#src/mm/vma.js';
+import { BASE_KERNEL } from '#src/engine/machine/kernel.js';
+import { doUserAddrFault } from '#src/mm/memory/memory.js';
+import { mmapRegion } from '#src/mm/vma/mmap.js';
+import { findVma } from '#src/mm/vma/vma.js';
 import { makeContext, makeMachine, runToEnd } from '../helpers/drive.js';
 
 type Changes = Partial<Omit<Kernel, 'rules'>> & { readonly rules?: Partial<KernelRules> };

@@ -1,11 +1,11 @@
-/** MADV_FREE (src/mm/madvise-free.ts): old, clean and lazyfree, until it is written again. */
+/** MADV_FREE (src/mm/madvise/free.ts): old, clean and lazyfree, until it is written again. */
 import { describe, expect, it } from 'vitest';
 import { EINVAL, ENOMEM, PG_DIRTY, PG_SWAPBACKED, VM_LOCKED, VM_PFNMAP } from '#src/machine/abi.js';
 import { PTE_DIRTY, PTE_WRITE, PTE_YOUNG } from '#src/machine/entries.js';
 import { PAGE_FLAGS, pageWord } from '#src/machine/layout.js';
 import { hostPfn, stage2Pfn } from '#src/kvm/divergence.js';
-import { MADV_FREE, madvise } from '#src/mm/madvise.js';
-import { munmap } from '#src/mm/munmap.js';
+import { MADV_FREE, madvise } from '#src/mm/madvise/madvise.js';
+import { munmap } from '#src/mm/vma/munmap.js';
 import { entryAt } from '#src/oracle/view.js';
 import { audit } from '../helpers/audit.js';
 import { runToEnd } from '../helpers/drive.js';

@@ -52,7 +52,7 @@ import {
 import { TLB_WRITABLE, enterAccess, leaveAccess, tlbInsert, tlbLookup, tlbTag } from '#src/machine/tlb.js';
 import { folioTrylock, folioUnlock } from '#src/locks/exclusive.js';
 import { mmapLockWord, mmapWriteLock, mmapWriteUnlock } from '#src/locks/vma-lock.js';
-import { doUserAddrFault } from '#src/mm/memory.js';
+import { doUserAddrFault } from '#src/mm/memory/memory.js';
 import { lruAddDrain } from '#src/mm/swap.js';
 import { audit } from '../helpers/audit.js';
 import { Stepped, runToEnd } from '../helpers/drive.js';

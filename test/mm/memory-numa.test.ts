@@ -13,7 +13,7 @@ import {
   isProtnone,
 } from '#src/machine/entries.js';
 import { PAGE_CONTENT, PAGE_CPUPID, PAGE_FLAGS, pmdLockOf, pmdWord, ptlOf } from '#src/machine/layout.js';
-import { doUserAddrFault } from '#src/mm/memory.js';
+import { doUserAddrFault } from '#src/mm/memory/memory.js';
 import { audit } from '../helpers/audit.js';
 import { Stepped, runToEnd } from '../helpers/drive.js';
 import { ANON, Lab } from './kernel.js';

@@ -18,8 +18,8 @@ import { PTE_DIRTY, PTE_PRESENT, PTE_SPECIAL, PTE_WRITE, PTE_YOUNG, entryPfn, mk
 import { KSM_ZERO_PAGES, PAGE_CONTENT, PAGE_FLAGS, PAGE_MAPPING, globalWord, ptlOf } from '#src/machine/layout.js';
 import { enterAccess, leaveAccess, tlbInsert, tlbLookup, tlbTag } from '#src/machine/tlb.js';
 import { folioTrylock, folioUnlock } from '#src/locks/exclusive.js';
-import { madviseDontneed } from '#src/mm/madvise.js';
-import { doUserAddrFault } from '#src/mm/memory.js';
+import { madviseDontneed } from '#src/mm/madvise/madvise.js';
+import { doUserAddrFault } from '#src/mm/memory/memory.js';
 import { audit } from '../helpers/audit.js';
 import { Stepped, runToEnd } from '../helpers/drive.js';
 import { Lab } from './kernel.js';

@@ -34,10 +34,10 @@ import {
 import { PAGE_FLAGS, pageWord, pmdWord } from '#src/machine/layout.js';
 import { MC_ATTEMPTS, MC_BACKED_OUT, MC_NOTIFIER_STARTS, MC_PAGES_MOVED } from '#src/machine/stats.js';
 import { folioLock, folioUnlock } from '#src/locks/exclusive.js';
-import { getUserPagesUnlocked, pinUserPagesFast } from '#src/mm/gup.js';
-import { madviseDontneed } from '#src/mm/madvise.js';
-import { migratePages } from '#src/mm/migrate.js';
-import { mprotect } from '#src/mm/mprotect.js';
+import { getUserPagesUnlocked, pinUserPagesFast } from '#src/mm/gup/gup.js';
+import { madviseDontneed } from '#src/mm/madvise/madvise.js';
+import { migratePages } from '#src/mm/migrate/migrate.js';
+import { mprotect } from '#src/mm/mprotect/mprotect.js';
 import { folioIsolateLru } from '#src/mm/swap.js';
 import { audit } from '../helpers/audit.js';
 import { Stepped } from '../helpers/drive.js';

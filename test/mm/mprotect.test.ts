@@ -33,10 +33,10 @@ import {
 import { MM_MMAP_LOCK, MM_TLB_FLUSH_PENDING, MM_VMA_COUNT, PAGE_FLAGS, mmWord, pageWord } from '#src/machine/layout.js';
 import { folioLock } from '#src/locks/exclusive.js';
 import { refAdd } from '#src/mm/folio.js';
-import { pinUserPagesFast } from '#src/mm/gup.js';
-import { tryToMigrate } from '#src/mm/migrate-ptes.js';
-import { mprotect } from '#src/mm/mprotect.js';
-import { findVma, insertVma, vmaEnd, vmaFlags, vmaStart } from '#src/mm/vma.js';
+import { pinUserPagesFast } from '#src/mm/gup/gup.js';
+import { tryToMigrate } from '#src/mm/rmap/migrate.js';
+import { mprotect } from '#src/mm/mprotect/mprotect.js';
+import { findVma, insertVma, vmaEnd, vmaFlags, vmaStart } from '#src/mm/vma/vma.js';
 import { mmapWriteLock, mmapWriteUnlock } from '#src/locks/vma-lock.js';
 import { audit } from '../helpers/audit.js';
 import { MmLab, touch } from '../helpers/mm-lab.js';

@@ -20,7 +20,7 @@ import { mutexLock, mutexUnlock } from '#src/locks/exclusive.js';
 import { mmapWriteLock, mmapWriteUnlock } from '#src/locks/vma-lock.js';
 import { hostPfn, stage2Pfn } from '#src/kvm/divergence.js';
 import { refAdd } from '#src/mm/folio.js';
-import { pinUserPagesFast } from '#src/mm/gup.js';
+import { pinUserPagesFast } from '#src/mm/gup/gup.js';
 import { memoryFailure } from '#src/mm/memory-failure.js';
 import { mmuNotifierRegister } from '#src/mm/mmu-notifier.js';
 import { oomReapTaskMm } from '#src/mm/oom-kill.js';

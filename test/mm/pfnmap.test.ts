@@ -1,13 +1,13 @@
-/** A driver's memory in a process and in a guest (src/mm/pfnmap.ts, src/kvm/faultin.ts): no page is anybody's but the driver's. */
+/** A driver's memory in a process and in a guest (src/mm/memory/pfnmap.ts, src/kvm/faultin.ts): no page is anybody's but the driver's. */
 import { describe, expect, it } from 'vitest';
 import { EFAULT, FOLL_GET, FOLL_PIN, PG_DRIVER, VM_PFNMAP, VM_READ, VM_WRITE } from '#src/machine/abi.js';
 import { entryPfn, isS2Block, isSpecial } from '#src/machine/entries.js';
 import { PAGE_FLAGS, pageWord } from '#src/machine/layout.js';
 import { hostPfn, stage2Pfn } from '#src/kvm/divergence.js';
 import { entryAt } from '#src/oracle/view.js';
-import { getUserPagesUnlocked, pinUserPagesFast } from '#src/mm/gup.js';
-import { mmapRegion } from '#src/mm/mmap.js';
-import { munmap } from '#src/mm/munmap.js';
+import { getUserPagesUnlocked, pinUserPagesFast } from '#src/mm/gup/gup.js';
+import { mmapRegion } from '#src/mm/vma/mmap.js';
+import { munmap } from '#src/mm/vma/munmap.js';
 import { runToEnd } from '../helpers/drive.js';
 import { Guest } from '../kvm/guest.js';
 

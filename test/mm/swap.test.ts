@@ -34,11 +34,11 @@ import {
   swapWord,
 } from '#src/machine/layout.js';
 import { MC_BACKED_OUT, MC_PAGES_MOVED } from '#src/machine/stats.js';
-import { gupPutFolio } from '#src/mm/gup-grab.js';
-import { getUserPagesUnlocked, pinUserPagesFast } from '#src/mm/gup.js';
-import { madviseCollapse } from '#src/mm/khugepaged.js';
-import { ksmDoScan } from '#src/mm/ksm.js';
-import { madviseDontneed } from '#src/mm/madvise.js';
+import { gupPutFolio } from '#src/mm/gup/grab.js';
+import { getUserPagesUnlocked, pinUserPagesFast } from '#src/mm/gup/gup.js';
+import { madviseCollapse } from '#src/mm/khugepaged/khugepaged.js';
+import { ksmDoScan } from '#src/mm/ksm/ksm.js';
+import { madviseDontneed } from '#src/mm/madvise/madvise.js';
 import { folioIsolateLru } from '#src/mm/swap.js';
 import { reclaimPage } from '#src/mm/vmscan.js';
 import { audit } from '../helpers/audit.js';

@@ -4,8 +4,8 @@
  */
 import { expect, it } from 'vitest';
 import { FOLL_LONGTERM, FOLL_WRITE, VM_HUGEPAGE, VM_MERGEABLE } from '#src/machine/abi.js';
-import type { LitmusCall } from '#actors/litmus-task.js';
-import { MADV_COLLAPSE, MADV_DONTNEED, MADV_FREE } from '#src/mm/madvise.js';
+import type { LitmusCall } from '#src/plan/litmus.js';
+import { MADV_COLLAPSE, MADV_DONTNEED, MADV_FREE } from '#src/mm/madvise/madvise.js';
 import { type HandMade, call, explore } from '../zoo/litmus-plan.js';
 
 const PAGES = 4;

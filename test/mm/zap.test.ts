@@ -53,10 +53,10 @@ import {
   MADV_UNMERGEABLE,
   madvise,
   madviseDontneed,
-} from '#src/mm/madvise.js';
-import { doUserAddrFault } from '#src/mm/memory.js';
-import { munmap } from '#src/mm/munmap.js';
-import { vmaEnd, vmaFlags, vmaStart } from '#src/mm/vma.js';
+} from '#src/mm/madvise/madvise.js';
+import { doUserAddrFault } from '#src/mm/memory/memory.js';
+import { munmap } from '#src/mm/vma/munmap.js';
+import { vmaEnd, vmaFlags, vmaStart } from '#src/mm/vma/vma.js';
 import { audit } from '../helpers/audit.js';
 import { Stepped, runToEnd } from '../helpers/drive.js';
 import { ANON, Lab } from './kernel.js';

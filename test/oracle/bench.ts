@@ -3,7 +3,7 @@
  * a hand to break things with, word by word.
  */
 import { touchUser } from '#actors/user-access.js';
-import { claimsOf, resolveKernel } from '#src/engine/kernel.js';
+import { claimsOf, resolveKernel } from '#src/engine/machine/kernel.js';
 import { NO_EVENTS } from '#src/events/ring.js';
 import { vcpuAccess } from '#src/kvm/vcpu.js';
 import { kvmCreateVm, kvmSetMemslot } from '#src/kvm/vm.js';
@@ -22,10 +22,10 @@ import {
   s2RootWord,
 } from '#src/machine/layout.js';
 import { bootMachine } from '#src/mm/boot.js';
-import { pinUserPagesFast } from '#src/mm/gup.js';
-import { ksmDoScan } from '#src/mm/ksm.js';
-import { madviseDontneed } from '#src/mm/madvise.js';
-import { mmapRegion } from '#src/mm/mmap.js';
+import { pinUserPagesFast } from '#src/mm/gup/gup.js';
+import { ksmDoScan } from '#src/mm/ksm/ksm.js';
+import { madviseDontneed } from '#src/mm/madvise/madvise.js';
+import { mmapRegion } from '#src/mm/vma/mmap.js';
 import { type OracleOptions, type OracleProbe, type Violation, auditAll, createProbe } from '#src/oracle/index.js';
 
 export const PAGES = 8;

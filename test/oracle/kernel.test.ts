@@ -3,9 +3,9 @@
  * are never accused, and the others are caught at what the model predicts of them. The same seeds give the same schedules.
  */
 import { describe, expect, it } from 'vitest';
-import { PlanProgram } from '#src/engine/one-thread-plan.js';
-import { END_EXCEPTION, END_FINISHED, END_VIOLATION, OneThread } from '#src/engine/one-thread.js';
-import type { Plan } from '#src/engine/plan.js';
+import { PlanProgram } from '#src/engine/one-thread/plan-program.js';
+import { END_EXCEPTION, END_FINISHED, END_VIOLATION, OneThread } from '#src/engine/one-thread/one-thread.js';
+import type { Plan } from '#src/plan/plan.js';
 import { pct } from '#src/engine/strategies/pct.js';
 import { random } from '#src/engine/strategies/random.js';
 import { INVARIANTS } from '#src/oracle/table.js';

@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { PAGE_CONTENT, PAGE_REFS } from '#src/machine/layout.js';
 import { auditAll, createProbe, ledgerBytes } from '#src/oracle/index.js';
-import { Ledger } from '#src/oracle/ledger.js';
-import type { OracleProbe } from '#src/oracle/probe.js';
+import { Ledger } from '#src/oracle/ledgers/ledger.js';
+import type { OracleProbe } from '#src/oracle/probes/probe.js';
 import { Bench, PINNER, VCPU, VMM, kinds } from './bench.js';
 
 interface Workers {

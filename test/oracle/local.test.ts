@@ -20,7 +20,7 @@ import {
 import { VM_STATE_DYING } from '#src/machine/abi.js';
 import { MECH } from '#src/machine/mechanisms.js';
 import { tlbSlot, tlbTag } from '#src/machine/tlb.js';
-import { RETRIES_MAX } from '#src/oracle/liveness.js';
+import { RETRIES_MAX } from '#src/oracle/rules/liveness.js';
 import { VIOLATIONS_KEPT_OF_KIND } from '#src/oracle/violation.js';
 import { Bench, VCPU, VMM, kinds } from './bench.js';
 

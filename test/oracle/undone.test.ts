@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { MECH } from '#src/machine/mechanisms.js';
 import { ACTOR_HELD_COUNT, VM_INVALIDATE_IN_PROGRESS, actorWord, vmWord } from '#src/machine/layout.js';
-import { BREAKS_MAX, TURNS_MAX } from '#src/oracle/undone.js';
+import { BREAKS_MAX, TURNS_MAX } from '#src/oracle/rules/undone.js';
 import { Bench, VCPU, VMM, kinds } from './bench.js';
 
 const GFN = 2;

@@ -21,10 +21,10 @@ import {
   PAGE_MAPPING,
 } from '#src/machine/layout.js';
 import { MC_BACKED_OUT, MC_NOTIFIER_STARTS, MECHANISM_COUNTERS, STATS_MECHANISMS_AT } from '#src/machine/stats.js';
-import { pinUserPagesFast } from '#src/mm/gup.js';
-import { ksmDoScan } from '#src/mm/ksm.js';
+import { pinUserPagesFast } from '#src/mm/gup/gup.js';
+import { ksmDoScan } from '#src/mm/ksm/ksm.js';
 import { taskNumaWork } from '#src/mm/mempolicy.js';
-import { mprotect } from '#src/mm/mprotect.js';
+import { mprotect } from '#src/mm/mprotect/mprotect.js';
 import { stage2Pfn } from '#src/kvm/divergence.js';
 import { runToEnd, Stepped } from '../helpers/drive.js';
 import { Guest } from '../kvm/guest.js';

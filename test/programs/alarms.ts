@@ -1,7 +1,13 @@
 /** Whether a random program raises an alarm: a broken rule, an access that nothing orders, a deadlock, a livelock, an exception. */
-import { OneThread, END_FINISHED, END_NAMES, END_STEP_LIMIT, END_VIOLATION } from '#src/engine/one-thread.js';
+import {
+  OneThread,
+  END_FINISHED,
+  END_NAMES,
+  END_STEP_LIMIT,
+  END_VIOLATION,
+} from '#src/engine/one-thread/one-thread.js';
 import { STRATEGIES } from '#src/engine/strategies/index.js';
-import { UNDECLARED } from '#src/engine/undeclared.js';
+import { UNDECLARED } from '#src/engine/one-thread/undeclared.js';
 import { LitmusProgram } from '#src/lab/litmus/program.js';
 import { checkedLitmus } from '#src/lab/litmus/subject.js';
 import { type Program, smaller, textOf } from './random-programs.js';

@@ -5,7 +5,7 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { LITMUS_OPERATIONS } from '#actors/litmus-operations.js';
+import { LITMUS_OPERATIONS } from '#actors/litmus/operations.js';
 import { reduced, tryProgram } from './alarms.js';
 import { BY_HAND, programs, textOf, waits } from './random-programs.js';
 

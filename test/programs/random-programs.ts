@@ -4,7 +4,7 @@
  * of another column, something after exit().
  */
 import fc from 'fast-check';
-import { LITMUS_OPERATIONS, type LitmusOperation, type LitmusParam } from '#actors/litmus-operations.js';
+import { LITMUS_OPERATIONS, type LitmusOperation, type LitmusParam } from '#actors/litmus/operations.js';
 
 /** One operation: who does it in set-up, its text, and what it needs of operations before it. */
 interface Step {

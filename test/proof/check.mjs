@@ -3,7 +3,7 @@
 //   MUTANT=... node --import test/proof/register.mjs test/proof/check.mjs EXECUTIONS SCHEDULES FILE...
 import { readFileSync } from 'node:fs';
 import { ExhaustiveRun } from '#src/engine/exhaustive/driver.js';
-import { END_VIOLATION, OneThread } from '#src/engine/one-thread.js';
+import { END_VIOLATION, OneThread } from '#src/engine/one-thread/one-thread.js';
 import { STRATEGIES } from '#src/engine/strategies/index.js';
 import { compileLitmus } from '#src/lab/litmus/compile.js';
 import { LitmusProgram } from '#src/lab/litmus/program.js';

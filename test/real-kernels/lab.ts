@@ -3,7 +3,7 @@
  * guest whose memory is that process's, and tasks that run one after the other, each operation to its end.
  */
 import { touchUser } from '#actors/user-access.js';
-import { resolveKernel } from '#src/engine/kernel.js';
+import { resolveKernel } from '#src/engine/machine/kernel.js';
 import { kvmCreateVm, kvmSetMemslot } from '#src/kvm/vm.js';
 import { vcpuAccess } from '#src/kvm/mmu.js';
 import {
@@ -47,9 +47,9 @@ import { NO_EVENTS } from '#src/events/ring.js';
 import { RW_READERS } from '#src/locks/rw.js';
 import { mmapLockWord, mmapReadUnlock } from '#src/locks/vma-lock.js';
 import { bootMachine } from '#src/mm/boot.js';
-import { getUserPagesUnlocked, pinUserPagesFast } from '#src/mm/gup.js';
-import { ksmDoScan } from '#src/mm/ksm.js';
-import { mmapRegion } from '#src/mm/mmap.js';
+import { getUserPagesUnlocked, pinUserPagesFast } from '#src/mm/gup/gup.js';
+import { ksmDoScan } from '#src/mm/ksm/ksm.js';
+import { mmapRegion } from '#src/mm/vma/mmap.js';
 import { SMALL_MACHINE } from '#src/machine/config.js';
 
 export const THP = 512;

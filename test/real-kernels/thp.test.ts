@@ -4,9 +4,14 @@ import { EAGAIN, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, VM_HUGEPAGE, VM_READ } fro
 import { MECH } from '#src/machine/mechanisms.js';
 import { isHuge, isTable } from '#src/machine/entries.js';
 import { MC_BACKED_OUT } from '#src/machine/stats.js';
-import { madviseDontneed } from '#src/mm/madvise.js';
-import { SCAN_PAGE_COUNT, hpageCollapseScanPmd, khugepagedScan, madviseCollapse } from '#src/mm/khugepaged.js';
-import { mprotect } from '#src/mm/mprotect.js';
+import { madviseDontneed } from '#src/mm/madvise/madvise.js';
+import {
+  SCAN_PAGE_COUNT,
+  hpageCollapseScanPmd,
+  khugepagedScan,
+  madviseCollapse,
+} from '#src/mm/khugepaged/khugepaged.js';
+import { mprotect } from '#src/mm/mprotect/mprotect.js';
 import { mmapReadLock } from '#src/locks/vma-lock.js';
 import { KHUGEPAGED, Lab, PINNER, TASK, THP } from './lab.js';
 

@@ -4,8 +4,8 @@ import { EVENT, EVENT_TABLE } from '#src/events/table.js';
 import { EVENT_TYPES } from '#src/trace/event.js';
 import { HYP_GUEST_SHARE, HYP_SHARE_HYP } from '#src/hyp/hypercalls.js';
 import { MECH } from '#src/machine/mechanisms.js';
-import { chooseRows } from '#src/trace/diagram.js';
-import { DIAGRAM_FORMATS, printDiagram } from '#src/trace/diagram-format.js';
+import { chooseRows } from '#src/trace/diagram/diagram.js';
+import { DIAGRAM_FORMATS, printDiagram } from '#src/trace/diagram/format.js';
 import { phraseOf } from '#src/trace/text.js';
 
 type Event = [time: number, actor: number, type: number, ...args: number[]];

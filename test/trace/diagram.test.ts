@@ -6,9 +6,9 @@ import { FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from '#src/machine/abi.js';
 import { MECH } from '#src/machine/mechanisms.js';
 import { LOCK_MMAP, LOCK_PTL } from '#src/locks/classes.js';
 import { PTE_PRESENT, PTE_WRITE, mkEntry } from '#src/machine/entries.js';
-import { chooseRows, raceDiagram } from '#src/trace/diagram.js';
-import type { DiagramFocus } from '#src/trace/focus.js';
-import { formatMermaid } from '#src/trace/diagram-mermaid.js';
+import { chooseRows, raceDiagram } from '#src/trace/diagram/diagram.js';
+import type { DiagramFocus } from '#src/trace/diagram/focus.js';
+import { formatMermaid } from '#src/trace/diagram/mermaid.js';
 import { eventText } from '#src/trace/text.js';
 
 const PIN = FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE;

@@ -8,7 +8,7 @@ import { EVENT, EVENT_TABLE } from '#src/events/table.js';
 import { MECH } from '#src/machine/mechanisms.js';
 import { EventBatch } from '#src/trace/batch.js';
 import { decodeEvent } from '#src/trace/event.js';
-import { NdjsonFile, formatNdjson } from '#src/trace/ndjson.js';
+import { NdjsonFile, formatNdjson } from '#src/trace/export/ndjson.js';
 
 const NAMES = ['vcpu0', 'numa-"balancer"'];
 

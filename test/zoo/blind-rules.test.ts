@@ -4,11 +4,11 @@
  */
 import { describe, expect, it } from 'vitest';
 import { searchWhole } from '#src/engine/exhaustive/driver.js';
-import { OneThread } from '#src/engine/one-thread.js';
+import { OneThread } from '#src/engine/one-thread/one-thread.js';
 import { STRATEGIES } from '#src/engine/strategies/index.js';
 import { LitmusProgram } from '#src/lab/litmus/program.js';
-import { findOf, isAnswerOf, wantedAnswer } from '#src/lab/zoo-finds.js';
-import { zooSubject } from '#src/lab/zoo.js';
+import { findOf, isAnswerOf, wantedAnswer } from '#src/lab/zoo/finds.js';
+import { zooSubject } from '#src/lab/zoo/zoo.js';
 import { bugById } from '#src/zoo/index.js';
 import { testOf } from '../lab/litmus-texts.js';
 import { programOf, search } from './searching.js';

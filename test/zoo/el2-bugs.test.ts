@@ -3,9 +3,9 @@
  * missing invalidation. Found within a few schedules by two strategies; and the kernel without them is proved clean.
  */
 import { describe, expect, it } from 'vitest';
-import { explore } from '#src/lab/explore.js';
-import { EXHAUSTIVE } from '#src/lab/prove.js';
-import { zooSubject } from '#src/lab/zoo.js';
+import { explore } from '#src/lab/explore/explore.js';
+import { EXHAUSTIVE } from '#src/lab/explore/prove.js';
+import { zooSubject } from '#src/lab/zoo/zoo.js';
 import { bugById } from '#src/zoo/index.js';
 import { programOf, search } from './searching.js';
 

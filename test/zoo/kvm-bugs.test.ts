@@ -4,7 +4,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { OneThread } from '#src/engine/one-thread.js';
+import { OneThread } from '#src/engine/one-thread/one-thread.js';
 import { STRATEGIES } from '#src/engine/strategies/index.js';
 import { type CompileOptions, compileLitmus } from '#src/lab/litmus/compile.js';
 import { LitmusProgram } from '#src/lab/litmus/program.js';

@@ -1,9 +1,9 @@
 /** Litmus plans written by hand, for generated tests: set-up and columns as calls, explored by a strategy. */
-import { litmusOperation } from '#actors/litmus-operations.js';
-import { OneThread } from '#src/engine/one-thread.js';
-import { PlanProgram } from '#src/engine/one-thread-plan.js';
-import type { LitmusCall, LitmusTask } from '#actors/litmus-task.js';
-import type { Plan } from '#src/engine/plan.js';
+import { litmusOperation } from '#actors/litmus/operations.js';
+import { OneThread } from '#src/engine/one-thread/one-thread.js';
+import { PlanProgram } from '#src/engine/one-thread/plan-program.js';
+import type { LitmusCall, LitmusTask } from '#src/plan/litmus.js';
+import type { Plan } from '#src/plan/plan.js';
 import { STRATEGIES } from '#src/engine/strategies/index.js';
 import { VM_READ, VM_WRITE } from '#src/machine/abi.js';
 import { type MachineConfig, SMALL_MACHINE } from '#src/machine/config.js';

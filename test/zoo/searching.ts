@@ -1,8 +1,8 @@
 /** Searches for the zoo's bugs by their litmus files, for tests. */
-import { OneThread } from '#src/engine/one-thread.js';
+import { OneThread } from '#src/engine/one-thread/one-thread.js';
 import { STRATEGIES } from '#src/engine/strategies/index.js';
 import { LitmusProgram } from '#src/lab/litmus/program.js';
-import { zooSubject } from '#src/lab/zoo.js';
+import { zooSubject } from '#src/lab/zoo/zoo.js';
 import type { Bug } from '#src/zoo/bug.js';
 
 /** The bug's litmus test, on the kernel with it or on the one that it is planted in. */

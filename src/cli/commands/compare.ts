@@ -1,7 +1,7 @@
 /** `pinfall compare`: what each policy costs and gives up, on the same guest. */
 import { Command, Option } from 'commander';
-import { type CompareReport, type Spread, compare } from '../../lab/compare.js';
-import { notAskedLine } from '../../lab/asked.js';
+import { type CompareReport, type Spread, compare } from '../../lab/run/compare.js';
+import { notAskedLine } from '../../lab/report/asked.js';
 import { POLICIES } from '../../policies/index.js';
 import { NOISE_HELP, duration, freshSeed, noise, policies, seed, userPath, wholeNumber } from '../options.js';
 import { EXIT_INCOMPLETE, exitOfRun } from '../exit-codes.js';
@@ -9,7 +9,7 @@ import { ProgressLine, printReport } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
 import { pc } from '../render/colour.js';
 import { nextCommand } from '../render/next.js';
-import { LEGENDS } from '../../lab/legend.js';
+import { LEGENDS } from '../../lab/report/legend.js';
 import { withLegend, withLegendOf } from '../render/legend.js';
 import { number, table } from '../render/table.js';
 

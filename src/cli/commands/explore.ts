@@ -1,18 +1,18 @@
 /** `pinfall explore`: schedule after schedule, until a rule breaks. */
 import { Command } from 'commander';
-import { Budget } from '../../lab/budget.js';
-import { EXPLORE_DEFAULTS, type ExploreProgress, explore } from '../../lab/explore.js';
+import { Budget } from '../../lab/explore/budget.js';
+import { EXPLORE_DEFAULTS, type ExploreProgress, explore } from '../../lab/explore/explore.js';
 import { INVARIANTS } from '../../oracle/index.js';
-import { subjectOf } from '../../lab/subject.js';
+import { subjectOf } from '../../lab/explore/subject.js';
 import { STRATEGIES } from '../../engine/strategies/index.js';
-import { EXHAUSTIVE } from '../../lab/prove.js';
+import { EXHAUSTIVE } from '../../lab/explore/prove.js';
 import { withWidth } from '../diagram-options.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber, workers } from '../options.js';
 import { exitOfSearch } from '../exit-codes.js';
 import { ProgressLine, printReport, writeWhole } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
 import { renderExplore } from '../render/explore.js';
-import { LEGENDS } from '../../lab/legend.js';
+import { LEGENDS } from '../../lab/report/legend.js';
 import { withLegend, withLegendOf } from '../render/legend.js';
 import { number } from '../render/table.js';
 

@@ -1,6 +1,6 @@
 /** `pinfall list`: what there is to run and to watch. */
 import { Command } from 'commander';
-import { listEverything } from '../../lab/list.js';
+import { listEverything } from '../../lab/report/list.js';
 import { type OutputOptions, printReport } from '../output.js';
 import { table } from '../render/table.js';
 

@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { join } from 'node:path';
 import { EXHAUSTIVE } from '../../lab/litmus/prove.js';
-import { type Mistake } from '../../lab/litmus/parse.js';
+import { type Mistake } from '../../lab/litmus/language/parse.js';
 import { LITMUS_DEFAULTS, type LitmusReport, type Reduced, runLitmus } from '../../lab/litmus/run.js';
 import {
   type LitmusSubject,
@@ -16,7 +16,7 @@ import {
 import { HANDOVER_SECONDS } from '../../lab/handover/defaults.js';
 import { handOverLitmus } from '../../lab/handover/handover.js';
 import { runLitmusThreads } from '../../lab/litmus/threads/report.js';
-import { InputError } from '../../lab/input-error.js';
+import { InputError } from '../../lab/input/input-error.js';
 import { STRATEGIES } from '../../engine/strategies/index.js';
 import { BUGS } from '../../zoo/index.js';
 import { onInterrupt } from '../interrupt.js';
@@ -26,7 +26,7 @@ import { EXIT_BAD_INPUT, EXIT_OK, exitOfAnswers } from '../exit-codes.js';
 import { ProgressLine, printReport, writeWhole } from '../output.js';
 import { renderLitmusThreads, renderReduced } from '../render/litmus-threads.js';
 import { renderLitmus } from '../render/litmus.js';
-import { LEGENDS } from '../../lab/legend.js';
+import { LEGENDS } from '../../lab/report/legend.js';
 import { withLegend, withLegendOf } from '../render/legend.js';
 import { number } from '../render/table.js';
 import { oneLine, print, tell } from '../terminal.js';

@@ -1,12 +1,12 @@
 /** `pinfall replay`: a recorded schedule again, step by step the same. */
 import { Command } from 'commander';
-import { readBounded } from '../../lab/bounded-file.js';
-import { InputError, fileProblem } from '../../lab/input-error.js';
-import { nearestFile } from '../../lab/nearest-file.js';
+import { readBounded } from '../../lab/input/bounded-file.js';
+import { InputError, fileProblem } from '../../lab/input/input-error.js';
+import { nearestFile } from '../../lab/input/nearest-file.js';
 import { isLitmus } from '../../lab/litmus/subject.js';
-import { readSchedule, replay } from '../../lab/replay.js';
-import { Stepper } from '../../lab/stepper.js';
-import { subjectOf } from '../../lab/subject.js';
+import { readSchedule, replay } from '../../lab/replay/replay.js';
+import { Stepper } from '../../lab/replay/stepper.js';
+import { subjectOf } from '../../lab/explore/subject.js';
 import { type DiagramFlags, printDrawn, withDiagramOptions } from '../diagram-options.js';
 import { userPath } from '../options.js';
 import { EXIT_OK, EXIT_VIOLATION } from '../exit-codes.js';

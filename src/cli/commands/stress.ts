@@ -1,13 +1,13 @@
 /** `pinfall stress`: the main job. A guest raced on real threads for a time, watched, torn down and reported. */
 import { Command } from 'commander';
-import { type AutoSubject, AutoWorkers } from '../../lab/auto-workers.js';
-import { InputError, fileProblem } from '../../lab/input-error.js';
-import { type Report, sumStat } from '../../lab/report.js';
+import { type AutoSubject, AutoWorkers } from '../../lab/run/auto-workers.js';
+import { InputError, fileProblem } from '../../lab/input/input-error.js';
+import { type Report, sumStat } from '../../lab/report/report.js';
 import type { Dashboard } from '../../dashboard/dashboard.js';
 import { HANDOVER_SECONDS } from '../../lab/handover/defaults.js';
-import { Simulation } from '../../lab/simulation.js';
+import { Simulation } from '../../lab/run/simulation.js';
 import { STAT } from '../../machine/stats.js';
-import { EVENT_FILE_SUFFIXES, type EventFile, isEventFileName, openEventFile } from '../../trace/event-file.js';
+import { EVENT_FILE_SUFFIXES, type EventFile, isEventFileName, openEventFile } from '../../trace/export/event-file.js';
 import { withWidth } from '../diagram-options.js';
 import { NOISE_HELP, duration, freshSeed, noise, policy, seed, userPath, wholeNumber } from '../options.js';
 import { type ServerFlags, announce, serverFlags, serverOptions, startDashboard } from './dashboard.js';
@@ -15,7 +15,7 @@ import { exitOfRun } from '../exit-codes.js';
 import { ProgressLine, printReport } from '../output.js';
 import { onInterrupt } from '../interrupt.js';
 import { renderStress } from '../render/stress.js';
-import { LEGENDS } from '../../lab/legend.js';
+import { LEGENDS } from '../../lab/report/legend.js';
 import { withLegend, withLegendOf } from '../render/legend.js';
 import { number } from '../render/table.js';
 import { noteOutputFailure, tell } from '../terminal.js';

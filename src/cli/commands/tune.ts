@@ -1,7 +1,7 @@
 /** `pinfall tune`: sweeps worker counts, placements and the engine's numbers, and recommends one setting. */
 import { relative } from 'node:path';
 import { Command, Option } from 'commander';
-import { InputError } from '../../lab/input-error.js';
+import { InputError } from '../../lab/input/input-error.js';
 import { METRICS, type Metric } from '../../lab/tune/measure.js';
 import { pngConverter } from '../../lab/tune/png.js';
 import { applyEngine, applyTarget } from '../../lab/tune/apply.js';
@@ -13,7 +13,7 @@ import { onInterrupt } from '../interrupt.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber } from '../options.js';
 import { EXIT_INCOMPLETE, EXIT_OK, EXIT_VIOLATION } from '../exit-codes.js';
 import { ProgressLine, printReport } from '../output.js';
-import { LEGENDS } from '../../lab/legend.js';
+import { LEGENDS } from '../../lab/report/legend.js';
 import { withLegend, withLegendOf } from '../render/legend.js';
 import { renderTune } from '../render/tune.js';
 import { noteOutputFailure, tell } from '../terminal.js';

@@ -1,5 +1,5 @@
 /** The first line of a report is its answer: what broke, how often, of how many; or that nothing did, and what that rests on. */
-import type { OutcomeFields } from '../../engine/outcome.js';
+import type { OutcomeFields } from '../../engine/one-thread/outcome.js';
 import { number } from './table.js';
 
 /** Something that did not end well, as reports of schedules count it. */

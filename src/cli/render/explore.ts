@@ -1,8 +1,8 @@
 /** The reports of `explore` and `replay`, for people. */
 import { pc } from './colour.js';
 import type { Verdict } from '../../engine/campaign/range.js';
-import { notAskedLine } from '../../lab/asked.js';
-import type { ExploreReport } from '../../lab/explore.js';
+import { notAskedLine } from '../../lab/report/asked.js';
+import type { ExploreReport } from '../../lab/explore/explore.js';
 import type { ReportViolation } from '../../lab/report/violation.js';
 import { broken, brokenRules } from './answer.js';
 import { violationClash } from './clash.js';

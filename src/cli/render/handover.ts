@@ -3,7 +3,7 @@ import { pc } from './colour.js';
 import { handoversOf } from '../../lab/handover/explain.js';
 import type { Handover } from '../../lab/handover/handover.js';
 import { handoverName } from '../../lab/handover/draft.js';
-import type { Report } from '../../lab/report.js';
+import type { Report } from '../../lab/report/report.js';
 import { nextCommand } from './next.js';
 import { number } from './table.js';
 

@@ -1,5 +1,5 @@
 /** Known windows, for people: how often, the smallest schedule as a diagram, and that it is no violation of this kernel. */
-import type { KnownWindow } from '../../lab/known-windows.js';
+import type { KnownWindow } from '../../lab/tell/known-windows.js';
 import { pc } from './colour.js';
 import { number } from './table.js';
 

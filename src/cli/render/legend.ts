@@ -1,6 +1,6 @@
 /** `--legend`: what the numbers of a report count. */
 import type { Command } from 'commander';
-import type { Legend } from '../../lab/legend.js';
+import type { Legend } from '../../lab/report/legend.js';
 import { pc } from './colour.js';
 import { table } from './table.js';
 

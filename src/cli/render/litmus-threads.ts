@@ -2,7 +2,7 @@
 import type { Handover } from '../../lab/handover/handover.js';
 import type { Reduced } from '../../lab/litmus/run.js';
 import type { LitmusThreadsReport } from '../../lab/litmus/threads/report.js';
-import { notAskedLine } from '../../lab/asked.js';
+import { notAskedLine } from '../../lab/report/asked.js';
 import { answerText, asExpected } from './litmus.js';
 import { pc } from './colour.js';
 import { effortText } from './handover.js';

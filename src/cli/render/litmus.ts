@@ -1,8 +1,8 @@
 /** The report of `litmus`, for people: outcomes as jcstress and herd show them, an answer for each question, what broke. */
-import { notAskedLine } from '../../lab/asked.js';
+import { notAskedLine } from '../../lab/report/asked.js';
 import type { LitmusAnswer, LitmusOutcome, LitmusReport, LitmusVerdict } from '../../lab/litmus/run.js';
 import type { ReportViolation } from '../../lab/report/violation.js';
-import { stateText } from '../../engine/outcome.js';
+import { stateText } from '../../engine/one-thread/outcome.js';
 import { broken } from './answer.js';
 import { violationClash } from './clash.js';
 import { knownWindowText } from './known-windows.js';

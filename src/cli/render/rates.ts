@@ -1,5 +1,5 @@
 /** Rates of daemons beside a real kernel's, for people. */
-import type { RateRow } from '../../lab/rates.js';
+import type { RateRow } from '../../lab/report/rates.js';
 import { number } from './table.js';
 
 /** `25 ms`, `1 s`, `0.5 ms`. */

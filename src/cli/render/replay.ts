@@ -1,5 +1,5 @@
 /** What `replay` prints. */
-import type { ReplayReport } from '../../lab/replay.js';
+import type { ReplayReport } from '../../lab/replay/replay.js';
 import { renderClash } from './clash.js';
 import { pc } from './colour.js';
 import { number } from './table.js';

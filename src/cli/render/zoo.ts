@@ -1,6 +1,6 @@
 /** What `zoo` prints. */
-import { notAskedLine } from '../../lab/asked.js';
-import type { ZooEntry, ZooProof, ZooReport, ZooThreadsRow, listZoo } from '../../lab/zoo.js';
+import { notAskedLine } from '../../lab/report/asked.js';
+import type { ZooEntry, ZooProof, ZooReport, ZooThreadsRow, listZoo } from '../../lab/zoo/zoo.js';
 import { pc } from './colour.js';
 import { nextCommand } from './next.js';
 import { number, table } from './table.js';

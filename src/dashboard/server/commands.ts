@@ -1,6 +1,6 @@
 /** What a page may ask for: the shape of each command, and the answer to one that has another shape. */
 import { z } from 'zod';
-import { describeIssue } from '../../lab/issue.js';
+import { describeIssue } from '../../lab/scenario/issue.js';
 import type { Command } from '../protocol.js';
 
 const name = z.string().min(1).max(100);

@@ -5,8 +5,8 @@
  */
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseSchedule } from '../../engine/schedule-file.js';
-import { readPlain } from '../../lab/bounded-file.js';
+import { parseSchedule } from '../../engine/one-thread/schedule-file.js';
+import { readPlain } from '../../lab/input/bounded-file.js';
 
 /** Of one file, and of all that one look through the folder reads: it is the main thread that reads them. */
 const BYTES_MAX = 1 << 20;

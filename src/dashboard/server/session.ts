@@ -2,10 +2,10 @@
  * The run that the pages see, and what they may do to it. A session has one run at a time; `restart` ends it, keeps its
  * report, and begins another with the scenario, policy and seed asked for. Commands are done one after the other.
  */
-import { InputError } from '../../lab/input-error.js';
+import { InputError } from '../../lab/input/input-error.js';
 import type { PageAnswer } from '../protocol.js';
 import type { ActorNow, KnobInfo, MoveResult, Placement, StepInfo } from '../../lab/live/types.js';
-import type { Report } from '../../lab/report.js';
+import type { Report } from '../../lab/report/report.js';
 import type { Command, CommandAnswer, RunStatus, StateMessage } from '../protocol.js';
 import { endedNote } from './ended.js';
 import { type FeedOptions, RunFeed } from './feed.js';

@@ -14,7 +14,7 @@ import type {
   StepInfo,
 } from '../../lab/live/types.js';
 import type { EvidenceLog } from '../../lab/handover/evidence.js';
-import type { Simulation } from '../../lab/simulation.js';
+import type { Simulation } from '../../lab/run/simulation.js';
 import type { RingNow } from '../protocol.js';
 
 type Base = Pick<

@@ -10,7 +10,7 @@
  * schedules are looked at (see {@link isSampled}): 1 % of the time.
  */
 import { WAIT_LOCK, effectKind } from '../../machine/effects.js';
-import type { StepObserver } from '../one-thread.js';
+import type { StepObserver } from '../one-thread/one-thread.js';
 import { isAccess, isChange } from '../strategies/races.js';
 
 /** The first ones, where most of what is new comes up, then every so many. */

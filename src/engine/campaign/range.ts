@@ -2,9 +2,9 @@
  * A range of a campaign's schedules, and what it came to: plain data both, for ranges run on several threads. Whatever the
  * ranges are, put together they come to the same (tally.ts).
  */
-import type { Outcome } from '../outcome.js';
-import type { Undeclared } from '../one-thread.js';
-import type { Difference } from '../recheck.js';
+import type { Outcome } from '../one-thread/outcome.js';
+import type { Undeclared } from '../one-thread/one-thread.js';
+import type { Difference } from '../one-thread/determinism-check.js';
 
 /** Schedules whose choices seed and number fix; and those of a search that goes on from one to the next. */
 export const LANE_FREE = 0;

@@ -7,14 +7,14 @@ import {
   END_STEP_LIMIT,
   END_VIOLATION,
   OneThread,
-} from '../one-thread.js';
-import type { Program } from '../program.js';
-import { EffectTrace, recheck } from '../recheck.js';
+} from '../one-thread/one-thread.js';
+import type { Program } from '../one-thread/program.js';
+import { EffectTrace, recheck } from '../one-thread/determinism-check.js';
 import { strategyKind } from '../strategies/index.js';
 import { type Profile, ProfilingWalk } from '../strategies/profile.js';
 import type { Strategy } from '../strategies/strategy.js';
 import { OrderObserver, isSampled } from './orders.js';
-import { outcomeText } from '../outcome.js';
+import { outcomeText } from '../one-thread/outcome.js';
 import {
   type Find,
   LANE_KEPT,

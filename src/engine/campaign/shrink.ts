@@ -2,9 +2,9 @@
  * Makes a livelock's schedule short. Such a schedule was cut off at its step limit, and most of its steps are turns of the same
  * circle; a much lower limit leads into it as well, often 0: then fair turns from the start are enough.
  */
-import { minimise } from '../minimise.js';
-import { OneThread } from '../one-thread.js';
-import type { Program } from '../program.js';
+import { minimise } from '../one-thread/minimise.js';
+import { OneThread } from '../one-thread/one-thread.js';
+import type { Program } from '../one-thread/program.js';
 import { ExactScript } from '../strategies/script.js';
 
 /**

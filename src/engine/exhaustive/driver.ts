@@ -1,8 +1,8 @@
 /**
  * Runs a search over a program from one execution to the next: by itself in slices, or as a whole.
  */
-import { OneThread } from '../one-thread.js';
-import type { Program } from '../program.js';
+import { OneThread } from '../one-thread/one-thread.js';
+import type { Program } from '../one-thread/program.js';
 import type { FirstBreach } from './breaches.js';
 import type { SearchCounts } from './counts.js';
 import { Search } from './search.js';

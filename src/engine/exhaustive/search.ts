@@ -18,8 +18,8 @@
  * steps must name them as `observed`.
  */
 import { EFFECT_ACQUIRE, EFFECT_RETRY } from '../../machine/effects.js';
-import { END_DEADLOCK, END_FINISHED, END_LIVELOCK } from '../ends.js';
-import type { Program } from '../program.js';
+import { END_DEADLOCK, END_FINISHED, END_LIVELOCK } from '../one-thread/end-kinds.js';
+import type { Program } from '../one-thread/program.js';
 import { PRUNE, type ScheduleView, type Strategy } from '../strategies/strategy.js';
 import { type FirstBreach, firstBreaches } from './breaches.js';
 import { type SearchCounts, guaranteeOf, isExact, noCounts } from './counts.js';

@@ -13,8 +13,8 @@
  * not be lost, though that has begun: it goes into its wake-up tree. So the nodes on the way of a wake-up sequence are kept here
  * too, and only behind its end, where all is tried that can be, a part has nodes of its own.
  */
-import type { OneThread } from '../one-thread.js';
-import type { Program } from '../program.js';
+import type { OneThread } from '../one-thread/one-thread.js';
+import type { Program } from '../one-thread/program.js';
 import { type SearchCounts, addCounts, guaranteeOf, isExact, noCounts } from './counts.js';
 import { type ExhaustiveOptions, ExhaustiveRun } from './driver.js';
 import { type SavedNode, plain } from './nodes.js';

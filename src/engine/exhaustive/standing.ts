@@ -15,7 +15,7 @@ import {
   IDLE_WORD,
   WAIT_LOCK,
 } from '../../machine/effects.js';
-import type { Program } from '../program.js';
+import type { Program } from '../one-thread/program.js';
 
 /** An actor that has returned. */
 export const RETURNED = -1;

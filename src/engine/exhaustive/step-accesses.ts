@@ -11,7 +11,7 @@ import {
   FIRST_IDLE,
   WAIT_LOCK,
 } from '../../machine/effects.js';
-import { type Program, TIERS } from '../program.js';
+import { type Program, TIERS } from '../one-thread/program.js';
 import { BARS, SLOTS } from './dependence.js';
 import { RETURNED, Standing } from './standing.js';
 import { NextEvent } from './trace.js';

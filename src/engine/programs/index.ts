@@ -1,5 +1,5 @@
 /** The small models that `explore` knows by name. */
-import type { Program } from '../program.js';
+import type { Program } from '../one-thread/program.js';
 import { pinVsWriteProtect, pinVsWriteProtectBuggy } from './pin-vs-write-protect.js';
 
 export interface ProgramKind {

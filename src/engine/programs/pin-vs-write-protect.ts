@@ -13,10 +13,10 @@
  * is why GUP-fast must look at the PTE again (kernel-model 3.10.1). Every lock, unlock, load and store of shared state is one
  * step.
  */
-import { type FinalState, plainState } from '../outcome.js';
+import { type FinalState, plainState } from '../one-thread/outcome.js';
 import type { Coroutine } from '../../machine/context.js';
 import { acquires, reads, releases, writes } from '../../machine/effects.js';
-import { type Program, SILENT, type Waiting } from '../program.js';
+import { type Program, SILENT, type Waiting } from '../one-thread/program.js';
 import type { Violation } from '../../oracle/violation.js';
 import { type TinyState, explainTiny, lock, tinyState, unlock, waitsFor } from './tiny-lock.js';
 

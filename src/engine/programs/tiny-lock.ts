@@ -6,7 +6,7 @@
  *     while (!lock(s, PTL, KSMD)) yield waitsFor(PTL);
  */
 import { WAIT_LOCK } from '../../machine/effects.js';
-import type { Waiting } from '../program.js';
+import type { Waiting } from '../one-thread/program.js';
 
 /** The state of a small model: its words, and what each actor waits for. */
 export interface TinyState {

@@ -2,8 +2,8 @@
 import { Piscina } from 'piscina';
 import { Conductor } from '../../engine/campaign/conductor.js';
 import type { CampaignSpec } from '../../engine/campaign/runner.js';
-import { PoolExecutor } from '../explore-pool.js';
-import { subjectOf } from '../subject.js';
+import { PoolExecutor } from '../explore/pool.js';
+import { subjectOf } from '../explore/subject.js';
 import type { OneThreadResult, OneThreadTask } from './one-thread-task.js';
 import { ratios, row } from './row.js';
 import { type Sampler, interleave } from './sampler.js';

@@ -1,6 +1,6 @@
 /** Faults and zaps against the real kernel's: K1, K2. */
 import { BENCH_FAULT, BENCH_REFAULT, BENCH_STAGE2_REFAULT } from '../../../actors/bench.js';
-import type { Plan } from '../../engine/plan.js';
+import type { Plan } from '../../plan/plan.js';
 import { benchPlan } from './plans.js';
 import { type RealOperation, referenceSampler } from './real-kernel.js';
 import { type BenchRow, median, ratios, row } from './row.js';

@@ -5,17 +5,17 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { median } from 'simple-statistics';
-import { claimsOf } from '../../engine/kernel.js';
-import { runOracles } from '../../engine/oracles.js';
-import { prepareMachine } from '../../engine/setup.js';
+import { claimsOf } from '../../engine/machine/kernel.js';
+import { runOracles } from '../../engine/threads/oracles.js';
+import { prepareMachine } from '../../engine/machine/setup.js';
 import { BUGS, bugById } from '../../zoo/index.js';
 import { type Handover, handOver, handOverLitmus } from '../handover/handover.js';
 import { runLitmusThreads } from '../litmus/threads/report.js';
 import { litmusSubject, readLitmus } from '../litmus/subject.js';
-import { engineOptions } from '../scenario-engine.js';
-import { makePlan } from '../scenario-plan.js';
-import { loadScenario } from '../scenario.js';
-import { Simulation } from '../simulation.js';
+import { engineOptions } from '../scenario/engine.js';
+import { makePlan } from '../scenario/plan.js';
+import { loadScenario } from '../scenario/scenario.js';
+import { Simulation } from '../run/simulation.js';
 
 export interface HandoverBenchOptions {
   /** Kernels; none: all bugs of the zoo, and the policies that have a race by design. */

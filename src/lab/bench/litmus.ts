@@ -1,15 +1,15 @@
 /** Litmus tests, proofs and the zoo: F. */
 import { Machine } from '../../machine/layout.js';
 import { searchWhole } from '../../engine/exhaustive/driver.js';
-import { MachineImage } from '../../engine/machine-image.js';
+import { MachineImage } from '../../engine/one-thread/machine-image.js';
 import { pinVsWriteProtect } from '../../engine/programs/pin-vs-write-protect.js';
 import { BUGS } from '../../zoo/index.js';
-import { type TimeSource, realTime } from '../budget.js';
-import { explore } from '../explore.js';
+import { type TimeSource, realTime } from '../explore/budget.js';
+import { explore } from '../explore/explore.js';
 import { fileObserver } from '../litmus/threads/file-observer.js';
 import { litmusThreads } from '../litmus/threads/run.js';
 import { litmusSubject } from '../litmus/subject.js';
-import { zooSubject } from '../zoo.js';
+import { zooSubject } from '../zoo/zoo.js';
 import { row } from './row.js';
 import type { Section } from './section.js';
 

@@ -1,10 +1,10 @@
 /** Exploration in a worker of its own (a Piscina task): what ran in the process before does not count. */
-import { explore } from '../explore.js';
-import { type Subject, planSubject, programSubject, subjectOf } from '../subject.js';
+import { explore } from '../explore/explore.js';
+import { type Subject, planSubject, programSubject, subjectOf } from '../explore/subject.js';
 import { programKind } from '../../engine/programs/index.js';
-import { makePlan } from '../scenario-plan.js';
-import { loadScenario } from '../scenario.js';
-import type { Plan } from '../../engine/plan.js';
+import { makePlan } from '../scenario/plan.js';
+import { loadScenario } from '../scenario/scenario.js';
+import type { Plan } from '../../plan/plan.js';
 
 export interface OneThreadTask {
   /** A model's or a scenario's name. */

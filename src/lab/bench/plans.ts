@@ -1,7 +1,7 @@
 /** Plans made by hand: measuring actors on a machine of the default scenario's shape. */
 import { MACHINE_LIMITS } from '../../machine/config.js';
 import { VM_MAYWRITE, VM_READ, VM_WRITE } from '../../machine/abi.js';
-import type { ActorSpec, MappingSpec, Plan, VmSpec } from '../../engine/plan.js';
+import type { ActorSpec, MappingSpec, Plan, VmSpec } from '../../plan/plan.js';
 
 /** Pages of each actor stand in PTE tables of their own, and in a mapping that merges with no other. */
 const THP_ORDER = 9;

@@ -3,10 +3,10 @@
  * two batches; others are frozen.
  */
 import { Subscription } from 'rxjs';
-import { runOracles } from '../../engine/oracles.js';
-import type { Plan } from '../../engine/plan.js';
-import { prepareMachine } from '../../engine/setup.js';
-import { type ThreadOptions, type ThreadRun, startThreads } from '../../engine/threads.js';
+import { runOracles } from '../../engine/threads/oracles.js';
+import type { Plan } from '../../plan/plan.js';
+import { prepareMachine } from '../../engine/machine/setup.js';
+import { type ThreadOptions, type ThreadRun, startThreads } from '../../engine/threads/threads.js';
 import { type Machine, statsBase } from '../../machine/layout.js';
 import {
   MEASURED_GO,

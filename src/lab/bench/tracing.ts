@@ -3,9 +3,9 @@
  * a subscriber that sums one field. Off: the writer is a no-op. The main thread drains: on two cores it is part of the cost.
  */
 import { BENCH_EVENT, BENCH_STAGE2_REFAULT } from '../../../actors/bench.js';
-import type { Plan } from '../../engine/plan.js';
-import { loadScenario } from '../scenario.js';
-import { makePlan } from '../scenario-plan.js';
+import type { Plan } from '../../plan/plan.js';
+import { loadScenario } from '../scenario/scenario.js';
+import { makePlan } from '../scenario/plan.js';
 import { benchPlan } from './plans.js';
 import { median, ratios, row } from './row.js';
 import { interleave, noting } from './sampler.js';

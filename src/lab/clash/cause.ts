@@ -4,7 +4,7 @@
  * by have in common (rank.ts). Where no change of order avoids the failure, the two are one actor's own (alone.ts).
  */
 import { effectWord } from '../../machine/effects.js';
-import { END_DEADLOCK, END_VIOLATION, type OneThread } from '../../engine/one-thread.js';
+import { END_DEADLOCK, END_VIOLATION, type OneThread } from '../../engine/one-thread/one-thread.js';
 import { changedMind, lockRule, ownSteps, toldBefore, undone } from './alone.js';
 import { loopsOn } from './loops.js';
 import { NO, SURELY } from './decides.js';

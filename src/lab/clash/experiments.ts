@@ -8,9 +8,9 @@ import {
   END_VIOLATION,
   type OneThread,
   type StepObserver,
-} from '../../engine/one-thread.js';
+} from '../../engine/one-thread/one-thread.js';
 import type { Violation } from '../../oracle/violation.js';
-import { HappensBefore } from '../../engine/races.js';
+import { HappensBefore } from '../../engine/one-thread/races.js';
 import { ExactScript, GuidedScript } from '../../engine/strategies/script.js';
 import type { ScheduleView } from '../../engine/strategies/strategy.js';
 import { type RunTrace, traceRun } from './run-trace.js';

@@ -14,8 +14,8 @@ import {
   effectKind,
   effectWord,
 } from '../../machine/effects.js';
-import type { OneThread, StepObserver } from '../../engine/one-thread.js';
-import type { StepTrace } from '../../engine/races.js';
+import type { OneThread, StepObserver } from '../../engine/one-thread/one-thread.js';
+import type { StepTrace } from '../../engine/one-thread/races.js';
 import type { Strategy } from '../../engine/strategies/strategy.js';
 
 /** What a step is to others that touch its word. */

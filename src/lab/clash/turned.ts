@@ -3,7 +3,7 @@
  * the other has done what it had begun. They are wishes (GuidedScript): what counts is what they lead to.
  */
 import { effectWord } from '../../machine/effects.js';
-import type { HappensBefore } from '../../engine/races.js';
+import type { HappensBefore } from '../../engine/one-thread/races.js';
 import { LOCK, LOCK_SHARED, type RunTrace, UNLOCK } from './run-trace.js';
 
 /** Steps that an actor gets to come to the end of what it does. */

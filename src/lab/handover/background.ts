@@ -3,7 +3,7 @@
  * the dashboard, which links a violation to its schedule once there is one.
  */
 import { Piscina } from 'piscina';
-import type { Plan } from '../../engine/plan.js';
+import type { Plan } from '../../plan/plan.js';
 import type { Evidence } from './evidence.js';
 import type { Handover } from './handover.js';
 import type { HandoverTask } from './task.js';

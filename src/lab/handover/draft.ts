@@ -14,9 +14,9 @@ import {
   VM_WRITE,
 } from '../../machine/abi.js';
 import { bugById } from '../../zoo/index.js';
-import { parseLitmus } from '../litmus/parse.js';
-import { printLitmus } from '../litmus/print.js';
-import { fixName } from '../find-knobs.js';
+import { parseLitmus } from '../litmus/language/parse.js';
+import { printLitmus } from '../litmus/language/print.js';
+import { fixName } from '../scenario/find-knobs.js';
 import { type Deed, PIN_UNSEEN_FLAGS } from './operations.js';
 import { type PageState, UNKNOWN, statesAt } from './state.js';
 import { type Story, type StoryPage, mappingOf } from './story.js';

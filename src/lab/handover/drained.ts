@@ -6,7 +6,7 @@ import { ringCounters } from '../../events/ring.js';
 import { lastRecords } from '../../events/ring-history.js';
 import { RECORD_WORDS } from '../../events/record.js';
 import { Machine } from '../../machine/layout.js';
-import type { Audit } from '../../engine/threads.js';
+import type { Audit } from '../../engine/threads/threads.js';
 import { mergeRecords } from '../../trace/merge.js';
 
 /** A state of rest. */

@@ -1,7 +1,7 @@
 /** A report of a run on real threads with the replayable schedules of its violations: the first of each invariant is handed over. */
-import type { Plan } from '../../engine/plan.js';
-import { Budget } from '../budget.js';
-import type { Report } from '../report.js';
+import type { Plan } from '../../plan/plan.js';
+import { Budget } from '../explore/budget.js';
+import type { Report } from '../report/report.js';
 import { handoverName } from './draft.js';
 import type { Evidence } from './evidence.js';
 import { type Handover, handOver } from './handover.js';

@@ -2,9 +2,9 @@
  * Whether a schedule that ends at one broken rule comes to break another when it goes on: on one thread a schedule ends at the first rule
  * that breaks, real threads go on. That both are one mistake is then shown, not presumed.
  */
-import { OneThread } from '../../engine/one-thread.js';
-import type { Program } from '../../engine/program.js';
-import { parseSchedule } from '../../engine/schedule-file.js';
+import { OneThread } from '../../engine/one-thread/one-thread.js';
+import type { Program } from '../../engine/one-thread/program.js';
+import { parseSchedule } from '../../engine/one-thread/schedule-file.js';
 import { ContinuedScript } from '../../engine/strategies/continued.js';
 import { random } from '../../engine/strategies/random.js';
 

@@ -4,9 +4,9 @@
  * is a schedule that `replay` takes, and the test, which people can read and change. README.md tells how, and how often it succeeds.
  */
 import { RECORD_WORDS } from '../../events/record.js';
-import type { Plan } from '../../engine/plan.js';
-import { Budget } from '../budget.js';
-import type { Clash } from '../clash.js';
+import type { Plan } from '../../plan/plan.js';
+import { Budget } from '../explore/budget.js';
+import type { Clash } from '../clash/clash.js';
 import type { LitmusSubject } from '../litmus/subject.js';
 import { HANDOVER_SECONDS } from './defaults.js';
 import { ACTORS_MAX, handoverName } from './draft.js';

@@ -6,7 +6,7 @@ import { FAULT_FLAG_WRITE } from '../../machine/abi.js';
 import type { PinfallEvent } from '../../trace/event.js';
 import type { Fact, Story } from './story.js';
 
-/** Names of operations (actors/litmus-operations.ts); `dontneed` and `collapse` are advices of `madvise`. */
+/** Names of operations (actors/litmus/operations.ts); `dontneed` and `collapse` are advices of `madvise`. */
 export type DeedName =
   | 'guest_read'
   | 'guest_write'

@@ -3,9 +3,9 @@
  * (delta debugging over operations; Zeller and Hildebrandt, IEEE TSE 28(2), 2002). Names that nobody gives any more take the operations
  * that use them along.
  */
-import type { CallExpr, InitStep, LitmusFile, MappingDecl, Operation, SlotDecl } from '../litmus/ast.js';
-import { parseLitmus } from '../litmus/parse.js';
-import { printLitmus } from '../litmus/print.js';
+import type { CallExpr, InitStep, LitmusFile, MappingDecl, Operation, SlotDecl } from '../litmus/language/ast.js';
+import { parseLitmus } from '../litmus/language/parse.js';
+import { printLitmus } from '../litmus/language/print.js';
 
 /** Answers whether a test still breaks the rule. */
 export type StillBreaks = (text: string) => Promise<boolean>;

@@ -27,7 +27,7 @@ import {
   vmWord,
   vmaWord,
 } from '../../machine/layout.js';
-import type { Plan, VmSpec } from '../../engine/plan.js';
+import type { Plan, VmSpec } from '../../plan/plan.js';
 import { KVM_MEMSLOT_INVALID, setAt, slotAt } from '../../kvm/memslots.js';
 import { mappingIsKsm } from '../../mm/folio.js';
 import { entryAt, gfnOfVpn, headOf, isLarge, page, pfnOfEntry, stage2At, swappedContent } from '../../oracle/view.js';

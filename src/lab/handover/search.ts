@@ -3,14 +3,14 @@
  * goes on until its CPU time is used: with drafts that are told differently, and with the tests that are left by other strategies,
  * seeds and depths.
  */
-import { minimise } from '../../engine/minimise.js';
-import { OneThread } from '../../engine/one-thread.js';
-import { formatSchedule, parseSchedule } from '../../engine/schedule-file.js';
-import { type Clash, clashIfAny, clashMarks } from '../clash.js';
-import type { Budget } from '../budget.js';
-import { explore } from '../explore.js';
+import { minimise } from '../../engine/one-thread/minimise.js';
+import { OneThread } from '../../engine/one-thread/one-thread.js';
+import { formatSchedule, parseSchedule } from '../../engine/one-thread/schedule-file.js';
+import { type Clash, clashIfAny, clashMarks } from '../clash/clash.js';
+import type { Budget } from '../explore/budget.js';
+import { explore } from '../explore/explore.js';
 import { type LitmusSubject, litmusSubject } from '../litmus/subject.js';
-import { tell } from '../witness.js';
+import { tell } from '../tell/witness.js';
 import { Arm, Arms, EXHAUSTIVE, type Turn } from './arms.js';
 import { isEarlier } from './families.js';
 import { goesOnTo } from './goes-on.js';

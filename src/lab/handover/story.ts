@@ -3,12 +3,12 @@
  * with its page. From this a small litmus test is made (operations.ts, state.ts, draft.ts).
  */
 import { RECORD_WORDS } from '../../events/record.js';
-import type { Plan } from '../../engine/plan.js';
+import type { Plan } from '../../plan/plan.js';
 import { VM_MERGEABLE } from '../../machine/abi.js';
 import type { Machine } from '../../machine/layout.js';
 import type { Violation } from '../../oracle/violation.js';
 import { type PinfallEvent, decodeEvent } from '../../trace/event.js';
-import { lastFocusOf } from '../../trace/focus.js';
+import { lastFocusOf } from '../../trace/diagram/focus.js';
 import { type Base, machineOver } from './drained.js';
 import { equalPages, frameAt, hugeAt, pageOfFrameAt, planAt, stateOf } from './rest.js';
 import { standIn } from './stand-in.js';

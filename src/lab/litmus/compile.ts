@@ -1,21 +1,21 @@
 /** From a litmus file to a plan: the machine sized from the test, one CPU for each actor, EL2 instances where the policy has an EL2. */
-import { litmusOperation } from '../../../actors/litmus-operations.js';
+import { litmusOperation } from '../../../actors/litmus/operations.js';
 import { Machine, STORE_BUFFERS } from '../../machine/layout.js';
-import { claimsOf } from '../../engine/kernel.js';
-import type { ActorSpec, LitmusPlan, Plan } from '../../engine/plan.js';
-import { InputError } from '../input-error.js';
-import { findKnobs } from '../find-knobs.js';
-import type { LitmusFile } from './ast.js';
-import { CallChecker } from './check-calls.js';
-import { checkActors, checkInit, checkRows } from './check-columns.js';
-import { type HeaderModel, type LitmusOverrides, checkHeader } from './check-header.js';
-import { type FramesModel, checkFrames, checkMemory } from './check-memory.js';
-import { QuestionChecker } from './check-questions.js';
-import type { Observable, Predicate, Question } from './conditions.js';
-import type { Expectation, VmModel } from './model.js';
-import { MISTAKES_MAX, type Mistake, parseCondition, parseLitmus, sorted } from './parse.js';
-import { Scope } from './scope.js';
-import type { LitmusFile as Source } from './ast.js';
+import { claimsOf } from '../../engine/machine/kernel.js';
+import type { ActorSpec, LitmusPlan, Plan } from '../../plan/plan.js';
+import { InputError } from '../input/input-error.js';
+import { findKnobs } from '../scenario/find-knobs.js';
+import type { LitmusFile } from './language/ast.js';
+import { CallChecker } from './language/check-calls.js';
+import { checkActors, checkInit, checkRows } from './language/check-columns.js';
+import { type HeaderModel, type LitmusOverrides, checkHeader } from './language/check-header.js';
+import { type FramesModel, checkFrames, checkMemory } from './language/check-memory.js';
+import { QuestionChecker } from './language/check-questions.js';
+import type { Observable, Predicate, Question } from './language/conditions.js';
+import type { Expectation, VmModel } from './language/model.js';
+import { MISTAKES_MAX, type Mistake, parseCondition, parseLitmus, sorted } from './language/parse.js';
+import { Scope } from './language/scope.js';
+import type { LitmusFile as Source } from './language/ast.js';
 
 /** A litmus test that can run. */
 export interface LitmusTest {

@@ -1,14 +1,14 @@
 /** What a litmus test says about its own diagrams: its operations as they are written, and the pages and actors that an outcome names. */
-import { LITMUS_OPERATIONS, LITMUS_PARAM_WORDS } from '../../../actors/litmus-operations.js';
-import type { LitmusCall } from '../../../actors/litmus-task.js';
-import type { DiagramOperation } from '../../trace/diagram.js';
-import type { DiagramFocus } from '../../trace/focus.js';
+import { LITMUS_OPERATIONS, LITMUS_PARAM_WORDS } from '../../../actors/litmus/operations.js';
+import type { LitmusCall } from '../../plan/litmus.js';
+import type { DiagramOperation } from '../../trace/diagram/diagram.js';
+import type { DiagramFocus } from '../../trace/diagram/focus.js';
 import { hex } from '../../trace/text.js';
 import type { LitmusTest, Wanted } from './compile.js';
-import type { Expression, Predicate } from './conditions.js';
-import { callSource } from './print.js';
-import { TERMS } from './terms.js';
-import { valueText } from './values.js';
+import type { Expression, Predicate } from './language/conditions.js';
+import { callSource } from './language/print.js';
+import { TERMS } from './language/terms.js';
+import { valueText } from './language/values.js';
 
 /** By actor, the operations of its column in their order; actors that have no column have none. */
 export const operationsOf = (test: LitmusTest): readonly (readonly DiagramOperation[])[] =>

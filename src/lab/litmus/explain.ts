@@ -2,18 +2,18 @@
  * `pinfall explain`: a schedule of a litmus test that ends in a given outcome, made small and drawn; good outcomes too. The search takes
  * the outcome for a rule that must break, so strategies, minimiser and replay work as they do for violations.
  */
-import { OneThread } from '../../engine/one-thread.js';
-import { formatSchedule, parseSchedule } from '../../engine/schedule-file.js';
+import { OneThread } from '../../engine/one-thread/one-thread.js';
+import { formatSchedule, parseSchedule } from '../../engine/one-thread/schedule-file.js';
 import { INVARIANTS } from '../../oracle/table.js';
-import { Budget } from '../budget.js';
-import { explore } from '../explore.js';
-import { InputError } from '../input-error.js';
-import { meant } from '../nearest.js';
-import { type EndRow, REPORT_SCHEMA } from '../report.js';
+import { Budget } from '../explore/budget.js';
+import { explore } from '../explore/explore.js';
+import { InputError } from '../input/input-error.js';
+import { meant } from '../input/nearest.js';
+import { type EndRow, REPORT_SCHEMA } from '../report/report.js';
 import type { ReportViolation } from '../report/violation.js';
-import type { Diagram } from '../../trace/diagram.js';
-import { formatDiagram } from '../../trace/diagram-text.js';
-import { actorNamed, tell } from '../witness.js';
+import type { Diagram } from '../../trace/diagram/diagram.js';
+import { formatDiagram } from '../../trace/diagram/text.js';
+import { actorNamed, tell } from '../tell/witness.js';
 import type { Wanted } from './compile.js';
 import { OUTCOME } from './program.js';
 import { canProve, proveLitmus } from './prove.js';

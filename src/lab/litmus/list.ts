@@ -1,11 +1,11 @@
 /** What `pinfall list` tells of litmus files: those that are shipped, the operations, and the terms of questions. */
 import { readFileSync } from 'node:fs';
-import { LITMUS_OPERATIONS } from '../../../actors/litmus-operations.js';
-import { signature } from './check-calls.js';
-import { termSignature } from './check-questions.js';
-import { parseLitmus } from './parse.js';
+import { LITMUS_OPERATIONS } from '../../../actors/litmus/operations.js';
+import { signature } from './language/check-calls.js';
+import { termSignature } from './language/check-questions.js';
+import { parseLitmus } from './language/parse.js';
 import { shippedLitmus } from './subject.js';
-import { TERMS } from './terms.js';
+import { TERMS } from './language/terms.js';
 
 export interface LitmusRow {
   readonly name: string;

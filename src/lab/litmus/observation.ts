@@ -2,11 +2,11 @@
  * A state as reports print it: `p=-EFAULT pte(a)=protnone`. Frames are named by what they were after set-up, and new ones in the
  * order they appear: which free frame the allocator took is no difference between two outcomes.
  */
-import { type FinalState, stateText } from '../../engine/outcome.js';
+import { type FinalState, stateText } from '../../engine/one-thread/outcome.js';
 import type { LitmusTest } from './compile.js';
-import { evaluate } from './conditions.js';
+import { evaluate } from './language/conditions.js';
 import type { LitmusState } from './state.js';
-import { valueText } from './values.js';
+import { valueText } from './language/values.js';
 
 export interface Observation {
   /** The final state, and in words. */

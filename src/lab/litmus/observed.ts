@@ -42,8 +42,8 @@ import {
 } from '../../machine/stats.js';
 import { MECHANISMS } from '../../machine/mechanisms.js';
 import { tlbSlot } from '../../machine/tlb.js';
-import type { Expression, Predicate } from './conditions.js';
-import { TERMS, type TermRow } from './terms.js';
+import type { Expression, Predicate } from './language/conditions.js';
+import { TERMS, type TermRow } from './language/terms.js';
 
 const count = (length: number): number[] => Array.from({ length }, (_, i) => i);
 

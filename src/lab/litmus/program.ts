@@ -3,13 +3,13 @@
  * the named results, and whose `forbidden` and `always` are rules like the oracles'.
  */
 import type { EventWriter } from '../../machine/context.js';
-import { PlanProgram } from '../../engine/one-thread-plan.js';
-import { type FinalState, knownRules, plainState } from '../../engine/outcome.js';
-import type { Alarm } from '../../engine/program.js';
+import { PlanProgram } from '../../engine/one-thread/plan-program.js';
+import { type FinalState, knownRules, plainState } from '../../engine/one-thread/outcome.js';
+import type { Alarm } from '../../engine/one-thread/program.js';
 import type { Violation } from '../../oracle/violation.js';
 import { look as peek } from '#words';
 import type { LitmusTest, Wanted } from './compile.js';
-import { type Question, holds, needsTally } from './conditions.js';
+import { type Question, holds, needsTally } from './language/conditions.js';
 import { type Observation, observationOf } from './observation.js';
 import { observedWords } from './observed.js';
 import { type LitmusState, startFrames } from './state.js';

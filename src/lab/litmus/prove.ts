@@ -1,6 +1,6 @@
 /** Litmus tests by exhaustive search. */
 import { ACTORS_MAX } from '../../engine/exhaustive/search.js';
-import { EXHAUSTIVE, type Proof, type ProveOptions, prove } from '../prove.js';
+import { EXHAUSTIVE, type Proof, type ProveOptions, prove } from '../explore/prove.js';
 import type { LitmusSubject } from './subject.js';
 
 export { EXHAUSTIVE };

@@ -2,20 +2,20 @@
  * `pinfall litmus`: schedules of a litmus test, and what they say to its questions. Every outcome's first schedule is run again here to
  * evaluate the questions in its final state, so it does not matter which thread or strategy has found it.
  */
-import { END_FINISHED, OneThread } from '../../engine/one-thread.js';
-import type { OutcomeFields } from '../../engine/outcome.js';
-import { parseSchedule } from '../../engine/schedule-file.js';
+import { END_FINISHED, OneThread } from '../../engine/one-thread/one-thread.js';
+import type { OutcomeFields } from '../../engine/one-thread/outcome.js';
+import { parseSchedule } from '../../engine/one-thread/schedule-file.js';
 import { ExactScript } from '../../engine/strategies/script.js';
-import { Budget } from '../budget.js';
-import { explore, type ExploreReport, type OutcomeRow } from '../explore.js';
-import type { ExploreProgress } from '../explore.js';
-import { type AskedRow, askedRow, schedulesNotAsked } from '../asked.js';
-import type { KnownWindow } from '../known-windows.js';
-import { type EndRow, REPORT_SCHEMA } from '../report.js';
+import { Budget } from '../explore/budget.js';
+import { explore, type ExploreReport, type OutcomeRow } from '../explore/explore.js';
+import type { ExploreProgress } from '../explore/explore.js';
+import { type AskedRow, askedRow, schedulesNotAsked } from '../report/asked.js';
+import type { KnownWindow } from '../tell/known-windows.js';
+import { type EndRow, REPORT_SCHEMA } from '../report/report.js';
 import type { ReportViolation } from '../report/violation.js';
-import type { NotProved } from '../undeclared.js';
-import type { Question } from './conditions.js';
-import type { Expectation } from './model.js';
+import type { NotProved } from '../tell/undeclared.js';
+import type { Question } from './language/conditions.js';
+import type { Expectation } from './language/model.js';
 import type { LitmusProgram } from './program.js';
 import { EXHAUSTIVE, canProve, proveLitmus } from './prove.js';
 import type { LitmusSubject } from './subject.js';

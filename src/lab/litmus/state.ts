@@ -19,7 +19,7 @@ import {
 } from '../../machine/layout.js';
 import { statsBase } from '../../machine/layout.js';
 import type { Tally } from './tally.js';
-import { NONE } from './values.js';
+import { NONE } from './language/values.js';
 
 export interface LitmusState {
   readonly m: Machine;

@@ -2,17 +2,17 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { resolveKernel } from '../../engine/kernel.js';
+import { resolveKernel } from '../../engine/machine/kernel.js';
 import { POLICIES } from '../../policies/index.js';
 import { BUGS } from '../../zoo/index.js';
-import { hashText } from '../../engine/schedule-file.js';
-import { readBounded } from '../bounded-file.js';
-import { InputError, fileProblem } from '../input-error.js';
-import { meant } from '../nearest.js';
-import { nearestFile } from '../nearest-file.js';
-import type { Subject } from '../subject.js';
+import { hashText } from '../../engine/one-thread/schedule-file.js';
+import { readBounded } from '../input/bounded-file.js';
+import { InputError, fileProblem } from '../input/input-error.js';
+import { meant } from '../input/nearest.js';
+import { nearestFile } from '../input/nearest-file.js';
+import type { Subject } from '../explore/subject.js';
 import { type CompileOptions, type Compiled, type LitmusTest, compileLitmus } from './compile.js';
-import { LITMUS_CHARS_MAX, type Mistake } from './parse.js';
+import { LITMUS_CHARS_MAX, type Mistake } from './language/parse.js';
 import { LitmusProgram } from './program.js';
 
 export const LITMUS_SUFFIX = '.litmus';

@@ -1,7 +1,7 @@
 /** The actors as their records in shared memory show them: looks in passing, nobody is stopped or asked. */
-import type { Plan } from '../../engine/plan.js';
-import { type ActorReport, actorReports } from '../../engine/report-state.js';
-import { type WaitsForEdge, waitsFor } from '../../engine/waits-for.js';
+import type { Plan } from '../../plan/plan.js';
+import { type ActorReport, actorReports } from '../../engine/machine/report-state.js';
+import { type WaitsForEdge, waitsFor } from '../../engine/machine/waits-for.js';
 import { recordActor, recordTime } from '../../events/record.js';
 import { lastRecords } from '../../events/ring-history.js';
 import type { Machine } from '../../machine/layout.js';

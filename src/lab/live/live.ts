@@ -1,9 +1,9 @@
-/** The live side of a simulation: `Simulation`'s methods of the same names (lab/simulation.ts) say what they do. */
+/** The live side of a simulation: `Simulation`'s methods of the same names (lab/run/simulation.ts) say what they do. */
 import type { Observable } from 'rxjs';
-import type { HostStep } from '../../engine/control.js';
-import { describeEffect } from '../../engine/report-state.js';
-import type { Relocation, ThreadRun } from '../../engine/threads.js';
-import { waitsFor } from '../../engine/waits-for.js';
+import type { HostStep } from '../../engine/threads/control.js';
+import { describeEffect } from '../../engine/machine/report-state.js';
+import type { Relocation, ThreadRun } from '../../engine/threads/threads.js';
+import { waitsFor } from '../../engine/machine/waits-for.js';
 import { RECORD_WORDS, recordActor } from '../../events/record.js';
 import { ringFill } from '../../events/ring.js';
 import { lastRecords } from '../../events/ring-history.js';
@@ -11,7 +11,7 @@ import { EFFECT_NAMES, effectKind } from '../../machine/effects.js';
 import type { EventBatch } from '../../trace/batch.js';
 import { mergeRecords } from '../../trace/merge.js';
 import { phraseOf } from '../../trace/text.js';
-import { InputError } from '../input-error.js';
+import { InputError } from '../input/input-error.js';
 import { eventsOfPage, pageEvents } from './history.js';
 import { checkKnob, listKnobs } from './knobs.js';
 import { Lanes, waitOfEdge } from './lanes.js';

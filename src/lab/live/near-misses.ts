@@ -11,11 +11,11 @@
  *                  nothing, and are not counted. Hit is who pinned the frame last.
  */
 import { type EventName, EVENT } from '../../events/table.js';
-import { SCAN_PAGE_COUNT } from '../../mm/khugepaged.js';
+import { SCAN_PAGE_COUNT } from '../../mm/khugepaged/khugepaged.js';
 import type { Machine } from '../../machine/layout.js';
 import type { EventBatch } from '../../trace/batch.js';
 import { mechanismName } from '../../machine/mechanisms.js';
-import { userPageOf } from '../../oracle/lost.js';
+import { userPageOf } from '../../oracle/rules/mm/lost.js';
 import type { PageNames } from './page-names.js';
 import type { NearMissKind } from './types.js';
 

@@ -1,6 +1,6 @@
 /** How `setWorkers` spreads actors over workers. */
-import { placeActors } from '../../engine/placement.js';
-import type { ActorSpec } from '../../engine/plan.js';
+import { placeActors } from '../../engine/threads/placement.js';
+import type { ActorSpec } from '../../plan/plan.js';
 import type { PlacementScheme } from './types.js';
 
 type Tier = ActorSpec['tier'];

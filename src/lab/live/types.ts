@@ -1,5 +1,5 @@
 /**
- * What a running simulation shows and takes: the types of `Simulation`'s live methods (lab/simulation.ts). All of it is plain
+ * What a running simulation shows and takes: the types of `Simulation`'s live methods (lab/run/simulation.ts). All of it is plain
  * data that survives JSON, so that a page can be served with it.
  */
 

@@ -7,7 +7,7 @@ import { Observable, Subject } from 'rxjs';
 import { type Machine, VM_MM, vmWord } from '../../machine/layout.js';
 import { gfnOfVpn } from '../../oracle/view.js';
 import type { EventBatch } from '../../trace/batch.js';
-import { raceDiagram } from '../../trace/diagram.js';
+import { raceDiagram } from '../../trace/diagram/diagram.js';
 import { EventHistory } from './history.js';
 import { type FoundNearMiss, NearMissFinder } from './near-misses.js';
 import { PageNames } from './page-names.js';

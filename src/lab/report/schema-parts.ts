@@ -1,12 +1,12 @@
 /** Parts of reports' schemas (schema.ts), and the check that a schema says what its type says. */
 import { z } from 'zod';
-import type { OutcomeFields } from '../../engine/outcome.js';
+import type { OutcomeFields } from '../../engine/one-thread/outcome.js';
 import { MECHANISMS } from '../../machine/mechanisms.js';
-import type { Clash, ClashStep } from '../clash.js';
+import type { Clash, ClashStep } from '../clash/clash.js';
 import type { Handover } from '../handover/handover.js';
-import type { KnownWindow } from '../known-windows.js';
-import { REPORT_SCHEMA, type EndRow } from '../report.js';
-import type { NotProved } from '../undeclared.js';
+import type { KnownWindow } from '../tell/known-windows.js';
+import { REPORT_SCHEMA, type EndRow } from './report.js';
+import type { NotProved } from '../tell/undeclared.js';
 import type { ReportViolation } from './violation.js';
 
 /** A type as it is in JSON: nothing is readonly, and what may be undefined may be absent. */

@@ -1,11 +1,11 @@
 /** Schemas of reports about schedules: `explore`, `replay`, `litmus` (also on real threads), `explain`, `zoo run`. */
 import { z } from 'zod';
-import type { ExploreReport } from '../explore-report.js';
+import type { ExploreReport } from '../explore/report.js';
 import type { ExplainReport } from '../litmus/explain.js';
 import type { LitmusReport } from '../litmus/run.js';
 import type { LitmusThreadsReport } from '../litmus/threads/report.js';
-import type { ReplayReport } from '../replay.js';
-import type { ZooReport } from '../zoo.js';
+import type { ReplayReport } from '../replay/replay.js';
+import type { ZooReport } from '../zoo/zoo.js';
 import {
   ASKED,
   CLASH,

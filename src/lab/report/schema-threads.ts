@@ -1,9 +1,9 @@
 /** Schemas of reports of runs on real threads: `stress`, `dashboard`, a program's own; `compare` and `tune`, which make many. */
 import { z } from 'zod';
 import { STATS, type StatName } from '../../machine/stats.js';
-import type { CompareReport } from '../compare.js';
-import { RUN_COMMANDS, type Report } from '../report.js';
-import { ENGINE } from '../scenario-schema.js';
+import type { CompareReport } from '../run/compare.js';
+import { RUN_COMMANDS, type Report } from './report.js';
+import { ENGINE } from '../scenario/schema.js';
 import type { TuneReport } from '../tune/report.js';
 import {
   ASKED,

@@ -1,7 +1,7 @@
 /** What a step has changed in the machine's memory: every word, named, with what it held before and holds now. */
-import { PlanProgram } from '../../engine/one-thread-plan.js';
-import type { Program } from '../../engine/program.js';
-import { wordOf } from '../../engine/word-kind.js';
+import { PlanProgram } from '../../engine/one-thread/plan-program.js';
+import type { Program } from '../../engine/one-thread/program.js';
+import { wordOf } from '../../engine/machine/word-kind.js';
 import { isBookkeeping } from '../../machine/layout/find.js';
 import { hex } from '../../trace/text.js';
 import { flagsText, valueText } from './values.js';

@@ -10,7 +10,7 @@
  *   reads     that look again after another's change: a check that passed, or did not;
  *   and the changes that such reads are about, also of words that belong to no page (a sequence count, a flush that is pending).
  */
-import type { WordKind } from '../../engine/word-kind.js';
+import type { WordKind } from '../../engine/machine/word-kind.js';
 import { GUP_PIN_COUNTING_BIAS } from '../../machine/abi.js';
 import { PTE_DIRTY, PTE_YOUNG, S2_LOCKED, S2_VALID, isS2Table, isTable as isPageTable } from '../../machine/entries.js';
 import { type Step, isRead, isStore } from './recorder.js';

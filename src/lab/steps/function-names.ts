@@ -1,5 +1,5 @@
 /** The functions that a step is inside of, by the names that the kernel gives them. */
-import { type FunctionPlace, Positions } from '../../engine/where.js';
+import { type FunctionPlace, Positions } from '../../engine/machine/source-positions.js';
 import type { Coroutine } from '../../machine/context.js';
 
 /** The actors' own loops and what a litmus test's operations go through: no function of the kernel. */

@@ -26,7 +26,7 @@ import {
   vmWord,
 } from '../../machine/layout.js';
 import { gfnOfVpn } from '../../oracle/view.js';
-import type { DiagramFocus } from '../../trace/focus.js';
+import type { DiagramFocus } from '../../trace/diagram/focus.js';
 
 /** Pages looked through at most: large machines have too many to ask for each step. */
 const PAGES_MAX = 1 << 14;

@@ -1,6 +1,6 @@
 /** Every step of a schedule in words, for those who walk through it: who, in which function, on which word, and the events it wrote. */
 import { EventLog, recordTime } from '../../events/record.js';
-import type { OneThread } from '../../engine/one-thread.js';
+import type { OneThread } from '../../engine/one-thread/one-thread.js';
 import { ExactScript } from '../../engine/strategies/script.js';
 import { eventName } from '../../trace/event.js';
 import { recordType } from '../../events/record.js';

@@ -1,7 +1,7 @@
 /** A step in words, as the comments of kernel code say it: `PTE(0x0) is pfn 0x1 RW`, `mmu_invalidate_seq 0 == 0`, `lock PTL: was free`. */
-import type { WordKind } from '../../engine/word-kind.js';
-import type { Program } from '../../engine/program.js';
-import { PlanProgram } from '../../engine/one-thread-plan.js';
+import type { WordKind } from '../../engine/machine/word-kind.js';
+import type { Program } from '../../engine/one-thread/program.js';
+import { PlanProgram } from '../../engine/one-thread/plan-program.js';
 import { GUP_PIN_COUNTING_BIAS } from '../../machine/abi.js';
 import { PTE_DIRTY, PTE_YOUNG } from '../../machine/entries.js';
 import { hex } from '../../trace/text.js';

@@ -2,11 +2,11 @@
  * The steps of one schedule, written down while it runs: who touched which word, what it held before and after, and inside which calls.
  * Diagrams and the step-by-step replay are told from these; searches never record.
  */
-import type { StepObserver } from '../../engine/step-observer.js';
-import type { OneThread } from '../../engine/one-thread.js';
-import type { Plan } from '../../engine/plan.js';
-import { PlanProgram } from '../../engine/one-thread-plan.js';
-import { type WordOf, wordOf } from '../../engine/word-kind.js';
+import type { StepObserver } from '../../engine/one-thread/step-observer.js';
+import type { OneThread } from '../../engine/one-thread/one-thread.js';
+import type { Plan } from '../../plan/plan.js';
+import { PlanProgram } from '../../engine/one-thread/plan-program.js';
+import { type WordOf, wordOf } from '../../engine/machine/word-kind.js';
 import type { Coroutine } from '../../machine/context.js';
 import {
   EFFECT_ACQUIRE,

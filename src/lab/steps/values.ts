@@ -1,5 +1,5 @@
 /** What a word of the machine holds, as diagrams say it: `pfn 0x12 RW`, `1, not pinned`, `anon_exclusive, dirty`. */
-import type { WordKind, WordOf } from '../../engine/word-kind.js';
+import type { WordKind, WordOf } from '../../engine/machine/word-kind.js';
 import * as abi from '../../machine/abi.js';
 import {
   PKVM_NOPAGE,

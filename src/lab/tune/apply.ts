@@ -2,10 +2,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, relative, resolve } from 'node:path';
 import { isMap, parseDocument, stringify } from 'yaml';
-import { InputError } from '../input-error.js';
-import { writeFileWhole } from '../whole-file.js';
-import { SHIPPED, loadScenario, shippedNames } from '../scenario.js';
-import type { EngineSection } from '../scenario-schema.js';
+import { InputError } from '../input/input-error.js';
+import { writeFileWhole } from '../input/whole-file.js';
+import { SHIPPED, loadScenario, shippedNames } from '../scenario/scenario.js';
+import type { EngineSection } from '../scenario/schema.js';
 
 /** Where the section is going to be written. */
 export interface ApplyTarget {

@@ -1,9 +1,9 @@
 /** What a sweep tries, stage by stage: first who sits where, then EL2, then the engine's numbers around the best of those. */
-import type { ActorSpec } from '../../engine/plan.js';
-import { placeActors } from '../../engine/placement.js';
+import type { ActorSpec } from '../../plan/plan.js';
+import { placeActors } from '../../engine/threads/placement.js';
 import { schemePlacement } from '../live/placements.js';
-import { makePlan } from '../scenario-plan.js';
-import type { Scenario } from '../scenario.js';
+import { makePlan } from '../scenario/plan.js';
+import type { Scenario } from '../scenario/scenario.js';
 import { ENGINE_DEFAULTS, type Setting } from './setting.js';
 
 /** Records of a ring by default: where events are only kept for diagrams, and where all of them are read. */

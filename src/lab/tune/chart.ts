@@ -1,7 +1,7 @@
 /** A sweep as a picture: bars with their intervals, in SVG or PNG. Loaded only when a chart is asked for. */
 import { scaleBand, scaleLinear } from 'd3-scale';
-import { escapeXml } from '../../trace/diagram-svg.js';
-import { writeFileWhole } from '../whole-file.js';
+import { escapeXml } from '../../trace/diagram/svg.js';
+import { writeFileWhole } from '../input/whole-file.js';
 import { png } from './png.js';
 import type { TuneReport, TuneRow } from './report.js';
 

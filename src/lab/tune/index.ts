@@ -1,5 +1,5 @@
 /** `pinfall tune`: which worker count, placement and engine numbers make a scenario do most of what its user wants. */
-import { loadScenario } from '../scenario.js';
+import { loadScenario } from '../scenario/scenario.js';
 import { subjectOf } from './candidates.js';
 import { type Metric, measure } from './measure.js';
 import { watchMachine } from './machine.js';

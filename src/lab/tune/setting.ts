@@ -1,7 +1,7 @@
 /** One setting of the engine that a sweep tries: what `engine:` of a scenario says, with every value filled in. */
-import { HOST_DEFAULTS } from '../../engine/control.js';
+import { HOST_DEFAULTS } from '../../engine/threads/control.js';
 import type { PlacementScheme } from '../live/types.js';
-import type { EngineSection } from '../scenario-schema.js';
+import type { EngineSection } from '../scenario/schema.js';
 
 export interface Setting {
   readonly workers: number;

@@ -3,10 +3,10 @@
  * so one that was stopped goes on where it stood: what is on disk is not measured again.
  */
 import { createHash } from 'node:crypto';
-import { writeFileWhole } from '../whole-file.js';
+import { writeFileWhole } from '../input/whole-file.js';
 import { z } from 'zod';
-import { readBounded } from '../bounded-file.js';
-import { InputError, fileProblem, writeProblem } from '../input-error.js';
+import { readBounded } from '../input/bounded-file.js';
+import { InputError, fileProblem, writeProblem } from '../input/input-error.js';
 import type { Sample } from './statistics.js';
 
 const STATE_SCHEMA = 'pinfall.tune/1';

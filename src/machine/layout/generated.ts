@@ -89,8 +89,8 @@ export const HDR_GENERATION = 64;
 export const HDR_LOCK_TICKETS = 65;
 /**
  * Stands for the pins that have been returned, which oracles keep in ledgers of their own: never written, but named by
- * steps that change them or are judged by them (machine/beside.ts), so that exhaustive search does not take their order
- * for nothing. Marked.
+ * steps that change them or are judged by them (machine/words/extra-accesses.ts), so that exhaustive search does not
+ * take their order for nothing. Marked.
  */
 export const HDR_GHOST_PINS = 80;
 /**
@@ -192,7 +192,8 @@ export const GLOBAL_DATA_WORDS = 256;
 /** Rung by whoever changes a word that the worker waits for; the worker sleeps only on this. Marked. */
 export const WORKER_DOORBELL = 0;
 /**
- * Not 0 while the worker touches no memory before it has looked at HDR_PHASE again (values: engine/phase.ts). Marked.
+ * Not 0 while the worker touches no memory before it has looked at HDR_PHASE again (values: engine/machine/phase.ts).
+ * Marked.
  */
 export const WORKER_PARKED = 1;
 /** The drain or finish command (HDR_PHASE's value) for which all its actors stand still. Marked. */

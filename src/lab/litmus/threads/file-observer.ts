@@ -2,14 +2,14 @@
 import type { EventWriter } from '../../../machine/context.js';
 import type { Machine } from '../../../machine/layout.js';
 import { look as peek } from '#words';
-import { holds, needsTally } from '../conditions.js';
+import { holds, needsTally } from '../language/conditions.js';
 import { type Observation, observationOf } from '../observation.js';
 import { type LitmusState, startFrames } from '../state.js';
 import { type LitmusSource, type LitmusSubject, litmusTest } from '../subject.js';
 import { Tally } from '../tally.js';
 import { LitmusProgram } from '../program.js';
 import type { LitmusTest } from '../compile.js';
-import type { Plan } from '../../../engine/plan.js';
+import type { Plan } from '../../../plan/plan.js';
 import { MACHINES_MAX } from './adapt.js';
 import type { Observer } from './worker.js';
 

@@ -4,7 +4,7 @@ import { FIRST_WAIT, IDLE_WORD, WAIT_LOCK, WAIT_WORD } from '../../../machine/ef
 import { Context, type Coroutine, type EventWriter, type Kernel, mixSeed } from '../../../machine/context.js';
 import type { Machine } from '../../../machine/layout.js';
 import { conditionChanged } from '../../../machine/wait.js';
-import type { Plan } from '../../../engine/plan.js';
+import type { Plan } from '../../../plan/plan.js';
 import type { OracleProbe } from '../../../oracle/index.js';
 
 /** Schedule points of an actor that has its worker to itself before others are looked at; and of both kinds, how many turns. */

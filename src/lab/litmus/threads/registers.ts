@@ -1,6 +1,6 @@
 /** The plainest observer: the registers, as they are. For litmus plans without a file. */
 import { HDR_REGISTERS, type Machine } from '../../../machine/layout.js';
-import type { Plan } from '../../../engine/plan.js';
+import type { Plan } from '../../../plan/plan.js';
 import type { Observer } from './worker.js';
 
 export function createObserver(plan: Plan): Observer {

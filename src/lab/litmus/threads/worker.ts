@@ -10,10 +10,10 @@
 import { type EventWriter, mixSeed } from '../../../machine/context.js';
 import { Machine } from '../../../machine/layout.js';
 import { NO_EVENTS } from '../../../events/ring.js';
-import { resolveKernel } from '../../../engine/kernel.js';
-import { MachineImage } from '../../../engine/machine-image.js';
-import { createProbe, oracleOptions } from '../../../engine/probes.js';
-import type { Plan } from '../../../engine/plan.js';
+import { resolveKernel } from '../../../engine/machine/kernel.js';
+import { MachineImage } from '../../../engine/one-thread/machine-image.js';
+import { createProbe, oracleOptions } from '../../../engine/machine/probes.js';
+import type { Plan } from '../../../plan/plan.js';
 import { Ledger, type OracleOptions, type Violation, auditAll, restartAudit } from '../../../oracle/index.js';
 import { Adapter } from './adapt.js';
 import { BATCH, FIRST, LitmusControl, SPREAD, STOP } from './control.js';

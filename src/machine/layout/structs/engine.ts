@@ -20,7 +20,7 @@ export const worker = struct({
       1,
       'parked',
       lockFree,
-      'Not 0 while the worker touches no memory before it has looked at HDR_PHASE again (values: engine/phase.ts).',
+      'Not 0 while the worker touches no memory before it has looked at HDR_PHASE again (values: engine/machine/phase.ts).',
     ),
     ours(
       'WORKER_DRAINED',

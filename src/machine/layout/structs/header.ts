@@ -36,7 +36,7 @@ export const header = struct({
       'returned pins',
       lockFree,
       'Stands for the pins that have been returned, which oracles keep in ledgers of their own: never written, but named by steps that ' +
-        'change them or are judged by them (machine/beside.ts), so that exhaustive search does not take their order for nothing.',
+        'change them or are judged by them (machine/words/extra-accesses.ts), so that exhaustive search does not take their order for nothing.',
     ),
     ours(
       'HDR_MEETINGS',
