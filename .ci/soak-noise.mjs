@@ -19,8 +19,8 @@ if (!(pairs >= 1 && seconds > 0)) {
   process.exit(2);
 }
 const dist = (path) => import(new URL(`../dist/src/${path}`, import.meta.url).href);
-const { Simulation } = await dist('lab/simulation.js');
-const { DEFAULT_NOISE, NOISE } = await dist('engine/noise.js');
+const { Simulation } = await dist('lab/run/simulation.js');
+const { DEFAULT_NOISE, NOISE } = await dist('engine/host/noise.js');
 
 /** Accesses of guests and processes per CPU second, set-up and teardown apart. */
 async function rate(noise, seed) {

@@ -27,8 +27,8 @@ const dist = (path) => import(new URL(`../dist/src/${path}`, import.meta.url).hr
 
 if (args.includes('--one')) {
   const [scenario, policy, cpus, seed] = args.slice(args.indexOf('--one') + 1);
-  const { Simulation } = await dist('lab/simulation.js');
-  const { InputError } = await dist('lab/input-error.js');
+  const { Simulation } = await dist('lab/run/simulation.js');
+  const { InputError } = await dist('lab/input/input-error.js');
   let run;
   try {
     run = await Simulation.start({ scenario, policy, cpus: Number(cpus), seed: Number(seed), events: 'recorder' });
@@ -48,7 +48,7 @@ if (args.includes('--one')) {
   process.exit(0);
 }
 
-const { shippedNames } = await dist('lab/scenario.js');
+const { shippedNames } = await dist('lab/scenario/scenario.js');
 const { POLICIES } = await dist('policies/index.js');
 const names = (flag, all) => (args.includes(flag) ? option(flag, '').split(',') : all);
 const combinations = names('--scenarios', shippedNames()).flatMap((scenario) =>

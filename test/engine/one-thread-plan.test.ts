@@ -170,8 +170,8 @@ describe('explored', () => {
   test('one seed gives one event file in every process, and replay gives it again', async () => {
     const dist = new URL('../../dist/src/', import.meta.url).href;
     const code = `
-      const { explore } = await import(${JSON.stringify(`${dist}lab/explore.js`)});
-      const { subjectOf } = await import(${JSON.stringify(`${dist}lab/subject.js`)});
+      const { explore } = await import(${JSON.stringify(`${dist}lab/explore/explore.js`)});
+      const { subjectOf } = await import(${JSON.stringify(`${dist}lab/explore/subject.js`)});
       const subject = subjectOf({ scenario: 'pin-race', policy: 'classic', seed: 42 });
       const { report, events } = await explore({ subject, strategy: 'random', schedules: 20 });
       process.stdout.write(JSON.stringify({ ...report, elapsed_s: 0 }) + '\\n' + events);`;

@@ -70,7 +70,7 @@ describe('a clash', () => {
     expect(scan?.calls).toEqual(expect.arrayContaining(['taskNumaWork', 'changeProtNuma']));
     expect(scan?.held).toContain('mm0 mmap_lock');
     expect(pinner?.calls.some((fn) => ['unpinUserPage', 'followPagePte'].includes(fn))).toBe(true);
-    for (const step of [scan, pinner]) expect(step?.at).toMatch(/^\w+ \(src\/mm\/[\w-]+\.ts:\d+\)$/);
+    for (const step of [scan, pinner]) expect(step?.at).toMatch(/^\w+ \(src\/mm\/[\w/-]+\.ts:\d+\)$/);
   });
 
   it('of a deadlock: two acquisitions of one lock', async () => {

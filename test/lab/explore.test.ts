@@ -462,8 +462,8 @@ describe('one seed, one result', () => {
   test('in another process too, byte for byte, events included', async () => {
     const dist = new URL('../../dist/src/', import.meta.url).href;
     const code = `
-      const { explore } = await import(${JSON.stringify(`${dist}lab/explore.js`)});
-      const { subjectOf } = await import(${JSON.stringify(`${dist}lab/subject.js`)});
+      const { explore } = await import(${JSON.stringify(`${dist}lab/explore/explore.js`)});
+      const { subjectOf } = await import(${JSON.stringify(`${dist}lab/explore/subject.js`)});
       const subject = subjectOf({ scenario: ${JSON.stringify(BUGGY)}, policy: 'classic', seed: 7 });
       const { report, events } = await explore({ subject, strategy: 'pct', schedules: 3000 });
       process.stdout.write(JSON.stringify({ ...report, elapsed_s: 0 }) + '\\n' + events);`;

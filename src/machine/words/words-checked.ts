@@ -79,7 +79,7 @@ export function clearViolations(): void {
 
 function report(what: string, word: number): void {
   const stack = (new Error(what).stack ?? '').split('\n').slice(1);
-  const frame = stack.find((line) => !line.includes('machine/words-checked')) ?? '';
+  const frame = stack.find((line) => !line.includes('machine/words/words-checked')) ?? '';
   const site = frame
     .replace(/^.*\/(src|actors)\//, '$1/')
     .replace(/\)$/, '')
