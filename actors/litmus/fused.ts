@@ -15,7 +15,7 @@ import type { LitmusColumns } from '../../src/plan/litmus.js';
 import { setRegister } from './registers.js';
 
 /** Accesses in a row: STEP words each. */
-export interface Block {
+interface Block {
   readonly length: number;
   readonly steps: Int32Array;
   readonly results: readonly number[];

@@ -3,7 +3,7 @@
  * pinfall's command line. It loads the rest itself, so that a signal is heard, and a failure is one of ours, from the first moment on: what
  * no command has caught ends with 3, never with Node's 1, which means a violation.
  */
-export const INTERNAL = 3;
+const INTERNAL = 3;
 
 /** What the machine has too little of: no fault of ours that a stack would explain. */
 const SHORT: Readonly<Record<string, string>> = {

@@ -59,7 +59,7 @@ export interface StateMessage {
   readonly note: string;
 }
 
-export interface ActorRow {
+interface ActorRow {
   readonly name: string;
   readonly kind: string;
   readonly tier: string;

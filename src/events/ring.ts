@@ -46,15 +46,15 @@ const FLOOR = 34;
 export const HEADER_WORDS = 48;
 
 /** A full ring makes the worker wait for the reader; counted in `waits`. */
-export const RING_LOSSLESS = 0;
+const RING_LOSSLESS = 0;
 /** A full ring drops the new event; counted in `dropped`. */
-export const RING_LOSSY = 1;
+const RING_LOSSY = 1;
 /** Nobody drains: the newest events replace the oldest, and reports read the last ones (`lastRecords`). */
-export const RING_RECORDER = 2;
+const RING_RECORDER = 2;
 
-export const RING_RUNNING = 0;
-export const RING_ASLEEP = 1;
-export const RING_CLOSED = 2;
+const RING_RUNNING = 0;
+const RING_ASLEEP = 1;
+const RING_CLOSED = 2;
 
 /** The head is published every so many records: one atomic store on each would double the cost of an event. */
 export const PUBLISH_EVERY = 32;
@@ -62,7 +62,7 @@ export const PUBLISH_EVERY = 32;
 const WAIT_MS = 50;
 
 /** Counters of one ring, as of its last publication. */
-export interface RingCounters {
+interface RingCounters {
   readonly written: number;
   readonly dropped: number;
   readonly waits: number;

@@ -110,7 +110,7 @@ export function* doReclaim(ctx: Context, vm: number, pfn: number, gfn: number): 
  * __pkvm_reclaim_dying_guest_page().
  * @returns 0, -EINVAL (not dying, or nothing mapped at `gfn`), -EPERM (another page is, or the host's side disagrees)
  */
-export function* reclaimDyingGuestPage(ctx: Context, vm: number, pfn: number, gfn: number): Coroutine {
+function* reclaimDyingGuestPage(ctx: Context, vm: number, pfn: number, gfn: number): Coroutine {
   yield* lockVmTable(ctx);
   let result = -EINVAL;
   if (ctx.kernel.isDying(ctx, vm) && gfn >= 0 && gfn < ctx.m.vmPages) {
@@ -126,7 +126,7 @@ export function* reclaimDyingGuestPage(ctx: Context, vm: number, pfn: number, gf
 }
 
 /** __pkvm_host_reclaim_page() as posted in 2022: a page of a VM that is gone already. 0 or -EPERM. */
-export function* reclaimPendingPage(ctx: Context, pfn: number, gfn: number): Coroutine {
+function* reclaimPendingPage(ctx: Context, pfn: number, gfn: number): Coroutine {
   if (!isAllowedMemory(ctx, pfn)) return -EPERM;
   yield* lockHost(ctx);
   const flags = hypFlags(ctx, pfn);

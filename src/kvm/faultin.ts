@@ -98,7 +98,7 @@ export function* hvaToPfnRemapped(ctx: Context, mm: number, vpn: number, write: 
 }
 
 /** put_page() of a GUP reference. The zero page has none. */
-export function* putPage(ctx: Context, pfn: number): Coroutine<void> {
+function* putPage(ctx: Context, pfn: number): Coroutine<void> {
   if (!isZeroPfn(pfn)) yield* folioPut(ctx, folioOf(ctx, pfn), REF_TEMP);
 }
 
@@ -121,7 +121,7 @@ export function* releaseFaultinPage(ctx: Context, pfn: number, result: number, d
 
 /** What get_user_mapping_size() found. */
 export const MAPPING_NONE = 0;
-export const MAPPING_PAGE = 1;
+const MAPPING_PAGE = 1;
 export const MAPPING_HUGE = 2;
 
 /**

@@ -21,7 +21,7 @@ import { kvmCallHyp } from './call-hyp.js';
 import { mmuLock, mmuUnlock } from './mmu.js';
 
 /** The frame that `mm` maps at `vpn` now, or -1: two lockless loads. What it is worth is the caller's business. */
-export function* lookUpFrame(ctx: Context, mm: number, vpn: number): Coroutine {
+function* lookUpFrame(ctx: Context, mm: number, vpn: number): Coroutine {
   const pmdAt = pmdWord(ctx.m, mm, vpn);
   if (--ctx.quantum < 0) yield reads(pmdAt);
   let entry = readOnce(ctx.words, pmdAt);

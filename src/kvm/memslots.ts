@@ -33,7 +33,7 @@ export const slotPages = (ctx: Context, slot: number): number => get(ctx.words, 
 /** userspace_addr in pages. */
 export const slotVpn = (ctx: Context, slot: number): number => get(ctx.words, slot + SLOT_VPN);
 export const slotFlags = (ctx: Context, slot: number): number => get(ctx.words, slot + SLOT_FLAGS) & 0xffff;
-export const slotId = (ctx: Context, slot: number): number => get(ctx.words, slot + SLOT_FLAGS) >> ID_SHIFT;
+const slotId = (ctx: Context, slot: number): number => get(ctx.words, slot + SLOT_FLAGS) >> ID_SHIFT;
 export const slotInvalid = (ctx: Context, slot: number): boolean => (slotFlags(ctx, slot) & KVM_MEMSLOT_INVALID) !== 0;
 export const slotReadonly = (ctx: Context, slot: number): boolean => (slotFlags(ctx, slot) & KVM_MEM_READONLY) !== 0;
 export const slotLogging = (ctx: Context, slot: number): boolean =>

@@ -45,7 +45,7 @@ import { GRANULE_BLOCK, GRANULE_NONE, faultGranule } from './stage2.js';
 export { vcpuAccess } from './vcpu.js';
 
 /** Blocks that one hold of mmu_lock unmaps when the range may block (stage2_apply_range, cond_resched_rwlock_write). */
-export const UNMAP_CHUNK_BLOCKS = 4;
+const UNMAP_CHUNK_BLOCKS = 4;
 
 /**
  * user_mem_abort(). kvm->srcu is held; `ctx.abortPermission` says how the access failed.
@@ -189,7 +189,7 @@ function* mapFault(
 }
 
 /** fault_supports_stage2_huge_mapping(): the block lies in the slot, and guest and VMM addresses agree within it. */
-export function supportsHugeMapping(ctx: Context, slot: number, gfn: number, vpn: number): boolean {
+function supportsHugeMapping(ctx: Context, slot: number, gfn: number, vpn: number): boolean {
   const mask = ctx.m.thpPages - 1;
   const first = gfn & ~mask;
   const base = slotBase(ctx, slot);

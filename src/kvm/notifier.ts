@@ -34,7 +34,7 @@ export const KVM_SUBSCRIBER: SubscriberOps = {
 };
 
 /** kvm_mmu_notifier_invalidate_range_start(): never fails; [start, end) of the VMM is in no stage 2 when it returns. */
-export function* kvmMmuNotifierInvalidateRangeStart(
+function* kvmMmuNotifierInvalidateRangeStart(
   ctx: Context,
   vm: number,
   start: number,
@@ -85,12 +85,7 @@ export function* kvmMmuNotifierInvalidateRangeStart(
 }
 
 /** kvm_mmu_notifier_invalidate_range_end(). */
-export function* kvmMmuNotifierInvalidateRangeEnd(
-  ctx: Context,
-  vm: number,
-  start: number,
-  end: number,
-): Coroutine<void> {
+function* kvmMmuNotifierInvalidateRangeEnd(ctx: Context, vm: number, start: number, end: number): Coroutine<void> {
   const { m } = ctx;
   const srcu = vmWord(m, vm, VM_SRCU);
   if (--ctx.quantum < 0) yield reads(srcu);
@@ -151,7 +146,7 @@ export function kvmMmuInvalidateBegin(ctx: Context, vm: number): void {
 }
 
 /** kvm_mmu_invalidate_range_add(): one merged interval, for the retry test that looks at a range. */
-export function kvmMmuInvalidateRangeAdd(ctx: Context, vm: number, start: number, end: number): void {
+function kvmMmuInvalidateRangeAdd(ctx: Context, vm: number, start: number, end: number): void {
   const startAt = vmWord(ctx.m, vm, VM_INVALIDATE_START);
   const endAt = vmWord(ctx.m, vm, VM_INVALIDATE_END);
   const low = get(ctx.words, startAt);

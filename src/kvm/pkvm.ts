@@ -38,7 +38,7 @@ export { freeHypMemcache, topupHypMemcache } from './pkvm-memcache.js';
  * pin_user_pages() of pkvm_mem_abort: for writing even on a guest's read, so that zero, KSM and shared pages are
  * broken.
  */
-export const PKVM_GUP_FLAGS = FOLL_HWPOISON | FOLL_LONGTERM | FOLL_WRITE;
+const PKVM_GUP_FLAGS = FOLL_HWPOISON | FOLL_LONGTERM | FOLL_WRITE;
 
 /**
  * pkvm_mem_abort(). kvm->srcu is held, the vCPU is loaded on this CPU.
@@ -74,7 +74,7 @@ export function* pkvmMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
  * @returns 0; -EFAULT, -EHWPOISON, -EIO; EL2's -EPERM (the guest has a page there, or ours is not the host's own) and so
  *   on
  */
-export function* pinAndMap(ctx: Context, vm: number, mm: number, gfn: number, vpn: number): Coroutine {
+function* pinAndMap(ctx: Context, vm: number, mm: number, gfn: number, vpn: number): Coroutine {
   yield* mmapReadLock(ctx, mm);
   const pinned = yield* ctx.kernel.pinUserPages(ctx, mm, vpn, PKVM_GUP_FLAGS);
   const pfn = ctx.gupPfn;

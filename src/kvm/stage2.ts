@@ -160,7 +160,7 @@ function looksPinned(ctx: Context, pfn: number): boolean {
 
 /** How a permission fault found its entry: the granule that the syndrome names. */
 export const GRANULE_NONE = 0;
-export const GRANULE_PAGE = 1;
+const GRANULE_PAGE = 1;
 export const GRANULE_BLOCK = 2;
 
 /** The level at which `gfn` is mapped now: GRANULE_*. A marked read of the root entry; a point comes before. */

@@ -64,11 +64,6 @@ export function spinLock(ctx: Context, lock: number, lockClass: number): boolean
   return take(ctx, lock, lockClass, true, false);
 }
 
-/** spin_trylock(). */
-export function spinTrylock(ctx: Context, lock: number, lockClass: number): boolean {
-  return take(ctx, lock, lockClass, true, true);
-}
-
 /** spin_unlock(). */
 export function spinUnlock(ctx: Context, lock: number, lockClass: number): void {
   drop(ctx, lock, lockClass, true);
@@ -116,6 +111,3 @@ export function folioUnlock(ctx: Context, pfn: number): void {
 export function folioTestLocked(ctx: Context, pfn: number): boolean {
   return holderBits(readOnce(ctx.words, pageWord(ctx.m, pfn, PAGE_LOCK))) !== 0;
 }
-
-/** The actor that holds an exclusive lock word's value, or -1. */
-export const exclusiveHolder = (value: number): number => holderBits(value) - 1;

@@ -28,7 +28,7 @@ import {
 export const RW_READERS = 0xfff;
 export const RW_PENDING = 1 << 12;
 const WRITER_SHIFT = 13;
-export const RW_WRITER = 0xff << WRITER_SHIFT;
+const RW_WRITER = 0xff << WRITER_SHIFT;
 
 /** The writer that a lock word's value names, or -1. */
 export const rwWriter = (value: number): number => ((value & RW_WRITER) >> WRITER_SHIFT) - 1;
@@ -154,9 +154,6 @@ export function downWrite(ctx: Context, lock: number, lockClass: number): boolea
   ctx.probe.onLockAttempt(ctx, lock, lockClass, LOCK_WRITE);
   return takeWrite(ctx, lock, lockClass, false, false);
 }
-/** down_write_trylock(). */
-export const downWriteTrylock = (ctx: Context, lock: number, lockClass: number): boolean =>
-  takeWrite(ctx, lock, lockClass, false, true);
 /** up_write(). */
 export const upWrite = (ctx: Context, lock: number, lockClass: number): void => dropWrite(ctx, lock, lockClass, false);
 
@@ -173,9 +170,6 @@ export function writeLock(ctx: Context, lock: number, lockClass: number): boolea
   ctx.probe.onLockAttempt(ctx, lock, lockClass, LOCK_WRITE);
   return takeWrite(ctx, lock, lockClass, true, false);
 }
-/** write_trylock(). */
-export const writeTrylock = (ctx: Context, lock: number, lockClass: number): boolean =>
-  takeWrite(ctx, lock, lockClass, true, true);
 /** write_unlock(). */
 export const writeUnlock = (ctx: Context, lock: number, lockClass: number): void =>
   dropWrite(ctx, lock, lockClass, true);

@@ -41,7 +41,7 @@ import { cmpxchg, fetchOr, rawLoad, rawXchg, readOnce } from '#words';
 
 export const ACCESS_DONE = 0;
 /** Stage-1 or stage-2 translation fault. */
-export const ACCESS_TRANSLATION = 1;
+const ACCESS_TRANSLATION = 1;
 export const ACCESS_PERMISSION = 2;
 /** The host's stage 2 refuses (pKVM): the page is not mapped there yet, or not the host's. */
 export const ACCESS_HOST_STAGE2 = 3;

@@ -32,7 +32,6 @@ export const REF_ALLOC = 6;
 export const REF_CACHE = 7;
 /** The swap cache's. */
 export const REF_SWAP_CACHE = 8;
-export const REF_KINDS = 9;
 
 /** Lock classes: what a lock is, its kind (sleeping or spinning) and its rank are in `src/locks/classes.ts`. */
 export type LockClass = number;

@@ -24,7 +24,7 @@ import { waitWhile, wake } from './wait.js';
 
 export const MAIL_EMPTY = 0;
 export const MAIL_POSTED = 1;
-export const MAIL_DONE = 2;
+const MAIL_DONE = 2;
 
 /**
  * Sends a request to the server on CPU `server` and spins for its reply.

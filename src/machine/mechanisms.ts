@@ -3,7 +3,7 @@
  * of an operation. One row each; numbers, titles in diagrams, texts and colours of the page, legends and reports follow from it.
  */
 
-export interface MechanismRowOf<Name extends string> {
+interface MechanismRowOf<Name extends string> {
   readonly name: Name;
   /** The kernel function in whose name its notifiers are sent: the title in diagrams. Null where there is none. */
   readonly title: string | null;

@@ -115,7 +115,7 @@ function* lockPages(ctx: Context, object: number): Coroutine {
 }
 
 /** filemap_get_entry(): the page in the cache, with a REF_TEMP reference, or 0: a hole. Lockless. */
-export function* filemapGetEntry(ctx: Context, object: number, index: number): Coroutine {
+function* filemapGetEntry(ctx: Context, object: number, index: number): Coroutine {
   const at = objectPageWord(ctx.m, object, index);
   for (let tries = 0; ; tries++) {
     // frozen, and still there: reclaim or migration decides what becomes of it

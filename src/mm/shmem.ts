@@ -46,7 +46,7 @@ export const shmemMmap = (ctx: Context, vma: number, object: number): Coroutine<
  * shmem_get_folio(SGP_CACHE): the page of the object, locked, with a REF_TEMP reference; a new one of zeros where there was none.
  * @returns its pfn, -EINVAL (beyond the object's end) or -ENOMEM
  */
-export function* shmemGetFolio(ctx: Context, object: number, index: number, gfp: number): Coroutine {
+function* shmemGetFolio(ctx: Context, object: number, index: number, gfp: number): Coroutine {
   const { m, words } = ctx;
   for (;;) {
     const found = yield* filemapLockFolio(ctx, object, index);

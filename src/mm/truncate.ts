@@ -65,7 +65,7 @@ export function* shmemPunchHole(ctx: Context, object: number, start: number, end
 }
 
 /** unmap_mapping_range(): zaps pages [start, end) of the object wherever they are mapped, with a notifier pair for each VMA. */
-export function* unmapMappingRange(ctx: Context, object: number, start: number, end: number): Coroutine<void> {
+function* unmapMappingRange(ctx: Context, object: number, start: number, end: number): Coroutine<void> {
   const mapping = mappingOfObject(object);
   yield* iMmapLockRead(ctx, object);
   // the lock keeps each VMA, whose mmap_lock is not ours

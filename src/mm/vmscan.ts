@@ -88,7 +88,7 @@ const LOST = 4;
  * isolate_lru_folios() of one folio: a reference, and PG_lru taken away. `pfn` was found without any lock.
  * @returns its head, or -1: it is free, or somebody else has isolated it
  */
-export function* isolateFolio(ctx: Context, pfn: number): Coroutine {
+function* isolateFolio(ctx: Context, pfn: number): Coroutine {
   const compoundAt = pageWord(ctx.m, pfn, PAGE_COMPOUND);
   if (--ctx.quantum < 0) yield reads(compoundAt);
   const compound = readOnce(ctx.words, compoundAt);

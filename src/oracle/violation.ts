@@ -52,7 +52,7 @@ export interface Violation extends ViolationSubject {
 }
 
 /** Violations kept, in all and of each kind (invariant and what). */
-export const VIOLATIONS_KEPT = 100;
+const VIOLATIONS_KEPT = 100;
 export const VIOLATIONS_KEPT_OF_KIND = 10;
 
 const NOTHING: ViolationSubject = {};

@@ -103,7 +103,7 @@ export function* protectPmd(ctx: Context, mm: number, start: number): Coroutine<
  * @param retest look again under the lock and back out when pinned by now
  * @param keepPlan go to the second look without a notifier when the first one said pinned (the range variant)
  */
-export function* checkedHugePmd(ctx: Context, mm: number, vpn: number, retest: boolean, keepPlan: boolean): Coroutine {
+function* checkedHugePmd(ctx: Context, mm: number, vpn: number, retest: boolean, keepPlan: boolean): Coroutine {
   const start = thpStart(ctx, vpn);
   const end = start + ctx.m.thpPages;
   const plan = yield* underPmdLock(ctx, mm, start, false, false);

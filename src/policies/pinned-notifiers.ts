@@ -57,7 +57,7 @@ const GUP_FLAGS = FOLL_WRITE | FOLL_LONGTERM | FOLL_HWPOISON | FOLL_HONOR_NUMA_F
 const ENTRY_TRIES = 16;
 
 /** Whether the VM keeps `gfn` pinned. */
-export function inPinRange(ctx: Context, vm: number, gfn: number): boolean {
+function inPinRange(ctx: Context, vm: number, gfn: number): boolean {
   const offset = gfn - get(ctx.words, vmWord(ctx.m, vm, VM_PIN_BASE));
   return offset >= 0 && offset < get(ctx.words, vmWord(ctx.m, vm, VM_PIN_PAGES));
 }

@@ -23,7 +23,7 @@ export type PinfallEvent = EventOf<Row>;
 /** The event of that type. */
 export type PinfallEventOf<Name extends EventName> = Extract<PinfallEvent, { readonly type: Name }>;
 
-export interface ArgumentInfo {
+interface ArgumentInfo {
   readonly name: string;
   readonly kind: string;
   /** The table gives it no name of its own (`a`, `b`, ...): exporters leave it out while it is 0. */
@@ -85,7 +85,7 @@ export function decodeEvent(records: Int32Array, index: number): PinfallEvent | 
 }
 
 /** The word of an argument's value: what {@link argumentValue} makes of it is the value again. */
-export function argumentWord(value: unknown): number {
+function argumentWord(value: unknown): number {
   if (typeof value === 'number') return value | 0;
   if (typeof value === 'boolean') return value ? 1 : 0;
   if (typeof value !== 'string') return 0;

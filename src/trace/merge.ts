@@ -56,7 +56,7 @@ class ActorQueue {
 const before = (x: ActorQueue, y: ActorQueue): boolean =>
   x.headTime < y.headTime || (x.headTime === y.headTime && x.actor < y.actor);
 
-export interface MergerOptions {
+interface MergerOptions {
   /** Records of a batch handed out. */
   readonly batchRecords?: number;
   /** Records held at most while some ring's bound stands still; more are let go in the order known by then. */

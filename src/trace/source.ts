@@ -29,7 +29,7 @@ export interface EventCounters {
   readonly late: number;
 }
 
-export interface EventSourceOptions {
+interface EventSourceOptions {
   /** The rings, by worker. The array may grow: looked at each turn. */
   readonly rings: readonly SharedArrayBuffer[];
   /** Names by actor number. */

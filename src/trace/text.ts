@@ -38,7 +38,7 @@ import { MECHANISM_ROWS, mechanismName } from '../machine/mechanisms.js';
 import { EVENT_TYPES, eventName } from './event.js';
 
 /** An event in words. */
-export interface Phrase {
+interface Phrase {
   readonly text: string;
   /** What a reader should notice: printed behind `<--`. Empty for most. */
   readonly note: string;
@@ -69,7 +69,7 @@ export function entryText(entry: number): string {
 }
 
 /** A fault's result: empty for 0, otherwise the VM_FAULT_* names or the errno. */
-export function faultText(result: number): string {
+function faultText(result: number): string {
   if (result <= 0) return outcome(result);
   const names: [number, string][] = [
     [VM_FAULT_OOM, 'OOM'],

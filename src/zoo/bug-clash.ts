@@ -4,10 +4,10 @@
  */
 
 /** How a step touches its word: it looks at it, changes it, or decides about what the lock in that word protects. */
-export type BugAccess = 'looks' | 'changes' | 'locks';
+type BugAccess = 'looks' | 'changes' | 'locks';
 
 /** One of the two steps. */
-export interface BugStep {
+interface BugStep {
   readonly access: BugAccess;
   /** What is touched, as reports name it without numbers: `refs`, `PTE`, `mmu_invalidate_seq`; any of them where it is told equally. */
   readonly words: readonly string[];
@@ -50,7 +50,7 @@ export const locks = (words: OneOrMore, functions: OneOrMore): BugStep => ({
 });
 
 /** A step as a report has it. */
-export interface NamedStep {
+interface NamedStep {
   /** `read refs of pfn 0x1` */
   readonly does: string;
   readonly calls: readonly string[];

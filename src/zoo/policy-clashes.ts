@@ -1,7 +1,7 @@
 /** The races that the policies of the 2022 thread have, recorded as those of planted bugs are: what their explorations are held against. */
 import { type BugClash, changes, looksAt, locks } from './bug-clash.js';
 
-export interface PolicyClash {
+interface PolicyClash {
   readonly policy: string;
   readonly scenario: string;
   readonly invariant: string;

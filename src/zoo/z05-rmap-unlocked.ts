@@ -13,7 +13,7 @@ import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 
 /** retract_page_tables() (mm/khugepaged.c, v6.0) under mmap_lock and i_mmap_rwsem alone. */
-export function* anonVmaLeftOpen(): Coroutine<void> {}
+function* anonVmaLeftOpen(): Coroutine<void> {}
 
 export const z05: Bug = {
   id: 'Z05',

@@ -21,7 +21,7 @@ import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 
 /** page_try_share_anon_rmap() and set_pte_at() of write_protect_page() (mm/ksm.c, v6.0), as another CPU could see them. */
-export function* shareAfterStore(
+function* shareAfterStore(
   ctx: Context,
   mm: number,
   vpn: number,

@@ -16,7 +16,7 @@ import { changes, looksAt } from './bug-clash.js';
 import { pinForced } from './force-loop.js';
 
 /** faultin_page() (mm/gup.c, v4.8): "fall back to COW break without write access" */
-export const pinDroppingWrite = (ctx: Context, mm: number, vpn: number, flags: number): Coroutine =>
+const pinDroppingWrite = (ctx: Context, mm: number, vpn: number, flags: number): Coroutine =>
   pinForced(ctx, mm, vpn, flags, (wanted) => wanted & ~FOLL_WRITE);
 
 export const z09: Bug = {

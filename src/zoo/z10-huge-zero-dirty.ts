@@ -28,11 +28,11 @@ import { pinForced } from './force-loop.js';
 const FOLL_COW = 1 << 20;
 
 /** faultin_page() (mm/gup.c, v4.14): FOLL_COW where a write fault succeeded in a mapping that is not writable. */
-export const pinRememberingCow = (ctx: Context, mm: number, vpn: number, flags: number): Coroutine =>
+const pinRememberingCow = (ctx: Context, mm: number, vpn: number, flags: number): Coroutine =>
   pinForced(ctx, mm, vpn, flags, (wanted) => wanted | FOLL_COW);
 
 /** follow_trans_huge_pmd(), can_follow_write_pmd() and touch_pmd() (mm/huge_memory.c, v4.14), of the huge zero page. */
-export function* followTouchingDirty(ctx: Context, mm: number, vma: number, vpn: number, flags: number): Coroutine {
+function* followTouchingDirty(ctx: Context, mm: number, vma: number, vpn: number, flags: number): Coroutine {
   const pmdAt = pmdWord(ctx.m, mm, vpn);
   const lock = yield* pmdLock(ctx, mm, vpn);
   if (--ctx.quantum < 0) yield reads(pmdAt);

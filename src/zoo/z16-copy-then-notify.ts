@@ -18,13 +18,13 @@ import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 
 /** try_to_migrate_one() of a huge page without its notifier pair. */
-export function* unmapQuietly(ctx: Context, head: number, vma: number, vpn: number, flags: number): Coroutine {
+function* unmapQuietly(ctx: Context, head: number, vma: number, vpn: number, flags: number): Coroutine {
   if (folioPages(ctx, head) === 1) return yield* tryToMigrateOne(ctx, head, vma, vpn, flags);
   return yield* unmapMapping(ctx, vmaMm(ctx, vma), vma, head, vpn, vpn + folioPages(ctx, head), flags);
 }
 
 /** migrate_misplaced_transhuge_page() (mm/migrate.c, v4.19): the copy, and around the new PMD the notifier. */
-export function* copyThenNotify(ctx: Context, src: number, dst: number): Coroutine {
+function* copyThenNotify(ctx: Context, src: number, dst: number): Coroutine {
   const pages = folioPages(ctx, src);
   // where the walk that unmapped it has stopped
   const [mm, vpn] = [vmaMm(ctx, ctx.rmapVma), ctx.rmapVpn];

@@ -22,7 +22,7 @@ import { changes, looksAt } from './bug-clash.js';
  * The condition of write_protect_page() (mm/ksm.c, v4.12): what the PTE says, and nobody asked who has yet to flush. The exclusive bit,
  * which came later and would hide it, is given up on the way.
  */
-export function* flushIfWritable(ctx: Context, _mm: number, entry: number, exclusive: boolean): Coroutine<boolean> {
+function* flushIfWritable(ctx: Context, _mm: number, entry: number, exclusive: boolean): Coroutine<boolean> {
   if ((entry & (PTE_WRITE | PTE_DIRTY)) !== 0) return true;
   const flagsAt = flagsWord(ctx, entryPfn(entry));
   if (--ctx.quantum < 0) yield updates(flagsAt);

@@ -10,7 +10,7 @@ import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 
 /** tlb_finish_mmu() (mm/memory.c, v4.12) knew of no other gather. */
-export function* neverNested(): Coroutine<boolean> {
+function* neverNested(): Coroutine<boolean> {
   return false;
 }
 

@@ -13,7 +13,7 @@ import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 
 /** Nobody remembered batched unmaps for others (mm/mprotect.c, mm/memory.c, v4.12). */
-export function* noBatchKnown(): Coroutine<void> {}
+function* noBatchKnown(): Coroutine<void> {}
 
 export const z19: Bug = {
   id: 'Z19',

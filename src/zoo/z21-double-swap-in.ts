@@ -12,7 +12,7 @@ import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 
 /** do_swap_page() (mm/memory.c, v6.7) for a synchronous device asked nobody. Nothing was taken: nothing is to be given back. */
-export function* everybodyMayRead(): Coroutine {
+function* everybodyMayRead(): Coroutine {
   return 1;
 }
 

@@ -15,7 +15,7 @@ import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 
 /** The MADV_FREE branch of try_to_unmap_one() (mm/rmap.c, v5.17): dirty or not, and no look at the references. */
-export function* discardIfClean(
+function* discardIfClean(
   ctx: Context,
   mm: number,
   vpn: number,

@@ -27,7 +27,7 @@ import { locks, looksAt } from './bug-clash.js';
  * __ksm_exit(): waits for the batch under way nowhere but at mmap_lock, and hands the slot over to ksmd where its cursor stands there.
  * (The kernel here waits for ksm_thread_mutex, which would hide what is to be shown.)
  */
-export function* leaveToKsmd(ctx: Context, mm: number): Coroutine<void> {
+function* leaveToKsmd(ctx: Context, mm: number): Coroutine<void> {
   const { m, words } = ctx;
   const mutex = globalLock(m, GLOBAL_KSM_THREAD_MUTEX);
   if (--ctx.quantum < 0) yield reads(mutex);

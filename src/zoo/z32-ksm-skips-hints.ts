@@ -16,7 +16,7 @@ import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 
 /** follow_page() (mm/gup.c, v6.1 to v6.5), which nobody's hint faults follow: gup_can_follow_protnone() without FOLL_FORCE says no. */
-export function* passOverHints(ctx: Context, mm: number, vpn: number): Coroutine {
+function* passOverHints(ctx: Context, mm: number, vpn: number): Coroutine {
   const pmdAt = pmdWord(ctx.m, mm, vpn);
   if (--ctx.quantum < 0) yield reads(pmdAt);
   let entry = readOnce(ctx.words, pmdAt);

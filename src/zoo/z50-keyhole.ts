@@ -16,7 +16,7 @@ import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 
 /** folio_migrate_ksm() (mm/ksm.c) without its smp_wmb(). */
-export function* closeThenOpen(ctx: Context, src: number, dst: number, node: number): Coroutine<void> {
+function* closeThenOpen(ctx: Context, src: number, dst: number, node: number): Coroutine<void> {
   const { m, words } = ctx;
   if (node === 0) return;
   const mappingAt = pageWord(m, src, PAGE_MAPPING);

@@ -18,14 +18,7 @@ import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 
 /** do_numa_page() (mm/memory.c, v6.11): `out` is where a changed PTE led, and the accounting stood there. */
-export function* countsFirst(
-  ctx: Context,
-  mm: number,
-  vma: number,
-  vpn: number,
-  orig: number,
-  table: number,
-): Coroutine {
+function* countsFirst(ctx: Context, mm: number, vma: number, vpn: number, orig: number, table: number): Coroutine {
   const pteAt = pteWord(ctx.m, table, vpn);
   const ptl = ptlOf(ctx.m, table);
   if (--ctx.quantum < 0) yield acquires(ptl);

@@ -19,7 +19,7 @@ import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 
 /** copy_present_pte() where pte_wrprotect() clears what the hardware has noted, in the parent's entry and in the child's. */
-export function* forgetsDirty(
+function* forgetsDirty(
   ctx: Context,
   dstVma: number,
   srcVma: number,

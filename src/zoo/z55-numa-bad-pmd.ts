@@ -18,7 +18,7 @@ import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 
 /** change_pmd_range() as it was: is it huge? and then, by a second load, is it none or bad? */
-export function* looksTwice(
+function* looksTwice(
   ctx: Context,
   mm: number,
   vma: number,

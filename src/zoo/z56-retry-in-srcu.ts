@@ -13,7 +13,7 @@ import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 
 /** The prefault loop: RET_PF_RETRY for an invalid slot, and around again in the same SRCU section. */
-export function* retriesInSrcu(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
+function* retriesInSrcu(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
   ctx.loops++;
   for (;;) {
     if (--ctx.quantum < 0) yield reads(activeSetWord(ctx, vm));

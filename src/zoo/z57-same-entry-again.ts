@@ -18,7 +18,7 @@ import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 
 /** stage2_map_walker_try_leaf() without the look whether anything would change. */
-export function* mapsAgain(
+function* mapsAgain(
   ctx: Context,
   vm: number,
   vcpu: number,

@@ -11,13 +11,7 @@ import type { Bug } from './bug.js';
 import { changes, locks } from './bug-clash.js';
 
 /** kvm_arch_flush_shadow_memslot() that takes the last gfn for the end. */
-export function* takesLastForEnd(
-  ctx: Context,
-  vm: number,
-  start: number,
-  end: number,
-  mayBlock: boolean,
-): Coroutine<void> {
+function* takesLastForEnd(ctx: Context, vm: number, start: number, end: number, mayBlock: boolean): Coroutine<void> {
   yield* kvmUnmapGfnRange(ctx, vm, start, ctx.mechanism === MECH.memslot ? end - 1 : end, mayBlock);
 }
 

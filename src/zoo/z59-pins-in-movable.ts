@@ -11,7 +11,7 @@ import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 
 /** __gup_longterm_locked() as it was for everything but CMA: the pin is taken where the page lies. */
-export const pinsInPlace = (ctx: Context, mm: number, vpn: number, flags: number): Coroutine =>
+const pinsInPlace = (ctx: Context, mm: number, vpn: number, flags: number): Coroutine =>
   pinUserPages(ctx, mm, vpn, flags & ~FOLL_LONGTERM);
 
 export const z59: Bug = {

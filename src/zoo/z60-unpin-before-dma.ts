@@ -13,7 +13,7 @@ import type { Bug } from './bug.js';
 import { changes } from './bug-clash.js';
 
 /** The completion's unpin where the submission ends. */
-export function* unpinsAtSubmission(ctx: Context, mm: number, vpn: number, content: number): Coroutine {
+function* unpinsAtSubmission(ctx: Context, mm: number, vpn: number, content: number): Coroutine {
   const result = yield* pinUserPagesFast(ctx, mm, vpn, FOLL_PIN | FOLL_WRITE);
   if (result !== 1) return result;
   const pfn = ctx.gupPfn;

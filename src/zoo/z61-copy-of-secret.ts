@@ -16,7 +16,7 @@ import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 
 /** A load through the kernel's map that nobody checks: a large mapping of it was left in the host's stage 2. */
-export function* loadsUnchecked(ctx: Context, pfn: number): Coroutine {
+function* loadsUnchecked(ctx: Context, pfn: number): Coroutine {
   const content = pageWord(ctx.m, pfn, PAGE_CONTENT);
   if (--ctx.quantum < 0) yield reads(content);
   ctx.accessValue = readOnce(ctx.words, content);

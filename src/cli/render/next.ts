@@ -4,7 +4,7 @@ import { delimiter, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** How a process was started, as far as it can see. */
-export interface Started {
+interface Started {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   /** The program's path, as the shell or npm named it; and where it and its package really are. */

@@ -9,7 +9,7 @@ import { number, table } from './table.js';
 const BAR_COLUMNS = 40;
 
 /** What the command was given, as far as it matters to what is worth trying next. */
-export interface TuneGiven {
+interface TuneGiven {
   readonly policy?: string;
   /** The scenario file that the recommendation was written to. */
   readonly applied?: string;

@@ -16,7 +16,7 @@ export interface SeriesSpec {
 }
 
 /** Points kept: five minutes at one a second. */
-export const POINTS_MAX = 300;
+const POINTS_MAX = 300;
 const TABLE_ROWS = 60;
 const HEIGHT = 124;
 

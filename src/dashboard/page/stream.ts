@@ -16,7 +16,7 @@ import type {
 
 export type Connection = 'connecting' | 'live' | 'lost';
 
-export interface StreamHandlers {
+interface StreamHandlers {
   hello(message: HelloMessage): void;
   state(message: StateMessage): void;
   metrics(message: MetricsMessage): void;

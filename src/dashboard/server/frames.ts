@@ -8,7 +8,7 @@ export interface Frame {
 }
 
 /** Frames kept of each guest. */
-export const FRAMES_KEPT = 60;
+const FRAMES_KEPT = 60;
 
 export class Frames {
   readonly #byVm = new Map<number, Frame[]>();

@@ -12,7 +12,7 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { parse } from 'cookie';
 
-export interface GuardOptions {
+interface GuardOptions {
   /** The address that the server is bound to. */
   readonly host: string;
   readonly port: number;
@@ -21,7 +21,7 @@ export interface GuardOptions {
 }
 
 /** Why a request is refused. */
-export interface Refusal {
+interface Refusal {
   readonly status: 401 | 403 | 421;
   readonly reason: string;
 }
@@ -33,7 +33,7 @@ const ANY_ADDRESS = new Set(['0.0.0.0', '::']);
 export const isLoopback = (host: string): boolean => LOOPBACK.has(host) || /^127(\.\d{1,3}){3}$/.test(host);
 
 /** `host` or `host:port` or `[v6]:port` taken apart; null when it is none of these. */
-export function parseAuthority(text: string): { host: string; port: string } | null {
+function parseAuthority(text: string): { host: string; port: string } | null {
   const match = /^(?:\[([0-9a-fA-F:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::(\d{1,5}))?$/.exec(text);
   const host = match?.[1] ?? match?.[2];
   return host === undefined ? null : { host: host.toLowerCase().replace(/\.$/, ''), port: match?.[3] ?? '80' };

@@ -9,7 +9,7 @@ import { Counter, Gauge, Registry } from 'prom-client';
 import { LatencyHistogram } from './latency-histogram.js';
 
 /** Growth since the last update, and what is so now. */
-export interface PrometheusUpdate {
+interface PrometheusUpdate {
   readonly ops: ReadonlyMap<string, number>;
   /** By mechanism: growth by MECHANISM_METRICS' order. */
   readonly mechanisms: ReadonlyMap<string, readonly number[]>;

@@ -36,7 +36,7 @@ const TICK_MS = 1000;
 /** A request is whole, its body too, within this time, or its connection ends. */
 const REQUEST_MS = 10_000;
 
-export interface ServerOptions {
+interface ServerOptions {
   readonly host: string;
   /** 0 = any free one. */
   readonly port: number;

@@ -23,7 +23,7 @@ export interface RunChoice {
   readonly workers?: number | undefined;
 }
 
-export interface SessionOptions extends FeedOptions {
+interface SessionOptions extends FeedOptions {
   readonly owner: 'dashboard' | 'stress';
   readonly choice: RunChoice;
   /** Starts a run. @throws InputError for one that cannot be */
@@ -34,7 +34,7 @@ export interface SessionOptions extends FeedOptions {
 }
 
 /** A command's answer with its HTTP status. */
-export interface Done {
+interface Done {
   readonly status: 200 | 400 | 409;
   readonly answer: CommandAnswer;
 }

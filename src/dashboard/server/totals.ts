@@ -5,7 +5,7 @@
 const WRAP = 2 ** 32;
 
 /** How much a 32-bit counter grew between two looks. */
-export function growth(now: number, before: number): number {
+function growth(now: number, before: number): number {
   const grown = now - before;
   return grown >= 0 ? grown : grown + WRAP * Math.ceil(-grown / WRAP);
 }

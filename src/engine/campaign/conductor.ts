@@ -21,7 +21,7 @@ export interface Executor {
   stop(early: boolean): void;
 }
 
-export interface ConductorOptions {
+interface ConductorOptions {
   readonly spec: CampaignSpec;
   readonly executor: Executor;
   /** Which of the strategy's schedule numbers are a search's. */

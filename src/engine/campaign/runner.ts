@@ -43,7 +43,7 @@ export interface CampaignSpec {
 }
 
 /** How a find is told apart from others: the broken rule, and a text that is the same for the same kind of find. */
-export type Classify = (thread: OneThread) => { readonly invariant: string; readonly kind: string };
+type Classify = (thread: OneThread) => { readonly invariant: string; readonly kind: string };
 
 /** Random walks that tell of the program before the first schedule. */
 const PROFILE_SCHEDULES = 8;

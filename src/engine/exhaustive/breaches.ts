@@ -14,7 +14,7 @@ export interface FirstBreach {
 }
 
 /** Steps of the schedule under way: who has done each, and by event the step (from 0) that was it. */
-export interface StepsDone {
+interface StepsDone {
   readonly trace: Trace;
   readonly choices: Uint8Array;
   readonly steps: ArrayLike<number>;

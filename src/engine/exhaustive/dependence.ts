@@ -28,7 +28,7 @@ export const SLOTS = 16;
 export const NO_ACCESS = -1;
 
 export const COMMUTE = 0;
-export const RACE = 1;
+const RACE = 1;
 /** The later one could not have come first. */
 export const ORDER = 2;
 

@@ -32,7 +32,7 @@ export interface ExhaustiveResult extends SearchCounts {
   readonly end: string;
 }
 
-export const STEPS_MAX = 20_000;
+const STEPS_MAX = 20_000;
 const SLICE_MS = 50;
 /** First executions that may bring new undeclared accesses. */
 const RESTARTS_MAX = 8;

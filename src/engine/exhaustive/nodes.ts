@@ -8,7 +8,7 @@ import type { Trace } from './trace.js';
 import { type Branch, type Move, dependent, initialOf, insert } from './wakeup-tree.js';
 
 /** A list of moves that have been tried; those of one node follow on what it has inherited. */
-export interface Sleeper extends Move {
+interface Sleeper extends Move {
   readonly next: Sleeper | null;
 }
 

@@ -11,7 +11,7 @@ import type { Trace } from './trace.js';
 import { type Branch, initialOf, insert } from './wakeup-tree.js';
 
 /** A sequence that is to be tried at a node that somebody else keeps (split.ts). */
-export interface Outer {
+interface Outer {
   readonly node: number;
   readonly sequence: readonly Branch[];
 }

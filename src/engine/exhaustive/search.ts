@@ -37,7 +37,7 @@ import { type Branch, following, pruned } from './wakeup-tree.js';
 /** Sets of actors are bits of an integer. */
 export const ACTORS_MAX = 31;
 
-export interface SearchOptions {
+interface SearchOptions {
   /** Words of which every state on the way matters, not only the last: the order of two changes of any of them counts. */
   readonly observed?: readonly number[] | undefined;
 }

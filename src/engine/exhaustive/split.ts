@@ -35,7 +35,7 @@ export interface PartResult {
   readonly rest: SavedSearch | null;
 }
 
-export interface PartOptions extends Pick<ExhaustiveOptions, 'stepsMax' | 'observed' | 'onExecution'> {
+interface PartOptions extends Pick<ExhaustiveOptions, 'stepsMax' | 'observed' | 'onExecution'> {
   /** Executions after which the rest is handed back. */
   readonly executionsMax?: number;
   /** Milliseconds after which it is. */

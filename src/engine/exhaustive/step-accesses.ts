@@ -19,7 +19,7 @@ import { NextEvent } from './trace.js';
 /** The step is an event: `next`. */
 export const EVENT = 0;
 /** It has touched nothing. */
-export const NOTHING = 1;
+const NOTHING = 1;
 /** An attempt on a lock that another holds, and that has changed nothing: as if it had not been made. */
 export const FAILED = 2;
 

@@ -54,7 +54,7 @@ const NAP_MICROS_MAX = 400;
 const FROZEN_POINTS_MAX = 200;
 
 /** The parts of a host that a waiter uses, and the host's knobs, which may change. */
-export interface WaiterHost {
+interface WaiterHost {
   readonly doorbell: Doorbell;
   readonly clocks: EventClock;
   quantum: number;

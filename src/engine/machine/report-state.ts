@@ -29,7 +29,7 @@ import { describeWord } from '../../machine/layout/describe.js';
 import { ACTOR_BLOCKED, ACTOR_IDLE, ACTOR_STATE_NAMES } from './phase.js';
 import type { Plan } from '../../plan/plan.js';
 
-export interface HeldLock {
+interface HeldLock {
   readonly word: number;
   /** `PTL of table 3`. */
   readonly name: string;

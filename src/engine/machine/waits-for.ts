@@ -9,7 +9,7 @@ import { describeWord } from '../../machine/layout/describe.js';
 import { type Wait, heldLocks, waitOf } from './report-state.js';
 import type { Plan } from '../../plan/plan.js';
 
-export interface WaitingActor extends Wait {
+interface WaitingActor extends Wait {
   readonly actor: number;
 }
 

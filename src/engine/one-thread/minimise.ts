@@ -13,14 +13,14 @@ import { HappensBefore, type StepTrace, traceSteps } from './races.js';
 import { type Run, fromRuns, toRuns } from './schedule-file.js';
 import { GuidedScript } from '../strategies/script.js';
 
-export interface MinimiseBudget {
+interface MinimiseBudget {
   /** Schedules tried at most. */
   readonly triesMax: number;
   /** Steps run at most, in all tries together. */
   readonly stepsMax: number;
 }
 
-export const MINIMISE_BUDGET: MinimiseBudget = { triesMax: 2000, stepsMax: 3_000_000 };
+const MINIMISE_BUDGET: MinimiseBudget = { triesMax: 2000, stepsMax: 3_000_000 };
 
 /** Searches for smaller schedules with the same end. */
 class Minimiser {

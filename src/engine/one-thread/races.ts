@@ -24,7 +24,7 @@ export interface StepTrace {
 }
 
 /** Two steps (indices into the trace) that race; `first` < `second`. */
-export interface Race {
+interface Race {
   readonly first: number;
   readonly second: number;
 }

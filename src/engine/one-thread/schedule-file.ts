@@ -21,9 +21,8 @@
  * (its plan): when it differs, the schedule may still fit, or stop fitting at some step. Of a litmus test the file itself follows,
  * behind a line `litmus:`.
  */
-import type { Program } from './program.js';
 
-export const SCHEDULE_VERSION = 'pinfall.schedule/1';
+const SCHEDULE_VERSION = 'pinfall.schedule/1';
 
 export interface Schedule {
   /** A scenario's or program's name, or a scenario file's path. */
@@ -105,16 +104,6 @@ export function fromRuns(runs: readonly Run[]): Uint8Array {
     at += steps;
   }
   return choices;
-}
-
-/** Where a schedule's facts come from: the run of a program that has just ended. */
-export function recordSchedule(
-  program: Program,
-  facts: Omit<Schedule, 'actors' | 'choices'>,
-  choices: Uint8Array,
-  steps: number,
-): Schedule {
-  return { ...facts, actors: program.actors, choices: choices.slice(0, steps) };
 }
 
 /** The file's text; ends with a newline. */

@@ -26,7 +26,7 @@ import { Positions } from '../machine/source-positions.js';
 export const UNDECLARED = 'undeclared';
 
 /** What a program must be able to for its accesses to be named. */
-export interface Ordered extends Program {
+interface Ordered extends Program {
   readonly order: NonNullable<Program['order']>;
   /** Another one like it. */
   again(): Ordered;

@@ -2,7 +2,7 @@
 import type { Program } from '../one-thread/program.js';
 import { pinVsWriteProtect, pinVsWriteProtectBuggy } from './pin-vs-write-protect.js';
 
-export interface ProgramKind {
+interface ProgramKind {
   readonly name: string;
   readonly title: string;
   create(): Program;

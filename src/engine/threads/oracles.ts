@@ -23,7 +23,7 @@ import { tearDown } from '../machine/teardown.js';
 import type { Audit } from './threads.js';
 
 /** What a run on real threads is started with (ThreadOptions), so that its oracles work at the plan's level. */
-export interface RunOracles {
+interface RunOracles {
   readonly ledgers: ((worker: number) => SharedArrayBuffer) | null;
   readonly sharedPins: SharedArrayBuffer | null;
   readonly audit: Audit;

@@ -206,7 +206,7 @@ export class Watchdog {
 const isOver = (state: number): boolean => state === ACTOR_ABSENT || state === ACTOR_RETURNED || state === ACTOR_THREW;
 
 /** CPU time that this process has used, user and system, milliseconds. */
-export function processCpuMs(): number {
+function processCpuMs(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000;
 }

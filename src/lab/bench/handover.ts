@@ -17,7 +17,7 @@ import { makePlan } from '../scenario/plan.js';
 import { loadScenario } from '../scenario/scenario.js';
 import { Simulation } from '../run/simulation.js';
 
-export interface HandoverBenchOptions {
+interface HandoverBenchOptions {
   /** Kernels; none: all bugs of the zoo, and the policies that have a race by design. */
   readonly ids?: readonly string[];
   /** Runs of each scenario and of each litmus file. */

@@ -14,7 +14,7 @@ import { TRACING_SECTIONS } from './tracing.js';
 
 export type { BenchRow } from './row.js';
 
-export const BENCH_SCHEMA = 'pinfall.bench/1';
+const BENCH_SCHEMA = 'pinfall.bench/1';
 
 export interface BenchReport {
   readonly schema: typeof BENCH_SCHEMA;
@@ -29,7 +29,7 @@ export interface BenchReport {
   };
 }
 
-export interface BenchOptions {
+interface BenchOptions {
   /** Fewer and shorter repetitions: to see that it works. */
   readonly quick?: boolean;
   /** Only rows whose name has this in it, whatever the case. */

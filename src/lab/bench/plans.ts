@@ -7,7 +7,7 @@ import type { ActorSpec, MappingSpec, Plan, VmSpec } from '../../plan/plan.js';
 const THP_ORDER = 9;
 const TABLE_PAGES = 1 << THP_ORDER;
 
-export interface BenchPlan {
+interface BenchPlan {
   /** BENCH_* of actors/bench.ts. */
   readonly operation: number;
   readonly actors: number;

@@ -19,7 +19,7 @@ const run = promisify(execFile);
 export type RealOperation = 'fault' | 'refault';
 
 /** Rates of Linux 6.18 on two cores, for comparison where nothing can be compiled: operations/s on one and two threads. */
-export const REFERENCE_RATES: Readonly<Record<RealOperation, readonly [number, number]>> = {
+const REFERENCE_RATES: Readonly<Record<RealOperation, readonly [number, number]>> = {
   fault: [750_000, 1_550_000],
   refault: [370_000, 300_000],
 };

@@ -25,7 +25,7 @@ export interface BenchRow {
   readonly reason?: string;
 }
 
-export interface RowOptions {
+interface RowOptions {
   readonly unit: string;
   readonly workers: number;
   readonly atLeast?: number;
@@ -85,6 +85,3 @@ const isDecided = (repetitions: number, spread: number, distance: number): boole
 export function ratios(above: readonly number[], below: readonly number[]): number[] {
   return above.map((value, i) => value / (below[i] as number));
 }
-
-export const sums = (...parts: readonly (readonly number[])[]): number[] =>
-  (parts[0] ?? []).map((_, i) => parts.reduce((sum, part) => sum + (part[i] as number), 0));

@@ -24,7 +24,7 @@ import type { Sampler } from './sampler.js';
 
 type Delivery = 'merged' | 'batches' | 'single';
 
-export interface ThreadSamplerOptions {
+interface ThreadSamplerOptions {
   readonly plan: Plan;
   /** Worker threads; 0 (default) = one per actor. */
   readonly workers?: number;

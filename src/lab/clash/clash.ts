@@ -3,7 +3,7 @@
  * How they are found: clash/README.md.
  */
 import type { OneThread, StepObserver } from '../../engine/one-thread/one-thread.js';
-import { type StepTrace, traceSteps } from '../../engine/one-thread/races.js';
+import type { StepTrace } from '../../engine/one-thread/races.js';
 import { effectText } from '../../engine/one-thread/determinism-check.js';
 import { ExactScript, GuidedScript } from '../../engine/strategies/script.js';
 import { type Place, Positions } from '../../engine/machine/source-positions.js';
@@ -89,21 +89,6 @@ const PIN = 1024;
 function valueText(does: string, found: number): string {
   if (does.startsWith('read refs of pfn')) return `: ${found}, ${found < PIN ? 'not pinned' : 'pinned'}`;
   return /^read .*\b(?:pincount|maps|\w*seq|\w*count|swap_map|in_progress)\b/.test(does) ? `: ${found}` : '';
-}
-
-/**
- * The step in which a rule was found broken, for the diagram: the last one of `choices`, of which no event tells.
- * @param thread runs the schedule again: what it holds of its last run stays the same
- */
-export function lastMark(thread: OneThread, variation: number, choices: Uint8Array): DiagramMark[] {
-  try {
-    const trace = traceSteps(thread, variation, choices);
-    const last = trace.actors.length - 1;
-    const [step] = describeSteps(thread, variation, choices, trace, [last, last]);
-    return step.at === '' ? [] : [markOf({ ...step, found: 0 }, thread.program.actors, '')];
-  } catch {
-    return [];
-  }
 }
 
 /**

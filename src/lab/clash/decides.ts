@@ -5,7 +5,7 @@ import { CHANGE, LOCK, LOOK, NOTHING, type RunTrace } from './run-trace.js';
 
 /** A look decides nothing; it is the last thing that differs before the ways part; with what it finds, the ways part. */
 export const NO = 0;
-export const PROBABLY = 1;
+const PROBABLY = 1;
 export const SURELY = 2;
 
 /** How far behind a look its branch may lie, in steps of its actor. */
@@ -14,7 +14,7 @@ const NEAR = 12;
 const FAR = 60;
 
 /** The steps for an actor that touch something, in their order. */
-export function stepsFor({ who, effects, kinds }: RunTrace, actor: number): number[] {
+function stepsFor({ who, effects, kinds }: RunTrace, actor: number): number[] {
   const own: number[] = [];
   who.forEach((each, step) => {
     if (each === actor && kinds[step] !== NOTHING && effectWord(effects[step] as number) !== 0) own.push(step);

@@ -17,7 +17,7 @@ import { type RunTrace, traceRun } from './run-trace.js';
 import { Turner } from './turned.js';
 
 /** What a run comes to: the same rule breaks, it ends well, or something else happens. */
-export type Result = 'fails' | 'well' | 'other';
+type Result = 'fails' | 'well' | 'other';
 
 /** A wish that ends, well, at some step: what comes long after the rule was broken has nothing to do with it. */
 class Bounded extends GuidedScript {

@@ -5,7 +5,7 @@
 import { performance } from 'node:perf_hooks';
 
 /** The clock ends a search at so many times its budget. */
-export const CLOCK_FACTOR = 10;
+const CLOCK_FACTOR = 10;
 
 /** What ended a search: nothing so far, its CPU time, or the clock. */
 export type BudgetEnd = '' | 'budget' | 'clock';

@@ -18,7 +18,7 @@ import { noteUndeclared } from '../tell/undeclared.js';
 export const EXHAUSTIVE = 'exhaustive';
 
 /** A schedule that is told. */
-export interface Example {
+interface Example {
   /** How it ends, and what number it has. */
   readonly end: string;
   readonly first: number;

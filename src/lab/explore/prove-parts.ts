@@ -9,7 +9,7 @@ import type { Found } from './prove-found.js';
 import type { ProveTask, ProveTaskResult } from './prove-task.js';
 import type { SubjectDescription } from './subject.js';
 
-export interface PartsOptions {
+interface PartsOptions {
   readonly subject: SubjectDescription;
   readonly workers: number;
   readonly stepsMax: number;

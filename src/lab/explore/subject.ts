@@ -38,7 +38,7 @@ export type SubjectDescription =
   /** A module whose export `program` makes the program: models of one's own. */
   | { readonly kind: 'module'; readonly url: string; readonly name: string; readonly seed: number };
 
-export interface SubjectOptions {
+interface SubjectOptions {
   /** A model of PROGRAMS, a shipped scenario, or a scenario file's path. */
   readonly scenario?: string | undefined;
   readonly policy?: string | undefined;
@@ -52,7 +52,7 @@ export interface SubjectOptions {
 }
 
 /** A small scenario that every policy can run. */
-export const DEFAULT_SCENARIO = 'pin-race';
+const DEFAULT_SCENARIO = 'pin-race';
 const DEFAULT_POLICY = 'classic';
 /** Operations of actors that have no number of their own: a schedule must end. */
 const OPS_EACH = 8;

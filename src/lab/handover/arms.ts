@@ -31,7 +31,7 @@ const TURNS: readonly (readonly [strategy: string, depth?: number])[] = [
 ];
 
 /** What a turn came to. */
-export interface Gain {
+interface Gain {
   /** CPU seconds. */
   readonly spent: number;
   /** Another rule than the one looked for was broken. */

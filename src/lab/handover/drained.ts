@@ -10,7 +10,7 @@ import type { Audit } from '../../engine/threads/threads.js';
 import { mergeRecords } from '../../trace/merge.js';
 
 /** A state of rest. */
-export interface Rest {
+interface Rest {
   /** Its number: 0 = before the first step. */
   readonly drain: number;
   readonly words: Int32Array;

@@ -7,7 +7,7 @@ import type { Evidence } from './evidence.js';
 import { type Handover, handOver } from './handover.js';
 import { Lessons } from './lessons.js';
 
-export interface ExplainOptions {
+interface ExplainOptions {
   /** CPU seconds for all violations together; the clock ends them at ten times that. */
   readonly seconds: number;
   readonly seed?: number | undefined;
@@ -16,7 +16,7 @@ export interface ExplainOptions {
 }
 
 /** A file to be written beside the report. */
-export interface HandoverFile {
+interface HandoverFile {
   readonly name: string;
   readonly text: string;
 }

@@ -8,7 +8,7 @@ import { parseLitmus } from '../litmus/language/parse.js';
 import { printLitmus } from '../litmus/language/print.js';
 
 /** Answers whether a test still breaks the rule. */
-export type StillBreaks = (text: string) => Promise<boolean>;
+type StillBreaks = (text: string) => Promise<boolean>;
 
 export interface Reduced {
   readonly text: string;

@@ -18,7 +18,7 @@ import { Lessons } from './lessons.js';
 import { type Reduced, reduceOperations } from './reduce.js';
 import type { Variant } from './variants.js';
 
-export interface SearchOptions {
+interface SearchOptions {
   readonly invariant: string;
   /** Of the test's file, in messages and schedules. */
   readonly path: string;

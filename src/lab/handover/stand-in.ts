@@ -13,7 +13,7 @@ interface Named {
   readonly gfn?: number;
 }
 
-export interface StandInOptions {
+interface StandInOptions {
   /** By the time of the violation where the log goes so far back, in merged order. */
   readonly events: readonly PinfallEvent[];
   /** Who broke the rule; -1: nobody. */

@@ -59,13 +59,13 @@ export interface StoryRest {
 }
 
 /** Either a story, or why there is none. */
-export type Told = { readonly story: Story } | { readonly reason: string };
+type Told = { readonly story: Story } | { readonly reason: string };
 
 /** Of KSM: the page in question and one that is equal to it. */
 const PAGES_MAX = 2;
 
 /** What is known beside the log. */
-export interface StoryOptions {
+interface StoryOptions {
   readonly base?: Base | null | undefined;
   readonly ending?: boolean | undefined;
 }
@@ -159,7 +159,7 @@ export const mappingOf = (plan: Plan, { mm, vpn }: StoryPage): Plan['mappings'][
   plan.mappings.findLast((each) => each.mm === mm && vpn >= each.start && vpn < each.start + each.pages);
 
 /** The user page behind a guest page, or null. */
-export function pageOfGfn(plan: Plan, vm: number, gfn: number): StoryPage | null {
+function pageOfGfn(plan: Plan, vm: number, gfn: number): StoryPage | null {
   const spec = plan.vms[vm];
   const slot = spec?.slots.find(({ baseGfn, pages }) => gfn >= baseGfn && gfn < baseGfn + pages);
   return spec === undefined || slot === undefined ? null : { mm: spec.mm, vpn: slot.vpn + gfn - slot.baseGfn };

@@ -60,7 +60,7 @@ export function compileLitmus(text: string, options: CompileOptions = {}): Compi
 }
 
 /** Looks up everything that a file names. */
-export function checkLitmus(file: LitmusFile, options: CompileOptions = {}): Compiled {
+function checkLitmus(file: LitmusFile, options: CompileOptions = {}): Compiled {
   const scope = new Scope();
   const header = checkHeader(scope, file, options);
   scope.nodes = header.machine.nodes >= 0 ? header.machine.nodes : nodesNamed(file);

@@ -20,7 +20,7 @@ import { canProve, proveLitmus } from './prove.js';
 import { LITMUS_DEFAULTS } from './run.js';
 import { type LitmusSource, type LitmusSubject, litmusSubject } from './subject.js';
 
-export interface ExplainOptions {
+interface ExplainOptions {
   readonly source: LitmusSource;
   /**
    * A part of an outcome as `litmus` prints it (`p=-EFAULT`), how a schedule ends (`violation I-PIN`, `I-PIN`, `deadlock`), or a
@@ -62,7 +62,7 @@ export interface ExplainReport {
 }
 
 /** What is told of the schedule: NDJSON of its events beside the report. */
-export interface Explanation {
+interface Explanation {
   readonly report: ExplainReport;
   /** The report's diagram, for other forms; null where nothing was found. */
   readonly drawing: Diagram | null;

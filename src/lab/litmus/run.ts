@@ -20,7 +20,7 @@ import type { LitmusProgram } from './program.js';
 import { EXHAUSTIVE, canProve, proveLitmus } from './prove.js';
 import type { LitmusSubject } from './subject.js';
 
-export interface LitmusOptions {
+interface LitmusOptions {
   readonly subject: LitmusSubject;
   /** A name of STRATEGIES, or `exhaustive`; absent: the exhaustive search, and where it does not end then the portfolio. */
   readonly strategy?: string | undefined;

@@ -15,7 +15,7 @@ import { type CompileOptions, type Compiled, type LitmusTest, compileLitmus } fr
 import { LITMUS_CHARS_MAX, type Mistake } from './language/parse.js';
 import { LitmusProgram } from './program.js';
 
-export const LITMUS_SUFFIX = '.litmus';
+const LITMUS_SUFFIX = '.litmus';
 
 /** Whether a scenario's name is that of a litmus file. */
 export const isLitmus = (name: string): boolean => name.endsWith(LITMUS_SUFFIX);

@@ -15,7 +15,7 @@ const RECENT_RECORDS = 128;
 const STUCK_MS = 100;
 
 /** What the records do not say. */
-export interface LaneSource {
+interface LaneSource {
   readonly rings: readonly SharedArrayBuffer[];
   /** Milliseconds since the first step. */
   readonly elapsedMs: number;

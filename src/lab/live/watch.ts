@@ -21,7 +21,7 @@ const DIAGRAMS_OF_A_KIND = 1;
 const DIAGRAM_ROWS = 16;
 const SECOND_MS = 1000;
 
-export interface WatchSource {
+interface WatchSource {
   readonly machine: Machine;
   readonly actorNames: readonly string[];
   readonly merged$: Observable<EventBatch>;

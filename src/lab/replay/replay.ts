@@ -56,7 +56,7 @@ export interface ReplayReport {
   readonly ok: boolean;
 }
 
-export interface Replay {
+interface Replay {
   readonly report: ReplayReport;
   /** The report's diagram, for other forms. */
   readonly drawing: Diagram;
@@ -81,14 +81,14 @@ export function readSchedule(text: string, path: string): Schedule {
 }
 
 /** Where a record stopped, and what went on. */
-export interface ContinuedRow {
+interface ContinuedRow {
   readonly strategy: string;
   /** Steps that followed the record. */
   readonly after_step: number;
   readonly why: string;
 }
 
-export interface ReplayOptions {
+interface ReplayOptions {
   /** A strategy that goes on where the record ends or stops fitting: a name of STRATEGIES. Its seed is the schedule's. */
   readonly continueWith?: string | undefined;
   /** The diagram shows this actor alone: its name. */

@@ -17,7 +17,7 @@ import { Narration, type Part } from '../steps/narration.js';
 import type { Subject } from '../explore/subject.js';
 
 /** Where a walk stops by itself. */
-export interface Breakpoint {
+interface Breakpoint {
   readonly part: Exclude<Part, 'any'>;
   readonly text: string;
 }

@@ -59,7 +59,7 @@ export const OPS_LEGEND: Readonly<Record<StatName, string>> = {
 };
 
 /** Columns of the mechanism table. */
-export const MECHANISM_COLUMNS_LEGEND: Readonly<Record<Exclude<keyof MechanismRow, 'name'>, string>> = {
+const MECHANISM_COLUMNS_LEGEND: Readonly<Record<Exclude<keyof MechanismRow, 'name'>, string>> = {
   notifier_starts: 'notifiers that the mechanism sent',
   pinned_hit: 'pages in notified ranges that looked pinned as the notifier was sent',
   stage2_unmaps: 'stage-2 entries that its notifiers took away',
@@ -90,7 +90,7 @@ export const LATENCY_LEGEND: Readonly<Record<(typeof LATENCIES)[number], string>
 };
 
 /** Columns of `compare` that are no counters above. */
-export const COMPARE_LEGEND = {
+const COMPARE_LEGEND = {
   refaults: 'stage-2 entries installed for a guest page that had one before',
   'per million': 'per million guest accesses: what a rate says that the speed of this machine does not change',
   interval: 'lowest and highest of the runs of a policy; none where there was one run',
@@ -102,7 +102,7 @@ export const COMPARE_LEGEND = {
 } as const;
 
 /** Columns of what tries schedules or bugs. */
-export const SCHEDULES_LEGEND = {
+const SCHEDULES_LEGEND = {
   outcome: 'how schedules end: the final state, a broken rule, a deadlock, or cut off at the step limit',
   count: 'schedules that ended so',
   share: 'of all schedules that were tried; says nothing of how often it happens on a machine',
@@ -112,7 +112,7 @@ export const SCHEDULES_LEGEND = {
 } as const;
 
 /** Columns of `tune`. */
-export const TUNE_LEGEND = {
+const TUNE_LEGEND = {
   interval: '95 % bootstrap interval of the number before it; none of one run',
   'of default': 'ratio to the default in the same repetition',
   runs: 'measurements',

@@ -23,7 +23,7 @@ import {
 import { MECHANISMS } from '../../machine/mechanisms.js';
 
 /** What a daemon's turns did. */
-export interface TurnCounts {
+interface TurnCounts {
   readonly notifier_starts: number;
   readonly stage2_unmaps: number;
   readonly stage2_unmaps_pinned: number;
@@ -34,7 +34,7 @@ export interface TurnCounts {
 }
 
 /** How often a daemon comes, and how many pages a turn may have. */
-export interface DaemonRate {
+interface DaemonRate {
   readonly period_ms: number;
   readonly pages: number;
 }
@@ -63,7 +63,7 @@ interface Daemon {
 }
 
 /** By kind of actor: the parameters that hold its rate, and the kernel's. */
-export const DAEMON_DEFAULTS: Readonly<Record<string, Daemon>> = {
+const DAEMON_DEFAULTS: Readonly<Record<string, Daemon>> = {
   'numa-balancer': {
     period: 'period_us',
     pages: 'scan_pages',

@@ -50,7 +50,7 @@ export interface MechanismRow {
 }
 
 /** A worker: its thread, and the actors it hosted at the end. */
-export interface ThreadRow {
+interface ThreadRow {
   readonly threadId: number;
   readonly actors: readonly string[];
 }
@@ -103,7 +103,7 @@ export interface Report extends AskedRow, SilenceRow {
 }
 
 /** What a run knows of itself beside the machine's counters. */
-export interface RunFacts {
+interface RunFacts {
   readonly command: RunCommand;
   readonly plan: Plan;
   readonly threads: readonly ThreadRow[];

@@ -8,7 +8,7 @@ import { REPORT_SCHEMA } from './report.js';
 import { EXPLAIN, EXPLORE, LITMUS, REPLAY, ZOO } from './schema-schedules.js';
 import { COMPARE, RUN, TUNE } from './schema-threads.js';
 
-export const REPORT = z.discriminatedUnion('command', [RUN, COMPARE, TUNE, EXPLORE, REPLAY, LITMUS, EXPLAIN, ZOO]);
+const REPORT = z.discriminatedUnion('command', [RUN, COMPARE, TUNE, EXPLORE, REPLAY, LITMUS, EXPLAIN, ZOO]);
 
 /** What is wrong with a report, a line each: `violations.0.actor: expected string`. Empty when nothing is. */
 export function reportMistakes(report: unknown): string[] {

@@ -16,7 +16,7 @@ export interface Spread {
 }
 
 /** One policy's row. Counts are sums over its runs; rates per second; pages of 4 KiB. */
-export interface CompareRow extends AskedRow, SilenceRow {
+interface CompareRow extends AskedRow, SilenceRow {
   readonly policy: string;
   readonly runs: number;
   /** All runs together. */
@@ -65,7 +65,7 @@ export interface CompareReport extends AskedRow, SilenceRow {
   readonly ok: boolean;
 }
 
-export interface CompareOptions extends Omit<SimulationOptions, 'policy'> {
+interface CompareOptions extends Omit<SimulationOptions, 'policy'> {
   readonly policies: readonly string[];
   readonly seed: number;
   /** Seconds of each run. */

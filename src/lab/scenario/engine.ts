@@ -10,7 +10,7 @@ import type { Mistakes } from './mistakes.js';
 import type { Scenario } from './scenario.js';
 
 /** What a caller may have said already. */
-export interface EngineWishes extends ThreadOptions {
+interface EngineWishes extends ThreadOptions {
   readonly scheme?: PlacementScheme;
   /** vCPUs of guest 0: with others than the scenario's, its groups may name actors that are not there. */
   readonly cpus?: number;

@@ -201,16 +201,7 @@ const ACTOR = z.discriminatedUnion(
 );
 
 /** The kinds that a scenario may name; EL2 instances come from the policy. */
-export const ACTOR_KIND_NAMES = [
-  'vcpu',
-  'vmm',
-  'dma',
-  'driver',
-  'ksmd',
-  'khugepaged',
-  'kswapd',
-  'numa-balancer',
-] as const;
+const ACTOR_KIND_NAMES = ['vcpu', 'vmm', 'dma', 'driver', 'ksmd', 'khugepaged', 'kswapd', 'numa-balancer'] as const;
 
 /** How `setWorkers` names placements (lab/live/types.ts, PlacementScheme). */
 const PLACEMENT_SCHEMES = ['balanced', 'apart', 'el2-apart'] as const;

@@ -22,7 +22,7 @@ import type { Step } from './recorder.js';
 import { served } from './served.js';
 
 /** What has run. */
-export interface Told {
+interface Told {
   readonly program: Program;
   readonly choices: Uint8Array;
   readonly log: EventLog;

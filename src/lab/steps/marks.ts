@@ -6,7 +6,7 @@ import { FunctionNames } from './function-names.js';
 import { stepText } from './phrase.js';
 import { type Step, isAcquire, isRead, isRelease } from './recorder.js';
 
-export interface MarkOptions {
+interface MarkOptions {
   /** Whether a step's word is of the pages in question. */
   readonly isFocus: (step: Step) => boolean;
   /** Steps that are pointed at: they are shown whatever they touch. Their words are found here. */

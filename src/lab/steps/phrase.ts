@@ -13,7 +13,7 @@ const SAMPLED: ReadonlySet<WordKind> = new Set(['seq', 'writeProtectSeq', 'memsl
 const ENTRIES: ReadonlySet<WordKind> = new Set(['pte', 'pmd', 's2', 'hostS2']);
 
 /** What a step is told with. */
-export interface Telling {
+interface Telling {
   readonly program: Program;
   /** What its actor read of the same word before, within the same operation; absent: nothing. */
   readonly earlier?: number | undefined;

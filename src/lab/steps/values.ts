@@ -62,7 +62,7 @@ function refsText(value: number): string {
   return `${value}, ${pins} pin${pins === 1 ? '' : 's'}`;
 }
 
-export function stage2Text(entry: number): string {
+function stage2Text(entry: number): string {
   if (entry === 0) return 'none';
   if (isS2Table(entry)) return 'table';
   if ((entry & S2_VALID) === 0) return (entry & S2_LOCKED) !== 0 ? 'locked' : `none, owned by ${ownerText(entry)}`;

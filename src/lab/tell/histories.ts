@@ -9,7 +9,7 @@ export interface History {
   readonly lost: number;
 }
 
-export interface Histories {
+interface Histories {
   readonly each: readonly History[];
   /** All of them, in the order of their times. */
   readonly merged: Int32Array;

@@ -15,7 +15,7 @@ import {
 import { EVENT } from '../../events/table.js';
 
 /** What it takes to know of a violation. */
-export interface Met {
+interface Met {
   readonly invariant: string;
   readonly time?: number | undefined;
   readonly pfn?: number | undefined;
@@ -28,7 +28,7 @@ const LATE_MAX = 64;
 const PIN_PFN = 2;
 const UNPIN_PFN = 0;
 
-export interface Told {
+interface Told {
   readonly records: Int32Array;
   /** Who pinned; -1: the log has the pin in its place, or none. */
   readonly actor: number;

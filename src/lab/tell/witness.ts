@@ -20,7 +20,7 @@ import { StepText } from './step-diagram.js';
 import { drawingOf, snapshot } from '../steps/drawing.js';
 import { StepRecorder } from '../steps/recorder.js';
 
-export interface Witness {
+interface Witness {
   readonly end: number;
   readonly steps: number;
   /** The first broken rule; deadlocks, exceptions and mismatches count as one. Null when the schedule ends well. */
@@ -34,7 +34,7 @@ export interface Witness {
   readonly events: string;
 }
 
-export interface TellOptions {
+interface TellOptions {
   /** Goes on where the choices end or do not fit. */
   readonly continued?: ContinuedScript | null | undefined;
   /** Steps that are pointed at: their times, their actors and what is said of them. */

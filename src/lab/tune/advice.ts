@@ -68,7 +68,7 @@ export function verdictOf(ratio: Estimate | null, pairs: number, isStandard: boo
   return ratio.high < 1 ? 'worse' : 'within noise';
 }
 
-export interface Advice {
+interface Advice {
   /** The recommended setting: the default when nothing beats it surely. */
   readonly id: string;
   /** Its rate over the default's: a median and its interval; 1 for the default itself. */

@@ -8,7 +8,7 @@ import { SHIPPED, loadScenario, shippedNames } from '../scenario/scenario.js';
 import type { EngineSection } from '../scenario/schema.js';
 
 /** Where the section is going to be written. */
-export interface ApplyTarget {
+interface ApplyTarget {
   /** The file to read. */
   readonly from: string;
   /** The file to write. */

@@ -7,9 +7,9 @@ import type { Scenario } from '../scenario/scenario.js';
 import { ENGINE_DEFAULTS, type Setting } from './setting.js';
 
 /** Records of a ring by default: where events are only kept for diagrams, and where all of them are read. */
-export const RING_DEFAULTS = { recorder: 1 << 13, lossless: 1 << 16 } as const;
+const RING_DEFAULTS = { recorder: 1 << 13, lossless: 1 << 16 } as const;
 
-export interface SubjectOptions {
+interface SubjectOptions {
   readonly policy?: string;
   readonly cpus?: number;
   readonly seed: number;
@@ -71,7 +71,7 @@ function partition(subject: Subject, setting: Setting): string {
 }
 
 /** The first of each that behave alike. */
-export function different(subject: Subject, settings: readonly Setting[]): Setting[] {
+function different(subject: Subject, settings: readonly Setting[]): Setting[] {
   const seen = new Set<string>();
   return settings.filter((setting) => {
     const { el2_instances, quantum, slice_us, spin_turns, ring_records } = setting;

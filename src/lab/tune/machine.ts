@@ -22,7 +22,7 @@ const STOLEN_MAX = 0.02;
 /** Decides only where nobody says who had the processors: an own sweep a minute ago counts in it too. */
 const LOAD_MAX = 0.7;
 /** Of the default's own measurements: the distance of their quartiles over their median. */
-export const SPREAD_MAX = 0.3;
+const SPREAD_MAX = 0.3;
 
 const share = (value: number): string => `${(value * 100).toFixed(0)} %`;
 

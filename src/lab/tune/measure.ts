@@ -19,7 +19,7 @@ export const METRIC_UNITS: Readonly<Record<Metric, string>> = {
 };
 
 /** What is run; the same for all settings. */
-export interface MeasureOptions {
+interface MeasureOptions {
   readonly scenario: string;
   readonly base: string;
   readonly policy?: string;

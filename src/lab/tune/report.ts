@@ -24,7 +24,7 @@ export interface TuneRow {
   readonly verdict: Verdict;
 }
 
-export interface Recommendation {
+interface Recommendation {
   readonly name: string;
   readonly setting: Setting;
   /** The scenario's `engine:` section that makes it so (`--apply`). */
@@ -81,7 +81,7 @@ export interface TuneReport {
   readonly ok: boolean;
 }
 
-export interface TuneFacts {
+interface TuneFacts {
   readonly scenario: string;
   readonly seed: number;
   readonly metric: Metric;

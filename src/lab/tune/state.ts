@@ -35,7 +35,7 @@ export const sweepHash = (swept: unknown): string =>
   createHash('sha256').update(JSON.stringify(swept)).digest('hex').slice(0, 16);
 
 /** A measurement that came to nothing. */
-export type Failed = z.infer<typeof STATE>['failed'][number];
+type Failed = z.infer<typeof STATE>['failed'][number];
 
 /** The state of one sweep, in a file or (path null) in memory only. */
 export class SweepState {

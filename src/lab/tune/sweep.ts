@@ -18,7 +18,7 @@ const CHECK_REPETITIONS = 5;
 const checkRepetitions = (repetitions: number): number =>
   repetitions < REPETITIONS_MIN ? REPETITIONS_MIN : Math.max(repetitions, CHECK_REPETITIONS);
 
-export interface SweepOptions {
+interface SweepOptions {
   readonly subject: Subject;
   /** Worker counts, both included. */
   readonly range: readonly [number, number];

@@ -22,7 +22,7 @@ import { type EndRow, REPORT_SCHEMA } from '../report/report.js';
 import { type SilenceRow, provesNothing, silenceOf, silentFor } from '../report/silence.js';
 import { type Finding, findOf, wantedAnswer } from './finds.js';
 
-export interface ZooOptions {
+interface ZooOptions {
   /** Ids; none: all. */
   readonly ids?: readonly string[];
   /** Names of STRATEGIES; none: all. */
@@ -42,7 +42,7 @@ export interface ZooOptions {
 }
 
 /** One strategy's searches for one bug. */
-export interface ZooStrategyRow {
+interface ZooStrategyRow {
   readonly strategy: string;
   /** Searches that found it, of how many. */
   readonly found: number;

@@ -4,7 +4,7 @@ import { REGIONS, type RegionId } from './regions.js';
 import { type Field, type Part, type Struct, arrange } from './row.js';
 
 /** A region of one machine, with its numbers. */
-export interface RegionOn {
+interface RegionOn {
   readonly id: RegionId;
   readonly struct: Struct;
   readonly at: number;

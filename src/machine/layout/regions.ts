@@ -51,7 +51,7 @@ export const REGIONS = [
 
 export type RegionId = (typeof REGIONS)[number]['id'];
 
-export interface Placed {
+interface Placed {
   /** The first word of each region. */
   readonly at: Readonly<Record<RegionId, number>>;
   readonly totalWords: number;

@@ -226,7 +226,7 @@ export const struct = (row: StructRow): Struct => ({
 
 /* ---- where parts stand ---- */
 
-export interface Arranged {
+interface Arranged {
   /** Where each part begins in the struct, by its id. */
   readonly offsets: Readonly<Record<string, number>>;
   /** Words of one struct with its parts, whole lines where it has any. */

@@ -8,7 +8,7 @@ import type { Machine } from '../layout.js';
 import { type Words, look, touched as tell, writeOnce } from '#words';
 
 /** Between the machine's words and the ghost words: numbers that the search uses itself. */
-export const RESERVED_WORDS = 8;
+const RESERVED_WORDS = 8;
 
 /**
  * A word that is not there, behind those of the machine: what oracles call a user page, so that the order of two accesses to it counts

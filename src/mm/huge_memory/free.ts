@@ -104,7 +104,7 @@ function* makeOldAndClean(ctx: Context, mm: number, vpn: number, pmdAt: number, 
 }
 
 /** What becomes of a large folio that is mapped by PTEs: all of it is given up; it stays as it is; it is split first. */
-export const FREE_WHOLE = 0;
+const FREE_WHOLE = 0;
 export const FREE_LEAVE = 1;
 export const FREE_SPLIT = 2;
 

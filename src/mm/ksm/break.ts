@@ -58,7 +58,7 @@ export function* breakCow(ctx: Context, item: number): Coroutine<void> {
  * break_ksm(): unshare faults (v6.2+; Z33 tells why not write faults) until the page is no KSM page. Under mmap_lock.
  * @returns 0 or -ENOMEM
  */
-export function* breakKsm(ctx: Context, mm: number, vma: number, vpn: number): Coroutine {
+function* breakKsm(ctx: Context, mm: number, vma: number, vpn: number): Coroutine {
   for (;;) {
     if (!(yield* mapsKsmPage(ctx, mm, vpn))) return 0;
     const fault = yield* ctx.kernel.handleMmFault(ctx, mm, vma, vpn, FAULT_FLAG_UNSHARE | FAULT_FLAG_REMOTE);

@@ -54,8 +54,7 @@ import { breakCow, findMergeableVma, getMergeablePage } from './break.js';
 import { scanGetNextRmapItem } from './scan.js';
 
 /** The checksum of an all-zero page, and of content 0: contents are one word, so the checksum is a mix of it. */
-export const checksumOf = (content: number): number =>
-  (Math.imul(content ^ (content >>> 16), 0x45d9f3b) | 0) ^ 0x6b736d;
+const checksumOf = (content: number): number => (Math.imul(content ^ (content >>> 16), 0x45d9f3b) | 0) ^ 0x6b736d;
 const ZERO_CHECKSUM = checksumOf(0);
 
 /**

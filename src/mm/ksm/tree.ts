@@ -36,17 +36,17 @@ import { folioLock, folioLockWord, folioTrylock, folioUnlock } from '../../locks
 import { get, readOnce, set, writeOnce } from '#words';
 import { folioMapping, folioPut, refAddUnlessZero, refsWord } from '../folio.js';
 
-export const ITEM_NONE = 0;
+const ITEM_NONE = 0;
 export const ITEM_UNSTABLE = 1;
 export const ITEM_STABLE = 2;
 
 /** ksm_max_page_sharing: items per stable node; further pages of that content get a node of their own. */
-export const KSM_MAX_PAGE_SHARING = 256;
+const KSM_MAX_PAGE_SHARING = 256;
 
 /** get_ksm_page() flags. */
-export const KSM_GET_FOLIO_NOLOCK = 0;
-export const KSM_GET_FOLIO_LOCK = 1;
-export const KSM_GET_FOLIO_TRYLOCK = 2;
+const KSM_GET_FOLIO_NOLOCK = 0;
+const KSM_GET_FOLIO_LOCK = 1;
+const KSM_GET_FOLIO_TRYLOCK = 2;
 
 const bucketOf = (m: Machine, content: number): number =>
   (Math.imul(content ^ (content >>> 15), 0x2c1b3c6d) >>> 8) & (m.ksmBuckets - 1);
@@ -60,7 +60,7 @@ const bump = (ctx: Context, which: number, by: number): void => {
  * ksm_get_folio(): the node's folio with a reference (and its lock), or -1 when the node is stale, which is then removed;
  * or -2 when TRYLOCK failed.
  */
-export function* ksmGetFolio(ctx: Context, node: number, flags: number): Coroutine {
+function* ksmGetFolio(ctx: Context, node: number, flags: number): Coroutine {
   const { m, words } = ctx;
   const expected = (node << 2) | MAPPING_KSM;
   const kpfnAt = ksmNodeWord(m, node, KSM_NODE_KPFN);
@@ -111,7 +111,7 @@ export function* ksmGetFolio(ctx: Context, node: number, flags: number): Corouti
 }
 
 /** remove_node_from_stable_tree(): its items are none again, and the node is free. */
-export function removeNodeFromStableTree(ctx: Context, node: number): void {
+function removeNodeFromStableTree(ctx: Context, node: number): void {
   const { m, words } = ctx;
   ctx.probe.onKsmNodeFreed(ctx, node);
   let item = get(words, ksmNodeWord(m, node, KSM_NODE_HLIST));

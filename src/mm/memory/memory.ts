@@ -68,7 +68,7 @@ import { findVma, vmaFlags, vmaHint, vmaReadLocked } from '../vma/vma.js';
 
 const VM_ACCESS = VM_READ | VM_WRITE | VM_EXEC;
 /** vma_is_accessible(). */
-export const vmaAccessible = (vmFlags: number): boolean => (vmFlags & VM_ACCESS) !== 0;
+const vmaAccessible = (vmFlags: number): boolean => (vmFlags & VM_ACCESS) !== 0;
 
 /**
  * do_page_fault(): what the CPU does after ACCESS_TRANSLATION or ACCESS_PERMISSION of a user access.
@@ -233,7 +233,7 @@ function* doNonSwapEntry(ctx: Context, vpn: number, table: number, orig: number)
  * migration_entry_wait() (mm/migrate.c): sleeps until the folio under migration is unlocked, without a reference to it.
  * The caller's VMA lock or mmap_lock stays held: migration must never need mmap_lock for writing.
  */
-export function* migrationEntryWait(ctx: Context, vpn: number, table: number): Coroutine<void> {
+function* migrationEntryWait(ctx: Context, vpn: number, table: number): Coroutine<void> {
   const { m, words } = ctx;
   const pteAt = pteWord(m, table, vpn);
   const ptl = ptlOf(m, table);
@@ -245,7 +245,7 @@ export function* migrationEntryWait(ctx: Context, vpn: number, table: number): C
 }
 
 /** pmd_migration_entry_wait(). */
-export function* pmdMigrationEntryWait(ctx: Context, mm: number, vpn: number): Coroutine<void> {
+function* pmdMigrationEntryWait(ctx: Context, mm: number, vpn: number): Coroutine<void> {
   const { m, words } = ctx;
   const pmdAt = pmdWord(m, mm, vpn);
   const lock = pmdLockOf(m, mm, vpn);

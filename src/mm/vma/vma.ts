@@ -6,7 +6,7 @@
 import { VM_SHARED } from '../../machine/abi.js';
 import { glance } from '../../machine/words/extra-accesses.js';
 import type { Context, Coroutine } from '../../machine/context.js';
-import { acquires, acquiresRead, reads, releases, releasesRead, writes } from '../../machine/effects.js';
+import { acquires, releases, writes } from '../../machine/effects.js';
 import {
   MM_VMA_COUNT,
   MM_VMA_LIST,
@@ -16,7 +16,6 @@ import {
   VMA_END,
   VMA_FLAGS,
   VMA_IN_USE,
-  VMA_LOCK_SEQ,
   VMA_MM,
   VMA_NUMA_SCAN_SEQ,
   VMA_OBJECT,
@@ -27,14 +26,7 @@ import {
 import { contended } from '../../machine/wait.js';
 import { LOCK_ANON_VMA } from '../../locks/classes.js';
 import { downWrite, upWrite } from '../../locks/rw.js';
-import {
-  mmLockSeqWord,
-  vmaEndRead,
-  vmaLockWord,
-  vmaStartWrite,
-  vmaStillReadable,
-  vmaTryRead,
-} from '../../locks/vma-lock.js';
+import { vmaStartWrite, vmaStillReadable } from '../../locks/vma-lock.js';
 import { anonVmaClone, anonVmaLockWord, unlinkAnonVmas } from '../rmap/anon-vma.js';
 import { pudPresent } from '../pgtable.js';
 import { iMmapLockWrite, iMmapUnlockWrite, unlinkFileVma, vmaLinkFile, vmaObject, vmaPgoff } from '../filemap.js';
@@ -101,23 +93,6 @@ export const vmaReadLocked = (ctx: Context, mm: number, vma: number, vpn: number
   vmaMm(ctx, vma) === mm &&
   vmaStart(ctx, vma) <= vpn &&
   vpn < vmaEnd(ctx, vma);
-
-/**
- * lock_vma_under_rcu(): finds the VMA of `vpn` and read-locks it without mmap_lock.
- * @returns the VMA, read-locked; or -1: take mmap_lock instead
- */
-export function* lockVmaUnderRcu(ctx: Context, mm: number, vpn: number): Coroutine {
-  const vma = vmaHint(ctx, mm, vpn);
-  if (vma < 0) return -1;
-  const lock = vmaLockWord(ctx, vma);
-  if (--ctx.quantum < 0) yield acquiresRead(lock);
-  if (!vmaTryRead(ctx, vma)) return -1;
-  if (--ctx.quantum < 0) yield reads(mmLockSeqWord(ctx, mm));
-  if (vmaReadLocked(ctx, mm, vma, vpn)) return vma;
-  if (--ctx.quantum < 0) yield releasesRead(lock);
-  vmaEndRead(ctx, vma);
-  return -1;
-}
 
 /** Adds a VMA [start, end). Under mmap_lock write; the range is free. Returns its id, or -1 when the mm has no more. */
 export function* insertVma(ctx: Context, mm: number, start: number, end: number, flags: number): Coroutine {
@@ -284,7 +259,3 @@ function canMerge(ctx: Context, lower: number, upper: number): boolean {
   const flags = vmaFlags(ctx, lower);
   return flags === vmaFlags(ctx, upper) && (flags & VM_SHARED) === 0 && a === b;
 }
-
-/** Whether the VMA write lock is held by this mm's current writer; for assertions. */
-export const vmaIsWriteLocked = (ctx: Context, vma: number, lockSeq: number): boolean =>
-  get(ctx.words, vmaWord(ctx.m, vma, VMA_LOCK_SEQ)) === lockSeq;

@@ -47,14 +47,14 @@ import { look as peek } from '#words';
 import { isWritableLeaf } from '../rules/mm/exclusive.js';
 
 /** Two counts that should agree: a list's length, and what its head says. */
-export interface FreeCount {
+interface FreeCount {
   readonly node: number;
   readonly expected: number;
   readonly received: number;
 }
 
 /** A leftover of something that should be over: a migration entry, an invalid huge PMD. */
-export interface Leftover {
+interface Leftover {
   readonly mm: number;
   readonly vpn: number;
   readonly entry: number;

@@ -33,7 +33,7 @@ export interface DiagramLine {
 }
 
 /** What one actor did at one time. */
-export interface DiagramCell {
+interface DiagramCell {
   readonly actor: number;
   readonly lines: readonly DiagramLine[];
 }

@@ -193,7 +193,7 @@ export function chooseActors(items: readonly Item[], first: readonly number[], c
 }
 
 /** What stays of too many, and how many of the others stood before the first that stays and between. */
-export interface Fitted {
+interface Fitted {
   readonly items: readonly Item[];
   readonly earlier: number;
   readonly between: number;

@@ -28,7 +28,7 @@ export interface PageRef {
   readonly at: Span;
 }
 
-export interface NumberRef {
+interface NumberRef {
   readonly kind: 'number';
   readonly value: number;
   readonly at: Span;
@@ -134,7 +134,7 @@ export type Value =
   | { readonly kind: 'result'; readonly actor: Word; readonly name: Word; readonly at: Span }
   | { readonly kind: 'term'; readonly name: Word; readonly args: readonly Value[]; readonly at: Span };
 
-export const RELATIONS = ['==', '!=', '<', '<=', '>', '>='] as const;
+const RELATIONS = ['==', '!=', '<', '<=', '>', '>='] as const;
 export type RelationSign = (typeof RELATIONS)[number];
 
 export type Condition =

@@ -29,7 +29,7 @@ const KNOBS = {
   migrate_passes: [1, 10],
   file_objects: [0, 1],
 } as const;
-export const THP_ENABLED = ['never', 'madvise', 'always'] as const;
+const THP_ENABLED = ['never', 'madvise', 'always'] as const;
 
 export interface HeaderModel {
   /** Policy's or bug's id, with `@` and a release when the file names one. */
@@ -43,7 +43,7 @@ export interface HeaderModel {
   readonly stepsMax: number;
 }
 
-export const LITMUS_STEPS_MAX = 20_000;
+const LITMUS_STEPS_MAX = 20_000;
 const DEFAULT_POLICY = 'classic';
 const DEFAULT_VERSION = 'v6.18';
 /** madvise, as distributions have it: mappings that say `hugepage` are huge, others are not. */

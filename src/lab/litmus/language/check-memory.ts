@@ -23,7 +23,7 @@ import type { LitmusFile, MappingDecl, ProcessDecl, SlotDecl, VmDecl, Whole, Wor
 import type { MappingModel, ProcessModel, SlotModel, VmModel } from './model.js';
 import type { Scope } from './scope.js';
 
-export const MAPPING_FLAGS: Readonly<Record<string, number>> = {
+const MAPPING_FLAGS: Readonly<Record<string, number>> = {
   read: VM_READ,
   write: VM_WRITE,
   exec: VM_EXEC,

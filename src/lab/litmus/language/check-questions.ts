@@ -308,7 +308,7 @@ const typedResult = ({ register, kind }: ResultModel): Typed => ({
 });
 
 /** `p`, or `cpu0:p` where several columns have one. */
-export function resultText(scope: Scope, { name, column }: ResultModel): string {
+function resultText(scope: Scope, { name, column }: ResultModel): string {
   const shared = scope.results.filter((each) => each.name === name).length > 1;
   return shared ? `${scope.columns[column]?.name}:${name}` : name;
 }

@@ -14,7 +14,7 @@ export interface Mistake extends Span {
 }
 
 /** Either the file, or at least one mistake. */
-export interface Parsed {
+interface Parsed {
   readonly file: LitmusFile | null;
   readonly mistakes: readonly Mistake[];
 }

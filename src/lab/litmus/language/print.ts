@@ -16,7 +16,7 @@ import type {
   Word,
 } from './ast.js';
 
-export function pageSource({ process, name, from, to }: PageRef): string {
+function pageSource({ process, name, from, to }: PageRef): string {
   const index = from === null ? '' : to === null ? `[${from.value}]` : `[${from.value}..${to.value}]`;
   return `${process === null ? '' : `${process.text}.`}${name.text}${index}`;
 }

@@ -6,7 +6,7 @@ import { nearest } from '../../input/nearest.js';
 import type { Mistake } from './parse.js';
 
 /** Pages [start, end) of process `mm`. */
-export interface PageRange {
+interface PageRange {
   readonly mm: number;
   readonly start: number;
   readonly end: number;

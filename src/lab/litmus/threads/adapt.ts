@@ -3,7 +3,7 @@
  * overlapped. Each setting is tried for some rounds; the best is kept for a while, and then all are tried again, since what other
  * programs do on the machine changes it.
  */
-export interface Setting {
+interface Setting {
   readonly batch: number;
   readonly spread: number;
 }

@@ -19,7 +19,7 @@ import { MACHINES_MAX } from './adapt.js';
 import { LitmusControl, PASSED, STOP } from './control.js';
 import type { LitmusTally, LitmusWorkerTask, MachineOracles } from './worker.js';
 
-export interface ThreadsOptions {
+interface ThreadsOptions {
   readonly plan: Plan;
   /** A module with `createObserver` (worker.ts ObserverModule), and what it is given beside the plan. */
   readonly observer: { readonly url: string; readonly data: unknown };

@@ -37,7 +37,7 @@ export interface Observer {
   isForbidden?(observation: number): boolean;
 }
 
-export interface ObserverModule {
+interface ObserverModule {
   readonly createObserver: (plan: Plan, data: unknown) => Observer;
 }
 

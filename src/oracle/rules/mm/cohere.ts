@@ -22,9 +22,9 @@ import { type Machine, PAGE_FLAGS } from '../../../machine/layout.js';
 import { page } from '../../view.js';
 import type { ViolationLog, ViolationSubject } from '../../violation.js';
 
-export const COHERE_ID = 'I-COHERE';
-export const STALE_READ = 'read is older than a write';
-export const STALE_IN_WINDOW = "stale read, reclaim's flush is pending";
+const COHERE_ID = 'I-COHERE';
+const STALE_READ = 'read is older than a write';
+const STALE_IN_WINDOW = "stale read, reclaim's flush is pending";
 
 /** An entry that reclaim has cleared and not flushed. */
 interface Deferred {

@@ -12,7 +12,7 @@ import { entryAt, page } from '../../view.js';
 import type { ViolationLog } from '../../violation.js';
 
 /** Scans in a row that may miss a page: one that is being changed at the moment of the look. */
-export const PASSES_MAX = 3;
+const PASSES_MAX = 3;
 
 export class Scanners {
   readonly #m: Machine;

@@ -1,0 +1,133 @@
+/**
+ * What a module gives to others, others take: an export that nobody imports is dead code, or a name that belongs to its file alone. Found by
+ * what files import by name, tests and build scripts included.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+
+/** Loaded by their path, so that no import names what they export; or lists that are whole whoever reads them. */
+const LOADED: Readonly<Record<string, string>> = {
+  'src/engine/machine/kernel.ts': 'by workers, and for their blocking form (.ci/blocking.mjs)',
+  'src/engine/machine/probes.ts': 'by workers, and for their blocking form (.ci/blocking.mjs)',
+  'actors/index.ts': 'by workers, and for their blocking form (.ci/blocking.mjs)',
+  'src/machine/words/words-wasm.ts': "stands for '#words' in the blocking form",
+  'src/machine/words/words-checked.ts': "stands for '#words' in the checking build",
+  'src/machine/words/words-ordered.ts': "stands for '#words' on one thread",
+  'src/machine/words/words.ts': "stands for '#words' on threads",
+  'src/machine/layout/generated.ts': 'printed from the rows, all constants alike',
+  'src/machine/layout/print.ts': 'by .ci/layout.mjs',
+  'src/lab/litmus/threads/file-observer.ts': 'by the workers of a test, as the observer of their runs',
+  'src/lab/litmus/threads/registers.ts': 'by workers, as the observer of their runs',
+  'src/locks/classes.ts': 'the numbers of the rows, all alike',
+  'src/machine/abi.ts': "the kernel's enumerations, whole",
+  'src/machine/entries.ts': 'the bits of entries, whole',
+  'src/index.ts': "the package's face",
+};
+
+/** Types that no file names, but what the compiler infers elsewhere does. */
+const INFERRED = new Set(['FunctionRow', 'LitmusRow', 'OperationRow', 'TermListRow']);
+
+const codeOf = (text: string): string => text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/[^\n]*/gm, '');
+
+/** The names that `export` statements give away, without `export ... from`. */
+function exportedBy(text: string): string[] {
+  const code = codeOf(text);
+  const declared = code.matchAll(
+    /^export (?:declare )?(?:abstract )?(?:async )?(?:function\*?|const|let|class|interface|type|enum) +([A-Za-z_$][\w$]*)/gm,
+  );
+  const listed = [...code.matchAll(/^export (?:type )?\{([^}]*)\}(?!\s*from)/gm)].flatMap(([, names = '']) =>
+    names.split(',').flatMap((name) => /(?:^|as\s+|type\s+)([\w$]+)\s*$/.exec(name.trim())?.[1] ?? []),
+  );
+  return [...[...declared].map(([, name]) => name as string), ...listed];
+}
+
+/** The names that a file takes from each module that it names: `*` = all of them. */
+function takenBy(text: string): { from: string; names: readonly string[] }[] {
+  const code = codeOf(text);
+  const named = [...code.matchAll(/(?:import|export)\s+(?:type\s+)?\{([^}]*)\}\s*from\s*['"]([^'"]+)['"]/g)].map(
+    ([, names = '', from = '']) => ({
+      from,
+      names: names.split(',').flatMap((name) => /^(?:type\s+)?([\w$]+)/.exec(name.trim())?.[1] ?? []),
+    }),
+  );
+  const whole = [
+    ...code.matchAll(
+      /(?:import|export)\s+(?:type\s+)?\*(?:\s+as\s+[\w$]+)?\s+from\s*['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]/g,
+    ),
+  ].map(([, from, dynamic]) => ({ from: (from ?? dynamic) as string, names: ['*'] }));
+  return [...named, ...whole];
+}
+
+const FILES = execFileSync('git', ['ls-files', 'src', 'actors', 'test', '.ci'], { cwd: ROOT, encoding: 'utf8' })
+  .split('\n')
+  .filter((path) => /\.(?:ts|tsx|cts|mjs)$/.test(path) && existsSync(join(ROOT, path)));
+const known = new Set(FILES);
+
+/** The file that an import leads to, or null: a package. */
+function fileOf(from: string, name: string): string | null {
+  const alias = /^#(src|actors|test)\/(.*)$/.exec(name);
+  let path: string;
+  if (alias !== null) path = `${alias[1]}/${alias[2]}`;
+  else if (name.startsWith('.')) path = normalize(join(dirname(from), name));
+  else return null;
+  path = path.replace(/^dist\//, '');
+  for (const each of [
+    path,
+    path.replace(/\.js$/, '.ts'),
+    path.replace(/\.js$/, '.tsx'),
+    path.replace(/\.cjs$/, '.cts'),
+  ]) {
+    if (known.has(each)) return each;
+  }
+  return null;
+}
+
+describe('this test', () => {
+  it('sees what is exported and what is imported', () => {
+    const text = `export const a = 1;\nexport function* b() {}\nexport type { C } from './c.js';\nexport { d as e, type F };\n// export const no = 1;\n`;
+    expect(exportedBy(text)).toEqual(['a', 'b', 'e', 'F']);
+    const taking = `import { a, type B as X } from './a.js';\nimport type { C } from './c.js';\nimport * as all from './d.js';\nawait import('./e.js');\nexport { f as g } from './f.js';\n`;
+    expect(takenBy(taking)).toEqual([
+      { from: './a.js', names: ['a', 'B'] },
+      { from: './c.js', names: ['C'] },
+      { from: './f.js', names: ['f'] },
+      { from: './d.js', names: ['*'] },
+      { from: './e.js', names: ['*'] },
+    ]);
+  });
+});
+
+describe('exports', () => {
+  const texts = new Map(FILES.map((path) => [path, readFileSync(join(ROOT, path), 'utf8')]));
+  const taken = new Map<string, Set<string>>();
+  for (const [path, text] of texts) {
+    for (const { from, names } of takenBy(text)) {
+      const file = fileOf(path, from);
+      if (file === null || file === path) continue;
+      const set = taken.get(file) ?? new Set();
+      taken.set(file, set);
+      for (const name of names) set.add(name);
+    }
+  }
+
+  it('are taken by another file', () => {
+    expect(taken.size).toBeGreaterThan(300);
+    const dead = FILES.filter((path) => /^(?:src|actors)\//.test(path) && !(path in LOADED)).flatMap((path) => {
+      const names = taken.get(path) ?? new Set();
+      if (names.has('*')) return [];
+      return exportedBy(texts.get(path) as string)
+        .filter((name) => !names.has(name) && !INFERRED.has(name))
+        .map((name) => `${path} ${name}`);
+    });
+    expect(dead).toEqual([]);
+  });
+
+  it('are excepted only in files that are there', () => {
+    expect(Object.keys(LOADED).filter((path) => !known.has(path))).toEqual([]);
+  });
+});
