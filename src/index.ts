@@ -2,12 +2,13 @@
  * pinfall as a library. `Simulation.start(options)` runs a scenario on real threads; its events, metrics and violations are
  * RxJS observables, and `stop()` gives the report.
  */
-export { Simulation, type RunOptions, type SimulationOptions } from './lab/run/simulation.js';
+export { Simulation, type RunOptions } from './lab/run/simulation.js';
+export type { SimulationOptions } from './lab/run/run-options.js';
 export { RecordedRun, fromFile } from './lab/run/recorded-run.js';
 export { InputError } from './lab/input/input-error.js';
 export * from './lab/live/types.js';
 export type { Metrics } from './lab/report/metrics.js';
-export type { EndRow, MechanismRow, Report, RunCommand } from './lab/report/report.js';
+export type { EndRow, MechanismRow, Report, RunCommand } from './lab/report/run-row.js';
 export { reportJsonSchema } from './lab/report/schema.js';
 export type { ReportViolation } from './lab/report/violation.js';
 export type { CompareReport } from './lab/run/compare.js';

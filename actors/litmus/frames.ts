@@ -5,7 +5,7 @@ import { updates } from '../../src/machine/effects.js';
 import { flagsWord, folioOf, folioPut, folioTestLarge, setFlag } from '../../src/mm/folio.js';
 import { memoryFailure } from '../../src/mm/memory-failure.js';
 import { getMappedPage } from './mm.js';
-import type { LitmusOperation } from './operations.js';
+import type { LitmusOperation } from './row.js';
 import type { LitmusTask } from '../../src/plan/litmus.js';
 
 /** The first thing that memory_failure() does (mm/memory-failure.c, v6.18): the page is marked; nobody is unmapped yet. */

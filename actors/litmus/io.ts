@@ -1,5 +1,5 @@
 /** Litmus operations of input and output. */
-import type { LitmusOperation } from './operations.js';
+import type { LitmusOperation } from './row.js';
 
 export const LITMUS_IO: readonly LitmusOperation[] = [
   {

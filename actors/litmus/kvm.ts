@@ -15,7 +15,7 @@ import { accessRemoteVm } from '../../src/kvm/kernel-access.js';
 import { vcpuAccess } from '../../src/kvm/vcpu.js';
 import { kvmCreateVm, kvmSetMemslot } from '../../src/kvm/vm.js';
 import { glance } from '../../src/machine/words/extra-accesses.js';
-import type { LitmusOperation } from './operations.js';
+import type { LitmusOperation } from './row.js';
 import type { LitmusTask } from '../../src/plan/litmus.js';
 
 type Args = readonly number[];

@@ -35,7 +35,7 @@ import { folioIsolateLru, lruAddDrainAll } from '../../src/mm/swap.js';
 import { findVma } from '../../src/mm/vma/vma.js';
 import { reclaimPage } from '../../src/mm/vmscan.js';
 import { readOnce } from '#words';
-import type { LitmusOperation } from './operations.js';
+import type { LitmusOperation } from './row.js';
 import { LITMUS_PINS } from './pins.js';
 import type { LitmusTask } from '../../src/plan/litmus.js';
 import { touchUser } from '../user-access.js';

@@ -11,6 +11,7 @@
  *   register, gfn, value, scratch, node, count, process, vm           one number each
  *   foll, prot, advice                flags ORed, or the constant: one number
  */
+import type { LitmusParam, LitmusOperation } from './row.js';
 import {
   FOLL_FORCE,
   FOLL_GET,
@@ -22,7 +23,6 @@ import {
   VM_READ,
   VM_WRITE,
 } from '../../src/machine/abi.js';
-import type { Context, Coroutine } from '../../src/machine/context.js';
 import {
   MADV_COLLAPSE,
   MADV_DONTNEED,
@@ -33,30 +33,12 @@ import {
   MADV_REMOVE,
   MADV_UNMERGEABLE,
 } from '../../src/mm/madvise/madvise.js';
-import type { LitmusTask } from '../../src/plan/litmus.js';
 import { LITMUS_IO } from './io.js';
 import { LITMUS_FRAMES } from './frames.js';
 import { LITMUS_KVM } from './kvm.js';
 import { LITMUS_MM } from './mm.js';
 import { LITMUS_PLAIN } from './plain.js';
 import { LITMUS_WAITS } from './wait.js';
-
-export type LitmusParam =
-  | 'page'
-  | 'range'
-  | 'mapping'
-  | 'slot'
-  | 'register'
-  | 'gfn'
-  | 'value'
-  | 'scratch'
-  | 'node'
-  | 'count'
-  | 'process'
-  | 'vm'
-  | 'foll'
-  | 'prot'
-  | 'advice';
 
 /** How many numbers each kind of argument comes to. */
 export const LITMUS_PARAM_WORDS: Readonly<Record<LitmusParam, number>> = {
@@ -99,23 +81,6 @@ export const LITMUS_WORDS: Readonly<Partial<Record<LitmusParam, Readonly<Record<
     COLLAPSE: MADV_COLLAPSE,
   },
 };
-
-export interface LitmusOperation {
-  readonly name: string;
-  /** In the file's order. `foll` and `prot` take any number of words, at the end. */
-  readonly params: readonly LitmusParam[];
-  /** The last so many of `params` may be absent: a process then is the actor's own, a count as many as there are. */
-  readonly optional?: number;
-  /** Who may do it: a task of a process, a vCPU, anybody. */
-  readonly by: 'task' | 'vcpu' | 'any';
-  /** What the result is: 0 or -errno, content or -signal, pfn or -errno, a number. */
-  readonly result: 'errno' | 'value' | 'pfn' | 'count';
-  /** It works on the memory of the process that its first argument names, from outside: mmget_not_zero(), and mmput() behind. */
-  readonly getsMm?: true;
-  /** One line for `list`. */
-  readonly summary: string;
-  readonly run: (ctx: Context, task: LitmusTask, args: readonly number[]) => Coroutine<number>;
-}
 
 export const LITMUS_OPERATIONS: readonly LitmusOperation[] = [
   ...LITMUS_MM,

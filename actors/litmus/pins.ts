@@ -8,7 +8,7 @@ import { ZERO_PFN } from '../../src/mm/folio.js';
 import { gupPutFolio } from '../../src/mm/gup/grab.js';
 import { getUserPagesUnlocked, pinUserPagesFast } from '../../src/mm/gup/gup.js';
 import { readOnce, xchg } from '#words';
-import type { LitmusOperation } from './operations.js';
+import type { LitmusOperation } from './row.js';
 import type { LitmusTask } from '../../src/plan/litmus.js';
 import { givesBack, register } from './registers.js';
 

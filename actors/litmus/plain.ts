@@ -12,7 +12,7 @@ import {
 } from '../../src/machine/store-buffer.js';
 import { waitWhile, wake } from '../../src/machine/wait.js';
 import { fetchAdd, get, readOnce, set, writeOnce } from '#words';
-import type { LitmusOperation } from './operations.js';
+import type { LitmusOperation } from './row.js';
 import type { LitmusTask } from '../../src/plan/litmus.js';
 
 type Args = readonly number[];

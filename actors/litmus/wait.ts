@@ -6,7 +6,7 @@ import { pmdWord, pteWord } from '../../src/machine/layout.js';
 import { scratchWord } from '../../src/machine/store-buffer.js';
 import { waitWhile } from '../../src/machine/wait.js';
 import { readOnce } from '#words';
-import type { LitmusOperation } from './operations.js';
+import type { LitmusOperation } from './row.js';
 import type { LitmusTask } from '../../src/plan/litmus.js';
 
 /** Polls /proc/PID/pagemap until no page is mapped at (mm, vpn): swapped out, zapped, or a migration entry. */

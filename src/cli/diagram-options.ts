@@ -1,6 +1,6 @@
 /** `--width`: how wide diagrams are; `--format`, `--actor` and `--out`: how the commands that draw one schedule print its diagram. */
 import type { Command } from 'commander';
-import type { Diagram } from '../trace/diagram/diagram.js';
+import type { Diagram } from '../trace/diagram/model.js';
 import { DIAGRAM_FORMATS, type DiagramFormat, printDiagram } from '../trace/diagram/format.js';
 import { DIAGRAM_WIDTH, WIDTH_MAX, WIDTH_MIN, setDiagramWidth } from '../trace/diagram/width.js';
 import { oneOf, userPath, wholeNumber } from './options.js';

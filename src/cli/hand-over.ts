@@ -1,7 +1,7 @@
 /** A run's violations handed to the explorer, and what it finds written and told. */
 import { explainReport, handoverFiles } from '../lab/handover/explain.js';
 import { HANDOVER_SECONDS } from '../lab/handover/defaults.js';
-import type { Report } from '../lab/report/report.js';
+import type { Report } from '../lab/report/run-row.js';
 import type { Simulation } from '../lab/run/simulation.js';
 import { userPath } from './options.js';
 import { type ProgressLine, writeWhole } from './output.js';

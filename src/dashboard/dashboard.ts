@@ -8,7 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import { InputError } from '../lab/input/input-error.js';
 import { PAGE_LEGEND } from '../lab/report/legend.js';
-import type { Report } from '../lab/report/report.js';
+import type { Report } from '../lab/report/run-row.js';
 import { PAGE_STATES } from '../lab/live/types.js';
 import { listScenarios } from '../lab/scenario/scenario.js';
 import { MECHANISMS } from '../machine/mechanisms.js';

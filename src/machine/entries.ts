@@ -117,3 +117,6 @@ export const PKVM_ID_FFA = 3;
 /** An invalid host stage-2 leaf that says who owns the page. PKVM_ID_HOST is the absent entry, 0. */
 export const mkAnnotation = (owner: number): number => owner << 2;
 export const annotationOwner = (entry: number): number => ((entry & S2_VALID) === 0 ? (entry >> 2) & 7 : PKVM_ID_HOST);
+
+export const isWritableLeaf = (entry: number): boolean =>
+  (entry & (PTE_PRESENT | PTE_WRITE)) === (PTE_PRESENT | PTE_WRITE) && (entry & PMD_INVALID) !== PMD_INVALID;

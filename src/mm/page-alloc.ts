@@ -13,6 +13,7 @@ import {
   PG_PCP,
   PG_RESERVED,
   PG_UNPINNABLE_ZONE,
+  FAULT_FLAG_PIN_ALLOC,
 } from '../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC } from '../machine/context.js';
 import { setBeside } from '../machine/words/extra-accesses.js';
@@ -346,3 +347,6 @@ export function giveFrame(m: Machine, node: number, pfn: number): void {
   }
   setBeside(w, nodeWord(m, node, NODE_FREE_FRAMES), get(w, nodeWord(m, node, NODE_FREE_FRAMES)) + 1);
 }
+
+/** memalloc_pin_save() as far as it matters here: what a fault on behalf of FOLL_LONGTERM may allocate. */
+export const faultGfp = (flags: number): number => ((flags & FAULT_FLAG_PIN_ALLOC) !== 0 ? GFP_PINNABLE : 0);

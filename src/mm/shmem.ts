@@ -29,9 +29,8 @@ import { folioLockWord, folioTrylock, folioUnlock, spinUnlock } from '../locks/e
 import { readOnce, writeOnce } from '#words';
 import { filemapLockFolio, isFileObject, shmemAddToPageCache, vmaLinkFile, vmaObject, vmaPgoff } from './filemap.js';
 import { ZERO_PFN, flagsWord, folioPut, setFlag, testFlag } from './folio.js';
-import { faultGfp } from './memory/anon.js';
+import { faultGfp, allocPages } from './page-alloc.js';
 import { faultsFlush } from './rmap/flush.js';
-import { allocPages } from './page-alloc.js';
 import { protBits } from './vma/page-prot.js';
 import { pteAlloc, pteOffsetMapLock } from './pgtable.js';
 import { folioChangeRmapPte } from './rmap/rmap.js';

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { REPORT_SCHEMA } from '#src/lab/report/report.js';
+import { REPORT_SCHEMA } from '#src/lab/report/run-row.js';
 import { reportMistakes } from '#src/lab/report/schema.js';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { Report } from '#src/lab/report/report.js';
+import type { Report } from '#src/lab/report/run-row.js';
 import { pinfall, start } from '../cli/run.js';
 import { StreamClient, until } from './serve.js';
 

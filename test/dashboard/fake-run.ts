@@ -3,7 +3,7 @@ import { ReplaySubject, Subject } from 'rxjs';
 import type { Watched } from '#src/dashboard/server/watched.js';
 import type { ActorNow, KnobInfo, MoveResult, NearMiss, PageInfo, StepInfo } from '#src/lab/live/types.js';
 import type { Metrics } from '#src/lab/report/metrics.js';
-import type { Report } from '#src/lab/report/report.js';
+import type { Report } from '#src/lab/report/run-row.js';
 import type { ReportViolation } from '#src/lab/report/violation.js';
 import { MECHANISMS } from '#src/machine/mechanisms.js';
 import { SMALL_MACHINE } from '#src/machine/config.js';

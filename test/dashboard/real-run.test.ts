@@ -3,7 +3,7 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Dashboard } from '#src/dashboard/dashboard.js';
 import { PAGE_STATES } from '#src/lab/live/types.js';
-import type { Report } from '#src/lab/report/report.js';
+import type { Report } from '#src/lab/report/run-row.js';
 import { Simulation } from '#src/lab/run/simulation.js';
 import { launch, open, rowsOf } from './browser.js';
 import { CHROMIUM, describeWith } from './programs.js';

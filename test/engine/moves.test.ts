@@ -1,13 +1,20 @@
 /** Actors that change workers, and forms, while a run goes on: nothing is lost, and every audit says so. */
 import { describe, expect, it } from 'vitest';
-import { type ThreadRun, startThreads } from '#src/engine/threads/threads.js';
+import { startThreads } from '#src/engine/threads/threads.js';
+import type { ThreadRun } from '#src/engine/threads/run.js';
 import { runOracles } from '#src/engine/threads/oracles.js';
 import { prepareMachine } from '#src/engine/machine/setup.js';
 import { readOps } from '#src/lab/report/report.js';
 import { makePlan } from '#src/lab/scenario/plan.js';
 import { loadScenario } from '#src/lab/scenario/scenario.js';
-import { ACTOR_PROGRESS, ACTOR_STEPS, VCPU_REPLAY_POSITION, actorWord, vcpuWord } from '#src/machine/layout.js';
-import type { Machine } from '#src/machine/layout.js';
+import {
+  ACTOR_PROGRESS,
+  ACTOR_STEPS,
+  VCPU_REPLAY_POSITION,
+  actorWord,
+  vcpuWord,
+  type Machine,
+} from '#src/machine/layout.js';
 import { SMALL, writeRecording } from '../lab/recordings.js';
 import { TINY, scenarioFile } from '../lab/tiny.js';
 import { actors, start, until } from './threads-plan.js';

@@ -10,8 +10,7 @@ import { dfs } from '#src/engine/strategies/dfs.js';
 import { STRATEGIES } from '#src/engine/strategies/index.js';
 import { pct } from '#src/engine/strategies/pct.js';
 import { portfolio } from '#src/engine/strategies/portfolio.js';
-import type { Profile } from '#src/engine/strategies/profile.js';
-import { ScheduleView, type Strategy, type StrategyKind } from '#src/engine/strategies/strategy.js';
+import { type Profile, ScheduleView, type Strategy, type StrategyKind } from '#src/engine/strategies/strategy.js';
 import { small } from './one-thread-programs.js';
 
 const strategyOf = (name: string): StrategyKind => {

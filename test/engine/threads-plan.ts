@@ -2,7 +2,8 @@
 import { type MachineConfig, SMALL_MACHINE } from '#src/machine/config.js';
 import { Machine } from '#src/machine/layout.js';
 import { bootMachine } from '#src/mm/boot.js';
-import { DEFAULT_MODULES, type ThreadOptions, type ThreadRun, startThreads } from '#src/engine/threads/threads.js';
+import { DEFAULT_MODULES, startThreads } from '#src/engine/threads/threads.js';
+import type { ThreadOptions, ThreadRun } from '#src/engine/threads/run.js';
 import type { ActorSpec, Plan } from '#src/plan/plan.js';
 
 const lockActors = new URL('../../../test/fixtures/lock-actors.js', DEFAULT_MODULES.kernel).href;

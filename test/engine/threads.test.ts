@@ -13,7 +13,7 @@ import {
 } from '#src/machine/layout.js';
 import { RingReader } from '#src/events/ring.js';
 import { COUNTERS, TOKEN_AT, counterWord } from '#test/fixtures/lock-actors.js';
-import type { ThreadRun } from '#src/engine/threads/threads.js';
+import type { ThreadRun } from '#src/engine/threads/run.js';
 import { TEST_MODULES, actor, actors, start, until } from './threads-plan.js';
 
 const steps = (run: ThreadRun, n: number): number =>

@@ -6,7 +6,7 @@
 import { describe, expect, it } from 'vitest';
 import { globalWord } from '#src/machine/layout.js';
 import { COUNTERS, TOKEN_AT, TORN_AT, counterWord } from '#test/fixtures/lock-actors.js';
-import type { ThreadOptions } from '#src/engine/threads/threads.js';
+import type { ThreadOptions } from '#src/engine/threads/run.js';
 import { actor, actors, start } from './threads-plan.js';
 
 const WATCHDOG = { periodMs: 100, patienceMs: 3000 };

@@ -11,7 +11,8 @@ import { toRuns } from '#src/engine/one-thread/schedule-file.js';
 import { type ExploreProgress, explore } from '#src/lab/explore/explore.js';
 import { InputError } from '#src/lab/input/input-error.js';
 import { readSchedule, replay } from '#src/lab/replay/replay.js';
-import { type Subject, moduleSubject, programSubject, subjectOf } from '#src/lab/explore/subject.js';
+import { moduleSubject, programSubject, subjectOf } from '#src/lab/explore/subject.js';
+import type { Subject } from '#src/lab/explore/explored.js';
 import { small } from '../engine/one-thread-programs.js';
 
 function model(name: string, seed = 1): Subject {

@@ -4,13 +4,13 @@ import { type HandoverTally, handoverLines, tooFew } from '#src/lab/bench/handov
 import { Budget } from '#src/lab/explore/budget.js';
 import { Arm, Arms } from '#src/lab/handover/arms.js';
 import { Lessons } from '#src/lab/handover/lessons.js';
-import { deedsOf } from '#src/lab/handover/operations.js';
+import { operationsSeen } from '#src/lab/handover/operations.js';
 import { withPresumed } from '#src/lab/handover/presumed.js';
 import { type Related, Searcher } from '#src/lab/handover/search.js';
-import { variedDrafts } from '#src/lab/handover/varied.js';
+import { variedTests } from '#src/lab/handover/varied.js';
 import { variantsOf } from '#src/lab/handover/variants.js';
 import { compileLitmus } from '#src/lab/litmus/compile.js';
-import { BAD, D1, DMA, KSMD, NUMA, PIN, VCPU, VIOLATION, logOf, storyOf } from './handover-logs.js';
+import { BAD, D1, DMA, KSMD, NUMA, PIN, VCPU, VIOLATION, logOf, incidentFrom } from './handover-logs.js';
 
 describe('what the log does not tell', () => {
   const LOST = logOf([
@@ -19,27 +19,27 @@ describe('what the log does not tell', () => {
   ]);
 
   it('is presumed of whoever broke the rule, and of somebody who pins where it is about pins', () => {
-    const story = storyOf(LOST);
-    const deeds = withPresumed(story, deedsOf(story));
-    expect(deeds.map(({ actor, op }) => [actor, op])).toEqual([
+    const incident = incidentFrom(LOST);
+    const operations = withPresumed(incident, operationsSeen(incident));
+    expect(operations.map(({ actor, op }) => [actor, op])).toEqual([
       [VCPU, 'guest_write'],
       [DMA, 'pin_fast'],
       [NUMA, 'numa_scan'],
     ]);
-    expect(variantsOf(story)[0]?.text).toMatch(/numa_scan\(\).*pin_fast\(a, WRITE\)/s);
+    expect(variantsOf(incident)[0]?.text).toMatch(/numa_scan\(\).*pin_fast\(a, WRITE\)/s);
     // what is in the log needs no guess
-    const whole = storyOf(D1);
-    expect(withPresumed(whole, deedsOf(whole))).toEqual(deedsOf(whole));
+    const whole = incidentFrom(D1);
+    expect(withPresumed(whole, operationsSeen(whole))).toEqual(operationsSeen(whole));
   });
 
   it.each([
     ['no event names the page', { ...VIOLATION, gfn: 3 }, { mm: 0, vpn: 3 }],
     ['nothing says which page it was', { invariant: 'I-LOCKORD', actor: KSMD, time: 22 }, 'unknown'],
   ] as const)('%s: another stands for it', (_, violation, standsFor) => {
-    const story = storyOf(D1, violation);
-    expect(story.pages[0]).toEqual({ mm: 0, vpn: 2 });
-    expect(story.standsFor).toEqual(standsFor);
-    expect(storyOf(D1).standsFor).toBeNull();
+    const incident = incidentFrom(D1, violation);
+    expect(incident.pages[0]).toEqual({ mm: 0, vpn: 2 });
+    expect(incident.standsFor).toEqual(standsFor);
+    expect(incidentFrom(D1).standsFor).toBeNull();
   });
 
   it("a pin is held at the beginning when it was taken before the columns in its actor's own order", () => {
@@ -52,7 +52,7 @@ describe('what the log does not tell', () => {
       [20, NUMA, 'notifier_start', 0, 2, 3, MECH.numa_scan],
       [22, NUMA, 'stage2_unmap', 0, 2, 5, 1],
     ]);
-    const [first] = variantsOf(storyOf(records));
+    const [first] = variantsOf(incidentFrom(records));
     expect(first?.text).toContain('pin_fast(a');
     expect(first?.text).not.toMatch(/: pin\(/);
   });
@@ -65,10 +65,10 @@ describe('what the log does not tell', () => {
       [24, DMA, 'page_unpin', 5, 1],
       [25, DMA, 'page_pin', 0, 2, 5, PIN],
     ]);
-    const story = storyOf(records);
-    expect(deedsOf(story).map(({ op }) => op)).not.toContain('unpin');
+    const incident = incidentFrom(records);
+    expect(operationsSeen(incident).map(({ op }) => op)).not.toContain('unpin');
     expect(
-      deedsOf(story, 1)
+      operationsSeen(incident, 1)
         .filter(({ actor }) => actor === DMA)
         .map(({ op }) => op),
     ).toEqual(['pin_fast', 'unpin']);
@@ -86,29 +86,29 @@ const tally = (invariant: string, found: number, family: number): HandoverTally 
 });
 
 describe('where the first tests find nothing', () => {
-  it('it goes on with drafts that are all different, all tests, and the same by the same seed', () => {
-    const story = storyOf(D1);
-    const recipes = variantsOf(story).map(({ text }) => text);
-    const draftsOf = (seed: number): string[] => {
-      const drafts = variedDrafts(story, seed, new Lessons(), new Set(recipes));
-      return Array.from({ length: 40 }, () => drafts.next()).flatMap(({ value }) => (value ? [value.text] : []));
+  it('it goes on with tests that are all different, all tests, and the same by the same seed', () => {
+    const incident = incidentFrom(D1);
+    const recipes = variantsOf(incident).map(({ text }) => text);
+    const testsOf = (seed: number): string[] => {
+      const tests = variedTests(incident, seed, new Lessons(), new Set(recipes));
+      return Array.from({ length: 40 }, () => tests.next()).flatMap(({ value }) => (value ? [value.text] : []));
     };
-    const texts = draftsOf(1);
+    const texts = testsOf(1);
     expect(texts.length).toBeGreaterThan(20);
     expect(new Set([...recipes, ...texts]).size).toBe(recipes.length + texts.length);
     for (const text of texts) expect(compileLitmus(text).mistakes).toEqual([]);
-    expect(draftsOf(1)).toEqual(texts);
-    expect(draftsOf(2)).not.toEqual(texts);
+    expect(testsOf(1)).toEqual(texts);
+    expect(testsOf(2)).not.toEqual(texts);
   });
 
-  it('a draft that breaks the rule ends it, whatever the first tests were', async () => {
+  it('a test that breaks the rule ends it, whatever the first tests were', async () => {
     const hopeless = { name: 'hopeless', text: BAD.replace('numa_scan()', 'unpin(p)   '), traits: [] };
-    const drafts = [{ name: 'draft', text: BAD, traits: ['numa'] }];
+    const tests = [{ name: 'test', text: BAD, traits: ['numa'] }];
     const lessons = new Lessons();
     const options = { invariant: 'I-PINNED-S2', path: 'bad.litmus', seed: 5, stop: () => false, onProgress: () => {} };
     const searcher = new Searcher({ ...options, lessons, budget: new Budget(60) });
-    const found = await searcher.find([hopeless], drafts.values());
-    expect(found).toMatchObject({ variant: 'draft', text: BAD });
+    const found = await searcher.find([hopeless], tests.values());
+    expect(found).toMatchObject({ variant: 'test', text: BAD });
     expect(found?.seed).toBeGreaterThan(5);
     expect(found?.strategy).toMatch(/^(random|surw|pos|pct-\d|dfs|exhaustive)$/);
     expect(searcher.tried.tries).toBeGreaterThan(1);

@@ -4,7 +4,8 @@ import { EVENT, type EventName } from '#src/events/table.js';
 import { FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from '#src/machine/abi.js';
 import { MECH } from '#src/machine/mechanisms.js';
 import type { Plan } from '#src/plan/plan.js';
-import { type Story, tellStory } from '#src/lab/handover/story.js';
+import { incidentOf } from '#src/lab/handover/incident/gather.js';
+import type { Incident } from '#src/lab/handover/incident/incident.js';
 import { loadScenario } from '#src/lab/scenario/scenario.js';
 import { makePlan } from '#src/lab/scenario/plan.js';
 
@@ -39,10 +40,10 @@ export const D1 = logOf([
   [22, NUMA, 'stage2_unmap', 0, 2, 5, 1],
 ]);
 
-export function storyOf(records: Int32Array, violation: Parameters<typeof tellStory>[2] = VIOLATION): Story {
-  const told = tellStory(planOf('check-then-notify'), records, violation);
+export function incidentFrom(records: Int32Array, violation: Parameters<typeof incidentOf>[2] = VIOLATION): Incident {
+  const told = incidentOf(planOf('check-then-notify'), records, violation);
   if ('reason' in told) throw new Error(told.reason);
-  return told.story;
+  return told.incident;
 }
 
 export const BAD = `litmus bad

@@ -3,28 +3,30 @@ import { FAULT_FLAG_WRITE, VM_MERGEABLE, VM_READ } from '#src/machine/abi.js';
 import { MECH } from '#src/machine/mechanisms.js';
 import type { Plan } from '#src/plan/plan.js';
 import { prepareMachine } from '#src/engine/machine/setup.js';
-import { type Handover, handOver, handOverLitmus } from '#src/lab/handover/handover.js';
+import { handOver, handOverLitmus } from '#src/lab/handover/handover.js';
+import type { Handover } from '#src/lab/report/handover-row.js';
 import { explainReport, handoverFiles, handoversOf } from '#src/lab/handover/explain.js';
-import { type Base, DrainedStates, machineOver } from '#src/lab/handover/drained.js';
+import { type Base, DrainedStates, machineOver } from '#src/lab/handover/incident/drained.js';
 import { isEarlier } from '#src/lab/handover/families.js';
-import { equalPages, frameAt, pageOfFrameAt, planAt, stateOf } from '#src/lab/handover/rest.js';
-import { deedsOf } from '#src/lab/handover/operations.js';
+import { equalPages, frameAt, pageOfFrameAt, planAt, stateOf } from '#src/lab/handover/incident/pages-at-rest.js';
+import { operationsSeen } from '#src/lab/handover/operations.js';
 import { reduceOperations } from '#src/lab/handover/reduce.js';
-import { statesAt } from '#src/lab/handover/state.js';
-import { type StoryPage, tellStory } from '#src/lab/handover/story.js';
+import { statesAt } from '#src/lab/handover/incident/page-states.js';
+import { incidentOf } from '#src/lab/handover/incident/gather.js';
+import type { IncidentPage } from '#src/lab/handover/incident/incident.js';
 import { variantsOf } from '#src/lab/handover/variants.js';
 import { compileLitmus } from '#src/lab/litmus/compile.js';
 import { litmusSubject } from '#src/lab/litmus/subject.js';
 import { readSchedule, replay } from '#src/lab/replay/replay.js';
 import { subjectOf } from '#src/lab/explore/subject.js';
-import type { Report } from '#src/lab/report/report.js';
+import type { Report } from '#src/lab/report/run-row.js';
 
-import { BAD, D1, DMA, KSMD, NUMA, PIN, VCPU, VIOLATION, logOf, planOf, storyOf } from './handover-logs.js';
+import { BAD, D1, DMA, KSMD, NUMA, PIN, VCPU, VIOLATION, logOf, planOf, incidentFrom } from './handover-logs.js';
 
 describe('events become operations', () => {
   it('of the page in question only, each with its actor', () => {
-    const deeds = deedsOf(storyOf(D1));
-    expect(deeds.map(({ actor, op, pin }) => [actor, op, pin])).toEqual([
+    const operations = operationsSeen(incidentFrom(D1));
+    expect(operations.map(({ actor, op, pin }) => [actor, op, pin])).toEqual([
       [VCPU, 'guest_write', -1],
       [DMA, 'pin_fast', 0],
       [DMA, 'unpin', 0],
@@ -43,10 +45,10 @@ describe('events become operations', () => {
       [4, DMA, 'fault', 0, 2, 0, 0],
       [5, DMA, 'zap', 0, 0, 1, 1],
     ]);
-    const told = tellStory({ ...plan, actors }, records, { invariant: 'I-STALE', vpn: 2 });
+    const told = incidentOf({ ...plan, actors }, records, { invariant: 'I-STALE', vpn: 2 });
     if ('reason' in told) throw new Error(told.reason);
-    expect(deedsOf(told.story).map(({ op }) => op)).toEqual(['write', 'dontneed', 'mprotect', 'read']);
-    expect(variantsOf(told.story)[0]?.text).toContain('read(a)');
+    expect(operationsSeen(told.incident).map(({ op }) => op)).toEqual(['write', 'dontneed', 'mprotect', 'read']);
+    expect(variantsOf(told.incident)[0]?.text).toContain('read(a)');
   });
 
   it('rounds of a scanning daemon, and what was not finished', () => {
@@ -56,12 +58,12 @@ describe('events become operations', () => {
       [3, KSMD, 'ksm_scan', 0, 2, 5, 7],
       [4, VCPU, 'stage2_map', 0, 2, 5, 1],
     ]);
-    const story = storyOf(records, { invariant: 'I-STALE', actor: KSMD, mm: 0, vpn: 2 });
-    expect(story.pages).toEqual([
+    const incident = incidentFrom(records, { invariant: 'I-STALE', actor: KSMD, mm: 0, vpn: 2 });
+    expect(incident.pages).toEqual([
       { mm: 0, vpn: 2 },
       { mm: 0, vpn: 1 },
     ]);
-    expect(deedsOf(story).map(({ actor, op }) => [actor, op])).toEqual([
+    expect(operationsSeen(incident).map(({ actor, op }) => [actor, op])).toEqual([
       [KSMD, 'ksm_scan'],
       [KSMD, 'ksm_scan'],
       [VCPU, 'guest_write'],
@@ -76,13 +78,13 @@ describe('events become operations', () => {
       [5, DMA, 'page_unpin', 5, 1],
       [6, NUMA, 'stage2_unmap', 0, 2, 5, 1],
     ]);
-    const story = storyOf(records, { ...VIOLATION, time: 6 });
-    expect(statesAt(story, 4)[0]).toMatchObject({ guest: true, mapped: true });
-    expect(variantsOf(story).some(({ text }) => /p1 = A: pin\(a.*unpin\(p1\)/s.test(text))).toBe(true);
+    const incident = incidentFrom(records, { ...VIOLATION, time: 6 });
+    expect(statesAt(incident, 4)[0]).toMatchObject({ guest: true, mapped: true });
+    expect(variantsOf(incident).some(({ text }) => /p1 = A: pin\(a.*unpin\(p1\)/s.test(text))).toBe(true);
   });
 
   it('every variant is a test that compiles', () => {
-    const variants = variantsOf(storyOf(D1));
+    const variants = variantsOf(incidentFrom(D1));
     expect(variants.length).toBeGreaterThan(2);
     for (const { text } of variants) expect(compileLitmus(text).mistakes).toEqual([]);
   });
@@ -116,7 +118,11 @@ describe('the machine at the last drain', () => {
     const { plan: small, base } = baseOf(
       'A: write(a, 5); A: write(b, 5); A: read(c); G: guest_read(0); p = A: pin(a, WRITE, LONGTERM); kswapd: swap_out(b);',
     );
-    const [a, b, c] = small.mappings.map(({ mm, start }) => ({ mm, vpn: start })) as [StoryPage, StoryPage, StoryPage];
+    const [a, b, c] = small.mappings.map(({ mm, start }) => ({ mm, vpn: start })) as [
+      IncidentPage,
+      IncidentPage,
+      IncidentPage,
+    ];
     const m = machineOver(small.machine, base.words);
     expect(stateOf(m, small, a)).toMatchObject({ mapped: true, guest: true, pins: 1, zero: false, swapped: false });
     expect(stateOf(m, small, b)).toMatchObject({ mapped: false, swapped: true, guest: false, pins: 0 });
@@ -131,14 +137,14 @@ describe('the machine at the last drain', () => {
   it('is what a test begins with, changed by what the log says since', () => {
     const machine = prepareMachine(plan);
     const base: Base = { drain: 1, words: Int32Array.from(machine.words), since: D1, complete: true };
-    const told = tellStory(plan, D1, VIOLATION, { base });
+    const told = incidentOf(plan, D1, VIOLATION, { base });
     if ('reason' in told) throw new Error(told.reason);
     // nothing was mapped at the start, and the log maps it
-    expect(statesAt(told.story, 8)[0]).toMatchObject({ mapped: false, guest: false });
-    expect(statesAt(told.story, 15)[0]).toMatchObject({ mapped: true, guest: true });
+    expect(statesAt(told.incident, 8)[0]).toMatchObject({ mapped: false, guest: false });
+    expect(statesAt(told.incident, 15)[0]).toMatchObject({ mapped: true, guest: true });
     // with gaps what comes first in the log counts, too
-    const gaps = tellStory(plan, D1, VIOLATION, { base: { ...base, complete: false } });
-    expect('story' in gaps && gaps.story.rest?.complete).toBe(false);
+    const gaps = incidentOf(plan, D1, VIOLATION, { base: { ...base, complete: false } });
+    expect('incident' in gaps && gaps.incident.sinceDrain?.complete).toBe(false);
   });
 
   it('is copied at each drain in order, and kept for a violation', () => {

@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { STRATEGIES } from '#src/engine/strategies/index.js';
-import type { Clash } from '#src/lab/clash/clash.js';
+import type { Clash } from '#src/lab/report/clash-row.js';
 import { explore } from '#src/lab/explore/explore.js';
 import { EXHAUSTIVE } from '#src/lab/explore/prove.js';
 import type { ReportViolation } from '#src/lab/report/violation.js';

@@ -4,7 +4,8 @@
  * of another column, something after exit().
  */
 import fc from 'fast-check';
-import { LITMUS_OPERATIONS, type LitmusOperation, type LitmusParam } from '#actors/litmus/operations.js';
+import { LITMUS_OPERATIONS } from '#actors/litmus/operations.js';
+import type { LitmusOperation, LitmusParam } from '#actors/litmus/row.js';
 
 /** One operation: who does it in set-up, its text, and what it needs of operations before it. */
 interface Step {

@@ -2,12 +2,14 @@
 import { Command } from 'commander';
 import { type AutoSubject, AutoWorkers } from '../../lab/run/auto-workers.js';
 import { InputError, fileProblem } from '../../lab/input/input-error.js';
-import { type Report, sumStat } from '../../lab/report/report.js';
+import { sumStat } from '../../lab/report/report.js';
+import type { Report } from '../../lab/report/run-row.js';
 import type { Dashboard } from '../../dashboard/dashboard.js';
 import { HANDOVER_SECONDS } from '../../lab/handover/defaults.js';
 import { Simulation } from '../../lab/run/simulation.js';
 import { STAT } from '../../machine/stats.js';
-import { EVENT_FILE_SUFFIXES, type EventFile, isEventFileName, openEventFile } from '../../trace/export/event-file.js';
+import { EVENT_FILE_SUFFIXES, isEventFileName, openEventFile } from '../../trace/export/event-file.js';
+import type { EventFile } from '../../trace/export/sink.js';
 import { withWidth } from '../diagram-options.js';
 import { NOISE_HELP, duration, freshSeed, noise, policy, seed, userPath, wholeNumber } from '../options.js';
 import { type ServerFlags, announce, serverFlags, serverOptions, startDashboard } from './dashboard.js';

@@ -1,5 +1,5 @@
 /** The clash of a failing schedule, as text. */
-import type { Clash, ClashStep } from '../../lab/clash/clash.js';
+import type { Clash, ClashStep } from '../../lab/report/clash-row.js';
 import type { ReportViolation } from '../../lab/report/violation.js';
 
 function stepLines(index: number, { actor, step, does, at, calls, held }: ClashStep): string[] {

@@ -1,9 +1,9 @@
 /** What the explorer made of a run's violations, for people. */
 import { pc } from './colour.js';
 import { handoversOf } from '../../lab/handover/explain.js';
-import type { Handover } from '../../lab/handover/handover.js';
-import { handoverName } from '../../lab/handover/draft.js';
-import type { Report } from '../../lab/report/report.js';
+import type { Handover } from '../../lab/report/handover-row.js';
+import { handoverName } from '../../lab/handover/litmus-text.js';
+import type { Report } from '../../lab/report/run-row.js';
 import { nextCommand } from './next.js';
 import { number } from './table.js';
 

@@ -1,5 +1,5 @@
 /** The report of `litmus --threads`, for people. */
-import type { Handover } from '../../lab/handover/handover.js';
+import type { Handover } from '../../lab/report/handover-row.js';
 import type { Reduced } from '../../lab/litmus/run.js';
 import type { LitmusThreadsReport } from '../../lab/litmus/threads/report.js';
 import { notAskedLine } from '../../lab/report/asked.js';

@@ -1,7 +1,7 @@
 /** The report of a run on real threads, for people. */
 import { pc } from './colour.js';
 import { notAskedLine } from '../../lab/report/asked.js';
-import type { Report } from '../../lab/report/report.js';
+import type { Report } from '../../lab/report/run-row.js';
 import type { ReportViolation } from '../../lab/report/violation.js';
 import { renderRates } from './rates.js';
 import { endedWell } from '../exit-codes.js';

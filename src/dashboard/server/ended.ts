@@ -1,6 +1,6 @@
 /** What the bar says of a run that has ended. */
 import { SCENARIO_OVER } from '../../lab/report/asked.js';
-import type { Report } from '../../lab/report/report.js';
+import type { Report } from '../../lab/report/run-row.js';
 
 /** `run 2 ended (finished) after 3.0 s: 1 violation`. */
 export function endedNote(run: number, report: Report): string {

@@ -5,7 +5,7 @@
 import type { Subscription } from 'rxjs';
 import type { NearMiss } from '../../lab/live/types.js';
 import type { BackgroundExplorer } from '../../lab/handover/background.js';
-import type { Report } from '../../lab/report/report.js';
+import type { Report } from '../../lab/report/run-row.js';
 import type { ReportViolation } from '../../lab/report/violation.js';
 import { MECHANISMS, MECHANISM_ROWS } from '../../machine/mechanisms.js';
 import { LATENCIES, LATENCY_BUCKETS, STATS } from '../../machine/stats.js';

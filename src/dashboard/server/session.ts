@@ -3,10 +3,9 @@
  * report, and begins another with the scenario, policy and seed asked for. Commands are done one after the other.
  */
 import { InputError } from '../../lab/input/input-error.js';
-import type { PageAnswer } from '../protocol.js';
+import type { PageAnswer, Command, CommandAnswer, RunStatus, StateMessage } from '../protocol.js';
 import type { ActorNow, KnobInfo, MoveResult, Placement, StepInfo } from '../../lab/live/types.js';
-import type { Report } from '../../lab/report/report.js';
-import type { Command, CommandAnswer, RunStatus, StateMessage } from '../protocol.js';
+import type { Report } from '../../lab/report/run-row.js';
 import { endedNote } from './ended.js';
 import { type FeedOptions, RunFeed } from './feed.js';
 import type { Frame } from './frames.js';

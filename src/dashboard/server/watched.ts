@@ -13,7 +13,7 @@ import type {
   RunState,
   StepInfo,
 } from '../../lab/live/types.js';
-import type { EvidenceLog } from '../../lab/handover/evidence.js';
+import type { EvidenceLog } from '../../lab/handover/incident/evidence.js';
 import type { Simulation } from '../../lab/run/simulation.js';
 import type { RingNow } from '../protocol.js';
 

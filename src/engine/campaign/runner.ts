@@ -11,8 +11,8 @@ import {
 import type { Program } from '../one-thread/program.js';
 import { EffectTrace, recheck } from '../one-thread/determinism-check.js';
 import { strategyKind } from '../strategies/index.js';
-import { type Profile, ProfilingWalk } from '../strategies/profile.js';
-import type { Strategy } from '../strategies/strategy.js';
+import { ProfilingWalk } from '../strategies/profile.js';
+import type { Profile, Strategy } from '../strategies/strategy.js';
 import { OrderObserver, isSampled } from './orders.js';
 import { outcomeText } from '../one-thread/outcome.js';
 import {
@@ -22,8 +22,9 @@ import {
   type OutcomeCount,
   type RangeResult,
   type RangeTask,
+  type UndeclaredAt,
+  type Verdict,
 } from './range.js';
-import type { UndeclaredAt, Verdict } from './range.js';
 
 /** What all threads of a campaign must agree on; plain data. */
 export interface CampaignSpec {

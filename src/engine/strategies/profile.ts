@@ -2,22 +2,9 @@
  * What first runs show of a program: how long its schedules are, and which words its actors contend for, how often each.
  * PCT and SURW draw from it. Runs under {@link ProfilingWalk}, a random walk that takes notes.
  */
+import type { Profile, ScheduleView, Strategy } from './strategy.js';
 import { isAccess, isChange } from './races.js';
 import { Prng } from './prng.js';
-import type { ScheduleView, Strategy } from './strategy.js';
-
-export interface Profile {
-  readonly actors: number;
-  /** Steps of the longest schedule, and of the mean one. */
-  readonly longest: number;
-  readonly mean: number;
-  /** By actor: its steps, the mean rounded up. */
-  readonly steps: Int32Array;
-  /** The words whose accesses race: two actors or more have stepped on it, one of them to change it. Ascending. */
-  readonly words: Int32Array;
-  /** `words.length` rows of `actors`: an actor's accesses to a word (isAccess of races.ts), the mean rounded up. */
-  readonly accesses: Int32Array;
-}
 
 /** Words beyond this many are left out, the least contended first: the profile crosses to workers. */
 const WORDS_MAX = 4096;

@@ -1,7 +1,5 @@
 /** What a strategy is: who runs next. One file per strategy, each a sibling of the same shape. */
 
-import type { Profile } from './profile.js';
-
 /** Instead of an actor: this schedule is not worth going on with. */
 export const PRUNE = -2;
 
@@ -71,4 +69,17 @@ export interface StrategyKind {
   /** `--depth` means something to it. */
   readonly deep?: boolean;
   create(options: StrategyOptions): Strategy;
+}
+
+export interface Profile {
+  readonly actors: number;
+  /** Steps of the longest schedule, and of the mean one. */
+  readonly longest: number;
+  readonly mean: number;
+  /** By actor: its steps, the mean rounded up. */
+  readonly steps: Int32Array;
+  /** The words whose accesses race: two actors or more have stepped on it, one of them to change it. Ascending. */
+  readonly words: Int32Array;
+  /** `words.length` rows of `actors`: an actor's accesses to a word (isAccess of races.ts), the mean rounded up. */
+  readonly accesses: Int32Array;
 }

@@ -13,9 +13,9 @@
  * does not get there (it waits for a held-back one, or polls) is drawn again after PATIENCE steps.
  */
 import { Prng } from './prng.js';
-import { type Profile, ProfilingWalk } from './profile.js';
+import { ProfilingWalk } from './profile.js';
+import type { Profile, ScheduleView, Strategy, StrategyKind, StrategyOptions } from './strategy.js';
 import { isAccess } from './races.js';
-import type { ScheduleView, Strategy, StrategyKind, StrategyOptions } from './strategy.js';
 
 const PATIENCE = 64;
 /** Without a profile: as many random walks first. */

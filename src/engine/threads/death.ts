@@ -1,7 +1,7 @@
 /** The death of a worker, in words. */
 import type { HostLink } from './host-link.js';
 import { type ActorReport, describeActor } from '../machine/report-state.js';
-import type { Death, EndState, RunPhase } from './threads.js';
+import type { Death, EndState, RunPhase } from './run.js';
 
 const WHEN: Readonly<Record<RunPhase, string>> = {
   start: ' while the run was set up',

@@ -13,7 +13,7 @@ import type { ActorLuggage, Form, HostOptions } from './control.js';
 import { type HostEvents, HostLink } from './host-link.js';
 import { actorsByWorker, checkPlacement, placeActors } from './placement.js';
 import type { Plan } from '../../plan/plan.js';
-import type { HostView, ResolvedOptions, ThreadInfo } from './threads.js';
+import type { HostView, ResolvedOptions, ThreadInfo } from './run.js';
 import { threadFlags } from './worker-flags.js';
 
 const HOST_KNOBS: Readonly<Record<string, keyof HostOptions | undefined>> = Object.assign(

@@ -3,10 +3,9 @@
  * at the end. The probe of each worker is made by probes.ts.
  */
 import { VM_STATE_LIVE } from '../../machine/abi.js';
-import { VM_STATE, vmWord } from '../../machine/layout.js';
+import { VM_STATE, vmWord, type Machine } from '../../machine/layout.js';
 import { STAT, countStat } from '../../machine/stats.js';
 import { countDivergences } from '../../kvm/divergence.js';
-import type { Machine } from '../../machine/layout.js';
 import {
   type Violation,
   auditAll,
@@ -20,7 +19,7 @@ import { resolveKernel } from '../machine/kernel.js';
 import type { Plan } from '../../plan/plan.js';
 import { levelOf, oracleOptions } from '../machine/probes.js';
 import { tearDown } from '../machine/teardown.js';
-import type { Audit } from './threads.js';
+import type { Audit } from './run.js';
 
 /** What a run on real threads is started with (ThreadOptions), so that its oracles work at the plan's level. */
 interface RunOracles {

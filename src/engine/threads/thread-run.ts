@@ -10,16 +10,7 @@ import { Rendezvous, sleepMs, within } from './rendezvous.js';
 import { type HowEnded, deathOf, ofDeath } from './death.js';
 import { ReturnedActors } from './returned.js';
 import { actorReport, actorReports, runningActor } from '../machine/report-state.js';
-import type {
-  Death,
-  EndState,
-  HostView,
-  Relocation,
-  ResolvedOptions,
-  RunPhase,
-  ThreadInfo,
-  ThreadRun,
-} from './threads.js';
+import type { Death, EndState, HostView, Relocation, ResolvedOptions, RunPhase, ThreadInfo, ThreadRun } from './run.js';
 import { Watch } from './watch.js';
 import { type Hang, Watchdog } from './watchdog.js';
 

@@ -1,6 +1,7 @@
 /** Exploration in a worker of its own (a Piscina task): what ran in the process before does not count. */
 import { explore } from '../explore/explore.js';
-import { type Subject, planSubject, programSubject, subjectOf } from '../explore/subject.js';
+import { planSubject, programSubject, subjectOf } from '../explore/subject.js';
+import type { Subject } from '../explore/explored.js';
 import { programKind } from '../../engine/programs/index.js';
 import { makePlan } from '../scenario/plan.js';
 import { loadScenario } from '../scenario/scenario.js';

@@ -6,7 +6,8 @@ import { Subscription } from 'rxjs';
 import { runOracles } from '../../engine/threads/oracles.js';
 import type { Plan } from '../../plan/plan.js';
 import { prepareMachine } from '../../engine/machine/setup.js';
-import { type ThreadOptions, type ThreadRun, startThreads } from '../../engine/threads/threads.js';
+import { startThreads } from '../../engine/threads/threads.js';
+import type { ThreadOptions, ThreadRun } from '../../engine/threads/run.js';
 import { type Machine, statsBase } from '../../machine/layout.js';
 import {
   MEASURED_GO,

@@ -2,43 +2,14 @@
  * What a failing schedule comes down to, for reports and diagrams: the two steps that clash, how sure that is, and what order avoids it.
  * How they are found: clash/README.md.
  */
+import type { ClashStep, Clash } from '../report/clash-row.js';
 import type { OneThread, StepObserver } from '../../engine/one-thread/one-thread.js';
 import type { StepTrace } from '../../engine/one-thread/races.js';
 import { effectText } from '../../engine/one-thread/determinism-check.js';
 import { ExactScript, GuidedScript } from '../../engine/strategies/script.js';
 import { type Place, Positions } from '../../engine/machine/source-positions.js';
-import type { DiagramMark } from '../../trace/diagram/diagram.js';
-import { type Cause, type Sureness, findCause } from './cause.js';
-
-/** One of the two steps. */
-export interface ClashStep {
-  readonly actor: string;
-  /** From 1. */
-  readonly step: number;
-  /** `acquire PTL of table 0`: what it does to which word. */
-  readonly does: string;
-  /** What the word held before it, and after it. */
-  readonly found: number;
-  readonly left: number;
-  /** `changePteRange (src/mm/mprotect/ptes.ts:71)`; empty where it is not known. */
-  readonly at: string;
-  /** The calls around it, the outermost first: function names. */
-  readonly calls: readonly string[];
-  /** Locks its actor held. */
-  readonly held: readonly string[];
-}
-
-export interface Clash {
-  /** In the order in which they ran. */
-  readonly steps: readonly [ClashStep, ClashStep];
-  readonly sure: Sureness;
-  /** How many pairs would each have avoided it, this one among them; 0: it takes no race. */
-  readonly depth: number;
-  /** What that rests on, in a sentence each. */
-  readonly why: readonly string[];
-  /** One sentence: which order would have been well, and what comes of it. */
-  readonly avoided: string;
-}
+import type { DiagramMark } from '../../trace/diagram/model.js';
+import { type Cause, findCause } from './cause.js';
 
 /** As {@link findClash}; a report is printed with what there is, whatever goes wrong here. */
 export function clashIfAny(thread: OneThread, variation: number, choices: Uint8Array): Clash | null {

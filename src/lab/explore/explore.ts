@@ -23,7 +23,7 @@ import type { Exploration, ExploreOptions, ExploreProgress, ExploreReport } from
 import { InputError } from '../input/input-error.js';
 import { EXHAUSTIVE, endRow, prove } from './prove.js';
 import { knownWindows } from '../tell/known-windows.js';
-import { REPORT_SCHEMA } from '../report/report.js';
+import { REPORT_SCHEMA } from '../report/run-row.js';
 import { type ReportViolation, violationRow } from '../report/violation.js';
 import { type NotProved, undeclaredRows } from '../tell/undeclared.js';
 import { tell } from '../tell/witness.js';

@@ -4,7 +4,7 @@ import type { Executor } from '../../engine/campaign/conductor.js';
 import type { RangeResult, RangeTask } from '../../engine/campaign/range.js';
 import type { CampaignSpec, RangeRunner } from '../../engine/campaign/runner.js';
 import type { ExploreTask } from './task.js';
-import type { SubjectDescription } from './subject.js';
+import type { SubjectDescription } from './explored.js';
 
 /** Ranges on this thread, which gives way to the event loop between them, so that signals and timers are seen. */
 export class HereExecutor implements Executor {

@@ -7,7 +7,7 @@ import type { ExhaustiveResult, ExhaustiveRun } from '../../engine/exhaustive/dr
 import { SharedSearch } from '../../engine/exhaustive/split.js';
 import type { Found } from './prove-found.js';
 import type { ProveTask, ProveTaskResult } from './prove-task.js';
-import type { SubjectDescription } from './subject.js';
+import type { SubjectDescription } from './explored.js';
 
 interface PartsOptions {
   readonly subject: SubjectDescription;

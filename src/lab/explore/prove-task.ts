@@ -1,7 +1,8 @@
 /** A part of an exhaustive search on a worker thread: a short Piscina task. */
 import { type PartResult, PartRunner, type SearchPart } from '../../engine/exhaustive/split.js';
 import { Found, type FoundPart } from './prove-found.js';
-import { type SubjectDescription, subjectFrom } from './subject.js';
+import { subjectFrom } from './subject.js';
+import type { SubjectDescription } from './explored.js';
 
 export interface ProveTask {
   /** One number per search of the process. */

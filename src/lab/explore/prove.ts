@@ -12,15 +12,16 @@ import { formatSchedule } from '../../engine/one-thread/schedule-file.js';
 import { askedRow, schedulesNotAsked } from '../report/asked.js';
 import type { Budget } from './budget.js';
 import { clashIfAny, clashMarks } from '../clash/clash.js';
-import type { ExploreProgress, ExploreReport, OutcomeRow } from './report.js';
+import type { ExploreProgress, ExploreReport } from './report.js';
+import type { OutcomeRow } from '../report/outcome-row.js';
 import { EXHAUSTIVE, type Find, Found, type Seen } from './prove-found.js';
 import { searchInParts } from './prove-parts.js';
 import { knownWindows } from '../tell/known-windows.js';
-import { type EndRow, REPORT_SCHEMA } from '../report/report.js';
+import { type EndRow, REPORT_SCHEMA } from '../report/run-row.js';
 import { type ReportViolation, violationRow } from '../report/violation.js';
 import { type NotProved, noteUndeclared, undeclaredRows } from '../tell/undeclared.js';
 import { tell } from '../tell/witness.js';
-import type { Subject } from './subject.js';
+import type { Subject } from './explored.js';
 
 export { EXHAUSTIVE };
 

@@ -1,13 +1,13 @@
 /** What `explore` takes and gives. Field names of reports are the public interface. */
-import type { OutcomeFields } from '../../engine/one-thread/outcome.js';
-import type { MemberCount, Verdict } from '../../engine/campaign/range.js';
+import type { OutcomeRow } from '../report/outcome-row.js';
+import type { MemberCount } from '../../engine/campaign/range.js';
 import type { NewBehaviours } from '../../engine/campaign/tally.js';
-import type { AskedRow } from '../report/asked.js';
+import type { AskedRow } from '../report/asked-row.js';
 import type { Budget } from './budget.js';
 import type { KnownWindow } from '../tell/known-windows.js';
-import type { EndRow, REPORT_SCHEMA } from '../report/report.js';
+import type { EndRow, REPORT_SCHEMA } from '../report/run-row.js';
 import type { ReportViolation } from '../report/violation.js';
-import type { Subject } from './subject.js';
+import type { Subject } from './explored.js';
 import type { NotProved } from '../tell/undeclared.js';
 
 export interface ExploreOptions {
@@ -52,18 +52,6 @@ export interface ExploreProgress {
   /** Conflicting accesses seen in both orders, and in one only. */
   readonly pairsBoth: number;
   readonly pairsOne: number;
-}
-
-/** A final state, how many schedules ended in it, and the first one that did. */
-export interface OutcomeRow extends OutcomeFields {
-  /** The outcome in words: the final state, or how the schedule ended otherwise. */
-  readonly state: string;
-  readonly count: number;
-  /** `forbidden`: a rule is broken; `cut`: the step limit was reached. */
-  readonly verdict: Verdict;
-  /** The number of the first schedule that had it. */
-  readonly first: number;
-  readonly schedule: string;
 }
 
 /** How much of what can happen has happened. */

@@ -1,7 +1,8 @@
 /** A range of a campaign's schedules on a worker thread: a short Piscina task. */
 import { type CampaignSpec, RangeRunner } from '../../engine/campaign/runner.js';
 import type { RangeResult, RangeTask } from '../../engine/campaign/range.js';
-import { type SubjectDescription, subjectFrom } from './subject.js';
+import { subjectFrom } from './subject.js';
+import type { SubjectDescription } from './explored.js';
 import { classify } from './classify.js';
 
 export interface ExploreTask {

@@ -4,8 +4,8 @@
  */
 import { Piscina } from 'piscina';
 import type { Plan } from '../../plan/plan.js';
-import type { Evidence } from './evidence.js';
-import type { Handover } from './handover.js';
+import type { Evidence } from './incident/evidence.js';
+import type { Handover } from '../report/handover-row.js';
 import type { HandoverTask } from './task.js';
 
 export class BackgroundExplorer {

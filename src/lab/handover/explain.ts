@@ -1,10 +1,11 @@
 /** A report of a run on real threads with the replayable schedules of its violations: the first of each invariant is handed over. */
 import type { Plan } from '../../plan/plan.js';
 import { Budget } from '../explore/budget.js';
-import type { Report } from '../report/report.js';
-import { handoverName } from './draft.js';
-import type { Evidence } from './evidence.js';
-import { type Handover, handOver } from './handover.js';
+import type { Report } from '../report/run-row.js';
+import { handoverName } from './litmus-text.js';
+import type { Evidence } from './incident/evidence.js';
+import { handOver } from './handover.js';
+import type { Handover } from '../report/handover-row.js';
 import { Lessons } from './lessons.js';
 
 interface ExplainOptions {

@@ -3,23 +3,24 @@
  * says about the page in question becomes a small litmus test, which is searched on one thread until the same rule breaks; the result
  * is a schedule that `replay` takes, and the test, which people can read and change. README.md tells how, and how often it succeeds.
  */
+import type { Handover } from '../report/handover-row.js';
 import { RECORD_WORDS } from '../../events/record.js';
 import type { Plan } from '../../plan/plan.js';
 import { Budget } from '../explore/budget.js';
-import type { Clash } from '../clash/clash.js';
 import type { LitmusSubject } from '../litmus/subject.js';
 import { HANDOVER_SECONDS } from './defaults.js';
-import { ACTORS_MAX, handoverName } from './draft.js';
-import type { Base } from './drained.js';
-import { type Deed, deedsOf } from './operations.js';
+import { ACTORS_MAX, handoverName } from './litmus-text.js';
+import type { Base } from './incident/drained.js';
+import { type SeenOperation, operationsSeen } from './operations.js';
 import { Lessons } from './lessons.js';
 import { withPresumed } from './presumed.js';
 import { type Found, Searcher, type Solved, type Tried } from './search.js';
-import { type Story, type StoryRest, type Suspicion, tellStory } from './story.js';
-import { variedDrafts } from './varied.js';
+import { incidentOf } from './incident/gather.js';
+import type { Incident, SinceDrain, Suspicion } from './incident/incident.js';
+import { variedTests } from './varied.js';
 import { type Variant, variantsOf } from './variants.js';
 
-export type { Suspicion } from './story.js';
+export type { Suspicion } from './incident/incident.js';
 
 export interface HandoverOptions {
   /** Of the run on real threads. */
@@ -38,45 +39,6 @@ export interface HandoverOptions {
   readonly onProgress?: ((text: string) => void) | undefined;
   /** What has worked for other violations of the run; what works here is added. */
   readonly lessons?: Lessons | undefined;
-}
-
-/** What came of it; `handover` of a violation in reports. */
-export interface Handover {
-  /** The same rule is broken by `schedule`. */
-  readonly found: boolean;
-  /**
-   * `schedule` breaks a rule that the same mistake breaks earlier: on one thread a schedule ends there. Gone on with it breaks this one
-   * (goes-on.ts), or the two are known to go together (families.ts); `reason` says which.
-   */
-  readonly family: boolean;
-  /** Why not, where it was not found; empty otherwise. */
-  readonly reason: string;
-  /**
-   * The rule that `schedule` breaks: the same one where `found`. Otherwise another one that the same operations break, if any: on
-   * one thread a mistake may be seen at an earlier step than on real threads.
-   */
-  readonly invariant: string;
-  readonly schedules: number;
-  /** Searches, each of one test by one strategy and seed. */
-  readonly tries: number;
-  readonly elapsed_s: number;
-  readonly cpu_s: number;
-  /** Which of the tests made from the log broke the rule, of how many. */
-  readonly variant: string;
-  readonly variants: number;
-  readonly what: string;
-  /** The test, reduced; where nothing was found the likeliest one, to start from by hand. Empty where none could be made. */
-  readonly litmus: string;
-  /** A schedule file with the test in it; empty where nothing was found. */
-  readonly schedule: string;
-  readonly diagram: string;
-  readonly clash: Clash | null;
-  /** Seed of the search that found it: of its own, not the run's; null where nothing was found. */
-  readonly seed: number | null;
-  /** The strategy that found it, of a portfolio its member; empty where nothing was found. */
-  readonly strategy: string;
-  /** What of the run is not in the test, a line each. */
-  readonly cut: readonly string[];
 }
 
 /** Of the time, for making the test small; the search has the rest. */
@@ -137,21 +99,21 @@ async function neverThrows(
 
 async function fromLog(options: HandoverOptions, budget: Budget): Promise<Handover> {
   const { plan, records, violation, base, ending, seed = 1 } = options;
-  const told = tellStory(plan, records, violation, { base, ending });
+  const told = incidentOf(plan, records, violation, { base, ending });
   if ('reason' in told) return { ...NOTHING, reason: told.reason };
-  const { story } = told;
-  const deeds = deedsOf(story);
-  const variants = variantsOf(story);
+  const { incident } = told;
+  const operations = operationsSeen(incident);
+  const variants = variantsOf(incident);
   if (variants.length === 0) return { ...NOTHING, reason: 'the log says of no actor what it did to the page' };
   const lessons = options.lessons ?? new Lessons();
   return search({
     variants,
-    more: variedDrafts(story, seed, lessons, new Set(variants.map(({ text }) => text))),
+    more: variedTests(incident, seed, lessons, new Set(variants.map(({ text }) => text))),
     invariant: violation.invariant,
     place: { path: `${handoverName(violation.invariant)}.litmus` },
     options: { ...options, lessons },
     budget,
-    cut: (solved) => cutOf(story, deeds, records.length / RECORD_WORDS, solved),
+    cut: (solved) => cutOf(incident, operations, records.length / RECORD_WORDS, solved),
   });
 }
 
@@ -226,7 +188,7 @@ function relatedText(invariant: string, broken: string, family: boolean, shown: 
 }
 
 /** Which drain, and how much of what came after it is known. */
-function restText({ drain, facts, complete }: StoryRest): string {
+function sinceDrainText({ drain, facts, complete }: SinceDrain): string {
   const where = drain === 0 ? 'the start of the run' : `drain ${drain}`;
   if (complete) return `read from memory at ${where}; ${facts.length} events of these pages since then`;
   return `read from memory at ${where}; the log since then has gaps`;
@@ -235,13 +197,18 @@ function restText({ drain, facts, complete }: StoryRest): string {
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 /** What of the run is not in the test. */
-function cutOf(story: Story, deeds: readonly Deed[], events: number, solved: Solved | null): string[] {
-  const { plan, pages, huge, facts, rest, standsFor } = story;
+function cutOf(
+  incident: Incident,
+  operations: readonly SeenOperation[],
+  events: number,
+  solved: Solved | null,
+): string[] {
+  const { plan, pages, huge, facts, sinceDrain, standsFor } = incident;
   const { machine, actors, mappings, vms } = plan;
   const hosts = actors.filter(({ tier }) => tier !== 'server');
-  const all = withPresumed(story, deeds);
-  const lost = [...new Set(all.slice(deeds.length).map(({ actor }) => actors[actor]?.name ?? ''))];
-  const seen = new Set(deeds.map(({ actor }) => actor));
+  const all = withPresumed(incident, operations);
+  const lost = [...new Set(all.slice(operations.length).map(({ actor }) => actors[actor]?.name ?? ''))];
+  const seen = new Set(operations.map(({ actor }) => actor));
   const unseen = hosts.filter((actor) => !seen.has(actors.indexOf(actor))).map(({ name }) => name);
   const names = pages.map(
     ({ mm, vpn }, i) => `page 0x${vpn.toString(16)} of process ${mm} is ${huge ? `a[${i}]` : 'abc'[i]}`,
@@ -251,8 +218,10 @@ function cutOf(story: Story, deeds: readonly Deed[], events: number, solved: Sol
     `pages: ${pages.length} of ${sum(mappings.map(({ pages: all }) => all))} (${guest} of guests); ${names.join(', ')}`,
     `VMAs: ${mappings.length} of the scenario; the test has one for each process or page`,
     `frames: ${machine.nodes * machine.framesPerNode}; the test has 24 on each node`,
-    rest === null ? 'state before it: from the log and the scenario' : `state before it: ${restText(rest)}`,
-    `events: ${facts.length} of the last ${events} name these pages, ${deeds.length} operations`,
+    sinceDrain === null
+      ? 'state before it: from the log and the scenario'
+      : `state before it: ${sinceDrainText(sinceDrain)}`,
+    `events: ${facts.length} of the last ${events} name these pages, ${operations.length} operations`,
   ];
   if (standsFor !== null) {
     const which = standsFor === 'unknown' ? 'what page it was' : `page 0x${standsFor.vpn.toString(16)}`;

@@ -1,13 +1,13 @@
 /**
- * From events to operations: what each actor did to the pages of a story, as operations of litmus files. An operation that was under
+ * From events to operations: what each actor did to the pages of an incident, as operations of litmus files. An operation that was under
  * way when the log ends is told from what it had done by then.
  */
 import { FAULT_FLAG_WRITE } from '../../machine/abi.js';
 import type { PinfallEvent } from '../../trace/event.js';
-import type { Fact, Story } from './story.js';
+import type { Fact, Incident } from './incident/incident.js';
 
 /** Names of operations (actors/litmus/operations.ts); `dontneed` and `collapse` are advices of `madvise`. */
-export type DeedName =
+export type OperationName =
   | 'guest_read'
   | 'guest_write'
   | 'read'
@@ -25,10 +25,10 @@ export type DeedName =
   | 'swap_out';
 
 /** One operation of one actor. */
-export interface Deed {
+export interface SeenOperation {
   readonly actor: number;
-  readonly op: DeedName;
-  /** Pages of the story. */
+  readonly op: OperationName;
+  /** Pages of the incident. */
   readonly pages: readonly number[];
   /** FOLL_* of a pin, VM_* of mprotect. */
   readonly flags: number;
@@ -45,14 +45,14 @@ const LATE_DEEDS = 4;
 export const PIN_UNSEEN_FLAGS = -1;
 
 /**
- * All deeds of a story by their end. Rings forget: of an actor whose events of that time are gone, what it did soonest afterwards
+ * All operations of an incident by their end. Rings forget: of an actor whose events of that time are gone, what it did soonest afterwards
  * stands for what it did before. Workloads repeat themselves.
- * @param after so many deeds of each actor after the violation come along: an event is written after what it tells of, and logical
+ * @param after so many operations of each actor after the violation come along: an event is written after what it tells of, and logical
  * clocks of actors that have not met say nothing of their order
  */
-export function deedsOf(story: Story, after = 0): Deed[] {
+export function operationsSeen(incident: Incident, after = 0): SeenOperation[] {
   const byActor = new Map<number, Fact[]>();
-  for (const fact of story.facts) {
+  for (const fact of incident.facts) {
     const { actor } = fact.event;
     const own = byActor.get(actor);
     if (own === undefined) byActor.set(actor, [fact]);
@@ -60,9 +60,9 @@ export function deedsOf(story: Story, after = 0): Deed[] {
   }
   return [...byActor]
     .flatMap(([actor, facts]) => {
-      const deeds = new Reader(actor, story.plan.actors[actor]?.kind ?? '').read(facts);
-      const before = deeds.filter(({ start }) => start <= story.until);
-      return before.length > 0 ? deeds.slice(0, before.length + after) : deeds.slice(0, LATE_DEEDS);
+      const operations = new Reader(actor, incident.plan.actors[actor]?.kind ?? '').read(facts);
+      const before = operations.filter(({ start }) => start <= incident.until);
+      return before.length > 0 ? operations.slice(0, before.length + after) : operations.slice(0, LATE_DEEDS);
     })
     .toSorted((x, y) => x.end - y.end || x.actor - y.actor);
 }
@@ -76,7 +76,7 @@ interface OpenPin {
 class Reader {
   readonly #actor: number;
   readonly #kind: string;
-  readonly #deeds: Deed[] = [];
+  readonly #operations: SeenOperation[] = [];
   readonly #pins: OpenPin[] = [];
   #pinCount = 0;
   /** Events since the last operation's end. */
@@ -89,16 +89,16 @@ class Reader {
     this.#kind = kind;
   }
 
-  read(facts: readonly Fact[]): readonly Deed[] {
+  read(facts: readonly Fact[]): readonly SeenOperation[] {
     const daemon = SCANS[this.#kind];
     for (const fact of facts) {
       if (daemon === undefined) this.#event(fact);
       else this.#scan(fact, daemon);
     }
-    if (this.#open.length === 0) return this.#deeds;
+    if (this.#open.length === 0) return this.#operations;
     if (daemon !== undefined) this.#close(daemon, this.#open.at(-1) as Fact);
     else this.#unfinished();
-    return this.#deeds;
+    return this.#operations;
   }
 
   /** The operation that ends with this event, if any does. */
@@ -144,11 +144,11 @@ class Reader {
     if (page !== null) this.#passed.add(page);
   }
 
-  #close(what: DeedName | Scan, last: Fact, flags = 0, pin = -1): void {
+  #close(what: OperationName | Scan, last: Fact, flags = 0, pin = -1): void {
     const op = typeof what === 'string' ? what : what.op;
     const [first = last] = this.#open;
     const pages = typeof what === 'string' ? last.pages : [...new Set(this.#open.flatMap(({ pages: named }) => named))];
-    this.#deeds.push({ actor: this.#actor, op, pages, flags, pin, start: first.event.time, end: last.event.time });
+    this.#operations.push({ actor: this.#actor, op, pages, flags, pin, start: first.event.time, end: last.event.time });
     this.#open = [];
     this.#passed.clear();
   }
@@ -167,7 +167,7 @@ class Reader {
   }
 }
 
-const BEGUN: Readonly<Partial<Record<string, DeedName>>> = {
+const BEGUN: Readonly<Partial<Record<string, OperationName>>> = {
   zap: 'dontneed',
   mprotect: 'mprotect',
   thp_split: 'split_pmd',
@@ -178,7 +178,7 @@ const BEGUN: Readonly<Partial<Record<string, DeedName>>> = {
 };
 
 interface Scan {
-  readonly op: DeedName;
+  readonly op: OperationName;
   /** The event with which a daemon comes to a page. */
   readonly opens: (event: PinfallEvent) => boolean;
 }

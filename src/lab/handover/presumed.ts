@@ -3,13 +3,13 @@
  * have gone round by then. Its kind says what it can do to a page; which of that it was the search finds out.
  */
 import { FOLL_WRITE, VM_READ } from '../../machine/abi.js';
-import type { Deed, DeedName } from './operations.js';
-import type { Story } from './story.js';
+import type { SeenOperation, OperationName } from './operations.js';
+import type { Incident } from './incident/incident.js';
 
 /** Numbers of presumed pins begin here: no log comes so far. */
 const PINS_FROM = 2_000_000;
 
-type Act = readonly [op: DeedName, flags?: number];
+type Act = readonly [op: OperationName, flags?: number];
 
 /** By the kind of an actor, each a short sequence; the likeliest first. */
 const ACTS: Readonly<Partial<Record<string, readonly (readonly Act[])[]>>> = {
@@ -30,11 +30,14 @@ const ACTS: Readonly<Partial<Record<string, readonly (readonly Act[])[]>>> = {
 };
 
 /** The sequences that `actor` may have run; none of a kind that does nothing to pages. */
-export function presumedDeeds({ plan, pages, until }: Story, actor: number): readonly (readonly Deed[])[] {
+export function presumedOperations(
+  { plan, pages, until }: Incident,
+  actor: number,
+): readonly (readonly SeenOperation[])[] {
   const kind = plan.actors[actor]?.kind ?? '';
   const scans = plan.actors[actor]?.tier === 'daemon';
   return (ACTS[kind] ?? []).map((acts) =>
-    acts.map(([op, flags = 0]): Deed => ({
+    acts.map(([op, flags = 0]): SeenOperation => ({
       actor,
       op,
       pages: scans ? pages.map((_, i) => i) : [0],
@@ -47,23 +50,23 @@ export function presumedDeeds({ plan, pages, until }: Story, actor: number): rea
 }
 
 /** Actors of which the log tells nothing that was done to the pages by the time of the violation. */
-export const silentActors = ({ plan }: Story, deeds: readonly Deed[]): readonly number[] =>
+export const silentActors = ({ plan }: Incident, operations: readonly SeenOperation[]): readonly number[] =>
   plan.actors.flatMap(({ kind }, actor) =>
-    kind in ACTS && !deeds.some((deed) => deed.actor === actor) ? [actor] : [],
+    kind in ACTS && !operations.some((operation) => operation.actor === actor) ? [actor] : [],
   );
 
 /**
- * The deeds with what must have been there: whoever broke the rule did something, and of a rule about pins somebody pinned.
+ * The operations with what must have been there: whoever broke the rule did something, and of a rule about pins somebody pinned.
  */
-export function withPresumed(story: Story, deeds: readonly Deed[]): readonly Deed[] {
-  const { suspicion, plan } = story;
+export function withPresumed(incident: Incident, operations: readonly SeenOperation[]): readonly SeenOperation[] {
+  const { suspicion, plan } = incident;
   const kindOf = (actor: number): string => plan.actors[actor]?.kind ?? '';
-  const silent = silentActors(story, deeds).filter(
+  const silent = silentActors(incident, operations).filter(
     (actor) =>
       actor === suspicion.actor ||
       (suspicion.invariant.includes('PIN') &&
         kindOf(actor) === 'dma' &&
-        !deeds.some(({ op }) => op === 'pin_fast' || op === 'unpin')),
+        !operations.some(({ op }) => op === 'pin_fast' || op === 'unpin')),
   );
-  return [...deeds, ...silent.flatMap((actor) => presumedDeeds(story, actor)[0] ?? [])];
+  return [...operations, ...silent.flatMap((actor) => presumedOperations(incident, actor)[0] ?? [])];
 }

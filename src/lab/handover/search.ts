@@ -1,12 +1,13 @@
 /**
  * Searches litmus tests on one thread until a rule breaks, and makes what was found small. Where the tests that were told find nothing it
- * goes on until its CPU time is used: with drafts that are told differently, and with the tests that are left by other strategies,
+ * goes on until its CPU time is used: with tests that are told differently, and with the tests that are left by other strategies,
  * seeds and depths.
  */
 import { minimise } from '../../engine/one-thread/minimise.js';
 import { OneThread } from '../../engine/one-thread/one-thread.js';
 import { formatSchedule, parseSchedule } from '../../engine/one-thread/schedule-file.js';
-import { type Clash, clashIfAny, clashMarks } from '../clash/clash.js';
+import { clashIfAny, clashMarks } from '../clash/clash.js';
+import type { Clash } from '../report/clash-row.js';
 import type { Budget } from '../explore/budget.js';
 import { explore } from '../explore/explore.js';
 import { type LitmusSubject, litmusSubject } from '../litmus/subject.js';
@@ -222,7 +223,7 @@ export class Searcher {
     try {
       subject = litmusSubject({ path, text, options: { seed, kernel } });
     } catch {
-      // a draft may ask for what its machine cannot have: it is no test then
+      // a test may ask for what its machine cannot have: it is no test then
       return { found: null, clean: true, other: false, newPerThousand: 0 };
     }
     this.#strategies.add(strategy);

@@ -1,6 +1,7 @@
 /** A violation's search on a worker thread of low priority: a short Piscina task. */
 import { setPriority } from 'node:os';
-import { type Handover, type HandoverOptions, handOver } from './handover.js';
+import { type HandoverOptions, handOver } from './handover.js';
+import type { Handover } from '../report/handover-row.js';
 
 export interface HandoverTask extends Pick<HandoverOptions, 'plan' | 'records' | 'violation' | 'base' | 'ending'> {
   readonly seconds: number;

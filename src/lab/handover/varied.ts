@@ -4,11 +4,12 @@
  * like what has worked is taken.
  */
 import { Prng } from '../../engine/strategies/prng.js';
-import { ACTORS_MAX, type DraftOptions, draftText } from './draft.js';
+import { ACTORS_MAX, type LitmusTextOptions, litmusText } from './litmus-text.js';
 import type { Lessons } from './lessons.js';
-import type { Deed } from './operations.js';
-import { presumedDeeds, silentActors } from './presumed.js';
-import { type Story, isKsmd } from './story.js';
+import type { SeenOperation } from './operations.js';
+import { presumedOperations, silentActors } from './presumed.js';
+import { isKsmd } from './incident/gather.js';
+import type { Incident } from './incident/incident.js';
 import {
   type Change,
   type Column,
@@ -24,7 +25,7 @@ import {
   twice,
 } from './variants.js';
 
-/** Draws in a row that only repeat what was there: the story has no more to give. */
+/** Draws in a row that only repeat what was there: the incident has no more to give. */
 const MISSES_MAX = 60;
 const DRAWS = 2;
 const CHANGES: readonly (readonly [name: string, change: Change])[] = [
@@ -36,30 +37,37 @@ const CHANGES: readonly (readonly [name: string, change: Change])[] = [
 
 interface Draw {
   readonly told: Telling;
-  readonly options: DraftOptions;
+  readonly options: LitmusTextOptions;
   readonly name: string;
   readonly traits: readonly string[];
 }
 
 /**
- * One test after the other, without end until the story has no more to give.
+ * One test after the other, without end until the incident has no more to give.
  * @param known texts of tests that were tried; those given are added
  */
-export function* variedDrafts(story: Story, seed: number, lessons: Lessons, known: Set<string>): Generator<Variant> {
-  const alone = telling(story, story.huge, 1);
-  const tellings = story.pages.length > 1 && !story.huge ? [alone, telling(story, true, 1)] : [alone];
+export function* variedTests(
+  incident: Incident,
+  seed: number,
+  lessons: Lessons,
+  known: Set<string>,
+): Generator<Variant> {
+  const alone = telling(incident, incident.huge, 1);
+  const tellings = incident.pages.length > 1 && !incident.huge ? [alone, telling(incident, true, 1)] : [alone];
   const random = new Prng();
   for (let number = 1, misses = 0; misses < MISSES_MAX; number++) {
     random.seed(seed, number);
-    const draws = Array.from({ length: DRAWS }, () => draw(tellings, random, isKsmd(story.plan, story.suspicion)));
+    const draws = Array.from({ length: DRAWS }, () =>
+      draw(tellings, random, isKsmd(incident.plan, incident.suspicion)),
+    );
     misses++;
     const [best] = lessons.sorted(draws);
     if (best === undefined || best.options.columns.size === 0) continue;
-    const text = draftText(best.told.story, best.options);
+    const text = litmusText(best.told.incident, best.options);
     if (text === null || known.has(text)) continue;
     misses = 0;
     known.add(text);
-    yield { name: `draft ${number}: ${best.name}`, text, traits: best.traits };
+    yield { name: `test ${number}: ${best.name}`, text, traits: best.traits };
   }
 }
 
@@ -68,33 +76,33 @@ const chance = (random: Prng, of: number): boolean => random.below(16) < of;
 
 function draw(tellings: readonly Telling[], random: Prng, pairs: boolean): Draw {
   const told = tellings[pairs || chance(random, 4) ? tellings.length - 1 : 0] as Telling;
-  const { story, deeds } = told;
+  const { incident, operations } = told;
   // of actors that the log is silent about now one, now none takes part
-  const silent = silentActors(story, deeds);
+  const silent = silentActors(incident, operations);
   const presumed = silent.length > 0 && chance(random, 8) ? (silent[random.below(silent.length)] as number) : -1;
-  const acts = presumed < 0 ? [] : presumedDeeds(story, presumed);
+  const acts = presumed < 0 ? [] : presumedOperations(incident, presumed);
   const more = acts.length === 0 ? [] : (acts[Math.min(random.below(acts.length), random.below(acts.length))] ?? []);
-  const all = byWeight({ story, deeds: [...deeds, ...more] });
-  const columns = new Map<number, Deed[]>();
-  for (const [actor, own] of actorsOf(all, story, random, presumed)) {
+  const all = byWeight({ incident, operations: [...operations, ...more] });
+  const columns = new Map<number, SeenOperation[]>();
+  for (const [actor, own] of actorsOf(all, incident, random, presumed)) {
     const last = own.length - Math.min(own.length - 1, [0, 0, 0, 0, 0, 1, 1, 2][random.below(8)] as number);
     const count = [1, 1, 1, 1, 2, 2, 2, 3][random.below(8)] as number;
     const kept = own.slice(Math.max(0, last - count), last);
     columns.set(actor, count === 1 && chance(random, 8) ? notOnlyUnpin(kept, own) : kept);
   }
   const earlier = earlierThan(columns, all);
-  const leading = columns.get(story.suspicion.actor ?? -1) ?? [...columns.values()][0];
-  const from = Math.min(leading?.[0]?.start ?? story.until, story.until);
+  const leading = columns.get(incident.suspicion.actor ?? -1) ?? [...columns.values()][0];
+  const from = Math.min(leading?.[0]?.start ?? incident.until, incident.until);
   const plain = chance(random, 5);
   const gone = chance(random, 2);
   const pins = chance(random, 6) ? 'told' : 'returned';
   const [name, change] = chance(random, 6) ? (CHANGES[random.below(CHANGES.length)] as (typeof CHANGES)[number]) : [];
-  change?.(columns, story, deeds);
-  const who = [...columns].map(([actor, own]) => `${story.plan.actors[actor]?.name ?? actor} ${own.length}`);
+  change?.(columns, incident, operations);
+  const who = [...columns].map(([actor, own]) => `${incident.plan.actors[actor]?.name ?? actor} ${own.length}`);
   const traits = [
     ...[...columns.keys()].map((actor) => `actor ${actor}`),
     `${columns.size} actors`,
-    `${story.pages.length} pages`,
+    `${incident.pages.length} pages`,
     `pins ${pins}`,
     ...(gone ? ['unmapped in the process'] : plain ? ['plain set-up'] : []),
     ...(name === undefined ? [] : [name]),
@@ -104,7 +112,7 @@ function draw(tellings: readonly Telling[], random: Prng, pairs: boolean): Draw 
 }
 
 /** Whoever broke the rule nearly always, and one to three others: those that matter most more often. */
-function actorsOf(all: readonly Column[], { suspicion }: Story, random: Prng, presumed: number): Column[] {
+function actorsOf(all: readonly Column[], { suspicion }: Incident, random: Prng, presumed: number): Column[] {
   const left = [...all];
   const chosen: Column[] = [];
   const own = left.findIndex(([actor]) => actor === suspicion.actor);

@@ -1,7 +1,7 @@
 /** What a litmus test says about its own diagrams: its operations as they are written, and the pages and actors that an outcome names. */
 import { LITMUS_OPERATIONS, LITMUS_PARAM_WORDS } from '../../../actors/litmus/operations.js';
 import type { LitmusCall } from '../../plan/litmus.js';
-import type { DiagramOperation } from '../../trace/diagram/diagram.js';
+import type { DiagramOperation } from '../../trace/diagram/model.js';
 import type { DiagramFocus } from '../../trace/diagram/focus.js';
 import { hex } from '../../trace/text.js';
 import type { LitmusTest, Wanted } from './compile.js';

@@ -9,16 +9,17 @@ import { Budget } from '../explore/budget.js';
 import { explore } from '../explore/explore.js';
 import { InputError } from '../input/input-error.js';
 import { meant } from '../input/nearest.js';
-import { type EndRow, REPORT_SCHEMA } from '../report/report.js';
+import { type EndRow, REPORT_SCHEMA } from '../report/run-row.js';
 import type { ReportViolation } from '../report/violation.js';
-import type { Diagram } from '../../trace/diagram/diagram.js';
+import type { Diagram } from '../../trace/diagram/model.js';
 import { formatDiagram } from '../../trace/diagram/text.js';
 import { actorNamed, tell } from '../tell/witness.js';
 import type { Wanted } from './compile.js';
 import { OUTCOME } from './program.js';
 import { canProve, proveLitmus } from './prove.js';
 import { LITMUS_DEFAULTS } from './run.js';
-import { type LitmusSource, type LitmusSubject, litmusSubject } from './subject.js';
+import { type LitmusSubject, litmusSubject } from './subject.js';
+import type { LitmusSource } from './source.js';
 
 interface ExplainOptions {
   readonly source: LitmusSource;

@@ -1,4 +1,5 @@
 /** Litmus files as what is explored: read from the disk or from text, compiled, as plain data for other threads. */
+import type { LitmusSource } from './source.js';
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +11,7 @@ import { readBounded } from '../input/bounded-file.js';
 import { InputError, fileProblem } from '../input/input-error.js';
 import { meant } from '../input/nearest.js';
 import { nearestFile } from '../input/nearest-file.js';
-import type { Subject } from '../explore/subject.js';
+import type { Subject } from '../explore/explored.js';
 import { type CompileOptions, type Compiled, type LitmusTest, compileLitmus } from './compile.js';
 import { LITMUS_CHARS_MAX, type Mistake } from './language/parse.js';
 import { LitmusProgram } from './program.js';
@@ -19,16 +20,6 @@ const LITMUS_SUFFIX = '.litmus';
 
 /** Whether a scenario's name is that of a litmus file. */
 export const isLitmus = (name: string): boolean => name.endsWith(LITMUS_SUFFIX);
-
-/** What a litmus test's subject is made from; plain data. */
-export interface LitmusSource {
-  /** The file's path as it was given: for messages and schedule files. */
-  readonly path: string;
-  readonly text: string;
-  readonly options: CompileOptions;
-  /** The text is part of a schedule file, behind so many lines of it: mistakes are told by their places there. */
-  readonly within?: { readonly path: string; readonly lines: number } | undefined;
-}
 
 /** `file:3:12: expected ';', got '|'`. */
 export const mistakeLine = (path: string, { line, column, message }: Mistake): string =>

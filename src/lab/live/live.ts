@@ -2,7 +2,7 @@
 import type { Observable } from 'rxjs';
 import type { HostStep } from '../../engine/threads/control.js';
 import { describeEffect } from '../../engine/machine/report-state.js';
-import type { Relocation, ThreadRun } from '../../engine/threads/threads.js';
+import type { Relocation, ThreadRun } from '../../engine/threads/run.js';
 import { waitsFor } from '../../engine/machine/waits-for.js';
 import { RECORD_WORDS, recordActor } from '../../events/record.js';
 import { ringFill } from '../../events/ring.js';

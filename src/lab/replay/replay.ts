@@ -9,15 +9,16 @@ import { type Schedule, ScheduleSyntaxError, parseSchedule } from '../../engine/
 import { ContinuedScript } from '../../engine/strategies/continued.js';
 import { STRATEGIES, strategyKind } from '../../engine/strategies/index.js';
 import type { Strategy } from '../../engine/strategies/strategy.js';
-import { type Clash, clashIfAny, clashMarks } from '../clash/clash.js';
+import { clashIfAny, clashMarks } from '../clash/clash.js';
+import type { Clash } from '../report/clash-row.js';
 import { EXPLORE_DEFAULTS } from '../explore/explore.js';
 import { InputError } from '../input/input-error.js';
 import { meant } from '../input/nearest.js';
-import { type EndRow, REPORT_SCHEMA } from '../report/report.js';
+import { type EndRow, REPORT_SCHEMA } from '../report/run-row.js';
 import { type ReportViolation, violationRow } from '../report/violation.js';
-import type { Subject } from '../explore/subject.js';
+import type { Subject } from '../explore/explored.js';
 import { undeclaredRows } from '../tell/undeclared.js';
-import type { Diagram } from '../../trace/diagram/diagram.js';
+import type { Diagram } from '../../trace/diagram/model.js';
 import { formatDiagram } from '../../trace/diagram/text.js';
 import { actorNamed, tell } from '../tell/witness.js';
 

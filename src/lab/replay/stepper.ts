@@ -14,7 +14,7 @@ import { meant } from '../input/nearest.js';
 import { actorLines, machineLines } from '../tell/state-text.js';
 import { changedWords } from '../steps/changes.js';
 import { Narration, type Part } from '../steps/narration.js';
-import type { Subject } from '../explore/subject.js';
+import type { Subject } from '../explore/explored.js';
 
 /** Where a walk stops by itself. */
 interface Breakpoint {

@@ -2,18 +2,11 @@
  * Whether a run has asked anything. That no rule broke where none could have broken is no good answer: such a run says so in its first
  * line and by `asked: false`, and is not `ok`.
  */
+import type { AskedRow } from './asked-row.js';
 import type { Plan } from '../../plan/plan.js';
 import { policyById } from '../../policies/index.js';
-import type { OutcomeRow } from '../explore/report.js';
-import type { Report } from './report.js';
-
-/** What reports carry about it. */
-export interface AskedRow {
-  /** False: nothing that happened could have broken a rule, or answered the question. */
-  readonly asked: boolean;
-  /** Why not; null where something was asked. */
-  readonly not_asked: string | null;
-}
+import type { OutcomeRow } from './outcome-row.js';
+import type { Report } from './run-row.js';
 
 export const askedRow = (why: string | null): AskedRow => ({ asked: why === null, not_asked: why });
 

@@ -1,7 +1,7 @@
 /** What every counter of reports, `/metrics` and the page counts, in one line each. Pages are of 4 KiB. */
 import { MECHANISM_ROWS, type MechanismName } from '../../machine/mechanisms.js';
 import type { LATENCIES, StatName } from '../../machine/stats.js';
-import type { MechanismRow } from './report.js';
+import type { MechanismRow } from './run-row.js';
 
 /** `ops` of a report: since the run's start, over all actors. */
 export const OPS_LEGEND: Readonly<Record<StatName, string>> = {

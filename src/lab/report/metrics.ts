@@ -2,7 +2,8 @@
 import type { Machine } from '../../machine/layout.js';
 import { STATS, type StatName } from '../../machine/stats.js';
 import type { RaceCounts } from '../live/types.js';
-import { type MechanismRow, readMechanisms, readOps } from './report.js';
+import { readMechanisms, readOps } from './report.js';
+import type { MechanismRow } from './run-row.js';
 
 /** One interval of a run. */
 export interface Metrics {

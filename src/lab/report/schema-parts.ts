@@ -2,10 +2,10 @@
 import { z } from 'zod';
 import type { OutcomeFields } from '../../engine/one-thread/outcome.js';
 import { MECHANISMS } from '../../machine/mechanisms.js';
-import type { Clash, ClashStep } from '../clash/clash.js';
-import type { Handover } from '../handover/handover.js';
+import type { Clash, ClashStep } from './clash-row.js';
+import type { Handover } from './handover-row.js';
 import type { KnownWindow } from '../tell/known-windows.js';
-import { REPORT_SCHEMA, type EndRow } from './report.js';
+import { REPORT_SCHEMA, type EndRow } from './run-row.js';
 import type { NotProved } from '../tell/undeclared.js';
 import type { ReportViolation } from './violation.js';
 

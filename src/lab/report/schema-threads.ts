@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { STATS, type StatName } from '../../machine/stats.js';
 import type { CompareReport } from '../run/compare.js';
-import { RUN_COMMANDS, type Report } from './report.js';
+import { RUN_COMMANDS, type Report } from './run-row.js';
 import { ENGINE } from '../scenario/schema.js';
 import type { TuneReport } from '../tune/report.js';
 import {

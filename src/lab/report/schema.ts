@@ -4,7 +4,7 @@
  * every report that a test of the commands prints is checked against them: no field is unknown, none is missing.
  */
 import { z } from 'zod';
-import { REPORT_SCHEMA } from './report.js';
+import { REPORT_SCHEMA } from './run-row.js';
 import { EXPLAIN, EXPLORE, LITMUS, REPLAY, ZOO } from './schema-schedules.js';
 import { COMPARE, RUN, TUNE } from './schema-threads.js';
 

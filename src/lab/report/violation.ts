@@ -6,8 +6,8 @@
 import { describeWord } from '../../machine/layout/describe.js';
 import type { Machine } from '../../machine/layout.js';
 import type { Violation } from '../../oracle/violation.js';
-import type { Clash } from '../clash/clash.js';
-import type { Handover } from '../handover/handover.js';
+import type { Clash } from './clash-row.js';
+import type { Handover } from './handover-row.js';
 
 /** What a violation came of, and what was made of it: all that its finder knows beside the oracle. */
 export interface ViolationFinding {

@@ -3,10 +3,12 @@ import { availableParallelism } from 'node:os';
 import { median } from 'simple-statistics';
 import type { LatencySummary } from '../../machine/stats.js';
 import { KSM_PAGES_SHARING, KSM_ZERO_PAGES, globalWord } from '../../machine/layout.js';
-import { type AskedRow, askedRow } from '../report/asked.js';
-import { REPORT_SCHEMA, type Report } from '../report/report.js';
+import { askedRow } from '../report/asked.js';
+import type { AskedRow } from '../report/asked-row.js';
+import { REPORT_SCHEMA, type Report } from '../report/run-row.js';
 import { type SilenceRow, provesNothing, silenceOf, silentFor } from '../report/silence.js';
-import { Simulation, type SimulationOptions } from './simulation.js';
+import { Simulation } from './simulation.js';
+import type { SimulationOptions } from './run-options.js';
 
 /** A rate over the runs of a policy: their median, the lowest and the highest; `low` and `high` are null after a single run. */
 export interface Spread {

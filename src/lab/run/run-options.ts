@@ -1,6 +1,8 @@
 /** What every run on real threads can be told (`Simulation.run`). */
-import type { ThreadOptions } from '../../engine/threads/threads.js';
-import type { RunCommand } from '../report/report.js';
+import type { ThreadOptions } from '../../engine/threads/run.js';
+import type { RunCommand } from '../report/run-row.js';
+import type { PlacementScheme } from '../live/types.js';
+import type { PlanOptions } from '../scenario/plan.js';
 
 /** How a plan is run. */
 export interface RunOptions extends ThreadOptions {
@@ -20,4 +22,14 @@ export interface RunOptions extends ThreadOptions {
    * audits and events. It costs the machine's memory twice, and at each drain the time to copy it.
    */
   readonly handOver?: boolean;
+}
+
+/** What to simulate, and how. Everything has a default. */
+export interface SimulationOptions extends RunOptions, Omit<PlanOptions, 'seed'> {
+  /** A shipped scenario's name, or a scenario file (relative to `base`, by default the working directory). */
+  readonly scenario?: string;
+  /** Fixes the workload and the daemons' choices; not the interleaving, which is the hardware's. Default: a new one. */
+  readonly seed?: number;
+  /** How `workers` are spread over, where no `placement` says; default: the scenario's, else `balanced`. */
+  readonly scheme?: PlacementScheme;
 }

@@ -9,8 +9,10 @@
  *
  * Whoever subscribes right after `start` sees the run from its first event.
  */
+import type { SimulationOptions, RunOptions } from './run-options.js';
 import { Observable, ReplaySubject, Subject, interval, map, share, takeUntil } from 'rxjs';
-import { type ThreadRun, startThreads } from '../../engine/threads/threads.js';
+import { startThreads } from '../../engine/threads/threads.js';
+import type { ThreadRun } from '../../engine/threads/run.js';
 import { runOracles } from '../../engine/threads/oracles.js';
 import type { Plan } from '../../plan/plan.js';
 import type { Violation } from '../../oracle/violation.js';
@@ -19,8 +21,8 @@ import type { Machine } from '../../machine/layout.js';
 import { ringCounters } from '../../events/ring.js';
 import type { EventBatch } from '../../trace/batch.js';
 import { type EventCounters, EventSource } from '../../trace/source.js';
-import { DrainedStates } from '../handover/drained.js';
-import { EvidenceLog } from '../handover/evidence.js';
+import { DrainedStates } from '../handover/incident/drained.js';
+import { EvidenceLog } from '../handover/incident/evidence.js';
 import { Live } from '../live/live.js';
 import type {
   ActorNow,
@@ -37,25 +39,15 @@ import type {
   StepInfo,
 } from '../live/types.js';
 import { Meter, type MeterReading, type Metrics } from '../report/metrics.js';
-import { type EndRow, type Report, type RunCommand, buildReport } from '../report/report.js';
+import { buildReport } from '../report/report.js';
+import type { EndRow, Report, RunCommand } from '../report/run-row.js';
 import type { ReportViolation } from '../report/violation.js';
-import type { RunOptions } from './run-options.js';
 import { engineOptions } from '../scenario/engine.js';
-import { type PlanOptions, machineOf, makePlan } from '../scenario/plan.js';
+import { machineOf, makePlan } from '../scenario/plan.js';
 import { loadScenario } from '../scenario/scenario.js';
 import { endRow, reportViolation } from '../tell/violations.js';
 
 export type { RunOptions } from './run-options.js';
-
-/** What to simulate, and how. Everything has a default. */
-export interface SimulationOptions extends RunOptions, Omit<PlanOptions, 'seed'> {
-  /** A shipped scenario's name, or a scenario file (relative to `base`, by default the working directory). */
-  readonly scenario?: string;
-  /** Fixes the workload and the daemons' choices; not the interleaving, which is the hardware's. Default: a new one. */
-  readonly seed?: number;
-  /** How `workers` are spread over, where no `placement` says; default: the scenario's, else `balanced`. */
-  readonly scheme?: PlacementScheme;
-}
 
 const DEFAULT_SCENARIO = 'redis-guest';
 

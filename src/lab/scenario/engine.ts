@@ -2,7 +2,7 @@
 import { DEFAULT_NOISE, NOISE } from '../../engine/host/noise.js';
 import { placeActors } from '../../engine/threads/placement.js';
 import type { ActorSpec } from '../../plan/plan.js';
-import type { ThreadOptions } from '../../engine/threads/threads.js';
+import type { ThreadOptions } from '../../engine/threads/run.js';
 import { schemePlacement } from '../live/placements.js';
 import type { PlacementScheme } from '../live/types.js';
 import { meant } from '../input/nearest.js';

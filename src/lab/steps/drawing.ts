@@ -2,17 +2,16 @@
  * A schedule that has run, as a diagram: its events, the steps that decided, and the operations around them. Everything that draws a
  * schedule comes here: explore, explain, replay, the hand-over.
  */
-import type { EventLog } from '../../events/record.js';
-import { recordActor, recordArg, recordTime, recordType } from '../../events/record.js';
+import { type EventLog, recordActor, recordArg, recordTime, recordType } from '../../events/record.js';
 import { EVENT } from '../../events/table.js';
 import { ZERO_PFN } from '../../mm/folio.js';
 import { PlanProgram } from '../../engine/one-thread/plan-program.js';
 import type { Program, Waiting } from '../../engine/one-thread/program.js';
 import type { Violation } from '../../oracle/violation.js';
 import { Machine } from '../../machine/layout.js';
-import { type Diagram, type DiagramMark, chooseRows } from '../../trace/diagram/diagram.js';
+import { chooseRows } from '../../trace/diagram/diagram.js';
+import type { Diagram, DiagramMark, Projection } from '../../trace/diagram/model.js';
 import { type DiagramFocus, Relevance, isShown } from '../../trace/diagram/focus.js';
-import type { Projection } from '../../trace/diagram/projection.js';
 import type { Wanted } from '../litmus/compile.js';
 import { type Named, namedByRule, namedIn, operationsOf } from '../litmus/drawing.js';
 import { LitmusProgram } from '../litmus/program.js';

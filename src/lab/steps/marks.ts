@@ -1,6 +1,6 @@
 /** The steps that a diagram shows beside its events, as marks: those that decided, those that were pointed at, and the last one. */
 import type { Program } from '../../engine/one-thread/program.js';
-import type { DiagramMark } from '../../trace/diagram/diagram.js';
+import type { DiagramMark } from '../../trace/diagram/model.js';
 import { type Chosen, chooseSteps } from './choose.js';
 import { FunctionNames } from './function-names.js';
 import { stepText } from './phrase.js';

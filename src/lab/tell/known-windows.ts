@@ -6,9 +6,9 @@ import { minimise } from '../../engine/one-thread/minimise.js';
 import { OneThread } from '../../engine/one-thread/one-thread.js';
 import { formatSchedule, parseSchedule } from '../../engine/one-thread/schedule-file.js';
 import { ExactScript } from '../../engine/strategies/script.js';
-import type { OutcomeRow } from '../explore/report.js';
+import type { OutcomeRow } from '../report/outcome-row.js';
 import { type ReportViolation, violationRow } from '../report/violation.js';
-import type { Subject } from '../explore/subject.js';
+import type { Subject } from '../explore/explored.js';
 import { tell } from './witness.js';
 
 /** One rule's windows: a violation's fields, and how often it was seen. */

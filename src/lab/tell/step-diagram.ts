@@ -16,9 +16,9 @@ import {
 } from '../../machine/effects.js';
 import type { StepObserver } from '../../engine/one-thread/one-thread.js';
 import type { Program } from '../../engine/one-thread/program.js';
-import type { Diagram, DiagramRow } from '../../trace/diagram/diagram.js';
+import type { Diagram, DiagramRow, Projection } from '../../trace/diagram/model.js';
 import type { Item } from '../../trace/diagram/items.js';
-import { type Projection, withOthers } from '../../trace/diagram/projection.js';
+import { withOthers } from '../../trace/diagram/projection.js';
 
 const ROWS_MAX = 60;
 

@@ -1,12 +1,13 @@
 /** Violations on their way from the oracles into reports. */
-import type { EndState } from '../../engine/threads/threads.js';
+import type { EndState } from '../../engine/threads/run.js';
 import { RECORD_WORDS, recordActor, recordTime } from '../../events/record.js';
 import type { Machine } from '../../machine/layout.js';
-import { type Diagram, chooseRows } from '../../trace/diagram/diagram.js';
+import { chooseRows } from '../../trace/diagram/diagram.js';
+import type { Diagram } from '../../trace/diagram/model.js';
 import { formatDiagram } from '../../trace/diagram/text.js';
 import type { Violation } from '../../oracle/violation.js';
 import { SCENARIO_OVER } from '../report/asked.js';
-import type { EndRow } from '../report/report.js';
+import type { EndRow } from '../report/run-row.js';
 import { type ReportViolation, type ViolationFinding, namesOn, violationRow } from '../report/violation.js';
 import { type History, historiesOf } from './histories.js';
 import { otherNames } from '../steps/mapped.js';

@@ -1,7 +1,8 @@
 /** One measurement of a sweep: a fresh run with one setting, warmed up, measured, and ended. */
 import type { Machine } from '../../machine/layout.js';
 import { readOps } from '../report/report.js';
-import { Simulation, type SimulationOptions } from '../run/simulation.js';
+import { Simulation } from '../run/simulation.js';
+import type { SimulationOptions } from '../run/run-options.js';
 import type { Setting } from './setting.js';
 
 /**

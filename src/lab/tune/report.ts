@@ -1,5 +1,5 @@
 /** The report of a sweep (schema pinfall.report/1, command `tune`). Field names are the public interface. */
-import { REPORT_SCHEMA } from '../report/report.js';
+import { REPORT_SCHEMA } from '../report/run-row.js';
 import type { EngineSection } from '../scenario/schema.js';
 import { type Verdict, advise, verdictOf } from './advice.js';
 import { type MachineFacts, busyReasons } from './machine.js';

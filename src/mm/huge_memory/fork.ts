@@ -21,7 +21,7 @@ import { spinLock, spinUnlock } from '../../locks/exclusive.js';
 import { fetchAnd, readOnce, writeOnce } from '#words';
 import { ZERO_PFN, refAdd, refSubAndTest, refsWord } from '../folio.js';
 import { thpStart } from './huge-memory.js';
-import { readableMigration } from '../memory/fork.js';
+import { readableMigration } from '../migrate/entries.js';
 import { pgtableDeposit, pteAllocOne, pteFree } from '../pgtable.js';
 import { folioChangeRmapPmd } from '../rmap/rmap.js';
 import { vmaMm } from '../vma/vma.js';

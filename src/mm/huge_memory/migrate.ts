@@ -11,9 +11,8 @@ import { emit } from '../../events/emit.js';
 import { EVENT } from '../../events/table.js';
 import { readOnce, writeOnce } from '#words';
 import { flagsWord, refAdd, refSubAndTest, refsWord, setFlag } from '../folio.js';
-import { folioTryShareAnonRmap, mkMigrationEntry } from '../rmap/migrate.js';
-import { noteShared, presentFromMigration, restoredExclusive } from '../migrate/restore.js';
-import { folioChangeRmapPmd } from '../rmap/rmap.js';
+import { folioTryShareAnonRmap, folioChangeRmapPmd } from '../rmap/rmap.js';
+import { mkMigrationEntry, noteShared, presentFromMigration, restoredExclusive } from '../migrate/entries.js';
 
 /**
  * set_pmd_migration_entry() of the huge PMD at `start`, which maps `head`. The PMD lock is held.

@@ -1,6 +1,6 @@
 /** do_anonymous_page(): the first touch of an anonymous page (mm/memory.c, v6.18; kernel-model 3.2). */
+import { faultGfp, allocPages, allocPcpPage } from '../page-alloc.js';
 import {
-  FAULT_FLAG_PIN_ALLOC,
   FAULT_FLAG_VMA_LOCK,
   FAULT_FLAG_WRITE,
   PG_UPTODATE,
@@ -41,16 +41,12 @@ import { anonVmaPrepare } from '../rmap/anon-vma.js';
 import { vmaObject } from '../filemap.js';
 import { ZERO_PFN, folioPut, refAdd, refsWord } from '../folio.js';
 import { faultsFlush } from '../rmap/flush.js';
-import { GFP_PINNABLE, allocPages, allocPcpPage } from '../page-alloc.js';
 import { protBits } from '../vma/page-prot.js';
 import { pteAlloc } from '../pgtable.js';
 import { folioAddNewAnonRmap } from '../rmap/rmap.js';
 import { doSharedFault } from '../shmem.js';
 import { folioAddLru, lruAddDrain, lruBatchAdd, lruBatchSlot } from '../swap.js';
 import { vmaFlags } from '../vma/vma.js';
-
-/** memalloc_pin_save() as far as it matters here: what a fault on behalf of FOLL_LONGTERM may allocate. */
-export const faultGfp = (flags: number): number => ((flags & FAULT_FLAG_PIN_ALLOC) !== 0 ? GFP_PINNABLE : 0);
 
 /**
  * vmf_anon_prepare(): the VMA has an anon_vma afterwards. Making one needs mmap_lock, which a fault that holds only the

@@ -7,6 +7,7 @@
  * is shared by then. So the writer side of write_protect_seq stands around all of it, and GUP-fast gives back a pin that it
  * took meanwhile (57efa1fe5957, v5.11).
  */
+import { readableMigration } from '../migrate/entries.js';
 import { setBeside } from '../../machine/words/extra-accesses.js';
 import {
   EAGAIN,
@@ -350,6 +351,3 @@ function* copyNonpresentPte(
   ctx.probe.onEntry(ctx, vmaMm(ctx, dst), vpn, dstAt, 0, entry);
   return 0;
 }
-
-/** make_readable_migration_entry(): the same entry, neither writable nor exclusive. */
-export const readableMigration = (entry: number): number => (entry & ~(7 << 2)) | (SWP_MIGRATION_READ << 2);

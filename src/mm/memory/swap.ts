@@ -62,10 +62,9 @@ import {
   refsWord,
   setFlag,
 } from '../folio.js';
-import { faultGfp } from './anon.js';
+import { faultGfp, allocPages } from '../page-alloc.js';
 import { kernelLoad } from '../kernel-map.js';
 import { faultsFlush } from '../rmap/flush.js';
-import { allocPages } from '../page-alloc.js';
 import { protBits } from '../vma/page-prot.js';
 import { pteOffsetMapLock } from '../pgtable.js';
 import { folioAddNewAnonRmap, folioChangeRmapPte } from '../rmap/rmap.js';

@@ -59,9 +59,9 @@ import {
   setFlag,
   testFlag,
 } from '../folio.js';
-import { faultGfp, vmfAnonPrepare } from './anon.js';
+import { vmfAnonPrepare } from './anon.js';
+import { faultGfp, allocPages } from '../page-alloc.js';
 import { kernelLoad } from '../kernel-map.js';
-import { allocPages } from '../page-alloc.js';
 import { protBits } from '../vma/page-prot.js';
 import { pteOffsetMapLock } from '../pgtable.js';
 import { folioAddNewAnonRmap, folioChangeRmapPte } from '../rmap/rmap.js';

@@ -3,27 +3,18 @@
  * or the split of a huge page, is undone (mm/migrate.c, v6.18; kernel-model 3.11 step 10). No notifier: nothing was
  * mapped.
  */
-import { PG_ANON_EXCLUSIVE, PG_DIRTY, PG_HWPOISON, PG_MAYBE_SHARED, PG_MLOCKED, VM_LOCKED } from '../../machine/abi.js';
+import { noteShared, restoredExclusive, presentFromMigration } from './entries.js';
+import { PG_ANON_EXCLUSIVE, PG_HWPOISON, PG_MLOCKED, VM_LOCKED } from '../../machine/abi.js';
 import { type Context, type Coroutine, REF_MAP } from '../../machine/context.js';
 import { reads, releases, updates, writes } from '../../machine/effects.js';
 import {
-  PTE_DIRTY,
-  PTE_PROTNONE,
-  PTE_SOFT_DIRTY,
   PTE_SPECIAL,
-  PTE_WRITE,
-  PTE_YOUNG,
-  SWP_DIRTY,
-  SWP_MIGRATION_READ,
-  SWP_MIGRATION_WRITE,
-  SWP_YOUNG,
   entryPfn,
   isHuge,
   isHugeMigration,
   isMigrationEntry,
   isNone,
   mkEntry,
-  swapType,
 } from '../../machine/entries.js';
 import { PAGE_MAPPING, pageWord, pmdWord, pteWord, ptlOf } from '../../machine/layout.js';
 import { emit } from '../../events/emit.js';
@@ -46,7 +37,7 @@ import {
 import { thpStart } from '../huge_memory/huge-memory.js';
 import { kernelLoad } from '../kernel-map.js';
 import { removeMigrationPmd } from '../huge_memory/migrate.js';
-import { pageProt, protBits } from '../vma/page-prot.js';
+import { protBits } from '../vma/page-prot.js';
 import { pmdLock, pteOffsetMapLock } from '../pgtable.js';
 import { RMAP_WALK_LOCKED, folioChangeRmapPte, rmapWalkEnd, rmapWalkNext, rmapWalkStart } from '../rmap/rmap.js';
 import { vmaEnd, vmaFlags, vmaMm } from '../vma/vma.js';
@@ -158,46 +149,10 @@ function* restorePte(
   emit(ctx, EVENT.migration_entry, mm, vpn, entryPfn(entry), 0);
 }
 
-/**
- * A fork may have copied the entry while the folio was mapped nowhere, and nobody could note a second mm in it then. An entry that
- * is not exclusive may have been: "maybe shared" errs on that side.
- */
-export function* noteShared(ctx: Context, head: number, old: number): Coroutine<void> {
-  if (swapType(old) !== SWP_MIGRATION_READ || !folioTestLarge(ctx, head)) return;
-  if (--ctx.quantum < 0) yield updates(flagsWord(ctx, head));
-  setFlag(ctx, head, PG_MAYBE_SHARED);
-}
-
 /** Whether a small page holds only zeros and may be given up for the zero page. */
 function* isUnused(ctx: Context, vmFlags: number, head: number, headFlags: number): Coroutine<boolean> {
   if (folioTestLarge(ctx, head) || (headFlags & PG_MLOCKED) !== 0 || (vmFlags & VM_LOCKED) !== 0) return false;
   // a broken page is not read (v6.18)
   if ((headFlags & PG_HWPOISON) !== 0 && ctx.kernel.rules.splitZeropage === 'v6.18') return false;
   return (yield* kernelLoad(ctx, head)) === 0 && ctx.accessValue === 0;
-}
-
-/** The exclusive bit comes back unless the entry is the plain readable kind (5.19+). */
-export const restoredExclusive = (ctx: Context, old: number): boolean =>
-  ctx.kernel.rules.wpReuse === 'v5.19' && swapType(old) !== SWP_MIGRATION_READ;
-
-/**
- * The entry that a migration entry becomes: mk_pte with the VMA's protection, so that a NUMA hint is gone; writable
- * only if the entry was; dirty only if the folio is still dirty.
- */
-export function presentFromMigration(
-  ctx: Context,
-  vmFlags: number,
-  old: number,
-  pfn: number,
-  headFlags: number,
-): number {
-  const prot = pageProt(ctx, vmFlags);
-  return mkEntry(
-    pfn,
-    prot |
-      (prot !== PTE_PROTNONE && swapType(old) === SWP_MIGRATION_WRITE ? PTE_WRITE : 0) |
-      ((old & SWP_YOUNG) !== 0 ? PTE_YOUNG : 0) |
-      ((old & SWP_DIRTY) !== 0 && (headFlags & PG_DIRTY) !== 0 ? PTE_DIRTY : 0) |
-      (old & PTE_SOFT_DIRTY),
-  );
 }

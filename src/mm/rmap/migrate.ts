@@ -2,20 +2,21 @@
  * try_to_migrate: every mapping of a locked folio becomes a migration entry (mm/rmap.c, v6.18; kernel-model 3.11 step
  * 4). The notifier is sent to each VMA before anything is known of pins: the thread's complaint.
  */
+import {
+  folioTryShareAnonRmap,
+  RMAP_WALK_LOCKED,
+  folioChangeRmapPte,
+  rmapWalkEnd,
+  rmapWalkNext,
+  rmapWalkStart,
+} from './rmap.js';
+import { mkMigrationEntry } from '../migrate/entries.js';
 import { MMU_NOTIFY_CLEAR, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_HWPOISON } from '../../machine/abi.js';
 import { type Context, type Coroutine, REF_MAP } from '../../machine/context.js';
 import { reads, releases, updates, writes } from '../../machine/effects.js';
 import {
   PTE_DIRTY,
-  PTE_SOFT_DIRTY,
-  PTE_WRITE,
-  PTE_YOUNG,
-  SWP_DIRTY,
   SWP_HWPOISON,
-  SWP_MIGRATION_READ,
-  SWP_MIGRATION_READ_EXCLUSIVE,
-  SWP_MIGRATION_WRITE,
-  SWP_YOUNG,
   entryPfn,
   isHuge,
   isPresent,
@@ -31,15 +32,12 @@ import { LOCK_PMD, LOCK_PTL } from '../../locks/classes.js';
 import { spinUnlock } from '../../locks/exclusive.js';
 import { readOnce, writeOnce, xchg } from '#words';
 import {
-  clearFlag,
   flagsWord,
   folioIndex,
   folioMapping,
   folioMaps,
-  folioMaybeDmaPinned,
   folioPages,
   mapsWord,
-  pinsWord,
   refSubAndTest,
   refsWord,
   setFlag,
@@ -49,7 +47,6 @@ import { thpStart } from '../huge_memory/huge-memory.js';
 import { setTlbUbcFlushPending, shouldDeferFlush } from './flush.js';
 import { setPmdMigrationEntry } from '../huge_memory/migrate.js';
 import { pmdLock, pteOffsetMapLock } from '../pgtable.js';
-import { RMAP_WALK_LOCKED, folioChangeRmapPte, rmapWalkEnd, rmapWalkNext, rmapWalkStart } from './rmap.js';
 import { flushTlbRange } from '../tlb-flush.js';
 import { vmaEnd, vmaMm } from '../vma/vma.js';
 
@@ -264,30 +261,5 @@ function* unmapPte(
   // the isolation holds one more: never the last
   if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
   refSubAndTest(ctx, head, 1, REF_MAP);
-  return true;
-}
-
-/** The migration entry that stands for the present `entry`. `extra`: PMD_HUGE for a huge one. */
-export function mkMigrationEntry(entry: number, pfn: number, exclusive: boolean, extra: number): number {
-  const readable = exclusive ? SWP_MIGRATION_READ_EXCLUSIVE : SWP_MIGRATION_READ;
-  return mkSwapEntry(
-    (entry & PTE_WRITE) !== 0 ? SWP_MIGRATION_WRITE : readable,
-    pfn,
-    extra |
-      ((entry & PTE_YOUNG) !== 0 ? SWP_YOUNG : 0) |
-      ((entry & PTE_DIRTY) !== 0 ? SWP_DIRTY : 0) |
-      (entry & PTE_SOFT_DIRTY),
-  );
-}
-
-/**
- * folio_try_share_anon_rmap_pte() / _pmd(): after the entry was cleared, gives up the exclusive bit of `pfn` unless the
- * folio is pinned. Either GUP-fast sees the cleared entry, or this sees its pin. Under the lock of the entry.
- */
-export function* folioTryShareAnonRmap(ctx: Context, head: number, pfn: number): Coroutine<boolean> {
-  if (--ctx.quantum < 0) yield reads(pinsWord(ctx, head));
-  if (folioMaybeDmaPinned(ctx, head)) return false;
-  if (--ctx.quantum < 0) yield updates(flagsWord(ctx, pfn));
-  clearFlag(ctx, pfn, PG_ANON_EXCLUSIVE);
   return true;
 }

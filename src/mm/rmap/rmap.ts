@@ -15,7 +15,7 @@
 import { setBeside } from '../../machine/words/extra-accesses.js';
 import { PG_ANON_EXCLUSIVE, PG_SWAPBACKED } from '../../machine/abi.js';
 import { type Context, type Coroutine, REF_ALLOC, REF_MAP } from '../../machine/context.js';
-import { updates } from '../../machine/effects.js';
+import { updates, reads } from '../../machine/effects.js';
 import {
   ANON_VMA_HEAD,
   AVC_NEXT,
@@ -45,7 +45,16 @@ import {
 import { fetchAdd, get, set } from '#words';
 import { anonVmaIsGuarded, anonVmaLockRead, anonVmaUnlockRead } from './anon-vma.js';
 import { iMmapLockRead, iMmapUnlockRead, mappingIsFile, objectOfMapping } from '../filemap.js';
-import { folioTestLarge, initAnonMapping, mappingId, mappingIsKsm } from '../folio.js';
+import {
+  folioTestLarge,
+  initAnonMapping,
+  mappingId,
+  mappingIsKsm,
+  clearFlag,
+  flagsWord,
+  folioMaybeDmaPinned,
+  pinsWord,
+} from '../folio.js';
 
 /**
  * Cursor values: 0 = no more; START = before the first; anonymous: avc + 1; shared memory: VMA + 1; KSM: item + 1 + TURN times the VMAs that were
@@ -209,4 +218,16 @@ export function* folioChangeRmapPmd(
   if (--ctx.quantum < 0) yield updates(entire);
   fetchAdd(words, entire, delta);
   ctx.probe.onMap(ctx, mm, vpn, head, delta);
+}
+
+/**
+ * folio_try_share_anon_rmap_pte() / _pmd(): after the entry was cleared, gives up the exclusive bit of `pfn` unless the
+ * folio is pinned. Either GUP-fast sees the cleared entry, or this sees its pin. Under the lock of the entry.
+ */
+export function* folioTryShareAnonRmap(ctx: Context, head: number, pfn: number): Coroutine<boolean> {
+  if (--ctx.quantum < 0) yield reads(pinsWord(ctx, head));
+  if (folioMaybeDmaPinned(ctx, head)) return false;
+  if (--ctx.quantum < 0) yield updates(flagsWord(ctx, pfn));
+  clearFlag(ctx, pfn, PG_ANON_EXCLUSIVE);
+  return true;
 }

@@ -48,10 +48,9 @@ import {
 } from '../folio.js';
 import { isFileObject } from '../filemap.js';
 import { setTlbUbcFlushPending, shouldDeferFlush } from './flush.js';
-import { folioTryShareAnonRmap } from './migrate.js';
+import { folioTryShareAnonRmap, folioChangeRmapPte, rmapWalkEnd, rmapWalkNext, rmapWalkStart } from './rmap.js';
 import { folioGetAnonVma } from '../migrate/migrate.js';
 import { pteOffsetMapLock } from '../pgtable.js';
-import { folioChangeRmapPte, rmapWalkEnd, rmapWalkNext, rmapWalkStart } from './rmap.js';
 import { hugeReferencedOne, tryToUnmapHuge } from './unmap-huge.js';
 import { swapDuplicate, swapFree } from '../swap/swapfile.js';
 import { folioSwap } from '../swap/swap-state.js';

@@ -16,6 +16,7 @@ import {
   isSpecial,
   isSwapEntry,
   isTable,
+  isWritableLeaf,
 } from '../../machine/entries.js';
 import {
   BLOCK_FREE_COUNT,
@@ -44,7 +45,6 @@ import {
 } from '../../machine/layout.js';
 import { tlbPfn } from '../../machine/tlb.js';
 import { look as peek } from '#words';
-import { isWritableLeaf } from '../rules/mm/exclusive.js';
 
 /** Two counts that should agree: a list's length, and what its head says. */
 interface FreeCount {

@@ -3,10 +3,10 @@
  * These hooks stand on hot paths: a few loads each, and nothing is allocated unless a rule is broken.
  */
 import type { Context } from '../../machine/context.js';
-import { entryPfn } from '../../machine/entries.js';
+import { entryPfn, isWritableLeaf } from '../../machine/entries.js';
 import { type Machine, PAGE_MAPS, PAGE_REFS } from '../../machine/layout.js';
 import { countsChanged } from '../rules/balance.js';
-import { isWritableLeaf, writableStored } from '../rules/mm/exclusive.js';
+import { writableStored } from '../rules/mm/exclusive.js';
 import { FaultPins } from '../rules/mm/fault-pins.js';
 import { FreeOracle } from '../rules/mm/free.js';
 import { Liveness } from '../rules/liveness.js';

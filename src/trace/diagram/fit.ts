@@ -1,7 +1,7 @@
 /** How the parts of a diagram come to fit a page: repetitions folded, columns chosen, and what matters least left out. */
 import { recordType } from '../../events/record.js';
 import { EVENT, type EventName } from '../../events/table.js';
-import type { DiagramLine } from './diagram.js';
+import type { DiagramLine } from './model.js';
 import type { Item } from './items.js';
 
 /** Of who broke the rule, where others fill the rest. */

@@ -1,5 +1,5 @@
 /** The forms in which a race diagram is printed. */
-import type { Diagram } from './diagram.js';
+import type { Diagram } from './model.js';
 import { formatMermaid } from './mermaid.js';
 import { formatSvg } from './svg.js';
 import { formatDiagram } from './text.js';

@@ -5,7 +5,7 @@
  */
 import { RECORD_ARGS, RECORD_WORDS, recordActor, recordTime, recordType } from '../../events/record.js';
 import { EVENT } from '../../events/table.js';
-import type { DiagramLine, DiagramMark, DiagramOperation, DiagramOptions } from './diagram.js';
+import type { DiagramLine, DiagramMark, DiagramOperation, DiagramOptions } from './model.js';
 import { type Relevance, isShown } from './focus.js';
 import { tells } from './tells.js';
 import { mechanismTitle, phraseOf } from '../text.js';

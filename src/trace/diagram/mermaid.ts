@@ -1,5 +1,5 @@
 /** A race diagram as a Mermaid sequence diagram, for pages that render it. */
-import type { Diagram } from './diagram.js';
+import type { Diagram } from './model.js';
 
 const ENTITIES: Readonly<Record<string, string>> = { '#': '#35;', ';': '#59;', '<': '#lt;', '>': '#gt;', '&': '#amp;' };
 

@@ -1,11 +1,6 @@
 /** One actor's column alone: between its own steps stands how many steps the others did meanwhile. */
+import type { Projection } from './model.js';
 import type { Item } from './items.js';
-
-export interface Projection {
-  readonly actor: number;
-  /** The schedule: who did step 1, step 2 and so on. Times of what is drawn are steps of it, from 1. */
-  readonly choices: ArrayLike<number>;
-}
 
 /** `... (cpu1: 3 steps, ksmd: 1 step)`: what others did after step `from` and up to step `to`; empty: nothing. */
 function othersBetween({ actor, choices }: Projection, from: number, to: number, names: readonly string[]): string {

@@ -1,5 +1,5 @@
 /** A race diagram as an SVG picture: a lifeline per actor, its steps as text beside it, notes in the accent colour. No outside resource. */
-import type { Diagram, DiagramLine } from './diagram.js';
+import type { Diagram, DiagramLine } from './model.js';
 
 const CHARACTER = 7.3;
 const LINE_HEIGHT = 18;

@@ -3,7 +3,7 @@
  * where even single words would be cut, columns only begin side by side, as in commit messages: a step runs on to the right, where
  * nobody else acts at that moment. A word is never broken, unless it is wider than the whole diagram.
  */
-import type { Diagram, DiagramLine } from './diagram.js';
+import type { Diagram, DiagramLine } from './model.js';
 import { diagramWidth } from './width.js';
 
 const MARGIN = '  ';

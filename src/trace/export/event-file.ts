@@ -1,18 +1,8 @@
 /** A file that events are written to as they come: its kind is told by its name. */
+import type { EventFile } from './sink.js';
 import { NdjsonFile } from './ndjson.js';
 import { FtraceFile } from './ftrace-dat.js';
 import { PerfettoFile } from './perfetto.js';
-import type { EventBatch } from '../batch.js';
-
-export interface EventFile {
-  readonly path: string;
-  /** Events written so far. */
-  readonly events: number;
-  /** Appends a batch, in merged order. */
-  write(batch: EventBatch): void;
-  /** Ends the file. Throws the first failure, if there was one. */
-  close(): void;
-}
 
 /** What a name may end in, and what the file then is. */
 export const EVENT_FILE_KINDS = [

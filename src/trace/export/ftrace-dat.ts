@@ -16,7 +16,7 @@ import { MECHANISMS } from '../../machine/mechanisms.js';
 import { RECORD_ARGS, RECORD_TIME_HIGH, RECORD_TYPE, RECORD_WORDS, TWO_32 } from '../../events/record.js';
 import { EVENT_TYPES, type EventTypeInfo } from '../event.js';
 import type { EventBatch } from '../batch.js';
-import type { EventFile } from './event-file.js';
+import type { EventFile } from './sink.js';
 
 const PAGE_BYTES = 4096;
 const PAGE_HEAD = 16;

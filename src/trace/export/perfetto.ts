@@ -15,7 +15,7 @@ import { LATENCIES } from '../../machine/stats.js';
 import type { EventBatch } from '../batch.js';
 import { mechanismName } from '../../machine/mechanisms.js';
 import { EVENT_TYPES, argumentValue, eventName } from '../event.js';
-import type { EventFile } from './event-file.js';
+import type { EventFile } from './sink.js';
 
 /** Ticks that a counter's value is about. */
 const COUNTER_TICKS = 1000;

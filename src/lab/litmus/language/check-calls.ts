@@ -1,11 +1,6 @@
 /** Operations of a litmus file, in columns and in set-up: who does them, with what, and where the result goes. */
-import {
-  LITMUS_OPERATIONS,
-  LITMUS_WORDS,
-  type LitmusOperation,
-  type LitmusParam,
-  litmusOperation,
-} from '../../../../actors/litmus/operations.js';
+import { LITMUS_OPERATIONS, LITMUS_WORDS, litmusOperation } from '../../../../actors/litmus/operations.js';
+import type { LitmusOperation, LitmusParam } from '../../../../actors/litmus/row.js';
 import { LITMUS_REGISTERS, SCRATCH_WORDS } from '../../../machine/layout.js';
 import type { LitmusCall } from '../../../plan/litmus.js';
 import type { Argument, CallExpr, PageRef, Span, Word } from './ast.js';

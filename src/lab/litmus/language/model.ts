@@ -1,6 +1,6 @@
 /** A litmus test whose names are looked up: processes and guests with their numbers, mappings with their pages, columns with their calls. */
 import type { LitmusCall, LitmusTask } from '../../../plan/litmus.js';
-import type { LitmusOperation } from '../../../../actors/litmus/operations.js';
+import type { LitmusOperation } from '../../../../actors/litmus/row.js';
 import type { Span } from './ast.js';
 
 export interface MappingModel {

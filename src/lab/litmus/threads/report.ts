@@ -1,9 +1,10 @@
 /** What a run on real threads says to a litmus file's questions, in the form of `litmus`'s own report. */
-import { type AskedRow, askedRow } from '../../report/asked.js';
+import { askedRow } from '../../report/asked.js';
+import type { AskedRow } from '../../report/asked-row.js';
 import type { BudgetEnd, TimeSource } from '../../explore/budget.js';
 import { type SilenceRow, silenceOf } from '../../report/silence.js';
-import { REPORT_SCHEMA } from '../../report/report.js';
-import type { Handover } from '../../handover/handover.js';
+import { REPORT_SCHEMA } from '../../report/run-row.js';
+import type { Handover } from '../../report/handover-row.js';
 import { type ReportViolation, violationRow } from '../../report/violation.js';
 import type { Question } from '../language/conditions.js';
 import { type LitmusAnswer, type LitmusVerdict, answerFrom, expectText, expectedRule } from '../run.js';

@@ -5,16 +5,13 @@
  */
 import { PG_ANON_EXCLUSIVE } from '../../../machine/abi.js';
 import type { Context } from '../../../machine/context.js';
-import { PMD_INVALID, PTE_PRESENT, PTE_WRITE, entryPfn } from '../../../machine/entries.js';
+import { entryPfn } from '../../../machine/entries.js';
 import { type Machine, PAGE_FLAGS, PAGE_MAPPING } from '../../../machine/layout.js';
 import type { Census } from '../../audits/census.js';
 import { page } from '../../view.js';
 import type { ViolationLog } from '../../violation.js';
 
 const ID = 'I-EXCL';
-
-export const isWritableLeaf = (entry: number): boolean =>
-  (entry & (PTE_PRESENT | PTE_WRITE)) === (PTE_PRESENT | PTE_WRITE) && (entry & PMD_INVALID) !== PMD_INVALID;
 
 /** Whether a writable entry of this frame breaks the invariant: an anonymous page whose exclusive bit is clear. */
 const lacksBit = (m: Machine, pfn: number): boolean =>

@@ -2,15 +2,15 @@
  * The machine as it stood when all actors were last at rest: a copy of its words, at the start and at each drain, and how far each event
  * ring had come by then. From there on the log says what happened, if no ring has forgotten any of it.
  */
-import { ringCounters } from '../../events/ring.js';
-import { lastRecords } from '../../events/ring-history.js';
-import { RECORD_WORDS } from '../../events/record.js';
-import { Machine } from '../../machine/layout.js';
-import type { Audit } from '../../engine/threads/threads.js';
-import { mergeRecords } from '../../trace/merge.js';
+import { ringCounters } from '../../../events/ring.js';
+import { lastRecords } from '../../../events/ring-history.js';
+import { RECORD_WORDS } from '../../../events/record.js';
+import { Machine } from '../../../machine/layout.js';
+import type { Audit } from '../../../engine/threads/run.js';
+import { mergeRecords } from '../../../trace/merge.js';
 
 /** A state of rest. */
-interface Rest {
+interface DrainedState {
   /** Its number: 0 = before the first step. */
   readonly drain: number;
   readonly words: Int32Array;
@@ -37,7 +37,7 @@ const KEPT_MAX = 4;
 
 export class DrainedStates {
   readonly #machine: Machine;
-  #last: Rest | null = null;
+  #last: DrainedState | null = null;
   /** Overwritten next: the state before the last, unless a violation keeps it. */
   #spare: Int32Array | null = null;
   readonly #kept = new Set<Int32Array>();

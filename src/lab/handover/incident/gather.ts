@@ -1,71 +1,26 @@
 /**
  * What the event log of a run on real threads says about a violation: which few pages it is about, and the events that name them, each
- * with its page. From this a small litmus test is made (operations.ts, state.ts, draft.ts).
+ * with its page. From this a small litmus test is made (operations.ts, page-states.ts, litmus-text.ts).
  */
-import { RECORD_WORDS } from '../../events/record.js';
-import type { Plan } from '../../plan/plan.js';
-import { VM_MERGEABLE } from '../../machine/abi.js';
-import type { Machine } from '../../machine/layout.js';
-import type { Violation } from '../../oracle/violation.js';
-import { type PinfallEvent, decodeEvent } from '../../trace/event.js';
-import { lastFocusOf } from '../../trace/diagram/focus.js';
+import type { Suspicion, IncidentPage, Fact, Incident, SinceDrain } from './incident.js';
+import { RECORD_WORDS } from '../../../events/record.js';
+import type { Plan } from '../../../plan/plan.js';
+import { VM_MERGEABLE } from '../../../machine/abi.js';
+import type { Machine } from '../../../machine/layout.js';
+import { type PinfallEvent, decodeEvent } from '../../../trace/event.js';
+import { lastFocusOf } from '../../../trace/diagram/focus.js';
 import { type Base, machineOver } from './drained.js';
-import { equalPages, frameAt, hugeAt, pageOfFrameAt, planAt, stateOf } from './rest.js';
+import { equalPages, frameAt, hugeAt, pageOfFrameAt, planAt, stateOf } from './pages-at-rest.js';
 import { standIn } from './stand-in.js';
-import type { PageState } from './state.js';
 
-/** What a story is begun with. */
-export type Suspicion = Pick<Violation, 'invariant' | 'actor' | 'time' | 'mm' | 'vpn' | 'vm' | 'gfn' | 'pfn'>;
-
-export interface StoryPage {
-  readonly mm: number;
-  readonly vpn: number;
-}
-
-/** An event that names a page of the story. */
-export interface Fact {
-  readonly event: PinfallEvent;
-  /** Indices into the story's pages. */
-  readonly pages: readonly number[];
-}
-
-export interface Story {
-  readonly plan: Plan;
-  readonly suspicion: Suspicion;
-  /** The page in question first. Of a huge page: its two halves stand for all of it. */
-  readonly pages: readonly StoryPage[];
-  /** The pages are the halves of one huge page. */
-  readonly huge: boolean;
-  /** In merged order, a little beyond the violation too: what was under way then ends there. */
-  readonly facts: readonly Fact[];
-  /** Time of the violation. */
-  readonly until: number;
-  /** The pages as they stood at the last drain, and what has happened to them since; null: no copy of that is there. */
-  readonly rest: StoryRest | null;
-  /** Found while VMs and processes were torn down, or after that. */
-  readonly ending: boolean;
-  /** Of which page the first one only has the place: no event names that page, or nothing says which it was. Null: of none. */
-  readonly standsFor: StoryPage | 'unknown' | null;
-}
-
-export interface StoryRest {
-  readonly drain: number;
-  readonly states: readonly PageState[];
-  /** When it begins: the first time after the drain. */
-  readonly time: number;
-  /** Since then; all of it where `complete`. */
-  readonly facts: readonly Fact[];
-  readonly complete: boolean;
-}
-
-/** Either a story, or why there is none. */
-type Told = { readonly story: Story } | { readonly reason: string };
+/** Either an incident, or why there is none. */
+type Told = { readonly incident: Incident } | { readonly reason: string };
 
 /** Of KSM: the page in question and one that is equal to it. */
 const PAGES_MAX = 2;
 
 /** What is known beside the log. */
-interface StoryOptions {
+interface IncidentOptions {
   readonly base?: Base | null | undefined;
   readonly ending?: boolean | undefined;
 }
@@ -79,12 +34,12 @@ function decodeAll(records: Int32Array): PinfallEvent[] {
   return events;
 }
 
-/** Tells the story of `suspicion` from records in merged order. Never throws: a log that says too little gives a reason. */
-export function tellStory(
+/** Tells the incident of `suspicion` from records in merged order. Never throws: a log that says too little gives a reason. */
+export function incidentOf(
   ofScenario: Plan,
   records: Int32Array,
   suspicion: Suspicion,
-  { base = null, ending = false }: StoryOptions = {},
+  { base = null, ending = false }: IncidentOptions = {},
 ): Told {
   const copy = base === null || base === undefined ? null : machineOver(ofScenario.machine, base.words);
   const plan = copy === null ? ofScenario : planAt(copy, ofScenario);
@@ -103,10 +58,10 @@ export function tellStory(
   const told = own === null ? null : about(plan, events, until, suspicion, { base, ending, copy }, own);
   // rings forget: another page has to stand for one that no event names
   const outside = own !== null && mappingOf(plan, own) === undefined;
-  if (told !== null && (outside || 'story' in told || guess === null)) return told;
+  if (told !== null && (outside || 'incident' in told || guess === null)) return told;
   if (guess === null) return { reason: 'neither the violation nor the log names a page' };
   const stood = about(plan, events, until, suspicion, { base, ending, copy }, guess);
-  return 'story' in stood ? { story: { ...stood.story, standsFor: own ?? 'unknown' } } : stood;
+  return 'incident' in stood ? { incident: { ...stood.incident, standsFor: own ?? 'unknown' } } : stood;
 }
 
 interface Known {
@@ -115,14 +70,14 @@ interface Known {
   readonly copy: Machine | null;
 }
 
-/** The story of one page. */
+/** The incident of one page. */
 function about(
   plan: Plan,
   events: readonly PinfallEvent[],
   until: number,
   suspicion: Suspicion,
   { base, ending, copy }: Known,
-  centre: StoryPage,
+  centre: IncidentPage,
 ): Told {
   const before = events.filter(({ time }) => time <= until);
   const mapping = mappingOf(plan, centre);
@@ -136,11 +91,18 @@ function about(
   const facts = new FactFinder(plan, pages, huge, copy).facts(events);
   // also where they are all of a later time: what is done to a page repeats itself
   if (facts.length === 0) return { reason: 'no event of the log names the page' };
-  const rest = base === null || base === undefined || copy === null ? null : restOf(plan, copy, base, pages, huge);
-  return { story: { plan, suspicion, pages, huge, facts, until, rest, ending, standsFor: null } };
+  const sinceDrain =
+    base === null || base === undefined || copy === null ? null : sinceDrainOf(plan, copy, base, pages, huge);
+  return { incident: { plan, suspicion, pages, huge, facts, until, sinceDrain, ending, standsFor: null } };
 }
 
-function restOf(plan: Plan, copy: Machine, base: Base, pages: readonly StoryPage[], huge: boolean): StoryRest {
+function sinceDrainOf(
+  plan: Plan,
+  copy: Machine,
+  base: Base,
+  pages: readonly IncidentPage[],
+  huge: boolean,
+): SinceDrain {
   const since = decodeAll(base.since);
   return {
     drain: base.drain,
@@ -155,11 +117,11 @@ function restOf(plan: Plan, copy: Machine, base: Base, pages: readonly StoryPage
 export const isKsmd = (plan: Plan, { actor = -1 }: Suspicion): boolean => plan.actors[actor]?.kind === 'ksmd';
 
 /** The mapping of the scenario that holds a page. */
-export const mappingOf = (plan: Plan, { mm, vpn }: StoryPage): Plan['mappings'][number] | undefined =>
+export const mappingOf = (plan: Plan, { mm, vpn }: IncidentPage): Plan['mappings'][number] | undefined =>
   plan.mappings.findLast((each) => each.mm === mm && vpn >= each.start && vpn < each.start + each.pages);
 
 /** The user page behind a guest page, or null. */
-function pageOfGfn(plan: Plan, vm: number, gfn: number): StoryPage | null {
+function pageOfGfn(plan: Plan, vm: number, gfn: number): IncidentPage | null {
   const spec = plan.vms[vm];
   const slot = spec?.slots.find(({ baseGfn, pages }) => gfn >= baseGfn && gfn < baseGfn + pages);
   return spec === undefined || slot === undefined ? null : { mm: spec.mm, vpn: slot.vpn + gfn - slot.baseGfn };
@@ -180,7 +142,7 @@ function centreOf(
   before: readonly PinfallEvent[],
   { mm, vpn, vm, gfn, pfn, actor }: Suspicion,
   copy: Machine | null,
-): StoryPage | null {
+): IncidentPage | null {
   if (vpn !== undefined) return { mm: mm ?? 0, vpn };
   if (gfn !== undefined && gfn >= 0) {
     const page = pageOfGfn(plan, vm ?? 0, gfn);
@@ -197,7 +159,7 @@ function centreOf(
 }
 
 /** The user page that a frame was last said to hold. */
-function pageOfFrame(plan: Plan, before: readonly PinfallEvent[], pfn: number): StoryPage | null {
+function pageOfFrame(plan: Plan, before: readonly PinfallEvent[], pfn: number): IncidentPage | null {
   for (const event of before.toReversed()) {
     const { mm, vpn, vm, gfn, pfn: named, order = 0 } = event as Loose;
     if (named === undefined || pfn < named || pfn >= named + (1 << order)) continue;
@@ -209,9 +171,9 @@ function pageOfFrame(plan: Plan, before: readonly PinfallEvent[], pfn: number): 
 }
 
 /** Whether a huge page came or went where the page is, or the page lies in one. */
-function isHuge(plan: Plan, before: readonly PinfallEvent[], { mm, vpn }: StoryPage): boolean {
+function isHuge(plan: Plan, before: readonly PinfallEvent[], { mm, vpn }: IncidentPage): boolean {
   const size = 1 << plan.machine.thpOrder;
-  const same = (page: StoryPage): boolean => page.mm === mm && (page.vpn & -size) === (vpn & -size);
+  const same = (page: IncidentPage): boolean => page.mm === mm && (page.vpn & -size) === (vpn & -size);
   return before.some((event) => {
     switch (event.type) {
       case 'anon_map':
@@ -232,22 +194,22 @@ function isHuge(plan: Plan, before: readonly PinfallEvent[], { mm, vpn }: StoryP
 function twinsOf(
   plan: Plan,
   before: readonly PinfallEvent[],
-  centre: StoryPage,
+  centre: IncidentPage,
   byKsmd: boolean,
   copy: Machine | null,
-): StoryPage[] {
+): IncidentPage[] {
   const mapping = mappingOf(plan, centre);
   if (mapping === undefined || (mapping.flags & VM_MERGEABLE) === 0) return [];
-  const isCentre = ({ mm, vpn }: StoryPage): boolean => mm === centre.mm && vpn === centre.vpn;
+  const isCentre = ({ mm, vpn }: IncidentPage): boolean => mm === centre.mm && vpn === centre.vpn;
   const seen = before.findLast((event) => event.type === 'ksm_scan' && isCentre(event));
   const checksum = seen?.type === 'ksm_scan' ? seen.checksum : undefined;
   const changed = before.filter(({ type }) => KSM_CHANGES.has(type));
-  if (!byKsmd && !changed.some((event) => isCentre(event as StoryPage & PinfallEvent))) return [];
-  const found = new Map<string, StoryPage>();
+  if (!byKsmd && !changed.some((event) => isCentre(event as IncidentPage & PinfallEvent))) return [];
+  const found = new Map<string, IncidentPage>();
   for (const event of before.toReversed()) {
     const equal = event.type === 'ksm_scan' && event.checksum === checksum;
     if (!equal && !KSM_CHANGES.has(event.type)) continue;
-    const { mm, vpn } = event as StoryPage & PinfallEvent;
+    const { mm, vpn } = event as IncidentPage & PinfallEvent;
     if (!isCentre({ mm, vpn }) && found.size < PAGES_MAX - 1) found.set(`${mm}:${vpn}`, { mm, vpn });
   }
   if (found.size === 0 && copy !== null) return equalPages(copy, plan, centre, VM_MERGEABLE, PAGES_MAX - 1);
@@ -259,13 +221,13 @@ const KSM_CHANGES: ReadonlySet<string> = new Set(['ksm_write_protect', 'ksm_merg
 /** Finds out which events name the pages, following which frame each page has. */
 class FactFinder {
   readonly #plan: Plan;
-  readonly #pages: readonly StoryPage[];
+  readonly #pages: readonly IncidentPage[];
   readonly #size: number;
   /** The page by frame. */
   readonly #frames = new Map<number, number>();
 
   /** @param copy of the machine before the events: which frame each page had */
-  constructor(plan: Plan, pages: readonly StoryPage[], huge: boolean, copy: Machine | null) {
+  constructor(plan: Plan, pages: readonly IncidentPage[], huge: boolean, copy: Machine | null) {
     this.#plan = plan;
     this.#pages = pages;
     this.#size = huge ? 1 << plan.machine.thpOrder : 1;
@@ -312,7 +274,7 @@ class FactFinder {
     return pages;
   }
 
-  #guest = (vm: number | undefined, gfn: number): StoryPage | null => pageOfGfn(this.#plan, vm ?? 0, gfn);
+  #guest = (vm: number | undefined, gfn: number): IncidentPage | null => pageOfGfn(this.#plan, vm ?? 0, gfn);
 
   #framed(pfn: number): number[] {
     const page = this.#frames.get(pfn);
@@ -329,9 +291,9 @@ class FactFinder {
     return pages;
   }
 
-  /** Pages of the story in [start, end); of a huge page the second half stands for everything but the page in question. */
+  /** Pages of the incident in [start, end); of a huge page the second half stands for everything but the page in question. */
   #range(mm: number, start: number, end: number): number[] {
-    const [centre] = this.#pages as readonly [StoryPage];
+    const [centre] = this.#pages as readonly [IncidentPage];
     if (this.#size === 1) return this.#pages.flatMap((page, i) => (within(page, mm, start, end) ? [i] : []));
     const base = centre.vpn & -this.#size;
     if (mm !== centre.mm || end <= base || start >= base + this.#size) return [];
@@ -341,5 +303,5 @@ class FactFinder {
   }
 }
 
-const within = (page: StoryPage, mm: number, start: number, end: number): boolean =>
+const within = (page: IncidentPage, mm: number, start: number, end: number): boolean =>
   page.mm === mm && page.vpn >= start && page.vpn < end;

@@ -3,8 +3,8 @@
  * run, in a frame that belongs to nobody any more. Workloads do to one page what they do to others: the page that was last named
  * stands for it.
  */
-import type { PinfallEvent } from '../../trace/event.js';
-import type { StoryPage } from './story.js';
+import type { PinfallEvent } from '../../../trace/event.js';
+import type { IncidentPage } from './incident.js';
 
 interface Named {
   readonly mm?: number;
@@ -19,13 +19,13 @@ interface StandInOptions {
   /** Who broke the rule; -1: nobody. */
   readonly actor: number;
   /** The page behind a guest page. */
-  readonly pageOfGfn: (vm: number, gfn: number) => StoryPage | null;
-  readonly isMapped: (page: StoryPage) => boolean;
+  readonly pageOfGfn: (vm: number, gfn: number) => IncidentPage | null;
+  readonly isMapped: (page: IncidentPage) => boolean;
 }
 
 /** The page that the actor named last; else the one that a guest mapped last, or anybody named; else null. */
-export function standIn({ events, actor, pageOfGfn, isMapped }: StandInOptions): StoryPage | null {
-  const last = (wanted: (event: PinfallEvent) => boolean): StoryPage | null => {
+export function standIn({ events, actor, pageOfGfn, isMapped }: StandInOptions): IncidentPage | null {
+  const last = (wanted: (event: PinfallEvent) => boolean): IncidentPage | null => {
     for (const event of events.toReversed()) {
       if (!wanted(event)) continue;
       const { mm = 0, vpn, vm = 0, gfn } = event as Named;

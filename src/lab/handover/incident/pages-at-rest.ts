@@ -1,9 +1,17 @@
 /**
- * What a copy of the machine at rest says about the pages of a story: entries and their flags, stage 2, pins, KSM, huge pages, swap,
+ * What a copy of the machine at rest says about the pages of an incident: entries and their flags, stage 2, pins, KSM, huge pages, swap,
  * contents, nodes, protection; and of all of it the memslots and the knobs.
  */
-import { GUP_PIN_COUNTING_BIAS, VM_STATE_LIVE } from '../../machine/abi.js';
-import { PTE_SPECIAL, S2_WRITE, entryPfn, isHuge, isPresent, isProtnone, isSwapEntry } from '../../machine/entries.js';
+import { GUP_PIN_COUNTING_BIAS, VM_STATE_LIVE } from '../../../machine/abi.js';
+import {
+  PTE_SPECIAL,
+  S2_WRITE,
+  entryPfn,
+  isHuge,
+  isPresent,
+  isProtnone,
+  isSwapEntry,
+} from '../../../machine/entries.js';
 import {
   KHUGEPAGED_MAX_PTES_NONE,
   KSM_SMART_SCAN,
@@ -26,23 +34,32 @@ import {
   pinnedPageWord,
   vmWord,
   vmaWord,
-} from '../../machine/layout.js';
-import type { Plan, VmSpec } from '../../plan/plan.js';
-import { KVM_MEMSLOT_INVALID, setAt, slotAt } from '../../kvm/memslots.js';
-import { mappingIsKsm } from '../../mm/folio.js';
-import { entryAt, gfnOfVpn, headOf, isLarge, page, pfnOfEntry, stage2At, swappedContent } from '../../oracle/view.js';
+} from '../../../machine/layout.js';
+import type { Plan, VmSpec } from '../../../plan/plan.js';
+import { KVM_MEMSLOT_INVALID, setAt, slotAt } from '../../../kvm/memslots.js';
+import { mappingIsKsm } from '../../../mm/folio.js';
+import {
+  entryAt,
+  gfnOfVpn,
+  headOf,
+  isLarge,
+  page,
+  pfnOfEntry,
+  stage2At,
+  swappedContent,
+} from '../../../oracle/view.js';
 import { look as peek } from '#words';
-import { type PageState, UNKNOWN } from './state.js';
-import type { StoryPage } from './story.js';
+import { UNKNOWN } from './page-states.js';
+import type { PageState, IncidentPage } from './incident.js';
 
 /** The frame that a page has, or 0: the zero page, or none. */
-export function frameAt(m: Machine, { mm, vpn }: StoryPage): number {
+export function frameAt(m: Machine, { mm, vpn }: IncidentPage): number {
   const entry = entryAt(m, mm, vpn);
   return isPresent(entry) ? pfnOfEntry(m, entry, vpn) : 0;
 }
 
 /** The user page that a frame stands behind, by an entry of a process or of a guest; null: none. */
-export function pageOfFrameAt(m: Machine, plan: Plan, pfn: number): StoryPage | null {
+export function pageOfFrameAt(m: Machine, plan: Plan, pfn: number): IncidentPage | null {
   if (pfn <= 0) return null;
   for (const { mm, start, pages } of plan.mappings) {
     for (let vpn = start; vpn < start + pages; vpn++) if (frameAt(m, { mm, vpn }) === pfn) return { mm, vpn };
@@ -50,11 +67,17 @@ export function pageOfFrameAt(m: Machine, plan: Plan, pfn: number): StoryPage | 
   return null;
 }
 
-export const hugeAt = (m: Machine, { mm, vpn }: StoryPage): boolean => isHuge(entryAt(m, mm, vpn));
+export const hugeAt = (m: Machine, { mm, vpn }: IncidentPage): boolean => isHuge(entryAt(m, mm, vpn));
 
 /** Other pages of mergeable mappings that hold the same, in order, `most` of them. */
-export function equalPages(m: Machine, plan: Plan, centre: StoryPage, mergeable: number, most: number): StoryPage[] {
-  const found: StoryPage[] = [];
+export function equalPages(
+  m: Machine,
+  plan: Plan,
+  centre: IncidentPage,
+  mergeable: number,
+  most: number,
+): IncidentPage[] {
+  const found: IncidentPage[] = [];
   const content = contentAt(m, centre);
   if (content < 0) return found;
   for (const { mm, start, pages, flags } of plan.mappings) {
@@ -68,14 +91,14 @@ export function equalPages(m: Machine, plan: Plan, centre: StoryPage, mergeable:
 }
 
 /** What a page holds, also when it is swapped out; -1: it has no page. */
-function contentAt(m: Machine, { mm, vpn }: StoryPage): number {
+function contentAt(m: Machine, { mm, vpn }: IncidentPage): number {
   const entry = entryAt(m, mm, vpn);
   if (isPresent(entry)) return page(m, pfnOfEntry(m, entry, vpn), PAGE_CONTENT) & 0x7fff_ffff;
   return isSwapEntry(entry) ? swappedContent(m, entryPfn(entry)) & 0x7fff_ffff : -1;
 }
 
 /** A page as the copy has it. */
-export function stateOf(m: Machine, plan: Plan, where: StoryPage): PageState {
+export function stateOf(m: Machine, plan: Plan, where: IncidentPage): PageState {
   const { mm, vpn } = where;
   const entry = entryAt(m, mm, vpn);
   const present = isPresent(entry);
@@ -112,14 +135,14 @@ function pinsOf(m: Machine, pfn: number): number {
 }
 
 /** What KVM itself keeps pinned of a page, guests of pKVM above all. */
-function kvmPins(m: Machine, plan: Plan, { mm, vpn }: StoryPage): number {
+function kvmPins(m: Machine, plan: Plan, { mm, vpn }: IncidentPage): number {
   return plan.vms.filter((spec, vm) => {
     const gfn = spec.mm === mm ? gfnOfVpn(m, vm, vpn) : -1;
     return gfn >= 0 && peek(m.words, pinnedPageWord(m, vm, gfn)) !== 0;
   }).length;
 }
 
-function vmaFlagsAt(m: Machine, { mm, vpn }: StoryPage): number {
+function vmaFlagsAt(m: Machine, { mm, vpn }: IncidentPage): number {
   for (let i = peek(m.words, mmWord(m, mm, MM_VMA_COUNT)) - 1; i >= 0; i--) {
     const vma = peek(m.words, mmWord(m, mm, MM_VMA_LIST) + i);
     const inside = vpn >= peek(m.words, vmaWord(m, vma, VMA_START)) && vpn < peek(m.words, vmaWord(m, vma, VMA_END));

@@ -1,7 +1,7 @@
 /** What is kept of a run's violations for the explorer: the first one of each invariant, with the log of that moment. */
-import { lastRecords } from '../../events/ring-history.js';
-import { mergeRecords } from '../../trace/merge.js';
-import type { Violation } from '../../oracle/violation.js';
+import { lastRecords } from '../../../events/ring-history.js';
+import { mergeRecords } from '../../../trace/merge.js';
+import type { Violation } from '../../../oracle/violation.js';
 import type { Base, DrainedStates } from './drained.js';
 
 export interface Evidence {

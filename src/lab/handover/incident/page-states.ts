@@ -1,30 +1,10 @@
 /**
- * How the pages of a story stood at some time. Where the machine was copied at the last drain (rest.ts) and the log holds everything since
+ * How the pages of an incident stood at some time. Where the machine was copied at the last drain (pages-at-rest.ts) and the log holds everything since
  * then, that is known; else it is what the events before that time say, and where they say nothing what the first event after it
  * takes for granted (what is unmapped there was mapped before).
  */
-import type { PinfallEvent } from '../../trace/event.js';
-import type { Fact, Story } from './story.js';
-
-export interface PageState {
-  readonly mapped: boolean;
-  /** At stage 2, and only to be read there. */
-  readonly guest: boolean;
-  readonly guestReadOnly: boolean;
-  readonly huge: boolean;
-  readonly protnone: boolean;
-  readonly merged: boolean;
-  /** The zero page, huge or not. */
-  readonly zero: boolean;
-  readonly swapped: boolean;
-  readonly node: number;
-  /** Pages of the same number hold the same; 0 = zeroes, -1 = unknown. */
-  readonly content: number;
-  /** FOLL_PIN holders that are not KVM. */
-  readonly pins: number;
-  /** VM_* of the VMA; -1 = those of the scenario. */
-  readonly flags: number;
-}
+import type { PageState, Fact, Incident } from './incident.js';
+import type { PinfallEvent } from '../../../trace/event.js';
 
 type Aspect = keyof PageState;
 type Change = Partial<PageState>;
@@ -115,13 +95,13 @@ export const UNKNOWN: PageState = {
 };
 
 /** The state of each page just before `time`. */
-export function statesAt({ facts, pages, rest }: Story, time: number): PageState[] {
+export function statesAt({ facts, pages, sinceDrain }: Incident, time: number): PageState[] {
   return pages.map((_, page) => {
-    const at = rest?.states[page];
-    const exact = rest !== null && rest.complete && time >= rest.time;
+    const at = sinceDrain?.states[page];
+    const exact = sinceDrain !== null && sinceDrain.complete && time >= sinceDrain.time;
     const known: Record<string, unknown> = {};
     const needed: Record<string, unknown> = {};
-    for (const { event, pages: named } of exact ? rest.facts : facts) {
+    for (const { event, pages: named } of exact ? sinceDrain.facts : facts) {
       if (!named.includes(page)) continue;
       if (event.time < time) Object.assign(known, changeOf(event));
       else {
@@ -133,7 +113,7 @@ export function statesAt({ facts, pages, rest }: Story, time: number): PageState
       }
     }
     const state = exact ? { ...UNKNOWN, ...at, ...known } : { ...UNKNOWN, ...at, ...needed, ...known };
-    const pins = exact ? pinsAt(rest.facts, page, time, at?.pins ?? 0) : 0;
+    const pins = exact ? pinsAt(sinceDrain.facts, page, time, at?.pins ?? 0) : 0;
     return { ...state, pins };
   });
 }

@@ -1,6 +1,6 @@
 /**
- * A litmus test from a story: the deeds since some time as columns, and how the pages stood then as set-up. One story gives several
- * drafts (variants.ts): what the log leaves open is tried one way and the other.
+ * A litmus test from an incident: the operations since some time as columns, and how the pages stood then as set-up. One incident gives several
+ * tests (variants.ts): what the log leaves open is tried one way and the other.
  */
 import {
   FOLL_FORCE,
@@ -17,16 +17,17 @@ import { bugById } from '../../zoo/index.js';
 import { parseLitmus } from '../litmus/language/parse.js';
 import { printLitmus } from '../litmus/language/print.js';
 import { fixName } from '../scenario/find-knobs.js';
-import { type Deed, PIN_UNSEEN_FLAGS } from './operations.js';
-import { type PageState, UNKNOWN, statesAt } from './state.js';
-import { type Story, type StoryPage, mappingOf } from './story.js';
+import { type SeenOperation, PIN_UNSEEN_FLAGS } from './operations.js';
+import { UNKNOWN, statesAt } from './incident/page-states.js';
+import type { PageState, Incident, IncidentPage } from './incident/incident.js';
+import { mappingOf } from './incident/gather.js';
 
-/** Which deeds come into a draft, and how they are told. */
-export interface DraftOptions {
+/** Which operations come into a test, and how they are told. */
+export interface LitmusTextOptions {
   /** By actor, in the order done. */
-  readonly columns: ReadonlyMap<number, readonly Deed[]>;
-  /** Deeds before the columns begin, of all actors: pins that are held. */
-  readonly earlier: readonly Deed[];
+  readonly columns: ReadonlyMap<number, readonly SeenOperation[]>;
+  /** Operations before the columns begin, of all actors: pins that are held. */
+  readonly earlier: readonly SeenOperation[];
   /** When the columns begin. */
   readonly from: number;
   /** Set-up as simple as can be, whatever the log says: pages are mapped, also in the guest. */
@@ -49,9 +50,9 @@ const HUGE_ORDER = 1;
 const STEPS_MAX = 3000;
 const DEFAULT_PIN = FOLL_WRITE | FOLL_LONGTERM;
 
-/** The text of the draft, as `print` writes it; null when nothing can be made of it. */
-export function draftText(story: Story, options: DraftOptions): string | null {
-  const text = new Draft(story, options).text();
+/** The text of the test, as `print` writes it; null when nothing can be made of it. */
+export function litmusText(incident: Incident, options: LitmusTextOptions): string | null {
+  const text = new LitmusText(incident, options).text();
   const { file } = parseLitmus(text);
   return file === null ? null : printLitmus(file);
 }
@@ -59,25 +60,27 @@ export function draftText(story: Story, options: DraftOptions): string | null {
 /** What the file is called: `pinfall-I-PINNED-S2` is a name in litmus files too. */
 export const handoverName = (invariant: string): string => `pinfall-${invariant.replaceAll(/[^A-Za-z0-9_-]+/g, '-')}`;
 
-class Draft {
-  readonly #story: Story;
-  readonly #options: DraftOptions;
+class LitmusText {
+  readonly #incident: Incident;
+  readonly #options: LitmusTextOptions;
   readonly #actors: readonly number[];
   /** Names of pins by actor and pin. */
   readonly #pins = new Map<string, string>();
   readonly #mms: readonly number[];
   readonly #vms: readonly number[];
 
-  constructor(story: Story, options: DraftOptions) {
-    this.#story = story;
+  constructor(incident: Incident, options: LitmusTextOptions) {
+    this.#incident = incident;
     this.#options = options;
-    this.#mms = [...new Set(story.pages.map(({ mm }) => mm))];
-    this.#vms = story.plan.vms.flatMap((_, vm) => (story.pages.some((page) => this.#shows(vm, page)) ? [vm] : []));
+    this.#mms = [...new Set(incident.pages.map(({ mm }) => mm))];
+    this.#vms = incident.plan.vms.flatMap((_, vm) =>
+      incident.pages.some((page) => this.#shows(vm, page)) ? [vm] : [],
+    );
     this.#actors = [...options.columns.keys()].filter((actor) => this.#fits(actor)).slice(0, ACTORS_MAX);
   }
 
   text(): string {
-    const { plan, suspicion } = this.#story;
+    const { plan, suspicion } = this.#incident;
     const from = plan.scenario.replaceAll(/["\n]/g, ' ').split('/').at(-1) ?? '';
     const expected = suspicion.invariant === 'deadlock' ? 'deadlock' : `violation ${suspicion.invariant}`;
     const init = this.#init();
@@ -100,23 +103,23 @@ class Draft {
 
   /** Whether an actor belongs to the processes and guests of the pages, or to none at all. */
   #fits(actor: number): boolean {
-    const { kind, params } = this.#story.plan.actors[actor] ?? { kind: 'el2', params: {} };
+    const { kind, params } = this.#incident.plan.actors[actor] ?? { kind: 'el2', params: {} };
     if (kind === 'el2' || kind === 'driver') return false;
     if (kind === 'vcpu') return this.#vms.includes(params['vm'] ?? 0);
     return KERNEL_THREADS.has(kind) || this.#mms.includes(params['mm'] ?? 0);
   }
 
   /** Whether a memslot of the VM shows the page. */
-  #shows(vm: number, { mm, vpn }: StoryPage): boolean {
-    const spec = this.#story.plan.vms[vm];
+  #shows(vm: number, { mm, vpn }: IncidentPage): boolean {
+    const spec = this.#incident.plan.vms[vm];
     return spec?.mm === mm && spec.slots.some((slot) => vpn >= slot.vpn && vpn < slot.vpn + slot.pages);
   }
 
   #knobs(): string {
-    const { ksmSmartScan, ksmUseZeroPages, thpEnabled, thpUseZeroPage } = this.#story.plan.knobs;
-    const { tlbBatch = true, kernelFix = 0 } = this.#story.plan.knobs;
+    const { ksmSmartScan, ksmUseZeroPages, thpEnabled, thpUseZeroPage } = this.#incident.plan.knobs;
+    const { tlbBatch = true, kernelFix = 0 } = this.#incident.plan.knobs;
     // pages that are no huge ones would become such, two of them being all there is
-    const enabled = this.#story.huge ? (['never', 'madvise', 'always'] as const)[thpEnabled] : 'never';
+    const enabled = this.#incident.huge ? (['never', 'madvise', 'always'] as const)[thpEnabled] : 'never';
     const ksm = `ksm_smart_scan ${Number(ksmSmartScan)}, ksm_use_zero_pages ${Number(ksmUseZeroPages)}`;
     const zero = thpUseZeroPage === true ? ', thp_use_zero_page 1' : '';
     const batch = tlbBatch ? '' : ', tlbbatch 0';
@@ -125,8 +128,8 @@ class Draft {
   }
 
   #vmFlags(page: number): number {
-    const where = this.#story.pages[page];
-    return (where === undefined ? undefined : mappingOf(this.#story.plan, where))?.flags ?? VM_READ | VM_WRITE;
+    const where = this.#incident.pages[page];
+    return (where === undefined ? undefined : mappingOf(this.#incident.plan, where))?.flags ?? VM_READ | VM_WRITE;
   }
 
   #flags(page: number): string {
@@ -135,7 +138,7 @@ class Draft {
   }
 
   #process(mm: number): string {
-    const { pages, huge } = this.#story;
+    const { pages, huge } = this.#incident;
     const lines = huge
       ? [`  a: anon ${pages.length} ${this.#flags(0)}`]
       : pages.flatMap((page, i) => (page.mm === mm ? [`  ${NAMES[i]}: anon 1 ${this.#flags(i)}`] : []));
@@ -147,7 +150,7 @@ class Draft {
   #vmName = (vm: number): string => VMS[this.#vms.indexOf(vm)] ?? 'G';
 
   #vm(vm: number): string {
-    const { plan, pages, huge } = this.#story;
+    const { plan, pages, huge } = this.#incident;
     const { mm, protected: isProtected, vcpus } = plan.vms[vm] as (typeof plan.vms)[number];
     const slots = huge
       ? [`  slot 0: gfn 0 pages ${pages.length} at a`]
@@ -162,22 +165,22 @@ class Draft {
   }
 
   /** `a`, or a half of a huge page. */
-  #page = (page: number): string => (this.#story.huge ? `a[${page}]` : (NAMES[page] as string));
+  #page = (page: number): string => (this.#incident.huge ? `a[${page}]` : (NAMES[page] as string));
 
   /** The pages of a range operation: all of the huge page, or one. */
   #range(pages: readonly number[]): string {
-    return this.#story.huge && pages.length > 1 ? 'a' : this.#page(pages[0] ?? 0);
+    return this.#incident.huge && pages.length > 1 ? 'a' : this.#page(pages[0] ?? 0);
   }
 
   #scansKsm(): boolean {
-    return [...this.#options.columns.values()].some((deeds) => deeds.some(({ op }) => op === 'ksm_scan'));
+    return [...this.#options.columns.values()].some((operations) => operations.some(({ op }) => op === 'ksm_scan'));
   }
 
   /** How the pages stood when the columns begin. */
   #init(): string[] {
-    const { plan, pages } = this.#story;
+    const { plan, pages } = this.#incident;
     const { from, plain, gone = false } = this.#options;
-    const states = gone ? pages.map(() => GONE) : plain ? pages.map(() => PLAIN) : statesAt(this.#story, from);
+    const states = gone ? pages.map(() => GONE) : plain ? pages.map(() => PLAIN) : statesAt(this.#incident, from);
     const ksm = this.#scansKsm();
     const merged = states.some((state) => state.merged);
     const who = (i: number): string => this.#processName((pages[i] as (typeof pages)[number]).mm);
@@ -187,7 +190,7 @@ class Draft {
       return [`  ${who(i)}: write(${this.#page(i)}, ${ksm || merged ? this.#content(states, i) : i + 1});`];
     });
     states.forEach(({ node, mapped, zero }, i) => {
-      if (node > 0 && mapped && !zero && plan.machine.nodes > 1 && (i === 0 || !this.#story.huge)) {
+      if (node > 0 && mapped && !zero && plan.machine.nodes > 1 && (i === 0 || !this.#incident.huge)) {
         lines.push(`  ${who(i)}: migrate(${this.#page(i)}, ${node});`);
       }
     });
@@ -197,7 +200,7 @@ class Draft {
     if (states.some((state) => state.protnone)) lines.push(`  ${this.#processName(this.#mms[0] ?? 0)}: numa_scan();`);
     states.forEach(({ guest: known, guestReadOnly, merged: shared }, i) => {
       const guest = known || this.#options.ending === true;
-      const vm = this.#vms.find((each) => this.#shows(each, pages[i] as StoryPage));
+      const vm = this.#vms.find((each) => this.#shows(each, pages[i] as IncidentPage));
       if (!guest || vm === undefined) return;
       const reads = shared || guestReadOnly;
       const value = ksm || merged ? this.#content(states, i) : i + 1;
@@ -224,32 +227,38 @@ class Draft {
   #heldPins(states: readonly PageState[]): string[] {
     const { columns, earlier, pins = 'told' } = this.#options;
     const lines = this.#actors.flatMap((actor) => {
-      const deeds = columns.get(actor) ?? [];
-      const taken = new Set(deeds.flatMap(({ op, pin }) => (op === 'pin_fast' ? [pin] : [])));
-      const released = deeds.filter(({ op, pin }) => op === 'unpin' && !taken.has(pin));
-      const own = earlier.filter((deed) => deed.actor === actor);
+      const operations = columns.get(actor) ?? [];
+      const taken = new Set(operations.flatMap(({ op, pin }) => (op === 'pin_fast' ? [pin] : [])));
+      const released = operations.filter(({ op, pin }) => op === 'unpin' && !taken.has(pin));
+      const own = earlier.filter((operation) => operation.actor === actor);
       const gone = new Set(own.flatMap(({ op, pin }) => (op === 'unpin' ? [pin] : [])));
       const held = own.filter(
         ({ op, pin }) =>
           pins === 'told' && op === 'pin_fast' && !gone.has(pin) && !released.some((each) => each.pin === pin),
       );
-      const known = (pin: number): Deed | undefined => own.find((deed) => deed.op === 'pin_fast' && deed.pin === pin);
-      return [...released.map((deed) => known(deed.pin) ?? deed), ...held.slice(-1)].map((deed) => {
-        const name = this.#pinName(deed);
-        const { mm } = this.#story.pages[deed.pages[0] ?? 0] ?? { mm: 0 };
-        const page = `${this.#page(deed.pages[0] ?? 0)}${pinFlags(deed.flags)}`;
+      const known = (pin: number): SeenOperation | undefined =>
+        own.find((operation) => operation.op === 'pin_fast' && operation.pin === pin);
+      return [...released.map((operation) => known(operation.pin) ?? operation), ...held.slice(-1)].map((operation) => {
+        const name = this.#pinName(operation);
+        const { mm } = this.#incident.pages[operation.pages[0] ?? 0] ?? { mm: 0 };
+        const page = `${this.#page(operation.pages[0] ?? 0)}${pinFlags(operation.flags)}`;
         return `  ${name} = ${this.#processName(mm)}: pin(${page});`;
       });
     });
     // held since before the last drain, by whomever
-    if (pins === 'told' && lines.length === 0 && (states[0]?.pins ?? 0) > 0 && this.#story.rest?.complete === true) {
-      const { mm } = this.#story.pages[0] ?? { mm: 0 };
+    if (
+      pins === 'told' &&
+      lines.length === 0 &&
+      (states[0]?.pins ?? 0) > 0 &&
+      this.#incident.sinceDrain?.complete === true
+    ) {
+      const { mm } = this.#incident.pages[0] ?? { mm: 0 };
       lines.push(`  held = ${this.#processName(mm)}: pin(${this.#page(0)}${pinFlags(DEFAULT_PIN)});`);
     }
     return lines;
   }
 
-  #pinName({ actor, pin }: Deed): string {
+  #pinName({ actor, pin }: SeenOperation): string {
     const key = `${actor} ${pin}`;
     const known = this.#pins.get(key);
     if (known !== undefined) return known;
@@ -259,7 +268,7 @@ class Draft {
   }
 
   #columns(): string[] {
-    const { plan } = this.#story;
+    const { plan } = this.#incident;
     const kinds = new Map<string, number>();
     const columns = this.#actors.map((actor) => {
       const { name: own, kind, node, params } = plan.actors[actor] as (typeof plan.actors)[number];
@@ -268,7 +277,7 @@ class Draft {
       kinds.set(kind, alike);
       const name = KERNEL_THREADS.has(kind) ? `${kind}${alike > 1 ? alike : ''}` : own;
       const of = this.#taskOf(kind, params);
-      const cells = (this.#options.columns.get(actor) ?? []).map((deed) => this.#call(deed));
+      const cells = (this.#options.columns.get(actor) ?? []).map((operation) => this.#call(operation));
       return [`${name}${of === '' ? '' : `@${of}`}${plan.machine.nodes > 1 ? ` node ${node}` : ''}`, ...cells];
     });
     const [vm] = this.#vms;
@@ -289,44 +298,44 @@ class Draft {
     return KERNEL_THREADS.has(kind) ? '' : this.#processName(params['mm'] ?? 0);
   }
 
-  #call(deed: Deed): string {
-    const [first = 0] = deed.pages;
-    switch (deed.op) {
+  #call(operation: SeenOperation): string {
+    const [first = 0] = operation.pages;
+    switch (operation.op) {
       case 'guest_read':
         return `guest_read(${first})`;
       case 'guest_write':
-        return `guest_write(${first}, ${this.#value(deed)})`;
+        return `guest_write(${first}, ${this.#value(operation)})`;
       case 'read':
         return `read(${this.#page(first)})`;
       case 'write':
-        return `write(${this.#page(first)}, ${this.#value(deed)})`;
+        return `write(${this.#page(first)}, ${this.#value(operation)})`;
       case 'pin_fast':
-        return `${this.#pinName(deed)} = pin_fast(${this.#page(first)}${pinFlags(deed.flags)})`;
+        return `${this.#pinName(operation)} = pin_fast(${this.#page(first)}${pinFlags(operation.flags)})`;
       case 'unpin':
-        return `unpin(${this.#pinName(deed)})`;
+        return `unpin(${this.#pinName(operation)})`;
       case 'pin_write':
-        return `pin_write(${this.#pinName(deed)}, ${this.#value(deed)})`;
+        return `pin_write(${this.#pinName(operation)}, ${this.#value(operation)})`;
       case 'dontneed':
-        return `madvise(${this.#range(deed.pages)}, DONTNEED)`;
+        return `madvise(${this.#range(operation.pages)}, DONTNEED)`;
       case 'collapse':
         return `madvise(${this.#range([0, 1])}, COLLAPSE)`;
       case 'mprotect':
-        return `mprotect(${this.#range(deed.pages)}, ${protection(deed.flags)})`;
+        return `mprotect(${this.#range(operation.pages)}, ${protection(operation.flags)})`;
       case 'numa_scan':
         return 'numa_scan()';
       case 'ksm_scan':
         return 'ksm_scan()';
       case 'khugepaged_scan':
-        return `khugepaged_scan(${this.#story.huge ? 1 : this.#story.pages.length})`;
+        return `khugepaged_scan(${this.#incident.huge ? 1 : this.#incident.pages.length})`;
       default:
-        return `${deed.op}(${this.#page(first)})`;
+        return `${operation.op}(${this.#page(first)})`;
     }
   }
 
   /** Unique for each write, unless ksmd shall find equal pages. */
   #values = 16;
-  #value({ pages }: Deed): number {
-    return this.#scansKsm() && this.#story.pages.length > 1 && pages.length > 0 ? 1 : this.#values++;
+  #value({ pages }: SeenOperation): number {
+    return this.#scansKsm() && this.#incident.pages.length > 1 && pages.length > 0 ? 1 : this.#values++;
   }
 }
 

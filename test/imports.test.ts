@@ -1,6 +1,6 @@
 /**
- * What a module gives to others, others take: an export that nobody imports is dead code, or a name that belongs to its file alone. Found by
- * what files import by name, tests and build scripts included.
+ * What a module gives to others, others take: an export that nobody imports is dead code, or a name that belongs to its file alone. And
+ * modules do not lean on each other in circles. Found by what files import by name, tests and build scripts included.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -102,8 +102,9 @@ describe('this test', () => {
   });
 });
 
+const texts = new Map(FILES.map((path) => [path, readFileSync(join(ROOT, path), 'utf8')]));
+
 describe('exports', () => {
-  const texts = new Map(FILES.map((path) => [path, readFileSync(join(ROOT, path), 'utf8')]));
   const taken = new Map<string, Set<string>>();
   for (const [path, text] of texts) {
     for (const { from, names } of takenBy(text)) {
@@ -129,5 +130,59 @@ describe('exports', () => {
 
   it('are excepted only in files that are there', () => {
     expect(Object.keys(LOADED).filter((path) => !known.has(path))).toEqual([]);
+  });
+});
+
+/** Files that come back to themselves by their imports, types included: the strongly connected parts of more than one, after Tarjan. */
+function circlesOf(graph: ReadonlyMap<string, readonly string[]>): string[][] {
+  const found: string[][] = [];
+  const index = new Map<string, number>();
+  const low = new Map<string, number>();
+  const open: string[] = [];
+  const visit = (path: string): void => {
+    index.set(path, index.size);
+    let lowest = index.get(path) as number;
+    open.push(path);
+    for (const next of graph.get(path) ?? []) {
+      if (!index.has(next)) visit(next);
+      if (open.includes(next)) lowest = Math.min(lowest, low.get(next) ?? (index.get(next) as number));
+    }
+    low.set(path, lowest);
+    if (lowest !== index.get(path)) return;
+    const part = open.splice(open.indexOf(path));
+    if (part.length > 1) found.push(part.toSorted());
+  };
+  for (const path of graph.keys()) if (!index.has(path)) visit(path);
+  return found;
+}
+
+/** Circles that stay, each with its reason. */
+const CIRCLES: Readonly<Record<string, string>> = {
+  'src/machine/context.ts src/machine/kernel-record.ts':
+    "a context has its kernel, whose functions take a context; of types only (the kernel's task_struct and its operations likewise)",
+};
+
+describe('circles', () => {
+  it('are seen', () => {
+    const graph = new Map([
+      ['a', ['b', 'd']],
+      ['b', ['c']],
+      ['c', ['a']],
+      ['d', []],
+    ]);
+    expect(circlesOf(graph)).toEqual([['a', 'b', 'c']]);
+  });
+
+  it('are none but those that are named', () => {
+    const graph = new Map(
+      [...texts].map(([path, text]) => [
+        path,
+        takenBy(text).flatMap(({ from }) => {
+          const file = fileOf(path, from);
+          return file === null || file === path ? [] : [file];
+        }),
+      ]),
+    );
+    expect(circlesOf(graph).map((circle) => circle.join(' '))).toEqual(Object.keys(CIRCLES));
   });
 });
