@@ -60,7 +60,7 @@ class Work {
   readonly vcpu: number;
   readonly batch: number;
   readonly writePercent: number;
-  private readonly workload: Workload | null;
+  readonly #workload: Workload | null;
   /** Where the round stands: pages below are done. */
   at = 0;
   /** Pages still to be faulted in before the first timed batch. */
@@ -78,13 +78,13 @@ class Work {
     this.batch = param(params, 'batch', 64);
     this.writePercent = param(params, 'write_percent', 100);
     const kind = param(params, 'workload', -1);
-    this.workload = kind < 0 ? null : new Workload(kind, this.first, this.pages, 0, 0, 1);
+    this.#workload = kind < 0 ? null : new Workload(kind, this.first, this.pages, 0, 0, 1);
     this.unfilled = this.operation === BENCH_FAULT || this.operation === BENCH_EVENT ? 0 : this.pages;
   }
 
   /** The next page. */
   page(ctx: Context): number {
-    if (this.workload !== null) return this.workload.next(ctx) >> 1;
+    if (this.#workload !== null) return this.#workload.next(ctx) >> 1;
     if (this.at === this.pages) this.at = 0;
     return this.first + this.at++;
   }

@@ -30,7 +30,7 @@ import { xchg } from '#words';
 import { someContent } from './content.js';
 import { noteLatency } from './latency.js';
 import { scannedPage } from './scanners.js';
-import { type ActorParams, carried, handOver, param } from './types.js';
+import { type ActorParams, carried, carry, param } from './types.js';
 
 /** Pages of a batch that follows a scanner: few, since each is made accessible by being pinned, and the scanner changes it again. */
 const FOLLOW_PAGES = 4;
@@ -127,7 +127,7 @@ export function* dma(ctx: Context, params: ActorParams): Coroutine<void> {
     yield IDLE_SLEEP;
   }
   if (ctx.leaving) {
-    return handOver(ctx, { done, ...short.state('short'), ...long.state('long'), ...follow.state('follow') });
+    return carry(ctx, { done, ...short.state('short'), ...long.state('long'), ...follow.state('follow') });
   }
   while (short.count > 0) yield* unpinOldest(ctx, short);
   while (long.count > 0) yield* unpinOldest(ctx, long);

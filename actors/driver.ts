@@ -20,7 +20,7 @@ import { mmapReadLock, mmapReadUnlock } from '../src/locks/vma-lock.js';
 import { gupPutFolio } from '../src/mm/gup/grab.js';
 import { findVma } from '../src/mm/vma/vma.js';
 import { writeToken } from './content.js';
-import { type ActorParams, carried, handOver, param } from './types.js';
+import { type ActorParams, carried, carry, param } from './types.js';
 import { touchUser } from './user-access.js';
 
 /** The worker's loop. */
@@ -44,7 +44,7 @@ export function* driver(ctx: Context, params: ActorParams): Coroutine<void> {
     ctx.sleepMicros = param(params, 'pause_us', 1000);
     yield IDLE_SLEEP;
   }
-  handOver(ctx, { done });
+  carry(ctx, { done });
 }
 
 /** Takes and drops a reference to the page at `vpn`, if there is one, under the driver's mutex. */

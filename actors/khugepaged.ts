@@ -11,7 +11,7 @@ import { STATS_MECHANISMS_AT, LATENCY, MC_PAGES_MOVED, MECHANISM_COUNTERS } from
 import { MECH } from '../src/machine/mechanisms.js';
 import { khugepagedScan } from '../src/mm/khugepaged/khugepaged.js';
 import { noteLatency } from './latency.js';
-import { type ActorParams, carried, handOver, param } from './types.js';
+import { type ActorParams, carried, carry, param } from './types.js';
 
 /** khugepaged's loop. */
 export function* khugepaged(ctx: Context, params: ActorParams): Coroutine<void> {
@@ -33,5 +33,5 @@ export function* khugepaged(ctx: Context, params: ActorParams): Coroutine<void> 
     ctx.sleepMicros = param(params, 'sleep_us', 10_000_000);
     yield IDLE_SLEEP;
   }
-  handOver(ctx, { done });
+  carry(ctx, { done });
 }

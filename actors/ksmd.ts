@@ -13,7 +13,7 @@ import { idleWhile } from '../src/machine/wait.js';
 import { ksmDoScan } from '../src/mm/ksm/ksm.js';
 import { peek } from '#words';
 import { noteLatency } from './latency.js';
-import { type ActorParams, carried, handOver, param } from './types.js';
+import { type ActorParams, carried, carry, param } from './types.js';
 
 /** ksmd's loop. */
 export function* ksmd(ctx: Context, params: ActorParams): Coroutine<void> {
@@ -43,5 +43,5 @@ export function* ksmd(ctx: Context, params: ActorParams): Coroutine<void> {
     ctx.sleepMicros = param(params, 'sleep_us', 20_000);
     yield IDLE_SLEEP;
   }
-  handOver(ctx, { done });
+  carry(ctx, { done });
 }

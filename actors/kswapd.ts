@@ -12,7 +12,7 @@ import type { Context, Coroutine } from '../src/machine/context.js';
 import { IDLE_SLEEP, IDLE_TOP } from '../src/machine/effects.js';
 import { NODE_FREE_FRAMES, nodeWord } from '../src/machine/layout.js';
 import { isolateLruFolios } from '../src/mm/vmscan.js';
-import { type ActorParams, carried, handOver, param } from './types.js';
+import { type ActorParams, carried, carry, param } from './types.js';
 
 /** kswapd's loop, for the node of its CPU. */
 export function* kswapd(ctx: Context, params: ActorParams): Coroutine<void> {
@@ -38,5 +38,5 @@ export function* kswapd(ctx: Context, params: ActorParams): Coroutine<void> {
     ctx.sleepMicros = param(params, 'sleep_us', 1_000);
     yield IDLE_SLEEP;
   }
-  handOver(ctx, { done, cursor });
+  carry(ctx, { done, cursor });
 }

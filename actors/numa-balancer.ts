@@ -13,7 +13,7 @@ import { IDLE_SLEEP, IDLE_TOP } from '../src/machine/effects.js';
 import { LATENCY } from '../src/machine/stats.js';
 import { NUMA_SCAN_PAGES, taskNumaWork } from '../src/mm/mempolicy.js';
 import { noteLatency } from './latency.js';
-import { type ActorParams, carried, handOver, param } from './types.js';
+import { type ActorParams, carried, carry, param } from './types.js';
 
 /** The balancer's loop. */
 export function* numaBalancer(ctx: Context, params: ActorParams): Coroutine<void> {
@@ -34,5 +34,5 @@ export function* numaBalancer(ctx: Context, params: ActorParams): Coroutine<void
     ctx.sleepMicros = param(params, 'period_us', 1_000_000);
     yield IDLE_SLEEP;
   }
-  handOver(ctx, { done });
+  carry(ctx, { done });
 }

@@ -36,7 +36,7 @@ export class RecordingView {
   readonly frames: number;
   readonly records: number;
   readonly marks: number;
-  private readonly snapshotsAt: number;
+  readonly #snapshotsAt: number;
 
   constructor(buffer: SharedArrayBuffer) {
     const words = new Int32Array(buffer);
@@ -46,7 +46,7 @@ export class RecordingView {
     this.frames = words[RECORDING_FRAMES] as number;
     this.records = words[RECORDING_RECORDS] as number;
     this.marks = words[RECORDING_MARKS] as number;
-    this.snapshotsAt = words[RECORDING_SNAPSHOTS_AT] as number;
+    this.#snapshotsAt = words[RECORDING_SNAPSHOTS_AT] as number;
   }
 
   /** The word where the stream of `vcpu` begins. */
@@ -66,7 +66,7 @@ export class RecordingView {
 
   /** What page `gfn` held at `mark`. */
   contentAt(mark: number, gfn: number): number {
-    return this.words[this.snapshotsAt + mark * this.frames + gfn] as number;
+    return this.words[this.#snapshotsAt + mark * this.frames + gfn] as number;
   }
 
   /** How many records of `vcpu` come before `position` in global order. */

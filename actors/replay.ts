@@ -43,39 +43,39 @@ export class Replay {
   offset = 0;
   /** From this position on, `pace` must be asked first. */
   nextCheck = 0;
-  private readonly view: RecordingView;
-  private readonly vm: number;
-  private readonly vcpu: number;
-  private readonly window: number;
-  private readonly step: number;
-  private readonly count: number;
-  private readonly loopStart: number;
-  private readonly loopFrom: number;
-  private readonly countsPasses: boolean;
-  private laps = 0;
-  private nextMark = 0;
-  private generation = 0;
-  private snapshot = 0;
+  readonly #view: RecordingView;
+  readonly #vm: number;
+  readonly #vcpu: number;
+  readonly #window: number;
+  readonly #step: number;
+  readonly #count: number;
+  readonly #loopStart: number;
+  readonly #loopFrom: number;
+  readonly #countsPasses: boolean;
+  #laps = 0;
+  #nextMark = 0;
+  #generation = 0;
+  #snapshot = 0;
 
   /** @param window records that this vCPU may be ahead of the slowest other; 0 = any number */
   constructor(buffer: SharedArrayBuffer, vm: number, vcpu: number, window: number) {
     const view = new RecordingView(buffer);
-    this.view = view;
-    this.vm = vm;
-    this.vcpu = vcpu;
-    this.window = window;
-    this.step = Math.max(1, Math.min(PACE_STEP, window >> 3));
+    this.#view = view;
+    this.#vm = vm;
+    this.#vcpu = vcpu;
+    this.#window = window;
+    this.#step = Math.max(1, Math.min(PACE_STEP, window >> 3));
     this.stream = view.words;
     this.streamAt = view.streamAt(vcpu);
-    this.count = view.count(vcpu);
+    this.#count = view.count(vcpu);
     const first = view.marks > 0 ? view.markPosition(0) : 0;
-    this.loopStart = first < view.records ? first : 0;
-    this.loopFrom = view.recordsBefore(vcpu, this.loopStart);
+    this.#loopStart = first < view.records ? first : 0;
+    this.#loopFrom = view.recordsBefore(vcpu, this.#loopStart);
     let counted = false;
     for (let other = 0; other < vcpu; other++) {
-      counted ||= view.recordsBefore(other, this.loopStart) < view.count(other);
+      counted ||= view.recordsBefore(other, this.#loopStart) < view.count(other);
     }
-    this.countsPasses = !counted;
+    this.#countsPasses = !counted;
   }
 
   /** The position of the next record; the stream must not be at a stop. */
@@ -85,28 +85,35 @@ export class Replay {
 
   /** Where it stands, for another worker that goes on with it. */
   state(): CarriedState {
-    const { index, nextCheck, laps, nextMark, generation, snapshot } = this;
-    return { replaying: 1, index, nextCheck, laps, nextMark, generation, snapshot };
+    return {
+      replaying: 1,
+      index: this.index,
+      nextCheck: this.nextCheck,
+      laps: this.#laps,
+      nextMark: this.#nextMark,
+      generation: this.#generation,
+      snapshot: this.#snapshot,
+    };
   }
 
   /** Enters the replay: at the start, or, if this vCPU was out, where the slowest of the others is. */
   *enter(ctx: Context): Coroutine<void> {
     const { m, words } = ctx;
     if (carried(ctx, 'replaying') === 1) {
-      this.restore(ctx);
+      this.#restore(ctx);
       return;
     }
-    const state = vcpuWord(m, this.vm, this.vcpu, VCPU_REPLAY_STATE);
+    const state = vcpuWord(m, this.#vm, this.#vcpu, VCPU_REPLAY_STATE);
     let position = 0;
     if (--ctx.quantum < 0) yield reads(state);
     if (readOnce(words, state) !== REPLAY_NOT_STARTED) {
-      const own = vcpuWord(m, this.vm, this.vcpu, VCPU_REPLAY_POSITION);
+      const own = vcpuWord(m, this.#vm, this.#vcpu, VCPU_REPLAY_POSITION);
       if (--ctx.quantum < 0) yield reads(own);
       position = readOnce(words, own);
-      const slowest = yield* this.slowestOther(ctx);
+      const slowest = yield* this.#slowestOther(ctx);
       if (slowest >= 0) position = peek(words, slowest);
     }
-    this.seek(position >>> 0);
+    this.#seek(position >>> 0);
     this.nextCheck = position;
     if (--ctx.quantum < 0) yield writes(state);
     writeOnce(words, state, REPLAY_RUNNING);
@@ -115,11 +122,11 @@ export class Replay {
   /** Leaves the replay for now or for good: the others no longer wait for this vCPU. */
   *leave(ctx: Context): Coroutine<void> {
     const { m, words } = ctx;
-    const state = vcpuWord(m, this.vm, this.vcpu, VCPU_REPLAY_STATE);
+    const state = vcpuWord(m, this.#vm, this.#vcpu, VCPU_REPLAY_STATE);
     if (--ctx.quantum < 0) yield writes(state);
     writeOnce(words, state, REPLAY_OUT);
     // those that wait do so on the position
-    const own = vcpuWord(m, this.vm, this.vcpu, VCPU_REPLAY_POSITION);
+    const own = vcpuWord(m, this.#vm, this.#vcpu, VCPU_REPLAY_POSITION);
     if (--ctx.quantum < 0) yield writes(own);
     writeOnce(words, own, (readOnce(words, own) + 1) | 0);
     wake(m, own);
@@ -130,20 +137,20 @@ export class Replay {
    * @returns false when this vCPU has no record from the first mark on: it is done
    */
   passStop(ctx: Context): boolean {
-    while (this.nextMark < this.view.marks && this.indexOfMark(this.nextMark) === this.index) {
-      this.generation++;
-      this.snapshot = this.nextMark++;
-      emit(ctx, EVENT.mark, this.snapshot, this.vcpu, this.laps);
+    while (this.#nextMark < this.#view.marks && this.#indexOfMark(this.#nextMark) === this.index) {
+      this.#generation++;
+      this.#snapshot = this.#nextMark++;
+      emit(ctx, EVENT.mark, this.#snapshot, this.#vcpu, this.#laps);
     }
-    if (this.index === this.count) {
-      if (this.loopFrom === this.count) return false;
-      this.laps++;
-      this.offset = (this.offset + this.view.records - this.loopStart) | 0;
-      this.index = this.loopFrom;
-      this.nextMark = this.firstMarkAfter(this.loopStart);
-      if (this.countsPasses) countStat(ctx.m, ctx.actor, STAT.passes, 1);
+    if (this.index === this.#count) {
+      if (this.#loopFrom === this.#count) return false;
+      this.#laps++;
+      this.offset = (this.offset + this.#view.records - this.#loopStart) | 0;
+      this.index = this.#loopFrom;
+      this.#nextMark = this.#firstMarkAfter(this.#loopStart);
+      if (this.#countsPasses) countStat(ctx.m, ctx.actor, STAT.passes, 1);
     }
-    this.findNextStop();
+    this.#findNextStop();
     return true;
   }
 
@@ -154,27 +161,27 @@ export class Replay {
    */
   *pace(ctx: Context, position: number): Coroutine {
     const { m, words } = ctx;
-    if (this.window === 0) {
+    if (this.#window === 0) {
       this.nextCheck = (position + 0x40000000) | 0;
       return 0;
     }
-    const own = vcpuWord(m, this.vm, this.vcpu, VCPU_REPLAY_POSITION);
+    const own = vcpuWord(m, this.#vm, this.#vcpu, VCPU_REPLAY_POSITION);
     if (peek(words, own) !== position) {
       if (--ctx.quantum < 0) yield writes(own);
       writeOnce(words, own, position);
       wake(m, own);
     }
-    const slowest = yield* this.slowestOther(ctx);
+    const slowest = yield* this.#slowestOther(ctx);
     if (slowest < 0) {
-      this.nextCheck = (position + this.step) | 0;
+      this.nextCheck = (position + this.#step) | 0;
       return 0;
     }
     const ahead = (position - ctx.waitValue) | 0;
-    if (ahead > this.window) {
+    if (ahead > this.#window) {
       this.nextCheck = position;
       return idleWhile(ctx, slowest, ctx.waitValue);
     }
-    this.nextCheck = (position + Math.min(this.step, this.window - ahead + 1)) | 0;
+    this.nextCheck = (position + Math.min(this.#step, this.#window - ahead + 1)) | 0;
     return 0;
   }
 
@@ -183,12 +190,12 @@ export class Replay {
    * yet.
    */
   *contentFor(ctx: Context, gfn: number): Coroutine {
-    const word = generationWord(ctx.m, this.vm, gfn);
-    if (this.generation > 0 && peek(ctx.words, word) < this.generation) {
+    const word = generationWord(ctx.m, this.#vm, gfn);
+    if (this.#generation > 0 && peek(ctx.words, word) < this.#generation) {
       if (--ctx.quantum < 0) yield updates(word);
       const seen = readOnce(ctx.words, word);
-      if (seen < this.generation && cmpxchg(ctx.words, word, seen, this.generation) === seen) {
-        return this.view.contentAt(this.snapshot, gfn);
+      if (seen < this.#generation && cmpxchg(ctx.words, word, seen, this.#generation) === seen) {
+        return this.#view.contentAt(this.#snapshot, gfn);
       }
     }
     return writeToken(ctx);
@@ -199,20 +206,20 @@ export class Replay {
    * asked.
    */
   isCurrent(ctx: Context, gfn: number): boolean {
-    return this.generation === 0 || peek(ctx.words, generationWord(ctx.m, this.vm, gfn)) >= this.generation;
+    return this.#generation === 0 || peek(ctx.words, generationWord(ctx.m, this.#vm, gfn)) >= this.#generation;
   }
 
   /** Finds the slowest other vCPU that is not out: its position's word (the position in `ctx.waitValue`), or -1. */
-  private *slowestOther(ctx: Context): Coroutine {
+  *#slowestOther(ctx: Context): Coroutine {
     const { m, words } = ctx;
     let slowest = -1;
     let least = 0;
-    for (let other = 0; other < this.view.vcpus; other++) {
-      if (other === this.vcpu) continue;
-      const state = vcpuWord(m, this.vm, other, VCPU_REPLAY_STATE);
+    for (let other = 0; other < this.#view.vcpus; other++) {
+      if (other === this.#vcpu) continue;
+      const state = vcpuWord(m, this.#vm, other, VCPU_REPLAY_STATE);
       if (--ctx.quantum < 0) yield reads(state);
       if (readOnce(words, state) === REPLAY_OUT) continue;
-      const word = vcpuWord(m, this.vm, other, VCPU_REPLAY_POSITION);
+      const word = vcpuWord(m, this.#vm, other, VCPU_REPLAY_POSITION);
       if (--ctx.quantum < 0) yield reads(word);
       const position = readOnce(words, word);
       if (slowest < 0 || ((position - least) | 0) < 0) {
@@ -224,45 +231,45 @@ export class Replay {
     return slowest;
   }
 
-  private seek(position: number): void {
-    const { records, marks } = this.view;
-    const loop = records - this.loopStart;
-    this.laps = position < records ? 0 : 1 + Math.floor((position - records) / loop);
-    this.offset = (this.laps * loop) | 0;
-    const within = position - this.laps * loop;
-    this.index = this.view.recordsBefore(this.vcpu, within);
-    const first = this.laps === 0 ? 0 : this.firstMarkAfter(this.loopStart);
-    this.nextMark = first;
-    while (this.nextMark < marks && this.view.markPosition(this.nextMark) < within) this.nextMark++;
-    const earlier = this.laps === 0 ? 0 : marks + (this.laps - 1) * (marks - first);
-    this.generation = earlier + this.nextMark - first;
-    this.snapshot = this.nextMark > first ? this.nextMark - 1 : marks - 1;
-    this.findNextStop();
+  #seek(position: number): void {
+    const { records, marks } = this.#view;
+    const loop = records - this.#loopStart;
+    this.#laps = position < records ? 0 : 1 + Math.floor((position - records) / loop);
+    this.offset = (this.#laps * loop) | 0;
+    const within = position - this.#laps * loop;
+    this.index = this.#view.recordsBefore(this.#vcpu, within);
+    const first = this.#laps === 0 ? 0 : this.#firstMarkAfter(this.#loopStart);
+    this.#nextMark = first;
+    while (this.#nextMark < marks && this.#view.markPosition(this.#nextMark) < within) this.#nextMark++;
+    const earlier = this.#laps === 0 ? 0 : marks + (this.#laps - 1) * (marks - first);
+    this.#generation = earlier + this.#nextMark - first;
+    this.#snapshot = this.#nextMark > first ? this.#nextMark - 1 : marks - 1;
+    this.#findNextStop();
   }
 
   /** Goes on where it stood on another worker; the others have waited for it all the time. */
-  private restore(ctx: Context): void {
+  #restore(ctx: Context): void {
     this.index = carried(ctx, 'index');
     this.nextCheck = carried(ctx, 'nextCheck');
-    this.laps = carried(ctx, 'laps');
-    this.nextMark = carried(ctx, 'nextMark');
-    this.generation = carried(ctx, 'generation');
-    this.snapshot = carried(ctx, 'snapshot');
-    this.offset = Math.imul(this.laps, this.view.records - this.loopStart);
-    this.findNextStop();
+    this.#laps = carried(ctx, 'laps');
+    this.#nextMark = carried(ctx, 'nextMark');
+    this.#generation = carried(ctx, 'generation');
+    this.#snapshot = carried(ctx, 'snapshot');
+    this.offset = Math.imul(this.#laps, this.#view.records - this.#loopStart);
+    this.#findNextStop();
   }
 
-  private findNextStop(): void {
-    this.nextStop = this.nextMark < this.view.marks ? this.indexOfMark(this.nextMark) : this.count;
+  #findNextStop(): void {
+    this.nextStop = this.#nextMark < this.#view.marks ? this.#indexOfMark(this.#nextMark) : this.#count;
   }
 
-  private indexOfMark(mark: number): number {
-    return this.view.recordsBefore(this.vcpu, this.view.markPosition(mark));
+  #indexOfMark(mark: number): number {
+    return this.#view.recordsBefore(this.#vcpu, this.#view.markPosition(mark));
   }
 
-  private firstMarkAfter(position: number): number {
+  #firstMarkAfter(position: number): number {
     let mark = 0;
-    while (mark < this.view.marks && this.view.markPosition(mark) <= position) mark++;
+    while (mark < this.#view.marks && this.#view.markPosition(mark) <= position) mark++;
     return mark;
   }
 }

@@ -23,6 +23,6 @@ export function carried(ctx: Context, name: string): number {
 }
 
 /** At the top of a loop, with `ctx.finish` set: what the loop has to know if it goes on on another worker. */
-export function handOver(ctx: Context, state: CarriedState): void {
+export function carry(ctx: Context, state: CarriedState): void {
   ctx.carried = ctx.leaving ? state : null;
 }

@@ -29,7 +29,7 @@ import { someContent, writeToken } from './content.js';
 import { noteLatency } from './latency.js';
 import { RECORD_GFN, RECORD_WRITE } from './recording-view.js';
 import { Replay } from './replay.js';
-import { type ActorParams, carried, handOver, param } from './types.js';
+import { type ActorParams, carried, carry, param } from './types.js';
 import { Workload } from './workload.js';
 
 /** Hits between two updates of the counters and signs of progress. */
@@ -57,7 +57,7 @@ export function* vcpu(ctx: Context, params: ActorParams, recording: SharedArrayB
     const replay = new Replay(recording, thread.vm, thread.vcpu, param(params, 'window_records', 1000));
     yield* replay.enter(ctx);
     yield* runReplay(ctx, thread, replay);
-    if (ctx.leaving) return thread.handOver(ctx, replay.state());
+    if (ctx.leaving) return thread.carry(ctx, replay.state());
     yield* replay.leave(ctx);
   }
   if (ctx.leaving) return;
@@ -80,13 +80,13 @@ class VcpuThread {
   gfn = 0;
   write = false;
   value = 0;
-  private readonly params: ActorParams;
-  private sincePause = 0;
+  readonly #params: ActorParams;
+  #sincePause = 0;
 
   constructor(ctx: Context, params: ActorParams) {
-    this.params = params;
+    this.#params = params;
     this.done = carried(ctx, 'done');
-    this.sincePause = carried(ctx, 'sincePause');
+    this.#sincePause = carried(ctx, 'sincePause');
     this.unfinished = carried(ctx, 'unfinished') === 1;
     this.gfn = carried(ctx, 'gfn');
     this.write = carried(ctx, 'write') === 1;
@@ -97,11 +97,12 @@ class VcpuThread {
   }
 
   /** Leaves what the loop has to know on another worker, `more` included. */
-  handOver(ctx: Context, more: CarriedState): void {
+  carry(ctx: Context, more: CarriedState): void {
     this.flush(ctx);
-    const { done, sincePause, gfn, value } = this;
+    const { done, gfn, value } = this;
+    const sincePause = this.#sincePause;
     const unfinished = this.unfinished ? 1 : 0;
-    handOver(ctx, { ...more, done, sincePause, unfinished, gfn, value, write: this.write ? 1 : 0 });
+    carry(ctx, { ...more, done, sincePause, unfinished, gfn, value, write: this.write ? 1 : 0 });
   }
 
   /** Writes the counters out and shows progress. */
@@ -110,7 +111,7 @@ class VcpuThread {
     if (this.pending === 0) return;
     countStat(m, actor, STAT.accesses, this.pending);
     countStat(m, actor, STAT.tlb_hits, this.pending - this.misses);
-    this.sincePause += this.pending;
+    this.#sincePause += this.pending;
     this.done += this.pending;
     this.pending = 0;
     this.misses = 0;
@@ -119,10 +120,10 @@ class VcpuThread {
 
   /** Whether a pause is due; begins the next burst. */
   pauses(ctx: Context): boolean {
-    const burst = param(this.params, 'burst_accesses', 0);
-    if (burst === 0 || this.sincePause < burst) return false;
-    this.sincePause = 0;
-    ctx.sleepMicros = param(this.params, 'pause_us', 100);
+    const burst = param(this.#params, 'burst_accesses', 0);
+    if (burst === 0 || this.#sincePause < burst) return false;
+    this.#sincePause = 0;
+    ctx.sleepMicros = param(this.#params, 'pause_us', 100);
     return true;
   }
 }
@@ -216,7 +217,7 @@ function* runSynthetic(ctx: Context, thread: VcpuThread, params: ActorParams): C
   const inUse = ctx.cpuAt + CPU_IN_USE;
   for (;;) {
     if (ctx.finish || (ops > 0 && thread.done + thread.pending >= ops)) {
-      return thread.handOver(ctx, { step: workload.step });
+      return thread.carry(ctx, { step: workload.step });
     }
     if (ctx.drain) {
       thread.flush(ctx);

@@ -28,7 +28,7 @@ import { mprotect } from '../src/mm/mprotect/mprotect.js';
 import { findVma, vmaFlags } from '../src/mm/vma/vma.js';
 import { someContent } from './content.js';
 import { noteLatency } from './latency.js';
-import { type ActorParams, carried, handOver, param } from './types.js';
+import { type ActorParams, carried, carry, param } from './types.js';
 import { touchUser } from './user-access.js';
 
 /** The VMM thread's loop. */
@@ -68,7 +68,7 @@ export function* vmm(ctx: Context, params: ActorParams): Coroutine<void> {
     ctx.sleepMicros = param(params, 'pause_us', 1000);
     yield IDLE_SLEEP;
   }
-  handOver(ctx, { done });
+  carry(ctx, { done });
 }
 
 function* touchPages(ctx: Context, mm: number, first: number, pages: number, params: ActorParams): Coroutine<void> {

@@ -51,14 +51,14 @@ function scatterFactor(pages: number): number {
 
 /** The access sequence of one vCPU. */
 export class Workload {
-  private readonly kind: number;
-  private readonly first: number;
-  private readonly pages: number;
-  private readonly writePercent: number;
-  private readonly vcpu: number;
-  private readonly vcpus: number;
-  private readonly table: Int32Array;
-  private readonly factor: number;
+  readonly #kind: number;
+  readonly #first: number;
+  readonly #pages: number;
+  readonly #writePercent: number;
+  readonly #vcpu: number;
+  readonly #vcpus: number;
+  readonly #table: Int32Array;
+  readonly #factor: number;
   /** Accesses of the round so far. */
   step = 0;
 
@@ -68,49 +68,49 @@ export class Workload {
    * @param vcpu which of `vcpus` this is: boot storms share the range out among them
    */
   constructor(kind: number, first: number, pages: number, writePercent: number, vcpu: number, vcpus: number) {
-    this.kind = kind;
-    this.first = first;
-    this.pages = pages;
-    this.writePercent = writePercent;
-    this.vcpu = vcpu;
-    this.vcpus = vcpus;
-    this.table = kind === WORKLOAD_ZIPF || kind === WORKLOAD_BOOT_STORM ? zipfTable(pages) : new Int32Array(0);
-    this.factor = scatterFactor(pages);
+    this.#kind = kind;
+    this.#first = first;
+    this.#pages = pages;
+    this.#writePercent = writePercent;
+    this.#vcpu = vcpu;
+    this.#vcpus = vcpus;
+    this.#table = kind === WORKLOAD_ZIPF || kind === WORKLOAD_BOOT_STORM ? zipfTable(pages) : new Int32Array(0);
+    this.#factor = scatterFactor(pages);
   }
 
   /** The next access: page << 1 | write. */
   next(ctx: Context): number {
     const step = this.step++;
-    switch (this.kind) {
+    switch (this.#kind) {
       case WORKLOAD_SEQUENTIAL: {
-        if (this.step === this.pages) this.step = 0;
-        return this.access(ctx, (step + this.vcpu * Math.floor(this.pages / this.vcpus)) % this.pages);
+        if (this.step === this.#pages) this.step = 0;
+        return this.#access(ctx, (step + this.#vcpu * Math.floor(this.#pages / this.#vcpus)) % this.#pages);
       }
       case WORKLOAD_ZIPF:
-        return this.access(ctx, this.zipfPage(ctx));
+        return this.#access(ctx, this.#zipfPage(ctx));
       case WORKLOAD_BOOT_STORM: {
-        const share = Math.ceil(this.pages / this.vcpus);
+        const share = Math.ceil(this.#pages / this.#vcpus);
         if (this.step === STORM_EVERY * share) this.step = 0;
-        if (step >= share) return this.access(ctx, this.zipfPage(ctx));
-        return ((this.first + ((step * this.vcpus + this.vcpu) % this.pages)) << 1) | 1;
+        if (step >= share) return this.#access(ctx, this.#zipfPage(ctx));
+        return ((this.#first + ((step * this.#vcpus + this.#vcpu) % this.#pages)) << 1) | 1;
       }
       default:
-        return this.access(ctx, randomBelow(ctx, this.pages));
+        return this.#access(ctx, randomBelow(ctx, this.#pages));
     }
   }
 
-  private access(ctx: Context, page: number): number {
-    const write = this.writePercent > 0 && random(ctx) % 100 < this.writePercent ? 1 : 0;
-    return ((this.first + page) << 1) | write;
+  #access(ctx: Context, page: number): number {
+    const write = this.#writePercent > 0 && random(ctx) % 100 < this.#writePercent ? 1 : 0;
+    return ((this.#first + page) << 1) | write;
   }
 
-  private zipfPage(ctx: Context): number {
+  #zipfPage(ctx: Context): number {
     const draw = random(ctx);
     const q = draw & (QUANTILES - 1);
-    const low = this.table[q] as number;
+    const low = this.#table[q] as number;
     // ranks that share a quantile are as good as equally likely
-    const width = (this.table[q + 1] as number) - low;
+    const width = (this.#table[q + 1] as number) - low;
     const rank = width <= 1 ? low : low + ((draw >>> 12) % width);
-    return (rank * this.factor) % this.pages;
+    return (rank * this.#factor) % this.#pages;
   }
 }

@@ -79,7 +79,7 @@ export class Dashboard {
   }
 
   /**
-   * Serves the page; the run begins with `session.begin()`, or is handed over with `session.watch()`.
+   * Serves the page; the run begins with `session.begin()`, or is taken up with `session.watch()`.
    * @throws InputError for an address, a token or a sweep that cannot be used
    */
   static async start(options: DashboardOptions): Promise<Dashboard> {

@@ -1,9 +1,9 @@
 /**
  * Who waits for a lock waits in line. The kernel's locks are fair, each in its way: spinlocks and rwlocks are queues
  * (kernel/locking/qspinlock.c, qrwlock.c; under a hypervisor the former may be stolen until the head of the queue closes them,
- * qspinlock_paravirt.h), mutexes, rwsems and the folio lock are handed over to a first waiter that has been woken and found them
+ * qspinlock_paravirt.h), mutexes, rwsems and the folio lock are handed off to a first waiter that has been woken and found them
  * taken again (MUTEX_FLAG_HANDOFF, RWSEM_FLAG_HANDOFF, sysctl_page_lock_unfairness). Our threads may lose their CPU at any point, as
- * the CPUs of a guest do, and a lock that is handed over each time stands still for a wake-up each time. So here:
+ * the CPUs of a guest do, and a lock that is handed off each time stands still for a wake-up each time. So here:
  *
  *     An actor that finds a lock taken draws a number. An unlock wakes the one with the smallest number, and no other. That one may
  *     be overtaken by who comes later until it has found the lock taken PATIENCE times; then it closes the lock (CLOSED) for its turn.

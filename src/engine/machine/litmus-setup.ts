@@ -22,13 +22,12 @@ import {
   tlbBase,
   vcpuWord,
 } from '../../machine/layout.js';
-import { conditionChanged } from '../../machine/wait.js';
-import { FIRST_WAIT, IDLE_WORD, WAIT_LOCK, WAIT_WORD } from '../../machine/effects.js';
 import { NO_EVENTS } from '../../events/ring.js';
 import type { OracleProbe } from '../../oracle/index.js';
 import { ZERO_PFN } from '../../mm/folio.js';
 import { entryAt, pfnOfEntry, swappedContent } from '../../oracle/view.js';
 import { look as peek } from '#words';
+import { Driven, runToEnd } from './driven.js';
 import { resolveKernel } from './kernel.js';
 import type { LitmusTask } from '../../plan/litmus.js';
 import type { LitmusPlan, Plan } from '../../plan/plan.js';
@@ -82,17 +81,13 @@ export function runLitmusSetup(m: Machine, plan: Plan, litmus: LitmusPlan): Setu
     const start = ACTOR_KINDS[spec.kind];
     if (spec.tier !== 'server' || start === undefined) return [];
     const own = contextOf(actor, spec.node ?? 0);
-    return [new Hand(own, start(own, spec, plan))];
+    return [new Driven(own, start(own, spec, plan))];
   });
   const warm = new Map<number, Context>();
   for (const { task, call, actor } of litmus.init) {
     const own = actor === undefined ? ctx : (warm.get(actor) ?? contextOf(actor, plan.actors[actor]?.node ?? 0));
     if (actor !== undefined) warm.set(actor, own);
-    const hand = new Hand(own, doCall(own, task, call.op, call.args, call.result));
-    for (let turns = 0; !hand.done; turns++) {
-      const moved = [hand, ...servers].filter((each) => each.run()).length;
-      if (moved === 0 || turns > 10_000) throw new RangeError('set-up waits for what nobody will change');
-    }
+    runToEnd(own, doCall(own, task, call.op, call.args, call.result), 'set-up', servers);
   }
   for (const { ctx: own } of servers) own.finish = true;
   const tlbs = [...warm.keys()].map((cpu) => [tlbBase(m, cpu), tlbBase(m, cpu + 1)] as const);
@@ -109,39 +104,6 @@ function* doCall(ctx: Context, task: LitmusTask, op: number, args: readonly numb
   // vCPUs are loaded anew by their own actors
   if (vm >= 0 && peek(ctx.words, vcpuWord(ctx.m, vm, vcpu, VCPU_ENTERED)) !== 0) {
     yield* ctx.kernel.vcpuPut(ctx, vm, vcpu);
-  }
-}
-
-/** A coroutine that is run as far as it comes. */
-class Hand {
-  done = false;
-  readonly ctx: Context;
-  readonly #coroutine: Coroutine<void>;
-  #effect = 0;
-
-  constructor(ctx: Context, coroutine: Coroutine<void>) {
-    this.ctx = ctx;
-    this.#coroutine = coroutine;
-  }
-
-  /** Runs until it waits or ends. False: it could not move. */
-  run(): boolean {
-    const { ctx } = this;
-    if (this.done || !this.#canGo()) return false;
-    do {
-      ctx.quantum = 2 ** 30;
-      const step = this.#coroutine.next();
-      this.done = step.done === true;
-      if (step.done !== true) this.#effect = step.value;
-    } while (!this.done && this.#canGo());
-    return true;
-  }
-
-  #canGo(): boolean {
-    const kind = this.#effect & 15;
-    if (kind < FIRST_WAIT) return true;
-    if (kind !== WAIT_LOCK && kind !== WAIT_WORD && kind !== IDLE_WORD) return true;
-    return conditionChanged(this.ctx.words, kind, this.#effect >>> 4, this.ctx.waitValue);
   }
 }
 

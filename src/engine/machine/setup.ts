@@ -37,6 +37,7 @@ import { mmapWriteLock, mmapWriteUnlock } from '../../locks/vma-lock.js';
 import { bootMachine } from '../../mm/boot.js';
 import { mmapRegion } from '../../mm/vma/mmap.js';
 import { mmuNotifierRegister } from '../../mm/mmu-notifier.js';
+import { runToEnd } from './driven.js';
 import { resolveKernel } from './kernel.js';
 import { NO_NOTES, type SetupNotes, runLitmusSetup } from './litmus-setup.js';
 import type { Plan } from '../../plan/plan.js';
@@ -70,7 +71,7 @@ export function prepareWithNotes(
   for (const { mm, start, pages, flags } of plan.mappings) {
     expectOk(
       `mapping of ${pages} pages at ${start} of process ${mm}`,
-      toItsEnd(ctx, mmapRegion(ctx, mm, start, pages, flags)),
+      runToEnd(ctx, mmapRegion(ctx, mm, start, pages, flags), 'set-up'),
     );
   }
   plan.vms.forEach((spec, vm) => {
@@ -81,15 +82,18 @@ export function prepareWithNotes(
       m.words[vmWord(m, vm, VM_PROTECTED)] = isProtected ? 1 : 0;
       return;
     }
-    expectOk(`VM ${vm}`, toItsEnd(ctx, kvmCreateVm(ctx, vm, spec.mm, isProtected)));
+    expectOk(`VM ${vm}`, runToEnd(ctx, kvmCreateVm(ctx, vm, spec.mm, isProtected), 'set-up'));
     if (spec.pinRange !== undefined) kvmSetPinRange(m, vm, ...spec.pinRange);
     spec.slots.forEach(({ baseGfn, pages, vpn, flags, id }, place) => {
       const slot = id ?? place;
-      expectOk(`slot ${slot} of VM ${vm}`, toItsEnd(ctx, kvmSetMemslot(ctx, vm, slot, baseGfn, pages, vpn, flags)));
+      expectOk(
+        `slot ${slot} of VM ${vm}`,
+        runToEnd(ctx, kvmSetMemslot(ctx, vm, slot, baseGfn, pages, vpn, flags), 'set-up'),
+      );
     });
   });
   countUsers(m, plan);
-  if (plan.driverSubscriber) toItsEnd(ctx, registerDriver(ctx));
+  if (plan.driverSubscriber) runToEnd(ctx, registerDriver(ctx), 'set-up');
   assignEl2(
     m,
     plan.actors.flatMap(({ kind }, cpu) => (kind === 'el2' ? [cpu] : [])),
@@ -98,14 +102,6 @@ export function prepareWithNotes(
   m.words.fill(0, statsBase(m, 0), statsBase(m, 0) + STATS_WORDS);
   const notes = plan.litmus === undefined ? NO_NOTES : runLitmusSetup(m, plan, plan.litmus);
   return { machine: m, notes };
-}
-
-/** Runs a coroutine to its end while nobody else runs: it has nothing to wait for. */
-function toItsEnd<T>(ctx: Context, coroutine: Coroutine<T>): T {
-  ctx.quantum = 2 ** 30;
-  const step = coroutine.next();
-  if (step.done === true) return step.value;
-  throw new Error(`set-up waits for word ${step.value >>> 4}, which nobody will change`);
 }
 
 function expectOk(what: string, result: number): void {

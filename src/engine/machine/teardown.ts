@@ -6,7 +6,6 @@
 import { VM_STATE_LIVE } from '../../machine/abi.js';
 import { MECH } from '../../machine/mechanisms.js';
 import { Context, type Coroutine, type Kernel, type Probe } from '../../machine/context.js';
-import { FIRST_WAIT, effectKind, effectWord } from '../../machine/effects.js';
 import {
   ACTOR_OPERATION,
   MM_USERS,
@@ -17,7 +16,6 @@ import {
   mmWord,
   vmWord,
 } from '../../machine/layout.js';
-import { conditionChanged } from '../../machine/wait.js';
 import { NO_EVENTS } from '../../events/ring.js';
 import { endFullScan } from '../../mm/ksm/tree.js';
 import { exitMmap } from '../../mm/exit.js';
@@ -27,19 +25,10 @@ import { lruAddDrainAll } from '../../mm/swap.js';
 import { shmemPunchHole } from '../../mm/truncate.js';
 import { ACTOR_KINDS } from '../../../actors/index.js';
 import type { Plan } from '../../plan/plan.js';
+import { Driven, runToEnd } from './driven.js';
 
 /** The CPU that tears down: the first actor's, which has returned. */
 const CPU = 0;
-/** Looks without anybody's progress after which the teardown is stuck. */
-const IDLE_TURNS_MAX = 1000;
-
-/** A server's coroutine and what it waits for. */
-interface Server {
-  readonly ctx: Context;
-  readonly coroutine: Coroutine<void>;
-  wait: number;
-}
-
 /**
  * Tears everything down.
  * @param probe watches it as it watched the run
@@ -51,14 +40,14 @@ export function tearDown(m: Machine, plan: Plan, kernel: Kernel, probe: Probe): 
     ctx.mechanism = MECH.teardown;
     return ctx;
   };
-  const servers = plan.actors.flatMap((spec, cpu): Server[] => {
+  const servers = plan.actors.flatMap((spec, cpu): Driven[] => {
     const main = ACTOR_KINDS[spec.kind];
     if (spec.tier !== 'server' || main === undefined) return [];
     const ctx = contextOf(cpu);
-    return [{ ctx, coroutine: main(ctx, spec, plan), wait: 0 }];
+    return [new Driven(ctx, main(ctx, spec, plan))];
   });
   const ctx = contextOf(CPU);
-  const run = (coroutine: Coroutine<unknown>): void => drive(m, ctx, coroutine, servers);
+  const run = (coroutine: Coroutine<unknown>): void => void runToEnd(ctx, coroutine, 'the teardown', servers);
   for (let vm = 0; vm < m.vms; vm++) {
     if (m.words[vmWord(m, vm, VM_STATE)] === VM_STATE_LIVE) run(kernel.kvmDestroyVm(ctx, vm));
   }
@@ -76,35 +65,8 @@ export function tearDown(m: Machine, plan: Plan, kernel: Kernel, probe: Probe): 
   run(endFullScan(ctx));
   for (let cpu = 0; cpu < m.cpus; cpu++) {
     const owner = contextOf(cpu);
-    for (let node = 0; node < m.nodes; node++) drive(m, owner, drainPcp(owner, node, m.frames), servers);
+    for (let node = 0; node < m.nodes; node++)
+      runToEnd(owner, drainPcp(owner, node, m.frames), 'the teardown', servers);
   }
   for (let cpu = 0; cpu < m.cpus; cpu++) m.words[actorWord(m, cpu, ACTOR_OPERATION)] = 0;
-}
-
-/** Runs `coroutine` to its end, and the servers whenever it waits. */
-function drive(m: Machine, ctx: Context, coroutine: Coroutine<unknown>, servers: readonly Server[]): void {
-  for (let idle = 0; idle < IDLE_TURNS_MAX;) {
-    ctx.quantum = 2 ** 30;
-    const step = coroutine.next();
-    if (step.done === true) return;
-    const waiting = (): boolean =>
-      effectKind(step.value) >= FIRST_WAIT &&
-      !conditionChanged(m.words, effectKind(step.value), effectWord(step.value), ctx.waitValue);
-    for (idle = 0; waiting() && idle < IDLE_TURNS_MAX; idle++) {
-      for (const server of servers) serve(m, server);
-    }
-    if (idle === IDLE_TURNS_MAX)
-      throw new Error(`the teardown waits for word ${effectWord(step.value)}, which nobody will change`);
-  }
-}
-
-function serve(m: Machine, server: Server): void {
-  const { ctx } = server;
-  const word = effectWord(server.wait);
-  if (effectKind(server.wait) >= FIRST_WAIT && !conditionChanged(m.words, effectKind(server.wait), word, ctx.waitValue))
-    return;
-  ctx.quantum = 2 ** 30;
-  const step = server.coroutine.next();
-  if (step.done === true) throw new Error('a server returned during the teardown');
-  server.wait = step.value;
 }

@@ -133,7 +133,7 @@ export interface ActorLuggage {
   readonly returned: boolean;
   /** Every number and flag of its Context: the clock, random state, the vCPU that is loaded on its CPU, ... */
   readonly context: Readonly<Record<string, number | boolean>>;
-  /** What its loop handed over. */
+  /** What its loop wants carried along. */
   readonly carried: CarriedState | null;
   /** What is left of the sleep it was in, microseconds. */
   readonly sleepMicros: number;

@@ -1,7 +1,7 @@
 /**
  * The hosts of a run: which actor sits on which worker, in which form, and how that changes while the run goes on.
  *
- * Actors change workers at a drain. Everybody stands at the top of its loop; those that move hand over what their loops
+ * Actors change workers at a drain. Everybody stands at the top of its loop; those that move leave behind what their loops
  * have to know, are started on their new workers, and the audit looks at the whole before anybody runs: so nothing
  * happens between the two workers that could be lost. A worker with one actor runs it in the blocking form; before a
  * second one comes, it changes its form by the same way, in place. Workers without actors sleep until the run ends.

@@ -225,7 +225,7 @@ export class Simulation {
 
   /**
    * Brings an actor to another worker, which is started when it is a new one. Nothing is lost: all actors come to rest, this one
-   * hands over what its loop knows (pins, replay position, what is left of its sleep), goes on on the other worker, and
+   * leaves what its loop knows (pins, replay position, what is left of its sleep), goes on on the other worker, and
    * an audit of the whole machine, before anybody runs, says whether all is well.
    * @throws InputError for an actor or worker that cannot be
    */

@@ -78,11 +78,11 @@ export class ScenarioMemory {
         throw new InputError(`--recording: scenario ${scenario.name} has no guest to replay it`);
       this.recording = loadRecording(options.recording, options.base);
     } else {
-      this.recording = file.recording === null ? null : this.load(file.recording);
+      this.recording = file.recording === null ? null : this.#load(file.recording);
     }
   }
 
-  private load(recording: string): Recording {
+  #load(recording: string): Recording {
     try {
       return loadRecording(recording, this.scenario.folder);
     } catch (error) {
@@ -108,7 +108,7 @@ export class ScenarioMemory {
         vpn: slot.first_vpn,
         flags: slot.flags.reduce((flags, name) => flags | (SLOT_FLAGS[name] ?? 0), 0),
       }));
-      const vm = { mm: guest.process, vcpus: this.vcpus(i), protected: guest.protected, slots };
+      const vm = { mm: guest.process, vcpus: this.#vcpus(i), protected: guest.protected, slots };
       return guest.pinned_range === undefined
         ? vm
         : Object.assign(vm, { pinRange: pinRange(guest.pinned_range, slots) });
@@ -116,7 +116,7 @@ export class ScenarioMemory {
   }
 
   /** vCPUs of guest `i`: what `--cpus` says for the first, at least the recorded ones. */
-  private vcpus(i: number): number {
+  #vcpus(i: number): number {
     const said = this.scenario.file.guests[i]?.vcpus ?? 1;
     const recording = i === 0 ? this.recording : null;
     const least = recording?.vcpus ?? 1;
@@ -156,7 +156,7 @@ export class ScenarioMemory {
         }
         let from = mapping.start;
         mapping.except.forEach((part, j) => {
-          const { start, pages: length } = this.partWithin(part, from, end, [...path, 'except', j]);
+          const { start, pages: length } = this.#partWithin(part, from, end, [...path, 'except', j]);
           if (start > from) all.push({ mm, start: from, pages: start - from, flags: flagBits(mapping.flags) });
           if (length > 0) all.push({ mm, start, pages: length, flags: flagBits(part.flags) });
           from = start + length;
@@ -168,7 +168,7 @@ export class ScenarioMemory {
   }
 
   /** A part of a mapping with flags of its own: within [from, end), or cut to it for another recording (`--recording`). */
-  private partWithin(
+  #partWithin(
     part: { readonly start: number; readonly pages: number },
     from: number,
     end: number,

@@ -15,27 +15,27 @@ export interface Source {
 
 /** Mistakes in what a file means; who finds one goes on with something that causes no other. */
 export class Mistakes {
-  private readonly source: Source;
-  private readonly found: [number, string][] = [];
+  readonly #source: Source;
+  readonly #found: [number, string][] = [];
 
   constructor(source: Source) {
-    this.source = source;
+    this.#source = source;
   }
 
   /** What stands at `path` is wrong: the message says what, and what was expected. */
   note(path: readonly PropertyKey[], message: string): void {
-    this.found.push([this.source.offsetOf(path), `${pathName(path)}: ${message}`]);
+    this.#found.push([this.#source.offsetOf(path), `${pathName(path)}: ${message}`]);
   }
 
   /** The file cannot be looked at further than this. @throws InputError with all that was found */
   refuse(path: readonly PropertyKey[], message: string): never {
     this.note(path, message);
-    throw told(this.found, this.source);
+    throw told(this.#found, this.#source);
   }
 
   /** @throws InputError where anything was found */
   tell(): void {
-    if (this.found.length > 0) throw told(this.found, this.source);
+    if (this.#found.length > 0) throw told(this.#found, this.#source);
   }
 }
 

@@ -25,18 +25,18 @@ export class Scenario {
   readonly file: ScenarioFile;
   /** The file's folder: its recording may stand beside it. */
   readonly folder: string;
-  private readonly source: Source;
+  readonly #source: Source;
 
   constructor(name: string, folder: string, file: ScenarioFile, source: Source) {
     this.name = name;
     this.folder = folder;
     this.file = file;
-    this.source = source;
+    this.#source = source;
   }
 
   /** For what its parts mean together; none found yet. */
   mistakes(): Mistakes {
-    return new Mistakes(this.source);
+    return new Mistakes(this.#source);
   }
 }
 

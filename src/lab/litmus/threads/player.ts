@@ -1,9 +1,9 @@
 /** An actor of one machine of a litmus run on real threads: started anew each round, run as far as it comes, looked at again. */
 import { ACTOR_KINDS } from '../../../../actors/index.js';
-import { FIRST_WAIT, IDLE_WORD, WAIT_LOCK, WAIT_WORD } from '../../../machine/effects.js';
-import { Context, type Coroutine, type EventWriter, type Kernel, mixSeed } from '../../../machine/context.js';
+import { FIRST_WAIT, effectKind } from '../../../machine/effects.js';
+import { Context, type EventWriter, type Kernel, mixSeed } from '../../../machine/context.js';
 import type { Machine } from '../../../machine/layout.js';
-import { conditionChanged } from '../../../machine/wait.js';
+import { Driven } from '../../../engine/machine/driven.js';
 import type { Plan } from '../../../plan/plan.js';
 import type { OracleProbe } from '../../../oracle/index.js';
 
@@ -28,10 +28,8 @@ export class Player {
   /** It was preempted, and has not gone on since. */
   preempted = false;
   #points = 0;
-  #ctx: Context | null = null;
-  #coroutine: Coroutine<void> | null = null;
-  #kind = 0;
-  #word = 0;
+  #ctx: Context | undefined;
+  #driven: Driven | null = null;
 
   /** @param shared its worker hosts other actors of the same machine */
   constructor(
@@ -66,41 +64,33 @@ export class Player {
     const seed = mixSeed(plan.seed, this.machine);
     const ctx = new Context(m, this.#kernel, probe, this.#events, this.#actor, spec.node, seed, undefined, this.#ctx);
     this.#ctx = ctx;
-    this.#coroutine = (ACTOR_KINDS[spec.kind] as (typeof ACTOR_KINDS)[string])(ctx, spec, plan);
-    this.#kind = 0;
+    this.#driven = new Driven(ctx, (ACTOR_KINDS[spec.kind] as (typeof ACTOR_KINDS)[string])(ctx, spec, plan));
   }
 
   /** Goes on as far as it can. True: it has ended. */
   run(): boolean {
-    const ctx = this.#ctx as Context;
-    const coroutine = this.#coroutine as Coroutine<void>;
+    const driven = this.#driven as Driven;
     for (;;) {
       const points = this.#points;
       this.#points = 0;
-      ctx.quantum = points > 0 ? points : this.#quantum;
-      const step = coroutine.next();
-      if (step.done === true) return true;
-      const kind = step.value & 15;
-      this.#kind = kind;
-      if (kind < FIRST_WAIT) {
-        // its turn is over, or a retry may be made at once
-        if (ctx.quantum >= 0) continue;
-        // a guest that faults again and again may be waiting for somebody who was preempted
-        this.#turns++;
-        this.preempted = points > 0 || this.#turns > this.#turnsMax;
-        return false;
+      driven.resume(points > 0 ? points : this.#quantum);
+      if (driven.done) return true;
+      if (effectKind(driven.effect) >= FIRST_WAIT) {
+        if (!driven.canGo) return false;
+        continue;
       }
-      this.#word = step.value >>> 4;
-      if (!this.canGo()) return false;
+      // its turn is over, or a retry may be made at once
+      if (driven.ctx.quantum >= 0) continue;
+      // a guest that faults again and again may be waiting for somebody who was preempted
+      this.#turns++;
+      this.preempted = points > 0 || this.#turns > this.#turnsMax;
+      return false;
     }
   }
 
   /** Whether what it waits for has come about. */
   canGo(): boolean {
-    const kind = this.#kind;
-    if (kind !== WAIT_LOCK && kind !== WAIT_WORD && kind !== IDLE_WORD) return true;
-    const ctx = this.#ctx as Context;
-    return (kind === IDLE_WORD && ctx.finish) || conditionChanged(ctx.words, kind, this.#word, ctx.waitValue);
+    return (this.#driven as Driven).canGo;
   }
 
   /** A server whose clients have ended returns at its next idle point. */

@@ -1,0 +1,82 @@
+/**
+ * A coroutine that is driven by hand: by set-up, by the teardown, by players of litmus tests, by tests. Its driver says how far it may go
+ * at once; what it waits for is looked at here. (Hosts of real threads and the one-thread engine drive theirs by other protocols: they
+ * choose at every point.)
+ */
+import type { Context, Coroutine } from '../../machine/context.js';
+import { FIRST_WAIT, IDLE_WORD, WAIT_LOCK, WAIT_WORD, effectKind, effectWord } from '../../machine/effects.js';
+import { conditionChanged } from '../../machine/wait.js';
+
+/** More schedule points than any operation has. */
+export const UNBROKEN = 2 ** 30;
+
+export class Driven<T = void> {
+  readonly ctx: Context;
+  done = false;
+  /** What it yielded last; 0 = nothing yet. */
+  effect = 0;
+  readonly #coroutine: Coroutine<T>;
+  #result: T | undefined;
+
+  constructor(ctx: Context, coroutine: Coroutine<T>) {
+    this.ctx = ctx;
+    this.#coroutine = coroutine;
+  }
+
+  /** What it has returned, once it is done. */
+  get result(): T {
+    return this.#result as T;
+  }
+
+  /** Lets it go on over `points` schedule points, or to the next wait. It can go on. */
+  resume(points = UNBROKEN): void {
+    this.ctx.quantum = points;
+    const step = this.#coroutine.next();
+    if (step.done === true) {
+      this.done = true;
+      this.#result = step.value;
+    } else this.effect = step.value;
+  }
+
+  /** Whether what it waits for has come about, if it waits. */
+  get canGo(): boolean {
+    const kind = effectKind(this.effect);
+    if (kind < FIRST_WAIT || (kind !== WAIT_LOCK && kind !== WAIT_WORD && kind !== IDLE_WORD)) return true;
+    const { words, finish, waitValue } = this.ctx;
+    return (kind === IDLE_WORD && finish) || conditionChanged(words, kind, effectWord(this.effect), waitValue);
+  }
+
+  /** Goes on until it waits or ends. False: it could not move. */
+  run(): boolean {
+    if (this.done || !this.canGo) return false;
+    do this.resume();
+    while (!this.done && this.canGo);
+    return true;
+  }
+}
+
+/** Turns of all without anybody moving, after which nobody will. */
+const TURNS_MAX = 10_000;
+
+/**
+ * Runs a coroutine to its end, and `servers` whenever it waits.
+ * @returns what it returns
+ * @throws Error naming the word it waits for, where nobody is left who could change it
+ */
+export function runToEnd<T>(
+  ctx: Context,
+  coroutine: Coroutine<T>,
+  what: string,
+  servers: readonly Driven<unknown>[] = [],
+): T {
+  const driven = new Driven(ctx, coroutine);
+  for (let turns = 0; !driven.done; turns++) {
+    let moved = driven.run();
+    if (driven.done) break;
+    for (const server of servers) moved = server.run() || moved;
+    if (!moved || turns > TURNS_MAX) {
+      throw new RangeError(`${what} waits for word ${effectWord(driven.effect)}, which nobody will change`);
+    }
+  }
+  return driven.result;
+}
