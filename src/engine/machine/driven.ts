@@ -8,7 +8,7 @@ import { FIRST_WAIT, IDLE_WORD, WAIT_LOCK, WAIT_WORD, effectKind, effectWord } f
 import { conditionChanged } from '../../machine/wait.js';
 
 /** More schedule points than any operation has. */
-export const UNBROKEN = 2 ** 30;
+const UNBROKEN = 2 ** 30;
 
 export class Driven<T = void> {
   readonly ctx: Context;
