@@ -28,7 +28,7 @@ const dist = (path) => import(new URL(`../dist/src/${path}`, import.meta.url).hr
 if (args.includes('--one')) {
   const [scenario, policy, cpus, seed] = args.slice(args.indexOf('--one') + 1);
   const { Simulation } = await dist('lab/run/simulation.js');
-  const { InputError } = await dist('lab/input/input-error.js');
+  const { InputError } = await dist('errors/errors.js');
   let run;
   try {
     run = await Simulation.start({ scenario, policy, cpus: Number(cpus), seed: Number(seed), events: 'recorder' });

@@ -5,7 +5,7 @@
 export { Simulation, type RunOptions } from './lab/run/simulation.js';
 export type { SimulationOptions } from './lab/run/run-options.js';
 export { RecordedRun, fromFile } from './lab/run/recorded-run.js';
-export { InputError } from './lab/input/input-error.js';
+export { InputError } from './errors/errors.js';
 export * from './lab/live/types.js';
 export type { Metrics } from './lab/report/metrics.js';
 export type { EndRow, MechanismRow, Report, RunCommand } from './lab/report/run-row.js';

@@ -12,6 +12,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
 /** The rooms from the ground up. `words` is the access module of the machine; `front` is the package's face. */
 const ROOMS = [
+  'errors',
   'machine',
   'events',
   'locks',

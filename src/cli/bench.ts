@@ -6,7 +6,7 @@
 import { Command, CommanderError } from 'commander';
 import { pc } from './render/colour.js';
 import { type BenchReport, type BenchRow, bench, benchNames } from '../lab/bench/index.js';
-import { InputError } from '../lab/input/input-error.js';
+import { InputError } from '../errors/errors.js';
 import { onInterrupt } from './interrupt.js';
 import { EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_OK } from './exit-codes.js';
 import { ProgressLine, printReport } from './output.js';

@@ -2,7 +2,8 @@
 import type { Command } from 'commander';
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { InputError, writeProblem } from '../lab/input/input-error.js';
+import { writeProblem } from '../lab/input/file-problem.js';
+import { InputError } from '../errors/errors.js';
 import { userPath } from './options.js';
 
 /** Options that name such a file, whichever command has them. */

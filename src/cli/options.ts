@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { NOISE, NOISE_NAMES, type NoiseName } from '../engine/host/noise.js';
 import { WORKERS_MAX } from '../lab/explore/explore.js';
-import { InputError } from '../lab/input/input-error.js';
+import { InputError } from '../errors/errors.js';
 import { meant } from '../lab/input/nearest.js';
 import { POLICIES } from '../policies/index.js';
 

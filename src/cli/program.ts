@@ -5,7 +5,7 @@
  */
 import { Command, CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';
-import { InputError } from '../lab/input/input-error.js';
+import { InputError } from '../errors/errors.js';
 import { meant } from '../lab/input/nearest.js';
 import { checkDestinations } from './destinations.js';
 import { applyWidth } from './diagram-options.js';

@@ -3,7 +3,7 @@
  * command, or turn the reading direction with, is shown as an escape. Our own colours are told from others by a mark of this process.
  */
 import { randomInt } from 'node:crypto';
-import { writeProblem } from '../lab/input/input-error.js';
+import { writeProblem } from '../lab/input/file-problem.js';
 
 /** Parameters that no terminal knows in front of a colour's own: tables measure text with them as they do without. */
 const MARK = Array.from({ length: 3 }, () => randomInt(1000, 10_000)).join(';');

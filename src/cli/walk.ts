@@ -1,6 +1,6 @@
 /** `replay --step`: commands, a line each, and where they lead. */
 import { createInterface } from 'node:readline';
-import { InputError } from '../lab/input/input-error.js';
+import { InputError } from '../errors/errors.js';
 import { BREAKPOINT_PARTS, type Stepper } from '../lab/replay/stepper.js';
 import { onInterrupt } from './interrupt.js';
 import { print, tell } from './terminal.js';

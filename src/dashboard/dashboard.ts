@@ -6,7 +6,7 @@
  *     const report = await dashboard.close();
  */
 import { randomBytes } from 'node:crypto';
-import { InputError } from '../lab/input/input-error.js';
+import { InputError } from '../errors/errors.js';
 import { PAGE_LEGEND } from '../lab/report/legend.js';
 import type { Report } from '../lab/report/run-row.js';
 import { PAGE_STATES } from '../lab/live/types.js';

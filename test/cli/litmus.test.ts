@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { LitmusError, litmusSubject, readLitmus } from '#src/lab/litmus/subject.js';
+import { litmusSubject, readLitmus } from '#src/lab/litmus/subject.js';
+import { LitmusError } from '#src/errors/errors.js';
 import { ROOT, start } from './run.js';
 import { PINS, source } from '../lab/litmus-texts.js';
 import { temporaryFolder } from '../lab/recordings.js';

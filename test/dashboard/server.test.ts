@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatSchedule, parseSchedule } from '#src/engine/one-thread/schedule-file.js';
-import { InputError } from '#src/lab/input/input-error.js';
+import { InputError } from '#src/errors/errors.js';
 import { Dashboard, type DashboardOptions } from '#src/dashboard/dashboard.js';
 import { Guard } from '#src/dashboard/server/guard.js';
 import { type Served, StreamClient, serveFake, until } from './serve.js';

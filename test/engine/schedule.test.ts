@@ -7,13 +7,13 @@ import { END_MISMATCH, END_VIOLATION, OneThread } from '#src/engine/one-thread/o
 import { pinVsWriteProtect, pinVsWriteProtectBuggy } from '#src/engine/programs/pin-vs-write-protect.js';
 import {
   type Schedule,
-  ScheduleSyntaxError,
   formatSchedule,
   fromRuns,
   hashText,
   parseSchedule,
   toRuns,
 } from '#src/engine/one-thread/schedule-file.js';
+import { ScheduleSyntaxError } from '#src/errors/errors.js';
 import { strategyKind } from '#src/engine/strategies/index.js';
 import { ExactScript } from '#src/engine/strategies/script.js';
 

@@ -9,7 +9,7 @@ import { type TinyState, lock, waitsFor } from '#src/engine/programs/tiny-lock.j
 import { STRATEGIES } from '#src/engine/strategies/index.js';
 import { toRuns } from '#src/engine/one-thread/schedule-file.js';
 import { type ExploreProgress, explore } from '#src/lab/explore/explore.js';
-import { InputError } from '#src/lab/input/input-error.js';
+import { InputError } from '#src/errors/errors.js';
 import { readSchedule, replay } from '#src/lab/replay/replay.js';
 import { moduleSubject, programSubject, subjectOf } from '#src/lab/explore/subject.js';
 import type { Subject } from '#src/lab/explore/explored.js';

@@ -1,7 +1,7 @@
 /** A running simulation, looked at and turned while it runs. */
 import { firstValueFrom } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { InputError } from '#src/lab/input/input-error.js';
+import { InputError } from '#src/errors/errors.js';
 import { type NearMiss, PAGE_STATES } from '#src/lab/live/types.js';
 import { Simulation } from '#src/lab/run/simulation.js';
 import type { SimulationOptions } from '#src/lab/run/run-options.js';

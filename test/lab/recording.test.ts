@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { RECORD_GFN, RecordingView } from '#actors/recording-view.js';
-import { InputError } from '#src/lab/input/input-error.js';
+import { InputError } from '#src/errors/errors.js';
 import { listRecordings, loadRecording } from '#src/lab/scenario/recording.js';
 import { SMALL, metaOf, packAccess, packed, temporaryFolder, writeRecording } from './recordings.js';
 

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Plan } from '#src/plan/plan.js';
-import { InputError } from '#src/lab/input/input-error.js';
+import { InputError } from '#src/errors/errors.js';
 import { makePlan } from '#src/lab/scenario/plan.js';
 import { listScenarios, loadScenario } from '#src/lab/scenario/scenario.js';
 import { Machine } from '#src/machine/layout.js';

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { ActorSpec } from '#src/plan/plan.js';
 import { TOKEN_AT } from '#test/fixtures/lock-actors.js';
 import { ACTOR_STEPS, Machine, actorWord, globalWord } from '#src/machine/layout.js';
-import { InputError } from '#src/lab/input/input-error.js';
+import { InputError } from '#src/errors/errors.js';
 import { type RunOptions, Simulation } from '#src/lab/run/simulation.js';
 import { bootMachine } from '#src/mm/boot.js';
 import { ofType } from '#src/trace/observables.js';

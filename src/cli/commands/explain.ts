@@ -6,7 +6,7 @@ import { LITMUS_DEFAULTS } from '../../lab/litmus/run.js';
 import { litmusPath, readLitmus } from '../../lab/litmus/subject.js';
 import { BUGS } from '../../zoo/index.js';
 import { type DiagramFlags, printDrawn, withDiagramOptions } from '../diagram-options.js';
-import { InputError } from '../../lab/input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 import { onInterrupt } from '../interrupt.js';
 import { duration, oneOf, policy, seed, userPath, wholeNumber, workers } from '../options.js';
 import { exitOfAnswers } from '../exit-codes.js';

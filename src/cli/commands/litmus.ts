@@ -2,21 +2,13 @@
 import { Command } from 'commander';
 import { join } from 'node:path';
 import { EXHAUSTIVE } from '../../lab/litmus/prove.js';
-import { type Mistake } from '../../lab/litmus/language/parse.js';
+import type { Mistake } from '../../lab/litmus/language/parse.js';
 import { LITMUS_DEFAULTS, type LitmusReport, type Reduced, runLitmus } from '../../lab/litmus/run.js';
-import {
-  type LitmusSubject,
-  LitmusError,
-  checkedLitmus,
-  litmusPath,
-  litmusSubject,
-  mistakeLine,
-  readLitmus,
-} from '../../lab/litmus/subject.js';
+import { type LitmusSubject, checkedLitmus, litmusPath, litmusSubject, readLitmus } from '../../lab/litmus/subject.js';
+import { mistakeLine, LitmusError, InputError } from '../../errors/errors.js';
 import { HANDOVER_SECONDS } from '../../lab/handover/defaults.js';
 import { handOverLitmus } from '../../lab/handover/handover.js';
 import { runLitmusThreads } from '../../lab/litmus/threads/report.js';
-import { InputError } from '../../lab/input/input-error.js';
 import { STRATEGIES } from '../../engine/strategies/index.js';
 import { BUGS } from '../../zoo/index.js';
 import { onInterrupt } from '../interrupt.js';
@@ -147,7 +139,7 @@ async function run(files: readonly string[], flags: LitmusFlags): Promise<number
     subject = litmusSubject({ path, text, options });
   } catch (error) {
     if (!(error instanceof LitmusError)) throw error;
-    for (const line of error.lines) tell(`${oneLine(line)}\n`);
+    for (const line of error.mistakes) tell(`${oneLine(line)}\n`);
     return EXIT_BAD_INPUT;
   }
   if (flags.threads === true) return await onThreads(subject, flags);

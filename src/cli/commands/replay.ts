@@ -1,7 +1,8 @@
 /** `pinfall replay`: a recorded schedule again, step by step the same. */
 import { Command } from 'commander';
 import { readBounded } from '../../lab/input/bounded-file.js';
-import { InputError, fileProblem } from '../../lab/input/input-error.js';
+import { fileProblem } from '../../lab/input/file-problem.js';
+import { InputError } from '../../errors/errors.js';
 import { nearestFile } from '../../lab/input/nearest-file.js';
 import { isLitmus } from '../../lab/litmus/subject.js';
 import { readSchedule, replay } from '../../lab/replay/replay.js';

@@ -1,7 +1,8 @@
 /** `pinfall stress`: the main job. A guest raced on real threads for a time, watched, torn down and reported. */
 import { Command } from 'commander';
 import { type AutoSubject, AutoWorkers } from '../../lab/run/auto-workers.js';
-import { InputError, fileProblem } from '../../lab/input/input-error.js';
+import { fileProblem } from '../../lab/input/file-problem.js';
+import { InputError } from '../../errors/errors.js';
 import { sumStat } from '../../lab/report/report.js';
 import type { Report } from '../../lab/report/run-row.js';
 import type { Dashboard } from '../../dashboard/dashboard.js';

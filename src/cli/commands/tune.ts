@@ -1,7 +1,7 @@
 /** `pinfall tune`: sweeps worker counts, placements and the engine's numbers, and recommends one setting. */
 import { relative } from 'node:path';
 import { Command, Option } from 'commander';
-import { InputError } from '../../lab/input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 import { METRICS, type Metric } from '../../lab/tune/measure.js';
 import { pngConverter } from '../../lab/tune/png.js';
 import { applyEngine, applyTarget } from '../../lab/tune/apply.js';

@@ -1,7 +1,7 @@
 /** `pinfall zoo`: the planted historical bugs; `zoo run` finds them again. */
 import { Command } from 'commander';
 import { STRATEGIES } from '../../engine/strategies/index.js';
-import { InputError } from '../../lab/input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 import { meant } from '../../lab/input/nearest.js';
 import { ZOO_DEFAULTS, listZoo, runZoo, zooBugs } from '../../lab/zoo/zoo.js';
 import { onInterrupt } from '../interrupt.js';

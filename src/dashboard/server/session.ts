@@ -2,7 +2,7 @@
  * The run that the pages see, and what they may do to it. A session has one run at a time; `restart` ends it, keeps its
  * report, and begins another with the scenario, policy and seed asked for. Commands are done one after the other.
  */
-import { InputError } from '../../lab/input/input-error.js';
+import { NotNow, InputError } from '../../errors/errors.js';
 import type { PageAnswer, Command, CommandAnswer, RunStatus, StateMessage } from '../protocol.js';
 import type { ActorNow, KnobInfo, MoveResult, Placement, StepInfo } from '../../lab/live/types.js';
 import type { Report } from '../../lab/report/run-row.js';
@@ -41,9 +41,6 @@ interface Done {
 /** Commands that wait for those before them. */
 const QUEUE_MAX = 16;
 const NOWHERE: Placement = { workers: 0, workersMax: 0, rows: [] };
-
-/** A command that makes no sense now, or not here. */
-class NotNow extends Error {}
 
 export class Session {
   readonly #options: SessionOptions;

@@ -21,6 +21,7 @@
  * (its plan): when it differs, the schedule may still fit, or stop fitting at some step. Of a litmus test the file itself follows,
  * behind a line `litmus:`.
  */
+import { ScheduleSyntaxError } from '../../errors/errors.js';
 
 const SCHEDULE_VERSION = 'pinfall.schedule/1';
 
@@ -47,22 +48,6 @@ export interface Schedule {
   readonly litmus?: string | undefined;
   /** Of a file that was read: the lines before that text. */
   readonly litmusAfter?: number | undefined;
-}
-
-/** A schedule file that cannot be read: where, and what was expected. */
-export class ScheduleSyntaxError extends Error {
-  override readonly name = 'ScheduleSyntaxError';
-  readonly line: number;
-  readonly column: number;
-  /** Without its place. */
-  readonly what: string;
-
-  constructor(line: number, what: string, column = 1) {
-    super(`line ${line}: ${what}`);
-    this.line = line;
-    this.column = column;
-    this.what = what;
-  }
 }
 
 const STEPS_LIMIT = 100_000_000;

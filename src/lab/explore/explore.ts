@@ -20,7 +20,7 @@ import { clashIfAny, clashMarks } from '../clash/clash.js';
 import { classify } from './classify.js';
 import { HereExecutor, PoolExecutor } from './pool.js';
 import type { Exploration, ExploreOptions, ExploreProgress, ExploreReport } from './report.js';
-import { InputError } from '../input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 import { EXHAUSTIVE, endRow, prove } from './prove.js';
 import { knownWindows } from '../tell/known-windows.js';
 import { REPORT_SCHEMA } from '../report/run-row.js';

@@ -7,7 +7,7 @@ import { PROGRAMS, programKind } from '../../engine/programs/index.js';
 import { hashText } from '../../engine/one-thread/schedule-file.js';
 import { POLICIES } from '../../policies/index.js';
 import { planNotAsked } from '../report/asked.js';
-import { InputError } from '../input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 import { isLitmus, litmusSubject, readLitmus } from '../litmus/subject.js';
 import type { LitmusSource } from '../litmus/source.js';
 import { meant } from '../input/nearest.js';

@@ -1,6 +1,6 @@
 /** Input files read by their bytes: `stat` says nothing of a pipe, and a device may have no end. */
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from 'node:fs';
-import { InputError } from './input-error.js';
+import { InputError } from '../../errors/errors.js';
 
 /**
  * A whole file.

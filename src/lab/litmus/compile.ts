@@ -3,9 +3,9 @@ import { litmusOperation } from '../../../actors/litmus/operations.js';
 import { Machine, STORE_BUFFERS } from '../../machine/layout.js';
 import { claimsOf } from '../../engine/machine/kernel.js';
 import type { ActorSpec, LitmusPlan, Plan } from '../../plan/plan.js';
-import { InputError } from '../input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 import { findKnobs } from '../scenario/find-knobs.js';
-import type { LitmusFile } from './language/ast.js';
+import type { LitmusFile, LitmusFile as Source } from './language/ast.js';
 import { CallChecker } from './language/check-calls.js';
 import { checkActors, checkInit, checkRows } from './language/check-columns.js';
 import { type HeaderModel, type LitmusOverrides, checkHeader } from './language/check-header.js';
@@ -15,7 +15,6 @@ import type { Observable, Predicate, Question } from './language/conditions.js';
 import type { Expectation, VmModel } from './language/model.js';
 import { MISTAKES_MAX, type Mistake, parseCondition, parseLitmus, sorted } from './language/parse.js';
 import { Scope } from './language/scope.js';
-import type { LitmusFile as Source } from './language/ast.js';
 
 /** A litmus test that can run. */
 export interface LitmusTest {

@@ -7,7 +7,7 @@ import { formatSchedule, parseSchedule } from '../../engine/one-thread/schedule-
 import { INVARIANTS } from '../../oracle/table.js';
 import { Budget } from '../explore/budget.js';
 import { explore } from '../explore/explore.js';
-import { InputError } from '../input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 import { meant } from '../input/nearest.js';
 import { type EndRow, REPORT_SCHEMA } from '../report/run-row.js';
 import type { ReportViolation } from '../report/violation.js';

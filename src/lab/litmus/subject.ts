@@ -1,4 +1,5 @@
 /** Litmus files as what is explored: read from the disk or from text, compiled, as plain data for other threads. */
+import { LitmusError, InputError } from '../../errors/errors.js';
 import type { LitmusSource } from './source.js';
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -8,7 +9,7 @@ import { POLICIES } from '../../policies/index.js';
 import { BUGS } from '../../zoo/index.js';
 import { hashText } from '../../engine/one-thread/schedule-file.js';
 import { readBounded } from '../input/bounded-file.js';
-import { InputError, fileProblem } from '../input/input-error.js';
+import { fileProblem } from '../input/file-problem.js';
 import { meant } from '../input/nearest.js';
 import { nearestFile } from '../input/nearest-file.js';
 import type { Subject } from '../explore/explored.js';
@@ -20,21 +21,6 @@ const LITMUS_SUFFIX = '.litmus';
 
 /** Whether a scenario's name is that of a litmus file. */
 export const isLitmus = (name: string): boolean => name.endsWith(LITMUS_SUFFIX);
-
-/** `file:3:12: expected ';', got '|'`. */
-export const mistakeLine = (path: string, { line, column, message }: Mistake): string =>
-  `${path}:${line}:${column}: ${message}`;
-
-/** A file with mistakes. Its message is the first of them; `lines` has all. */
-export class LitmusError extends InputError {
-  readonly lines: readonly string[];
-
-  constructor(path: string, mistakes: readonly Mistake[]) {
-    const lines = mistakes.map((each) => mistakeLine(path, each));
-    super(lines[0] ?? `${path}: no litmus file`, lines);
-    this.lines = lines;
-  }
-}
 
 /**
  * The text of a litmus file.

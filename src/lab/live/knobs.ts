@@ -1,9 +1,8 @@
 /** All knobs of a run: the engine's, the kernel's, and those of its actors. */
-import type { HostOptions } from '../../engine/threads/control.js';
-import { MACHINE_KNOBS } from '../../engine/threads/control.js';
+import { type HostOptions, MACHINE_KNOBS } from '../../engine/threads/control.js';
 import type { ActorSpec, Plan } from '../../plan/plan.js';
 import { type Machine, globalWord } from '../../machine/layout.js';
-import { InputError } from '../input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 import type { KnobInfo } from './types.js';
 
 type Row = readonly [unit: string, min: number, max: number, description: string];

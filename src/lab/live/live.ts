@@ -11,7 +11,7 @@ import { EFFECT_NAMES, effectKind } from '../../machine/effects.js';
 import type { EventBatch } from '../../trace/batch.js';
 import { mergeRecords } from '../../trace/merge.js';
 import { phraseOf } from '../../trace/text.js';
-import { InputError } from '../input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 import { eventsOfPage, pageEvents } from './history.js';
 import { checkKnob, listKnobs } from './knobs.js';
 import { Lanes, waitOfEdge } from './lanes.js';

@@ -61,7 +61,7 @@ import {
 } from '../../machine/layout.js';
 import { vpnOfGfn } from '../../kvm/memslots.js';
 import { entryText, hex } from '../../trace/text.js';
-import { InputError } from '../input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 import { type EntryInfo, PAGE_STATES, type PageInfo, type PageStateName } from './types.js';
 
 const STATE = Object.fromEntries(PAGE_STATES.map((name, index) => [name, index])) as Record<PageStateName, number>;

@@ -5,14 +5,14 @@
 import { END_MISMATCH, END_NAMES, KNOWN_WINDOW, OneThread } from '../../engine/one-thread/one-thread.js';
 import { ExactScript } from '../../engine/strategies/script.js';
 import { type OutcomeFields, outcomeFields, outcomeText } from '../../engine/one-thread/outcome.js';
-import { type Schedule, ScheduleSyntaxError, parseSchedule } from '../../engine/one-thread/schedule-file.js';
+import { type Schedule, parseSchedule } from '../../engine/one-thread/schedule-file.js';
+import { ScheduleSyntaxError, InputError } from '../../errors/errors.js';
 import { ContinuedScript } from '../../engine/strategies/continued.js';
 import { STRATEGIES, strategyKind } from '../../engine/strategies/index.js';
 import type { Strategy } from '../../engine/strategies/strategy.js';
 import { clashIfAny, clashMarks } from '../clash/clash.js';
 import type { Clash } from '../report/clash-row.js';
 import { EXPLORE_DEFAULTS } from '../explore/explore.js';
-import { InputError } from '../input/input-error.js';
 import { meant } from '../input/nearest.js';
 import { type EndRow, REPORT_SCHEMA } from '../report/run-row.js';
 import { type ReportViolation, violationRow } from '../report/violation.js';

@@ -9,7 +9,7 @@ import type { StepObserver } from '../../engine/one-thread/step-observer.js';
 import { ExactScript } from '../../engine/strategies/script.js';
 import { type Place, Positions, sourceLine } from '../../engine/machine/source-positions.js';
 import { EVENT_TABLE } from '../../events/table.js';
-import { InputError } from '../input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 import { meant } from '../input/nearest.js';
 import { actorLines, machineLines } from '../tell/state-text.js';
 import { changedWords } from '../steps/changes.js';

@@ -13,7 +13,8 @@ import { RECORD_WORDS } from '../../events/record.js';
 import { EventBatch } from '../../trace/batch.js';
 import { encodeEvent } from '../../trace/event.js';
 import { EVENT_LINE, type EventLine } from '../../trace/export/ndjson-schema.js';
-import { InputError, fileProblem } from '../input/input-error.js';
+import { fileProblem } from '../input/file-problem.js';
+import { InputError } from '../../errors/errors.js';
 import { describeIssue } from '../scenario/issue.js';
 
 const CHUNK_BYTES = 1 << 16;

@@ -18,7 +18,7 @@ import {
 import { MACHINE_LIMITS } from '../../machine/config.js';
 import { VCPUS_MAX } from '../../machine/layout.js';
 import type { MappingSpec, MemslotSpec, VmSpec } from '../../plan/plan.js';
-import { InputError } from '../input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 import { type Recording, loadRecording } from './recording.js';
 import type { Mistakes } from './mistakes.js';
 import type { Scenario } from './scenario.js';

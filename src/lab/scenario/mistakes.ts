@@ -1,5 +1,5 @@
 /** Everything that is wrong with a scenario file, told at once, in the order of the places. */
-import { InputError } from '../input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 import { pathName } from './issue.js';
 
 /** More mistakes than these are counted. */

@@ -3,7 +3,7 @@ import { Machine } from '../../machine/layout.js';
 import type { Plan } from '../../plan/plan.js';
 import { prepareMachine } from '../../engine/machine/setup.js';
 import { POLICIES, policyById } from '../../policies/index.js';
-import { InputError } from '../input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 import { meant } from '../input/nearest.js';
 import { planActors } from './actors.js';
 import { placementGroups } from './engine.js';

@@ -25,7 +25,8 @@ import {
 import { MACHINE_LIMITS } from '../../machine/config.js';
 import { VCPUS_MAX } from '../../machine/layout.js';
 import { readPlain } from '../input/bounded-file.js';
-import { InputError, fileProblem } from '../input/input-error.js';
+import { fileProblem } from '../input/file-problem.js';
+import { InputError } from '../../errors/errors.js';
 import { describeIssue } from './issue.js';
 import { meant } from '../input/nearest.js';
 

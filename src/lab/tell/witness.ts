@@ -12,7 +12,7 @@ import type { Violation } from '../../oracle/violation.js';
 import type { Diagram, DiagramMark, Projection } from '../../trace/diagram/model.js';
 import { formatDiagram } from '../../trace/diagram/text.js';
 import { formatNdjson } from '../../trace/export/ndjson.js';
-import { InputError } from '../input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 import type { Wanted } from '../litmus/compile.js';
 import { meant } from '../input/nearest.js';
 import { StepText } from './step-diagram.js';

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, relative, resolve } from 'node:path';
 import { isMap, parseDocument, stringify } from 'yaml';
-import { InputError } from '../input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 import { writeFileWhole } from '../input/whole-file.js';
 import { SHIPPED, loadScenario, shippedNames } from '../scenario/scenario.js';
 import type { EngineSection } from '../scenario/schema.js';

@@ -1,5 +1,5 @@
 /** Pictures as PNG, where a converter is installed: few want one, and it is 5 MB. */
-import { InputError } from '../input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 
 /** Resvg's class, of which this much is used. */
 type Converter = typeof import('@resvg/resvg-js').Resvg;

@@ -6,7 +6,8 @@ import { createHash } from 'node:crypto';
 import { writeFileWhole } from '../input/whole-file.js';
 import { z } from 'zod';
 import { readBounded } from '../input/bounded-file.js';
-import { InputError, fileProblem, writeProblem } from '../input/input-error.js';
+import { fileProblem, writeProblem } from '../input/file-problem.js';
+import { InputError } from '../../errors/errors.js';
 import type { Sample } from './statistics.js';
 
 const STATE_SCHEMA = 'pinfall.tune/1';

@@ -14,7 +14,7 @@ import type { AskedRow } from '../report/asked-row.js';
 import { Budget, type BudgetEnd } from '../explore/budget.js';
 import { explore } from '../explore/explore.js';
 import { EXHAUSTIVE } from '../explore/prove.js';
-import { InputError } from '../input/input-error.js';
+import { InputError } from '../../errors/errors.js';
 import { meant } from '../input/nearest.js';
 import { fileObserver } from '../litmus/threads/file-observer.js';
 import { litmusThreads } from '../litmus/threads/run.js';

@@ -1,19 +1,3 @@
-/**
- * Bad input: an option, a scenario, a recording or a schedule file that cannot be used. The command line prints its
- * message, one line that says what, where and what was expected, and ends with exit code 2.
- */
-export class InputError extends Error {
-  override readonly name = 'InputError';
-
-  /** A line for each mistake; most inputs have one. */
-  readonly mistakes: readonly string[];
-
-  constructor(message: string, mistakes: readonly string[] = [message]) {
-    super(message);
-    this.mistakes = mistakes;
-  }
-}
-
 /** What a failed file operation means to a user: `no such file`, `not allowed to read it`, or the system's code. */
 export function fileProblem(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
