@@ -78,7 +78,7 @@ describe('the public names', () => {
       const said = (): string => spawnSync(process.execPath, [tsc, '-p', folder], { encoding: 'utf8' }).stdout;
       expect(said()).toBe('');
       // and would not, were they wrong
-      writeFileSync(join(folder, 'wrong.ts'), "import { inRange } from 'pinfall';\ninRange({ gfn: [0, 1] });\n");
+      writeFileSync(join(folder, 'wrong.ts'), "import { inRange } from 'pinfall';\ninRange('all');\n");
       expect(said()).toMatch(/wrong\.ts\(2,\d+\): error TS/);
     } finally {
       rmSync(folder, { recursive: true, force: true });

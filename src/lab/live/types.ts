@@ -9,7 +9,7 @@
 export type WorkerForm = 'blocking' | 'coroutines';
 
 /** One worker thread that hosts actors. */
-export interface WorkerNow {
+interface WorkerNow {
   readonly worker: number;
   readonly threadId: number;
   readonly form: WorkerForm;
@@ -209,7 +209,7 @@ export interface PageEvent {
  *   retry_saved    mmu_invalidate_retry: a fault saw that an invalidation had come in between, and went back
  *   back_out       somebody (KSM, migration, a split, a collapse) found a pin or a reference late, and gave up
  */
-export const NEAR_MISS_KINDS = ['pinned_unmap', 'retry_saved', 'back_out'] as const;
+const NEAR_MISS_KINDS = ['pinned_unmap', 'retry_saved', 'back_out'] as const;
 export type NearMissKind = (typeof NEAR_MISS_KINDS)[number];
 
 export interface NearMiss {
