@@ -177,7 +177,7 @@ function* timedBatch(ctx: Context, work: Work): Coroutine {
       for (let n = 0; n < work.batch; n++) {
         if (--ctx.quantum < 0) yield LOCAL;
         emit(ctx, EVENT.mark, n, work.operations & 0xffff);
-        ctx.time += ctx.tick;
+        ctx.task.time += ctx.tick;
       }
       return work.batch;
     default:

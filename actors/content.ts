@@ -13,8 +13,8 @@ const UNIQUE = 0x80000000;
 
 /** A content that no other write has: 7 bits of actor, 24 of its writes (they wrap after 16 million). */
 export function writeToken(ctx: Context): number {
-  ctx.writeCounter = (ctx.writeCounter + 1) & 0xffffff;
-  return UNIQUE | ((ctx.actor & 127) << 24) | ctx.writeCounter;
+  ctx.task.writeCounter = (ctx.task.writeCounter + 1) & 0xffffff;
+  return UNIQUE | ((ctx.actor & 127) << 24) | ctx.task.writeCounter;
 }
 
 /**

@@ -151,8 +151,8 @@ function* pinBatch(
     const result = yield* pinUserPagesFast(ctx, mm, start + i, FOLL_PIN | FOLL_WRITE | longterm);
     noteLatency(ctx, LATENCY.pin, started);
     if (result !== 1) return;
-    ctx.probe.onLongtermPin(ctx, ctx.gupPfn);
-    queue.pfns[at + i] = ctx.gupPfn;
+    ctx.probe.onLongtermPin(ctx, ctx.out.gupPfn);
+    queue.pfns[at + i] = ctx.out.gupPfn;
     queue.lengths[batch] = i + 1;
   }
 }

@@ -55,7 +55,7 @@ function* lookUp(ctx: Context, mm: number, vpn: number): Coroutine<void> {
   if (--ctx.quantum < 0) yield acquires(mutex);
   while (!mutexLock(ctx, mutex, LOCK_DRIVER_MUTEX)) yield contended(ctx, mutex);
   if (vma >= 0 && (yield* ctx.kernel.followPagePte(ctx, mm, vma, vpn, FOLL_GET)) === 1) {
-    yield* gupPutFolio(ctx, ctx.gupPfn, FOLL_GET);
+    yield* gupPutFolio(ctx, ctx.out.gupPfn, FOLL_GET);
   }
   if (--ctx.quantum < 0) yield releases(mutex);
   mutexUnlock(ctx, mutex, LOCK_DRIVER_MUTEX);

@@ -27,8 +27,8 @@ import { get, readOnce } from '#words';
 export function* el2(ctx: Context): Coroutine<void> {
   const { m, words } = ctx;
   const bell = cpuWord(m, ctx.actor, CPU_BELL);
-  ctx.atEl2 = true;
-  ctx.irqsOff = true;
+  ctx.cpu.atEl2 = true;
+  ctx.cpu.irqsOff = true;
   let rung = bellAtStart(ctx);
   let waits = true;
   for (let cpu = 0; cpu < m.cpus; cpu++) if (hasPosted(ctx, cpu)) waits = false;

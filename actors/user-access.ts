@@ -10,7 +10,7 @@ import { noteLatency } from './latency.js';
 
 /**
  * Loads from, or stores `value` to, page `vpn` of process `mm`, faulting where it must.
- * @returns 0, with what was read or replaced in `ctx.accessValue`; or the signal that the task would get:
+ * @returns 0, with what was read or replaced in `ctx.out.accessValue`; or the signal that the task would get:
  *   VM_FAULT_SIGSEGV (no such memory, or it is a guest's own), _SIGBUS, _HWPOISON, _OOM
  */
 export function* touchUser(ctx: Context, mm: number, vpn: number, write: boolean, value: number): Coroutine {
@@ -18,13 +18,13 @@ export function* touchUser(ctx: Context, mm: number, vpn: number, write: boolean
   countStat(ctx.m, ctx.actor, STAT.host_accesses, 1);
   for (let tries = 0; ; tries++) {
     // an entry whose fault another task handles just now, under the PTL: the access faults again until it is there
-    if (tries === 2) ctx.loops++;
+    if (tries === 2) ctx.task.loops++;
     if (tries > 1 && --ctx.quantum < 0) yield RETRY;
     const result = yield* hostAccess(ctx, mm, vpn, write, value, protectedKvm);
     if (result === ACCESS_DONE) return 0;
     if (result === ACCESS_HOST_STAGE2) {
       // taken at EL2: it maps the page for the host, or reflects the fault to the task
-      if ((yield* hostStage2Abort(ctx, ctx.accessValue)) !== 0) return VM_FAULT_SIGSEGV;
+      if ((yield* hostStage2Abort(ctx, ctx.out.accessValue)) !== 0) return VM_FAULT_SIGSEGV;
       continue;
     }
     const started = ctx.clock();
@@ -33,6 +33,6 @@ export function* touchUser(ctx: Context, mm: number, vpn: number, write: boolean
     ctx.probe.onOperation(ctx, LATENCY.host_fault + 1, false);
     noteLatency(ctx, LATENCY.host_fault, started);
     if (fault !== 0) return fault;
-    if (ctx.fatalSignal) return VM_FAULT_SIGSEGV;
+    if (ctx.task.fatalSignal) return VM_FAULT_SIGSEGV;
   }
 }

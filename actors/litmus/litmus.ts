@@ -23,7 +23,7 @@ export function* litmus(ctx: Context, index: number, plan: LitmusColumns | undef
   const column = plan?.columns[index];
   if (plan === undefined || column === undefined) throw new RangeError(`no litmus column ${index}`);
   const { task, calls } = column;
-  ctx.failAllocation = plan.failAllocation[index] ?? 0;
+  ctx.task.failAllocation = plan.failAllocation[index] ?? 0;
   if (plan.columns.some((other) => other.calls.some(({ op, args }) => op === FORK && args[0] === task.mm))) {
     yield* untilForked(ctx, task.mm);
   }
@@ -94,7 +94,7 @@ const isCreated = ({ columns }: LitmusColumns, vm: number): boolean =>
   columns.some(({ calls }) => calls.some(({ op, args }) => op === CREATE_VM && args[0] === vm));
 
 function* closeVcpu(ctx: Context, plan: LitmusColumns, task: LitmusTask): Coroutine<void> {
-  if (ctx.loadedVm >= 0) yield* ctx.kernel.vcpuPut(ctx, task.vm, task.vcpu);
+  if (ctx.cpu.loadedVm >= 0) yield* ctx.kernel.vcpuPut(ctx, task.vm, task.vcpu);
   if (isDestroyed(plan, task.vm)) {
     const closed = vcpuWord(ctx.m, task.vm, task.vcpu, VCPU_CLOSED);
     if (--ctx.quantum < 0) yield writes(closed);

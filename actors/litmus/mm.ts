@@ -56,14 +56,14 @@ function signalOf(fault: number): number {
 
 function* read(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const fault = yield* touchUser(ctx, at(args, 0), at(args, 1), false, 0);
-  return fault === 0 ? ctx.accessValue : signalOf(fault);
+  return fault === 0 ? ctx.out.accessValue : signalOf(fault);
 }
 
 /** copy_from_user_nofault(): a load with page faults disabled. */
 function* readNofault(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const { protectedKvm } = ctx.kernel.rules;
   const result = yield* hostAccess(ctx, at(args, 0), at(args, 1), false, 0, protectedKvm);
-  return result === ACCESS_DONE ? ctx.accessValue : -EFAULT;
+  return result === ACCESS_DONE ? ctx.out.accessValue : -EFAULT;
 }
 
 function* write(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
@@ -150,10 +150,10 @@ function* migrate(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const isolated = yield* folioIsolateLru(ctx, head);
   yield* folioPut(ctx, head, REF_TEMP);
   if (!isolated) return -EAGAIN;
-  const outer = ctx.mechanism;
-  ctx.mechanism = MECH.numa_migrate;
+  const outer = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.numa_migrate;
   const left = yield* ctx.kernel.migratePages(ctx, [head], at(args, 2), MIGRATE_SYNC);
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
   return left;
 }
 

@@ -19,7 +19,7 @@ function* pin(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const mm = at(args, 0);
   yield* mmapReadLock(ctx, mm);
   const result = yield* ctx.kernel.pinUserPages(ctx, mm, at(args, 1), at(args, 2));
-  const pfn = ctx.gupPfn;
+  const pfn = ctx.out.gupPfn;
   yield* mmapReadUnlock(ctx, mm);
   return result === 1 ? returned(ctx, pfn, at(args, 2)) : result;
 }
@@ -32,7 +32,7 @@ function returned(ctx: Context, pfn: number, flags: number): number {
 
 function* pinFast(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const result = yield* pinUserPagesFast(ctx, at(args, 0), at(args, 1), at(args, 2));
-  return result === 1 ? returned(ctx, ctx.gupPfn, at(args, 2)) : result;
+  return result === 1 ? returned(ctx, ctx.out.gupPfn, at(args, 2)) : result;
 }
 
 function* get(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
@@ -42,8 +42,8 @@ function* get(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
 
 /** The page that FOLL_GET has returned, which somebody keeps from now on. */
 function held(ctx: Context): number {
-  if (ctx.gupPfn !== ZERO_PFN) ctx.probe.onHeld(ctx, ctx.gupPfn, 1);
-  return ctx.gupPfn;
+  if (ctx.out.gupPfn !== ZERO_PFN) ctx.probe.onHeld(ctx, ctx.out.gupPfn, 1);
+  return ctx.out.gupPfn;
 }
 
 function* getFast(ctx: Context, task: LitmusTask, args: Args): Coroutine {

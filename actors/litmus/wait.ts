@@ -14,7 +14,7 @@ function* awaitUnmapped(ctx: Context, _task: LitmusTask, args: readonly number[]
   const [mm = 0, vpn = 0] = args;
   const { m, words } = ctx;
   const pmdAt = pmdWord(m, mm, vpn);
-  ctx.loops++;
+  ctx.task.loops++;
   for (;;) {
     if (--ctx.quantum < 0) yield reads(pmdAt);
     let entry = readOnce(words, pmdAt);

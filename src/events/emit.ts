@@ -6,5 +6,5 @@ import type { Context } from '../machine/context.js';
  * @param type EVENT.<name>; the arguments are those of its row in the table
  */
 export function emit(ctx: Context, type: number, a = 0, b = 0, c = 0, d = 0): void {
-  ctx.events.write(type, ctx.actor, ctx.time, a, b, c, d);
+  ctx.events.write(type, ctx.actor, ctx.task.time, a, b, c, d);
 }

@@ -96,10 +96,10 @@ export function* guestRelinquish(ctx: Context, vm: number, gfn: number): Corouti
   if (result === 0) {
     const leaf = guestLeaf(ctx, vm, gfn);
     const owned = guestPageState(leaf) === PKVM_PAGE_OWNED;
-    const outer = ctx.mechanism;
-    ctx.mechanism = MECH.relinquish;
+    const outer = ctx.task.mechanism;
+    ctx.task.mechanism = MECH.relinquish;
     yield* unmapGuest(ctx, vm, gfn);
-    ctx.mechanism = outer;
+    ctx.task.mechanism = outer;
     if (owned) yield* poisonPage(ctx, entryPfn(leaf));
     yield* giveToHost(ctx, entryPfn(leaf), gfn, owned);
   }

@@ -36,13 +36,13 @@ export function* kvmCallHyp(ctx: Context, fn: number, a: number, b: number, c: n
     noteLatency(ctx, LATENCY.hypercall, started);
     return answer;
   }
-  const irqsOff = ctx.irqsOff;
-  ctx.atEl2 = true;
-  ctx.irqsOff = true;
-  const loaded = ctx.loadedVm < 0 ? -1 : (ctx.loadedVm << 8) | ctx.loadedVcpu;
+  const irqsOff = ctx.cpu.irqsOff;
+  ctx.cpu.atEl2 = true;
+  ctx.cpu.irqsOff = true;
+  const loaded = ctx.cpu.loadedVm < 0 ? -1 : (ctx.cpu.loadedVm << 8) | ctx.cpu.loadedVcpu;
   const result = yield* handleHostHcall(ctx, ctx.actor, loaded, fn, a, b, c, d);
-  ctx.atEl2 = false;
-  ctx.irqsOff = irqsOff;
+  ctx.cpu.atEl2 = false;
+  ctx.cpu.irqsOff = irqsOff;
   return result;
 }
 

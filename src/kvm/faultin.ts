@@ -34,13 +34,13 @@ export const PFN_WITHOUT_REF = 2;
 /**
  * hva_to_pfn(): the writable fast path first, for read faults too; then the slow one, which faults the page in.
  * @param mapWritable whether the slot lets a read fault map writable
- * @returns 1 with ctx.gupPfn and ctx.gupWritable set; PFN_WITHOUT_REF as well, for a page of a device's; or -errno as
+ * @returns 1 with ctx.out.gupPfn and ctx.out.gupWritable set; PFN_WITHOUT_REF as well, for a page of a device's; or -errno as
  *   GUP gave it
  */
 export function* hvaToPfn(ctx: Context, mm: number, vpn: number, write: boolean, mapWritable: boolean): Coroutine {
   if (write || mapWritable) {
     if ((yield* ctx.kernel.gupFast(ctx, mm, vpn, FOLL_GET | FOLL_WRITE | FOLL_FAST_ONLY)) === 1) {
-      ctx.gupWritable = true;
+      ctx.out.gupWritable = true;
       return 1;
     }
   }
@@ -48,7 +48,7 @@ export function* hvaToPfn(ctx: Context, mm: number, vpn: number, write: boolean,
   const got = yield* getUserPagesUnlocked(ctx, mm, vpn, flags);
   if (got === -EFAULT) return yield* deviceToPfn(ctx, mm, vpn, write);
   if (got !== 1) return got;
-  const pfn = ctx.gupPfn;
+  const pfn = ctx.out.gupPfn;
   let mapped = pfn;
   let writable = write;
   if (
@@ -56,12 +56,12 @@ export function* hvaToPfn(ctx: Context, mm: number, vpn: number, write: boolean,
     mapWritable &&
     (yield* ctx.kernel.gupFast(ctx, mm, vpn, FOLL_GET | FOLL_WRITE | FOLL_FAST_ONLY)) === 1
   ) {
-    mapped = ctx.gupPfn;
+    mapped = ctx.out.gupPfn;
     writable = true;
     yield* putPage(ctx, pfn);
   }
-  ctx.gupPfn = mapped;
-  ctx.gupWritable = writable;
+  ctx.out.gupPfn = mapped;
+  ctx.out.gupWritable = writable;
   return 1;
 }
 
@@ -78,7 +78,7 @@ function* deviceToPfn(ctx: Context, mm: number, vpn: number, write: boolean): Co
 /**
  * hva_to_pfn_remapped(): the frame that the entry names, whatever it is. Its count is the driver's: a put_page() that
  * nothing has been taken for would free it under him (v5.13, f8be156be163; Z25). mmap_lock is held.
- * @returns PFN_WITHOUT_REF with ctx.gupPfn and ctx.gupWritable set, or -EFAULT
+ * @returns PFN_WITHOUT_REF with ctx.out.gupPfn and ctx.out.gupWritable set, or -EFAULT
  */
 export function* hvaToPfnRemapped(ctx: Context, mm: number, vpn: number, write: boolean): Coroutine {
   const table = yield* pteOffsetMapLock(ctx, mm, vpn);
@@ -92,8 +92,8 @@ export function* hvaToPfnRemapped(ctx: Context, mm: number, vpn: number, write: 
   const writable = (entry & PTE_WRITE) !== 0;
   // the driver has no fault handler (fixup_user_fault)
   if (!isHardwareValid(entry) || (write && !writable)) return -EFAULT;
-  ctx.gupPfn = entryPfn(entry);
-  ctx.gupWritable = writable;
+  ctx.out.gupPfn = entryPfn(entry);
+  ctx.out.gupWritable = writable;
   return PFN_WITHOUT_REF;
 }
 

@@ -45,11 +45,11 @@ function* guestCall(ctx: Context, vm: number, vcpu: number, fn: number, gfn: num
   for (let tries = 1; ; tries++) {
     const result = yield* callOnce(ctx, vm, vcpu, fn, gfn);
     if (result !== -EFAULT) return result;
-    if (ctx.fatalSignal) return -EINTR;
+    if (ctx.task.fatalSignal) return -EINTR;
     const mapped = yield* kvmHandleGuestAbort(ctx, vm, vcpu, gfn, true);
     if (mapped !== 0) return mapped;
-    if (ctx.sigbus) {
-      ctx.sigbus = false;
+    if (ctx.task.sigbus) {
+      ctx.task.sigbus = false;
       return -EHWPOISON;
     }
     ctx.retries = tries;

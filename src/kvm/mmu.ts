@@ -48,13 +48,13 @@ export { vcpuAccess } from './vcpu.js';
 const UNMAP_CHUNK_BLOCKS = 4;
 
 /**
- * user_mem_abort(). kvm->srcu is held; `ctx.abortPermission` says how the access failed.
- * @returns 0 (mapped, or to be tried again: the guest re-executes; `ctx.sigbus` if the page is poisoned), -EFAULT (no
+ * user_mem_abort(). kvm->srcu is held; `ctx.out.abortPermission` says how the access failed.
+ * @returns 0 (mapped, or to be tried again: the guest re-executes; `ctx.task.sigbus` if the page is poisoned), -EFAULT (no
  *   slot, or the VMM has no page there: an exit to user space), -ENOMEM
  */
 export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
   const { m, words } = ctx;
-  const permission = ctx.abortPermission;
+  const permission = ctx.out.abortPermission;
   if (--ctx.quantum < 0) yield reads(activeSetWord(ctx, vm));
   const slot = gfnToSlot(ctx, activeSet(ctx, vm), gfn);
   if (slot < 0 || slotInvalid(ctx, slot) || (write && slotReadonly(ctx, slot))) return -EFAULT;
@@ -94,13 +94,13 @@ export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
   const inBlock = vmaBlock ? vpn & (m.thpPages - 1) : 0;
   const got = yield* hvaToPfn(ctx, mm, vpn - inBlock, write, !slotReadonly(ctx, slot));
   if (got === -EHWPOISON) {
-    ctx.sigbus = true;
+    ctx.task.sigbus = true;
     countStat(m, ctx.actor, STAT.sigbus, 1);
     return 0;
   }
   if (got <= 0) return -EFAULT;
-  const pfn = ctx.gupPfn;
-  const writable = ctx.gupWritable && (!logging || write);
+  const pfn = ctx.out.gupPfn;
+  const writable = ctx.out.gupWritable && (!logging || write);
   const lock = vmWord(m, vm, VM_MMU_LOCK);
   let result = -EAGAIN;
   if (yield* ctx.kernel.faultLockAndCheck(ctx, vm, seq)) {

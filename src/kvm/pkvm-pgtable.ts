@@ -46,7 +46,7 @@ export function* pkvmStage2Unmap(ctx: Context, vm: number, start: number, end: n
       continue;
     }
     set(ctx.words, at, 0);
-    countMechanism(ctx.m, ctx.actor, ctx.mechanism, MC_STAGE2_UNMAPS, 1);
+    countMechanism(ctx.m, ctx.actor, ctx.task.mechanism, MC_STAGE2_UNMAPS, 1);
     removed++;
   }
   return removed;

@@ -42,7 +42,7 @@ const PKVM_GUP_FLAGS = FOLL_HWPOISON | FOLL_LONGTERM | FOLL_WRITE;
 
 /**
  * pkvm_mem_abort(). kvm->srcu is held, the vCPU is loaded on this CPU.
- * @returns 0 (mapped, or another vCPU was first, or `ctx.sigbus`), -EFAULT, -ENOMEM (no memory, or over
+ * @returns 0 (mapped, or another vCPU was first, or `ctx.task.sigbus`), -EFAULT, -ENOMEM (no memory, or over
  *   RLIMIT_MEMLOCK), -EIO (a page cache page), or another error of EL2's
  */
 export function* pkvmMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
@@ -59,7 +59,7 @@ export function* pkvmMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
   const result = yield* pinAndMap(ctx, vm, mm, gfn, gfnToVpn(ctx, slot, gfn));
   if (result !== 0) yield* ctx.kernel.pkvmUncharge(ctx, mm);
   if (result === -EHWPOISON) {
-    ctx.sigbus = true;
+    ctx.task.sigbus = true;
     countStat(ctx.m, ctx.actor, STAT.sigbus, 1);
     return 0;
   }
@@ -77,7 +77,7 @@ export function* pkvmMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
 function* pinAndMap(ctx: Context, vm: number, mm: number, gfn: number, vpn: number): Coroutine {
   yield* mmapReadLock(ctx, mm);
   const pinned = yield* ctx.kernel.pinUserPages(ctx, mm, vpn, PKVM_GUP_FLAGS);
-  const pfn = ctx.gupPfn;
+  const pfn = ctx.out.gupPfn;
   yield* mmapReadUnlock(ctx, mm);
   if (pinned !== 1) {
     if (pinned === -ENOMEM && peek(ctx.words, globalWord(ctx.m, KERNEL_FIX)) === FIX_RETRY) return -EAGAIN;
@@ -118,7 +118,7 @@ export function* pkvmUncharge(ctx: Context, mm: number): Coroutine<void> {
 /** kzalloc(struct kvm_pinned_page): the slot in the machine is there; only the allocation can fail. */
 function allocPinnedPage(ctx: Context): number {
   mightSleep(ctx, 'kzalloc');
-  return ctx.failAllocation > 0 && --ctx.failAllocation === 0 ? -ENOMEM : 0;
+  return ctx.task.failAllocation > 0 && --ctx.task.failAllocation === 0 ? -ENOMEM : 0;
 }
 
 /** Enters the page into the VM's pinned pages, by gfn. mmu_lock held for writing. */

@@ -81,7 +81,7 @@ export function* topupMmuCache(ctx: Context, vm: number, vcpu: number): Coroutin
   mightSleep(ctx, 'kvm_mmu_topup_memory_cache');
   const cache = vcpuWord(ctx.m, vm, vcpu, VCPU_MMU_CACHE);
   if (hasCachedTable(ctx, vm, vcpu)) return 0;
-  if (ctx.failAllocation > 0 && --ctx.failAllocation === 0) return -ENOMEM;
+  if (ctx.task.failAllocation > 0 && --ctx.task.failAllocation === 0) return -ENOMEM;
   let table = yield* allocS2Table(ctx);
   if (table < 0) {
     // what waits for its grace period is memory that reclaim would get at

@@ -12,8 +12,8 @@ import { freeDeferredTables } from './s2-tables.js';
  */
 export function* kvmFlushShadowAll(ctx: Context, vm: number): Coroutine<void> {
   const hasTable = vmWord(ctx.m, vm, VM_HAS_PGT);
-  const mechanism = ctx.mechanism;
-  if (mechanism === MECH.none) ctx.mechanism = MECH.teardown;
+  const mechanism = ctx.task.mechanism;
+  if (mechanism === MECH.none) ctx.task.mechanism = MECH.teardown;
   yield* mmuLock(ctx, vm);
   if (get(ctx.words, hasTable) !== 0) {
     set(ctx.words, hasTable, 0);
@@ -21,5 +21,5 @@ export function* kvmFlushShadowAll(ctx: Context, vm: number): Coroutine<void> {
     yield* freeDeferredTables(ctx, vm);
   }
   yield* mmuUnlock(ctx, vm);
-  ctx.mechanism = mechanism;
+  ctx.task.mechanism = mechanism;
 }

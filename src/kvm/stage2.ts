@@ -248,8 +248,8 @@ export function* stage2Unmap(ctx: Context, vm: number, start: number, end: numbe
 }
 
 function countUnmap(ctx: Context, pinned: boolean): void {
-  countMechanism(ctx.m, ctx.actor, ctx.mechanism, MC_STAGE2_UNMAPS, 1);
-  if (pinned) countMechanism(ctx.m, ctx.actor, ctx.mechanism, MC_STAGE2_UNMAPS_PINNED, 1);
+  countMechanism(ctx.m, ctx.actor, ctx.task.mechanism, MC_STAGE2_UNMAPS, 1);
+  if (pinned) countMechanism(ctx.m, ctx.actor, ctx.task.mechanism, MC_STAGE2_UNMAPS_PINNED, 1);
 }
 
 /** kvm_pgtable_stage2_wrprotect() of [start, end), blocks whole, for dirty logging. mmu_lock held for writing. */

@@ -19,7 +19,7 @@ import { get, set } from '#words';
 import { kvmCallHyp } from './call-hyp.js';
 
 /**
- * One load (`write` false) or store of `value` by the guest at `gfn`; `ctx.accessValue` holds what was read or
+ * One load (`write` false) or store of `value` by the guest at `gfn`; `ctx.out.accessValue` holds what was read or
  * replaced.
  * @returns 0; -EHWPOISON (SIGBUS: the page is poisoned); -EINTR (a fatal signal); or what the fault handler exits to
  *   user space with: -EFAULT, -ENOMEM, -EIO
@@ -36,13 +36,13 @@ export function* vcpuAccess(
   for (let tries = 0; ; tries++) {
     const access = yield* guestAccess(ctx, vm, gfn, write, value);
     if (access === ACCESS_DONE) return 0;
-    if (ctx.fatalSignal) return -EINTR;
+    if (ctx.task.fatalSignal) return -EINTR;
     if (get(ctx.words, entered) !== ctx.actor + 1) {
       const loaded = yield* ctx.kernel.vcpuLoad(ctx, vm, vcpu);
       if (loaded !== 0) return loaded;
     }
     if (tries > 0) {
-      if (tries === 1) ctx.loops++;
+      if (tries === 1) ctx.task.loops++;
       countStat(ctx.m, ctx.actor, STAT.stage2_retries, 1);
       ctx.probe.onRetry(ctx, vm, gfn);
       // the guest faults again at once: strategies see by this point that it is a retry; real threads look here at each turn whether
@@ -50,11 +50,11 @@ export function* vcpuAccess(
       ctx.retries = tries;
       if (--ctx.quantum < 0 || ctx.queues) yield RETRY;
     }
-    ctx.abortPermission = access === ACCESS_PERMISSION;
+    ctx.out.abortPermission = access === ACCESS_PERMISSION;
     const result = yield* kvmHandleGuestAbort(ctx, vm, vcpu, gfn, write);
     if (result !== 0) return result;
-    if (ctx.sigbus) {
-      ctx.sigbus = false;
+    if (ctx.task.sigbus) {
+      ctx.task.sigbus = false;
       return -EHWPOISON;
     }
   }
@@ -89,8 +89,8 @@ export function* vcpuLoad(ctx: Context, vm: number, vcpu: number): Coroutine {
     const loaded = yield* kvmCallHyp(ctx, HYP_VCPU_LOAD, handle, vcpu, 0, 0);
     if (loaded !== 0) return loaded;
   }
-  ctx.loadedVm = vm;
-  ctx.loadedVcpu = vcpu;
+  ctx.cpu.loadedVm = vm;
+  ctx.cpu.loadedVcpu = vcpu;
   set(ctx.words, vcpuWord(ctx.m, vm, vcpu, VCPU_ENTERED), ctx.actor + 1);
   return 0;
 }
@@ -105,7 +105,7 @@ export function* vcpuPut(ctx: Context, vm: number, vcpu: number): Coroutine {
       result = yield* kvmCallHyp(ctx, HYP_VCPU_PUT, glance(ctx.words, vmWord(ctx.m, vm, VM_HANDLE)), vcpu, 0, 0);
     }
   }
-  ctx.loadedVm = -1;
-  ctx.loadedVcpu = -1;
+  ctx.cpu.loadedVm = -1;
+  ctx.cpu.loadedVcpu = -1;
   return result;
 }

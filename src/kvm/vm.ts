@@ -209,12 +209,12 @@ function* invalidateMemslot(ctx: Context, vm: number, id: number, active: number
   replaceSlot(ctx, next, id, base, pages, slotVpn(ctx, old), slotFlags(ctx, old) | KVM_MEMSLOT_INVALID);
   yield* kvmActivateSet(ctx, vm);
   // kvm_arch_flush_shadow_memslot()
-  const mechanism = ctx.mechanism;
-  ctx.mechanism = MECH.memslot;
+  const mechanism = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.memslot;
   yield* mmuLock(ctx, vm);
   yield* ctx.kernel.kvmUnmapGfnRange(ctx, vm, base, base + pages, true);
   yield* mmuUnlock(ctx, vm);
-  ctx.mechanism = mechanism;
+  ctx.task.mechanism = mechanism;
 }
 
 /** kvm_mmu_wp_memory_region(): from here on each page's first write is seen. */
@@ -265,8 +265,8 @@ export function* kvmSwapActiveMemslots(ctx: Context, vm: number): Coroutine<void
  */
 export function* kvmDestroyVm(ctx: Context, vm: number): Coroutine<void> {
   const { m, words } = ctx;
-  const mechanism = ctx.mechanism;
-  ctx.mechanism = MECH.teardown;
+  const mechanism = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.teardown;
   const stateAt = vmWord(m, vm, VM_STATE);
   const mm = get(words, vmWord(m, vm, VM_MM));
   if (--ctx.quantum < 0) yield writes(stateAt);
@@ -291,5 +291,5 @@ export function* kvmDestroyVm(ctx: Context, vm: number): Coroutine<void> {
   if (--ctx.quantum < 0) yield writes(stateAt);
   writeOnce(words, stateAt, VM_STATE_DEAD);
   emit(ctx, EVENT.vm_destroy, vm);
-  ctx.mechanism = mechanism;
+  ctx.task.mechanism = mechanism;
 }

@@ -18,7 +18,7 @@ import { lamportAcquire, lamportRelease, mightSleep, popHeld, pushHeld } from '.
 import { holderBits, joinQueue, keepPlace, leaveQueue, mayTake, restOfQueue, unlockContended } from './queue.js';
 
 function take(ctx: Context, lock: number, lockClass: number, spins: boolean, trylock: boolean): boolean {
-  if (ctx.queuedFor === lock) {
+  if (ctx.task.queuedFor === lock) {
     if (!takeInTurn(ctx, lock)) return false;
   } else if (cmpxchg(ctx.words, lock, 0, ctx.actor + 1) !== 0) {
     if (!ctx.queues || !(trylock ? takeBefore(ctx, lock) : takeInTurn(ctx, lock))) return false;

@@ -33,10 +33,10 @@ export const holderBits = (word: number): number => word & ~QUEUE_BITS;
 
 /** Draws a number for `lock`, unless the actor has one. */
 export function joinQueue(ctx: Context, lock: number): void {
-  if (ctx.queuedFor === lock) return;
+  if (ctx.task.queuedFor === lock) return;
   const { words } = ctx;
-  ctx.queuedFor = lock;
-  ctx.queuedTries = 0;
+  ctx.task.queuedFor = lock;
+  ctx.task.queuedTries = 0;
   rawStore(words, ctx.recordAt + ACTOR_TICKET, fetchAdd(words, HDR_LOCK_TICKETS, 1));
   rawStore(words, ctx.recordAt + ACTOR_QUEUED_FOR, lock);
 }
@@ -44,7 +44,7 @@ export function joinQueue(ctx: Context, lock: number): void {
 /** The actor has the lock. */
 export function leaveQueue(ctx: Context): void {
   rawStore(ctx.words, ctx.recordAt + ACTOR_QUEUED_FOR, 0);
-  ctx.queuedFor = 0;
+  ctx.task.queuedFor = 0;
 }
 
 /** The actor beside `ctx`'s own with the smallest number for `lock`; -1: nobody else waits. */
@@ -86,11 +86,11 @@ export const restOfQueue = (ctx: Context, lock: number): number => (firstOther(c
  */
 export function keepPlace(ctx: Context, lock: number, value: number, held: boolean, more = 0): boolean {
   let seen = value | more;
-  if ((value & CLOSED) === 0 && ctx.queuedTries + 1 >= PATIENCE && isFirst(ctx, lock)) seen |= CLOSED;
+  if ((value & CLOSED) === 0 && ctx.task.queuedTries + 1 >= PATIENCE && isFirst(ctx, lock)) seen |= CLOSED;
   if (seen !== value && cmpxchg(ctx.words, lock, value, seen) !== value) return false;
-  ctx.queuedTries++;
-  ctx.queuedOutOfTurn = !held;
-  ctx.queuedValue = lockValue(seen);
+  ctx.task.queuedTries++;
+  ctx.task.queuedOutOfTurn = !held;
+  ctx.task.queuedValue = lockValue(seen);
   return true;
 }
 
@@ -100,7 +100,7 @@ export function keepPlace(ctx: Context, lock: number, value: number, held: boole
  * for who held the lock needs no such question: as long as the word is the same, somebody holds it, and rings.)
  */
 export const isTurnMissed = (ctx: Context, lock: number): boolean =>
-  ctx.queuedFor === lock && ctx.queuedOutOfTurn && isFirst(ctx, lock);
+  ctx.task.queuedFor === lock && ctx.task.queuedOutOfTurn && isFirst(ctx, lock);
 
 /** Where who holds the lock has made room for the first in line too: wakes it. */
 export function wakeFirst(ctx: Context, lock: number): void {

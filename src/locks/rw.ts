@@ -37,7 +37,7 @@ export const rwReaders = (value: number): number => value & RW_READERS;
 function takeRead(ctx: Context, lock: number, lockClass: number, spins: boolean, trylock: boolean): boolean {
   for (;;) {
     const value = readOnce(ctx.words, lock);
-    if (ctx.queuedFor === lock || (value & (RW_WRITER | RW_PENDING | CLOSED)) !== 0) {
+    if (ctx.task.queuedFor === lock || (value & (RW_WRITER | RW_PENDING | CLOSED)) !== 0) {
       if (trylock || !ctx.queues || !takeReadInTurn(ctx, lock)) return false;
       break;
     }
@@ -76,10 +76,10 @@ function dropRead(ctx: Context, lock: number, lockClass: number, spins: boolean)
   // several readers leave their times here at once: the word must never go back
   for (;;) {
     const left = rawLoad(ctx.words, lock + 1);
-    if (((ctx.time - left) | 0) <= 0) break;
-    if (rawCmpxchg(ctx.words, lock + 1, left, ctx.time | 0) === left) break;
+    if (((ctx.task.time - left) | 0) <= 0) break;
+    if (rawCmpxchg(ctx.words, lock + 1, left, ctx.task.time | 0) === left) break;
   }
-  ctx.time += ctx.tick;
+  ctx.task.time += ctx.tick;
   const before = fetchAdd(ctx.words, lock, -1);
   if (before < 0 && (before & RW_READERS) === 1) unlockContended(ctx, lock, -1 & ~WAITERS);
 }
@@ -87,7 +87,7 @@ function dropRead(ctx: Context, lock: number, lockClass: number, spins: boolean)
 function takeWrite(ctx: Context, lock: number, lockClass: number, spins: boolean, trylock: boolean): boolean {
   for (;;) {
     const value = readOnce(ctx.words, lock);
-    if (ctx.queues && (ctx.queuedFor === lock || (value & (RW_WRITER | RW_READERS | CLOSED)) !== 0)) {
+    if (ctx.queues && (ctx.task.queuedFor === lock || (value & (RW_WRITER | RW_READERS | CLOSED)) !== 0)) {
       if (trylock || !takeWriteInTurn(ctx, lock)) return false;
       break;
     }

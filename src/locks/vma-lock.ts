@@ -60,12 +60,12 @@ export function vmaEndRead(ctx: Context, vma: number): void {
   ctx.probe.onRelease(ctx, refcnt, LOCK_VMA, LOCK_READ);
   popHeld(ctx, refcnt, false);
   const words = ctx.words;
-  for (let left = peek(words, refcnt + 1); ((ctx.time - left) | 0) > 0;) {
-    const found = rawCmpxchg(words, refcnt + 1, left, ctx.time | 0);
+  for (let left = peek(words, refcnt + 1); ((ctx.task.time - left) | 0) > 0;) {
+    const found = rawCmpxchg(words, refcnt + 1, left, ctx.task.time | 0);
     if (found === left) break;
     left = found;
   }
-  ctx.time += ctx.tick;
+  ctx.task.time += ctx.tick;
   if (fetchAdd(words, refcnt, -1) < 0) {
     fetchAnd(words, refcnt, ~WAITERS);
     wake(ctx.m, refcnt);

@@ -47,7 +47,7 @@ export const ACCESS_PERMISSION = 2;
 export const ACCESS_HOST_STAGE2 = 3;
 
 /**
- * One translated load or store that hits the TLB. False: walk. `ctx.accessValue` holds what was read or replaced.
+ * One translated load or store that hits the TLB. False: walk. `ctx.out.accessValue` holds what was read or replaced.
  */
 export function accessHit(
   ctx: Context,
@@ -90,20 +90,20 @@ function touch(
 ): void {
   const at = pageWord(ctx.m, pfn, PAGE_CONTENT);
   if (write) {
-    ctx.accessValue = rawXchg(ctx.words, at, value);
-    touches(writes(at), ctx.accessValue);
+    ctx.out.accessValue = rawXchg(ctx.words, at, value);
+    touches(writes(at), ctx.out.accessValue);
     ctx.probe.onWrite(ctx, guest, space, page, pfn, value);
   } else {
-    ctx.accessValue = rawLoad(ctx.words, at);
-    touches(reads(at), ctx.accessValue);
-    ctx.probe.onRead(ctx, guest, space, page, pfn, ctx.accessValue);
+    ctx.out.accessValue = rawLoad(ctx.words, at);
+    touches(reads(at), ctx.out.accessValue);
+    ctx.probe.onRead(ctx, guest, space, page, pfn, ctx.out.accessValue);
   }
 }
 
 /**
  * A host access: user-mode load or store of `mm` at `vpn`.
  * @param hostStage2 whether the host runs under pKVM, so that its own stage 2 is walked too
- * @returns ACCESS_*; `ctx.accessValue` holds what was read or replaced
+ * @returns ACCESS_*; `ctx.out.accessValue` holds what was read or replaced
  */
 export function* hostAccess(
   ctx: Context,
@@ -160,7 +160,7 @@ export function* hostAccess(
       const owner = readOnce(words, s2);
       if (owner === 0 || annotationOwner(owner) !== 0) {
         leaveAccess(ctx);
-        ctx.accessValue = pfn;
+        ctx.out.accessValue = pfn;
         return ACCESS_HOST_STAGE2;
       }
     }
@@ -180,7 +180,7 @@ export function* hostAccess(
 
 /**
  * A guest access that missed the TLB: the hardware's stage-2 walk.
- * @returns ACCESS_*; `ctx.accessValue` holds what was read or replaced
+ * @returns ACCESS_*; `ctx.out.accessValue` holds what was read or replaced
  */
 export function* guestAccess(ctx: Context, vm: number, gfn: number, write: boolean, value: number): Coroutine {
   const { m, words } = ctx;

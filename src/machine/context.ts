@@ -4,6 +4,10 @@
  * the Probe (what oracles hook into).
  */
 import { type Machine, actorWord, cpuWord, statsBase } from './layout.js';
+import { Cpu } from './current/cpu.js';
+import { MmuGather } from './current/gather.js';
+import { Results } from './current/results.js';
+import { Task } from './current/task.js';
 import type { Kernel } from './kernel-record.js';
 
 /** A kernel function that can be interleaved: yields packed effects (effects.ts), returns its result. */
@@ -165,9 +169,6 @@ export class Probe {
   onWarn(_ctx: Context, _invariant: string, _what: string, _pfn: number): void {}
 }
 
-/** MAX_GATHER_BATCH: folios that an mmu_gather holds before it must flush and free them. */
-export const GATHER_FOLIOS = 510;
-
 /** What the blocking form of kernel code calls where the coroutine form yields; the engine lends one. */
 export interface Waiter {
   /**
@@ -187,8 +188,14 @@ const NO_WAITER: Waiter = {
 };
 
 /**
- * What one actor's coroutines run in: the kernel's `current` and `smp_processor_id()`, plus what the engine lends.
- * One object shape for all actors; every field is set in the constructor.
+ * What one actor's coroutines run in: the kernel's `current` and `smp_processor_id()`, plus what the engine lends. One object shape for
+ * all actors; every field is set in the constructor.
+ *
+ * Three groups, by whom a field belongs to. What the worker lends stands here: it gives its own when the actor comes. What belongs
+ * to the actor is `task` and `cpu`, numbers and flags, and what its loop has `carried`. Scratch of the operation under way is `gather`
+ * and `out`: nothing between two operations. current/own-state.ts names the group of each field, which the compiler checks. A copy of
+ * a run in the middle of an operation would have to copy `task`, `cpu`, `gather` (a list and five numbers) and `out`, and what the
+ * actor has said with its effect; a coroutine's own variables stand in none of them.
  */
 export class Context {
   readonly m: Machine;
@@ -206,33 +213,26 @@ export class Context {
   readonly statsAt: number;
   /** Microseconds, lent by the engine for latency statistics only; always 0 in one-thread runs. */
   readonly clock: () => number;
+  /** The actor's own: what it takes along. */
+  readonly task: Task;
+  readonly cpu = new Cpu();
+  /** Of the zap under way. */
+  readonly gather: MmuGather;
+  /** Of kernel functions, beside the one that they return. */
+  readonly out = new Results();
+
+  // what the worker lends and says
 
   waiter: Waiter = NO_WAITER;
   /** Schedule points left before the next yield; 0 in one-thread runs, so that each point yields. */
   quantum = 0;
-  /** Lamport time: the actor's clock (one-thread runs: the step number, with tick 0). */
-  time = 0;
+  /** What a step adds to the actor's Lamport time, `task.time`. */
   tick = 1;
-  /** What the actor waits for, beside the yielded WAIT_*: the value the word held. */
-  waitValue = 0;
-  /** Beside 0, the value of the contended lock word that is free for this actor: PENDING alone, for a writer (locks/rw.ts). */
-  freeValue = 0;
   /**
    * Whether waiters for a lock queue up, as the kernel's do (locks/queue.ts): on real threads. One thread asks for every order
    * in which they could come, each of which some queue gives. Retry loops give way to others there too.
    */
   queues = false;
-  /** The lock word that it queues for, or 0, failed attempts since it came, and what the last one found there. */
-  queuedFor = 0;
-  queuedTries = 0;
-  queuedValue = 0;
-  queuedOutOfTurn = false;
-  /** Loops without bound begun so far: RETRY points belong to the last. */
-  loops = 0;
-  /** Turns of the loop under way when it stands at a RETRY point: the more, the longer a real thread leaves the CPU to others. */
-  retries = 0;
-  /** Microseconds of an IDLE_SLEEP. */
-  sleepMicros = 0;
   /** Set by the host at a drain: actors stop at the top of their loops. */
   drain = false;
   /** Set by the host at the end of a run: actors return at the top of their loops. */
@@ -244,63 +244,16 @@ export class Context {
   leaving = false;
   carried: CarriedState | null = null;
 
-  /** preempt_count: spinlocks held and other atomic sections. */
-  preemptCount = 0;
-  /** Held locks, in the actor's shared record. */
-  heldCount = 0;
-  /** Interrupts off (GUP-fast, EL2). */
-  irqsOff = false;
-  /** EL2 execution: LK8. */
-  atEl2 = false;
-  /** The mechanism that notifiers and unmaps are counted by: MECH_*. */
-  mechanism = 0;
-  /** current->mm, where something depends on it: the task's process, -1 = nobody has said. */
-  currentMm = -1;
-  /** A fatal signal is pending. */
-  fatalSignal = false;
-  /** The thread was sent SIGBUS (poisoned guest memory): its run loop ends. */
-  sigbus = false;
-  /** The syndrome of a stage-2 abort: a permission fault rather than a translation fault. */
-  abortPermission = false;
-  /** Fault injection: the n-th allocation from now fails (1 = the next); 0 = never. */
-  failAllocation = 0;
-  /** VM and vCPU loaded on this CPU, or -1 (messages to EL2 carry them). */
-  loadedVm = -1;
-  loadedVcpu = -1;
-  /** State of the actor's own random sequence: xorshift32, never 0. */
-  randomState: number;
-  /** Writes so far: contents are unique per write (actor, counter). */
-  writeCounter = 0;
-  /** mmu_gather of the zap under way (mm/memory/zap.ts): folio heads with a REF_GATHER each, and how many. */
-  readonly gatherFolios: Int32Array;
-  gatherCount = 0;
-  /** The range whose entries it cleared and has not flushed yet (empty when from >= to), and the range asked for. */
-  gatherFrom = 0;
-  gatherTo = 0;
-  gatherStart = 0;
-  gatherEnd = 0;
-  /** tlb_ubc: mms (one bit each) with unmaps whose CPU flush is deferred, and the pages they span. */
-  tlbUbcMms = 0;
-  tlbUbcStart = 0;
-  tlbUbcEnd = 0;
-  /** tlb_ubc.writable: a dirty PTE is among what was unmapped. */
-  tlbUbcWritable = false;
-  /** Sequence of translated accesses: what CPU_IN_USE holds while inside one. */
-  accessSequence = 0;
-  /** Content read or replaced by the last translated access. */
-  accessValue = 0;
-  /** Results beside a coroutine's own: the pfn that a GUP call returned, and whether it may be mapped writable. */
-  gupPfn = 0;
-  /** The page that ksmd's cursor has found, with a reference. */
-  ksmPfn = 0;
-  /** The PTE that write_protect_page left, for replace_page. */
-  ksmOrigEntry = 0;
-  /** Where the rmap cursor stands (mm/rmap/rmap.ts): copy before calling anything that may walk too. */
-  rmapVma = 0;
-  rmapVpn = 0;
-  /** Where this CPU found its last free swap slot (percpu_swap_cluster). */
-  swapHint = 0;
-  gupWritable = false;
+  // what the actor says to its host beside the effect that it yields, true until it is resumed
+
+  /** What it waits for, beside the yielded WAIT_* or IDLE_WORD: the value the word held. */
+  waitValue = 0;
+  /** Beside 0, the value of the contended lock word that is free for this actor: PENDING alone, for a writer (locks/rw.ts). */
+  freeValue = 0;
+  /** Turns of the loop under way when it stands at a RETRY point: the more, the longer a real thread leaves the CPU to others. */
+  retries = 0;
+  /** Microseconds of an IDLE_SLEEP. */
+  sleepMicros = 0;
 
   /** @param before the actor's context of the run before, whose memory this one takes over */
   constructor(
@@ -325,8 +278,9 @@ export class Context {
     this.cpuAt = cpuWord(m, actor, 0);
     this.statsAt = statsBase(m, actor);
     this.clock = clock;
-    this.randomState = mixSeed(seed, actor);
-    this.gatherFolios = before?.gatherFolios ?? new Int32Array(GATHER_FOLIOS);
+    this.task = new Task(mixSeed(seed, actor));
+    this.gather = before?.gather ?? new MmuGather();
+    this.gather.count = 0;
   }
 }
 
@@ -350,8 +304,8 @@ export function xorshift(x: number): number {
 
 /** The actor's next random 32-bit word. */
 export function random(ctx: Context): number {
-  const x = xorshift(ctx.randomState);
-  ctx.randomState = x;
+  const x = xorshift(ctx.task.randomState);
+  ctx.task.randomState = x;
   return x >>> 0;
 }
 

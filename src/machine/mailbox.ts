@@ -28,7 +28,7 @@ const MAIL_DONE = 2;
 
 /**
  * Sends a request to the server on CPU `server` and spins for its reply.
- * @returns the result word; the second one is left in `ctx.accessValue`
+ * @returns the result word; the second one is left in `ctx.out.accessValue`
  */
 export function* call(
   ctx: Context,
@@ -46,9 +46,9 @@ export function* call(
   set(words, slot + MAIL_ARGS + 1, b);
   set(words, slot + MAIL_ARGS + 2, c);
   set(words, slot + MAIL_ARGS + 3, d);
-  set(words, slot + MAIL_VCPU, ctx.loadedVm < 0 ? -1 : (ctx.loadedVm << 8) | ctx.loadedVcpu);
-  set(words, slot + MAIL_LAMPORT, ctx.time | 0);
-  ctx.time += ctx.tick;
+  set(words, slot + MAIL_VCPU, ctx.cpu.loadedVm < 0 ? -1 : (ctx.cpu.loadedVm << 8) | ctx.cpu.loadedVcpu);
+  set(words, slot + MAIL_LAMPORT, ctx.task.time | 0);
+  ctx.task.time += ctx.tick;
   if (--ctx.quantum < 0) yield writes(slot + MAIL_STATE);
   writeOnce(words, slot + MAIL_STATE, MAIL_POSTED);
   const bell = cpuWord(m, server, CPU_BELL);
@@ -61,9 +61,9 @@ export function* call(
     if (readOnce(words, slot + MAIL_STATE) === MAIL_DONE) break;
     yield waitWhile(ctx, slot + MAIL_STATE, MAIL_POSTED);
   }
-  const behind = (get(words, slot + MAIL_LAMPORT) + ctx.tick - ctx.time) | 0;
-  if (behind > 0) ctx.time += behind;
-  ctx.accessValue = get(words, slot + MAIL_RESULT2);
+  const behind = (get(words, slot + MAIL_LAMPORT) + ctx.tick - ctx.task.time) | 0;
+  if (behind > 0) ctx.task.time += behind;
+  ctx.out.accessValue = get(words, slot + MAIL_RESULT2);
   const result = get(words, slot + MAIL_RESULT);
   // private again: the server looks only at POSTED slots
   if (--ctx.quantum < 0) yield writes(slot + MAIL_STATE);
@@ -77,8 +77,8 @@ export function reply(ctx: Context, cpu: number, result: number, result2: number
   const slot = cpuWord(m, cpu, CPU_MAILBOX);
   set(words, slot + MAIL_RESULT, result);
   set(words, slot + MAIL_RESULT2, result2);
-  set(words, slot + MAIL_LAMPORT, ctx.time | 0);
-  ctx.time += ctx.tick;
+  set(words, slot + MAIL_LAMPORT, ctx.task.time | 0);
+  ctx.task.time += ctx.tick;
   writeOnce(words, slot + MAIL_STATE, MAIL_DONE);
   wake(m, slot + MAIL_STATE);
 }
@@ -90,7 +90,7 @@ export const bellAtStart = (ctx: Context): number => rawLoad(ctx.words, cpuWord(
 export function posted(ctx: Context, cpu: number): boolean {
   const slot = cpuWord(ctx.m, cpu, CPU_MAILBOX);
   if (readOnce(ctx.words, slot + MAIL_STATE) !== MAIL_POSTED) return false;
-  const behind = (get(ctx.words, slot + MAIL_LAMPORT) + ctx.tick - ctx.time) | 0;
-  if (behind > 0) ctx.time += behind;
+  const behind = (get(ctx.words, slot + MAIL_LAMPORT) + ctx.tick - ctx.task.time) | 0;
+  if (behind > 0) ctx.task.time += behind;
   return true;
 }

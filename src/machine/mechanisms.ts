@@ -1,6 +1,6 @@
 /**
- * The mechanisms that take pages away: notifiers, unmaps and moves are counted by them. An actor sets `ctx.mechanism` for the duration
- * of an operation. One row each; numbers, titles in diagrams, texts and colours of the page, legends and reports follow from it.
+ * The mechanisms that take pages away: notifiers, unmaps and moves are counted by them. An actor sets `ctx.task.mechanism` for
+ * the duration of an operation. One row each; numbers, titles in diagrams, texts and colours of the page, legends and reports follow from it.
  */
 
 interface MechanismRowOf<Name extends string> {

@@ -51,9 +51,9 @@ export function wake(m: Machine, word: number): void {
  * If it is free by now, only a point to try again.
  */
 export function contended(ctx: Context, lock: number): number {
-  if (ctx.queuedFor === lock) {
+  if (ctx.task.queuedFor === lock) {
     // what the attempt decided by: whatever has changed since is worth another
-    ctx.waitValue = ctx.queuedValue;
+    ctx.waitValue = ctx.task.queuedValue;
     return (lock << 4) | WAIT_LOCK;
   }
   const value = lockValue(rawLoad(ctx.words, lock));

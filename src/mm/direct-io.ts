@@ -13,7 +13,7 @@ import { pinUserPagesFast } from './gup/gup.js';
 export function* directIoRead(ctx: Context, mm: number, vpn: number, content: number): Coroutine {
   const result = yield* pinUserPagesFast(ctx, mm, vpn, FOLL_PIN | FOLL_WRITE);
   if (result !== 1) return result;
-  const pfn = ctx.gupPfn;
+  const pfn = ctx.out.gupPfn;
   yield* deviceWrites(ctx, pfn, content);
   yield* ctx.kernel.unpinUserPage(ctx, pfn, true);
   return 0;

@@ -16,7 +16,7 @@ import { tlbFinishMmu, tlbFlushPendingWord, tlbGatherMmu } from './memory/zap.js
  */
 export function* exitMmap(ctx: Context, mm: number): Coroutine<void> {
   const { m, words } = ctx;
-  const outer = ctx.mechanism;
+  const outer = ctx.task.mechanism;
   const users = mmWord(m, mm, MM_USERS);
   if (--ctx.quantum < 0) yield writes(users);
   writeOnce(words, users, 0);
@@ -24,12 +24,12 @@ export function* exitMmap(ctx: Context, mm: number): Coroutine<void> {
   if (--ctx.quantum < 0) yield updates(flags);
   fetchOr(words, flags, MMF_EXITING);
 
-  ctx.mechanism = MECH.teardown;
+  ctx.task.mechanism = MECH.teardown;
   yield* ctx.kernel.ksmExit(ctx, mm);
   yield* khugepagedExit(ctx, mm);
-  ctx.mechanism = MECH.release;
+  ctx.task.mechanism = MECH.release;
   yield* mmuNotifierRelease(ctx, mm);
-  ctx.mechanism = MECH.teardown;
+  ctx.task.mechanism = MECH.teardown;
   if (--ctx.quantum < 0) yield updates(tlbFlushPendingWord(ctx, mm));
   tlbGatherMmu(ctx, mm, 0, m.mmPages);
   yield* mmapReadLock(ctx, mm);
@@ -42,7 +42,7 @@ export function* exitMmap(ctx: Context, mm: number): Coroutine<void> {
   if (--ctx.quantum < 0) yield updates(flags);
   fetchOr(words, flags, MMF_EXITED);
   yield* mmapWriteUnlock(ctx, mm);
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
 }
 
 /**

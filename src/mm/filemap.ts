@@ -119,7 +119,7 @@ function* filemapGetEntry(ctx: Context, object: number, index: number): Coroutin
   const at = objectPageWord(ctx.m, object, index);
   for (let tries = 0; ; tries++) {
     // frozen, and still there: reclaim or migration decides what becomes of it
-    if (tries === 1) ctx.loops++;
+    if (tries === 1) ctx.task.loops++;
     if (tries > 0 && --ctx.quantum < 0) yield RETRY;
     if (--ctx.quantum < 0) yield reads(at);
     const pfn = readOnce(ctx.words, at);

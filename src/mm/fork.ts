@@ -47,13 +47,13 @@ import { findVmaFrom, insertVma, vmaAnonVma, vmaEnd, vmaFlags, vmaStart } from '
  */
 export function* dupMm(ctx: Context, parent: number, child: number): Coroutine {
   if (parent === child || child < 0 || child >= ctx.m.mms) return -EINVAL;
-  const outer = ctx.mechanism;
-  ctx.mechanism = MECH.fork;
+  const outer = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.fork;
   countMechanism(ctx.m, ctx.actor, MECH.fork, MC_ATTEMPTS, 1);
   const result = yield* ctx.kernel.dupMmap(ctx, parent, child);
   if (result !== 0) countMechanism(ctx.m, ctx.actor, MECH.fork, MC_BACKED_OUT, 1);
   emit(ctx, EVENT.fork, parent, child, result);
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
   // mmput()
   if (result !== 0 && result !== -EBUSY) yield* exitMmap(ctx, child);
   // wake_up_new_task(); who waits for a child that could not be made goes on without memory
@@ -118,7 +118,7 @@ function* dupVma(ctx: Context, parent: number, child: number, src: number): Coro
   yield* vmaStartWrite(ctx, parent, src);
   const flags = vmaFlags(ctx, src);
   if ((flags & VM_DONTCOPY) !== 0) return 0;
-  if (ctx.fatalSignal) return -EINTR;
+  if (ctx.task.fatalSignal) return -EINTR;
   const dst = yield* insertVma(ctx, child, vmaStart(ctx, src), vmaEnd(ctx, src), flags & ~VM_LOCKED);
   if (dst < 0) return -ENOMEM;
   if ((yield* anonVmaFork(ctx, dst, src)) !== 0) return -ENOMEM;

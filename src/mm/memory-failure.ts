@@ -51,8 +51,8 @@ import { folioIsolateLru } from './swap.js';
  *   maps it still, or (of the swap cache and of shared memory) holds it
  */
 export function* memoryFailure(ctx: Context, pfn: number): Coroutine {
-  const outer = ctx.mechanism;
-  ctx.mechanism = MECH.hwpoison;
+  const outer = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.hwpoison;
   const mutex = globalLock(ctx.m, GLOBAL_MF_MUTEX);
   if (--ctx.quantum < 0) yield acquires(mutex);
   while (!mutexLock(ctx, mutex, LOCK_MF_MUTEX)) yield contended(ctx, mutex);
@@ -69,7 +69,7 @@ export function* memoryFailure(ctx: Context, pfn: number): Coroutine {
   if (!kept) yield* folioPut(ctx, folioOf(ctx, pfn), REF_TEMP);
   if (--ctx.quantum < 0) yield releases(mutex);
   mutexUnlock(ctx, mutex, LOCK_MF_MUTEX);
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
   return result;
 }
 

@@ -113,10 +113,10 @@ function* resetPteNumaScan(ctx: Context, mm: number): Coroutine<void> {
 
 /** change_prot_numa() of [start, end) of `vma`, mmap_lock held for reading. Returns the pages made hints. */
 export function* changeProtNuma(ctx: Context, mm: number, vma: number, start: number, end: number): Coroutine {
-  const outer = ctx.mechanism;
-  ctx.mechanism = MECH.numa_scan;
+  const outer = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.numa_scan;
   countMechanism(ctx.m, ctx.actor, MECH.numa_scan, MC_ATTEMPTS, 1);
   const pages = yield* ctx.kernel.changeProtection(ctx, mm, vma, start, end, vmaFlags(ctx, vma), true);
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
   return pages;
 }

@@ -73,12 +73,12 @@ export function* mmuNotifierInvalidateRangeStart(
   noteAt(ctx, mm, start);
   if (mmHasNotifiers(ctx, mm)) {
     countStat(ctx.m, ctx.actor, STAT.notifier_starts, 1);
-    countMechanism(ctx.m, ctx.actor, ctx.mechanism, MC_NOTIFIER_STARTS, 1);
+    countMechanism(ctx.m, ctx.actor, ctx.task.mechanism, MC_NOTIFIER_STARTS, 1);
     const sampled = (get(ctx.words, ctx.statsAt + STAT.notifier_starts) & SAMPLE_MASK) === 0;
     const started = sampled ? ctx.clock() : 0;
     const pinned = countPinned(ctx, mm, start, end);
-    if (pinned > 0) countMechanism(ctx.m, ctx.actor, ctx.mechanism, MC_PINNED_HIT, pinned);
-    emit(ctx, EVENT.notifier_start, mm, start, end, ctx.mechanism);
+    if (pinned > 0) countMechanism(ctx.m, ctx.actor, ctx.task.mechanism, MC_PINNED_HIT, pinned);
+    emit(ctx, EVENT.notifier_start, mm, start, end, ctx.task.mechanism);
     const srcu = mmWord(ctx.m, mm, MM_SRCU);
     const side = yield* srcuReadLock(ctx, srcu);
     const count = glance(ctx.words, mmWord(ctx.m, mm, MM_SUBSCRIPTIONS));
@@ -122,7 +122,7 @@ export function* mmuNotifierInvalidateRangeEnd(ctx: Context, mm: number, start: 
     }
     yield* srcuReadUnlock(ctx, srcu, side);
     countStat(ctx.m, ctx.actor, STAT.notifier_ends, 1);
-    emit(ctx, EVENT.notifier_end, mm, start, end, ctx.mechanism);
+    emit(ctx, EVENT.notifier_end, mm, start, end, ctx.task.mechanism);
   }
   ctx.probe.onNotifierEnd(ctx, mm, start, end);
   noteGone(ctx);

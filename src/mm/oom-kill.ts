@@ -34,8 +34,8 @@ export function* oomReapTaskMm(ctx: Context, mm: number): Coroutine {
 
 /** __oom_reap_task_mm(). Under mmap_lock. */
 function* reap(ctx: Context, mm: number): Coroutine {
-  const outer = ctx.mechanism;
-  ctx.mechanism = MECH.zap;
+  const outer = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.zap;
   // MMF_UNSTABLE: what is gone from here on must not be faulted in as zeroes
   const flags = mmWord(ctx.m, mm, MM_FLAGS);
   if (--ctx.quantum < 0) yield updates(flags);
@@ -47,7 +47,7 @@ function* reap(ctx: Context, mm: number): Coroutine {
     if ((vmaFlags(ctx, vma) & (VM_PFNMAP | VM_SHARED)) !== 0) continue;
     if ((yield* reapVma(ctx, mm, vma, vmaStart(ctx, vma), next)) !== 0) result = -EAGAIN;
   }
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
   return result;
 }
 

@@ -64,7 +64,7 @@ export const GFP_PINNABLE = 2;
  * @returns its pfn, or -1 when no memory is left (or fault injection says so)
  */
 export function* allocPages(ctx: Context, order: number, node: number, gfp: number): Coroutine {
-  if (ctx.failAllocation > 0 && --ctx.failAllocation === 0) {
+  if (ctx.task.failAllocation > 0 && --ctx.task.failAllocation === 0) {
     countOne(ctx, STAT.alloc_failures);
     return -1;
   }
@@ -95,7 +95,7 @@ export function* allocPages(ctx: Context, order: number, node: number, gfp: numb
  * @returns its pfn, or 0: nothing there, or not to be had this way; call allocPages
  */
 export function allocPcpPage(ctx: Context, node: number, gfp: number): number {
-  if (ctx.failAllocation > 0 || (gfp & GFP_PINNABLE) !== 0 || ctx.m.config.pcpBatch <= 1) return 0;
+  if (ctx.task.failAllocation > 0 || (gfp & GFP_PINNABLE) !== 0 || ctx.m.config.pcpBatch <= 1) return 0;
   return takePcpPage(ctx, node);
 }
 

@@ -53,7 +53,7 @@ export function* setPudPresent(ctx: Context, mm: number, present: 0 | 1): Corout
 export function* pteAllocOne(ctx: Context, mm: number): Coroutine {
   // pmd_alloc() comes first, and stays where this fails
   yield* setPudPresent(ctx, mm, 1);
-  if (ctx.failAllocation > 0 && --ctx.failAllocation === 0) return -1;
+  if (ctx.task.failAllocation > 0 && --ctx.task.failAllocation === 0) return -1;
   const { m, words } = ctx;
   const lock = globalLock(m, GLOBAL_TABLE_POOL_LOCK);
   const head = globalWord(m, TABLE_POOL_HEAD);

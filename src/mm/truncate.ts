@@ -42,8 +42,8 @@ export function* shmemTruncate(ctx: Context, object: number, size: number): Coro
 /** fallocate(FALLOC_FL_PUNCH_HOLE) of pages [start, end): zeros again at the next touch. Returns 0 or -EINVAL. */
 export function* shmemPunchHole(ctx: Context, object: number, start: number, end: number): Coroutine {
   if (object < 0 || object >= ctx.m.objects || start < 0 || end > ctx.m.objectPages || start >= end) return -EINVAL;
-  const outer = ctx.mechanism;
-  ctx.mechanism = MECH.zap;
+  const outer = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.zap;
   ctx.probe.onObjectZapBegin(ctx, object, start, end);
   yield* unmapMappingRange(ctx, object, start, end);
   // shmem_undo_range(), its second loop: each page under its lock
@@ -60,7 +60,7 @@ export function* shmemPunchHole(ctx: Context, object: number, start: number, end
     yield* folioPut(ctx, pfn, REF_TEMP);
   }
   ctx.probe.onObjectZapEnd(ctx, object, start, end);
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
   return 0;
 }
 
@@ -70,9 +70,9 @@ function* unmapMappingRange(ctx: Context, object: number, start: number, end: nu
   yield* iMmapLockRead(ctx, object);
   // the lock keeps each VMA, whose mmap_lock is not ours
   for (let cursor = RMAP_WALK_LOCKED; (cursor = yield* rmapWalkNext(ctx, mapping, cursor, start, end - start)) !== 0;) {
-    const vma = ctx.rmapVma;
+    const vma = ctx.out.rmapVma;
     const mm = vmaMm(ctx, vma);
-    const first = ctx.rmapVpn;
+    const first = ctx.out.rmapVpn;
     const last = Math.min(vmaEnd(ctx, vma), vmaStart(ctx, vma) + end - vmaPgoff(ctx, vma));
     if (--ctx.quantum < 0) yield updates(tlbFlushPendingWord(ctx, mm));
     tlbGatherMmu(ctx, mm, first, last);

@@ -157,8 +157,8 @@ export function* reclaimPage(ctx: Context, mm: number, vpn: number, ignoreRefere
  */
 export function* shrinkFolioList(ctx: Context, folios: number[], ignoreReferences: boolean): Coroutine {
   const { m, actor } = ctx;
-  const outer = ctx.mechanism;
-  ctx.mechanism = MECH.reclaim;
+  const outer = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.reclaim;
   const freed: number[] = [];
   const kept: number[] = [];
   for (let i = 0; i < folios.length; i++) {
@@ -194,7 +194,7 @@ export function* shrinkFolioList(ctx: Context, folios: number[], ignoreReference
   countMechanism(m, actor, MECH.reclaim, MC_PAGES_MOVED, pages);
   countMechanism(m, actor, MECH.reclaim, MC_BACKED_OUT, kept.length);
   for (let i = 0; i < kept.length; i++) yield* folioPutbackLru(ctx, kept[i] as number);
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
   return pages;
 }
 

@@ -108,12 +108,12 @@ export class ViolationLog {
 
 function caught(ctx: Context, invariant: string, what: string, subject: ViolationSubject): Violation {
   const actors = subject.other === undefined || subject.other < 0 ? [ctx.actor] : [ctx.actor, subject.other];
-  return { invariant, what, actor: ctx.actor, actors, time: ctx.time, held: heldBy(ctx), ...subject };
+  return { invariant, what, actor: ctx.actor, actors, time: ctx.task.time, held: heldBy(ctx), ...subject };
 }
 
 function heldBy(ctx: Context): HeldRecord[] {
   const held: HeldRecord[] = [];
-  for (let i = 0; i < ctx.heldCount; i++) {
+  for (let i = 0; i < ctx.task.heldCount; i++) {
     const packed = heldPacked(ctx, i);
     held.push({ lock: heldLock(ctx, i), lockClass: packed >> 4, mode: packed & 15 });
   }

@@ -74,7 +74,7 @@ function* carryOut(
   if (table >= 0) {
     for (let vpn = start; vpn < end; vpn++) {
       const seen = yield* lookAtPte(ctx, mm, vma, vpn, table, local);
-      if (seen === NUMA_PINNED && notify) countMechanism(ctx.m, ctx.actor, ctx.mechanism, MC_BACKED_OUT, 1);
+      if (seen === NUMA_PINNED && notify) countMechanism(ctx.m, ctx.actor, ctx.task.mechanism, MC_BACKED_OUT, 1);
       if (seen !== NUMA_CHANGE) continue;
       const pteAt = pteWord(ctx.m, table, vpn);
       if (--ctx.quantum < 0) yield reads(pteAt);

@@ -76,7 +76,7 @@ function* changeAnnounced(
 ): Coroutine<boolean> {
   if (retest) {
     const seen = yield* lookAtPte(ctx, mm, vma, vpn, table, local);
-    if (seen === NUMA_PINNED) countMechanism(ctx.m, ctx.actor, ctx.mechanism, MC_BACKED_OUT, 1);
+    if (seen === NUMA_PINNED) countMechanism(ctx.m, ctx.actor, ctx.task.mechanism, MC_BACKED_OUT, 1);
     if (seen !== NUMA_CHANGE) return false;
   }
   const pteAt = pteWord(ctx.m, table, vpn);

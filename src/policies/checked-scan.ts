@@ -115,7 +115,7 @@ function* checkedHugePmd(ctx: Context, mm: number, vpn: number, retest: boolean,
   }
   const done = yield* underPmdLock(ctx, mm, start, true, !retest);
   if (notify) {
-    if (done === NUMA_PINNED) countMechanism(ctx.m, ctx.actor, ctx.mechanism, MC_BACKED_OUT, 1);
+    if (done === NUMA_PINNED) countMechanism(ctx.m, ctx.actor, ctx.task.mechanism, MC_BACKED_OUT, 1);
     yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, start, end);
   }
   if (done < 0) return 0;

@@ -70,7 +70,7 @@ function* stage2Fault(ctx: Context, vm: number, vcpu: number, gfn: number, write
 /** user_mem_abort() with a pin instead of a reference, kept by gfn. Same results. */
 function* pinnedMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
   const { m, words } = ctx;
-  const permission = ctx.abortPermission;
+  const permission = ctx.out.abortPermission;
   if (--ctx.quantum < 0) yield reads(activeSetWord(ctx, vm));
   const slot = gfnToSlot(ctx, activeSet(ctx, vm), gfn);
   if (slot < 0 || slotInvalid(ctx, slot) || (write && slotReadonly(ctx, slot))) return -EFAULT;
@@ -90,12 +90,12 @@ function* pinnedMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, wr
   if (--ctx.quantum < 0) yield reads(seqAt);
   const seq = readOnce(words, seqAt);
   const got = yield* ctx.kernel.pinUserPages(ctx, mm, vpn, GUP_FLAGS);
-  const pfn = ctx.gupPfn;
+  const pfn = ctx.out.gupPfn;
   yield* mmapReadUnlock(ctx, mm);
   if (got !== 1) {
     if (first) yield* accountLockedVm(ctx, mm, 1, false);
     if (got !== -EHWPOISON) return -EFAULT;
-    ctx.sigbus = true;
+    ctx.task.sigbus = true;
     countStat(m, ctx.actor, STAT.sigbus, 1);
     return 0;
   }
@@ -140,7 +140,7 @@ function* enterWithBuffer(ctx: Context, vm: number, vcpu: number): Coroutine {
   for (let gfn = base; gfn < end && loaded === 0; gfn++) {
     const at = pinnedPageWord(ctx.m, vm, gfn);
     for (let tries = 0; tries < ENTRY_TRIES && glance(ctx.words, at) === 0; tries++) {
-      ctx.abortPermission = false;
+      ctx.out.abortPermission = false;
       // a page that cannot be had is the guest's to find out: a buffer-management event when it writes there
       if ((yield* kvmHandleGuestAbort(ctx, vm, vcpu, gfn, true)) !== 0) break;
     }

@@ -29,7 +29,7 @@ export function* pinForced(
     if (--ctx.quantum < 0) yield LOCAL;
     const found = yield* ctx.kernel.followPagePte(ctx, mm, vma, vpn, flags);
     if (found === 1) {
-      pinned(ctx, mm, vpn, ctx.gupPfn, wanted);
+      pinned(ctx, mm, vpn, ctx.out.gupPfn, wanted);
       return 1;
     }
     if (found !== 0 && found !== -EMLINK) return found;

@@ -16,7 +16,7 @@ import { changes, looksAt } from './bug-clash.js';
 
 /** tlb_remove_table_sync_one() of munmap only: collapse (mm/khugepaged.c, v6.0) has no such call. */
 export function* syncOfMunmapOnly(ctx: Context): Coroutine<void> {
-  if (ctx.mechanism !== MECH.khugepaged) yield* tlbRemoveTableSyncOne(ctx);
+  if (ctx.task.mechanism !== MECH.khugepaged) yield* tlbRemoveTableSyncOne(ctx);
 }
 
 export const z03: Bug = {

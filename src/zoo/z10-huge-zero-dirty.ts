@@ -45,7 +45,7 @@ function* followTouchingDirty(ctx: Context, mm: number, vma: number, vpn: number
     if (--ctx.quantum < 0) yield updates(pmdAt);
     const before = fetchOr(ctx.words, pmdAt, PTE_DIRTY | PTE_YOUNG);
     ctx.probe.onEntry(ctx, mm, thpStart(ctx, vpn), pmdAt, before, before | PTE_DIRTY | PTE_YOUNG);
-    ctx.gupPfn = ZERO_PFN;
+    ctx.out.gupPfn = ZERO_PFN;
   }
   if (--ctx.quantum < 0) yield releases(lock);
   spinUnlock(ctx, lock, LOCK_PMD);

@@ -17,7 +17,7 @@ import { changes, looksAt } from './bug-clash.js';
 
 /** change_huge_pmd() through v4.10: pmdp_huge_get_and_clear_notify() where it invalidates now. */
 function* pmdpHugeGetAndClear(ctx: Context, mm: number, start: number, pmdAt: number): Coroutine {
-  if (ctx.mechanism !== MECH.numa_scan) return yield* pmdpInvalidate(ctx, mm, start, pmdAt);
+  if (ctx.task.mechanism !== MECH.numa_scan) return yield* pmdpInvalidate(ctx, mm, start, pmdAt);
   if (--ctx.quantum < 0) yield updates(pmdAt);
   const old = xchg(ctx.words, pmdAt, 0);
   ctx.probe.onEntry(ctx, mm, start, pmdAt, old, 0);

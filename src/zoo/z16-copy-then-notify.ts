@@ -27,7 +27,7 @@ function* unmapQuietly(ctx: Context, head: number, vma: number, vpn: number, fla
 function* copyThenNotify(ctx: Context, src: number, dst: number): Coroutine {
   const pages = folioPages(ctx, src);
   // where the walk that unmapped it has stopped
-  const [mm, vpn] = [vmaMm(ctx, ctx.rmapVma), ctx.rmapVpn];
+  const [mm, vpn] = [vmaMm(ctx, ctx.out.rmapVma), ctx.out.rmapVpn];
   const result = yield* migrateFolioMove(ctx, src, dst);
   if (pages === 1 || result !== 0) return result;
   yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, vpn, vpn + pages, MMU_NOTIFY_CLEAR, true);

@@ -21,7 +21,7 @@ import { changes, looksAt } from './bug-clash.js';
 function* getAnyPage(ctx: Context, mm: number, vpn: number, write: boolean): Coroutine {
   const got = yield* hvaToPfnRemapped(ctx, mm, vpn, write);
   if (got <= 0) return got;
-  const head = folioOf(ctx, ctx.gupPfn);
+  const head = folioOf(ctx, ctx.out.gupPfn);
   if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
   refAdd(ctx, head, 1, REF_TEMP);
   return 1;

@@ -19,7 +19,7 @@ import { changes, locks } from './bug-clash.js';
 function* reclaimFromCurrent(ctx: Context, vm: number, gfn: number): Coroutine<void> {
   const pfn = yield* pkvmReleasePinnedPage(ctx, vm, gfn);
   if (pfn < 0) return;
-  const current = ctx.currentMm >= 0 ? ctx.currentMm : get(ctx.words, vmWord(ctx.m, vm, VM_MM));
+  const current = ctx.task.currentMm >= 0 ? ctx.task.currentMm : get(ctx.words, vmWord(ctx.m, vm, VM_MM));
   yield* accountLockedVm(ctx, current, 1, false);
   yield* ctx.kernel.unpinUserPage(ctx, pfn, true);
 }

@@ -28,10 +28,10 @@ function* wipeThenUnmap(ctx: Context, vm: number, gfn: number): Coroutine {
     const leaf = guestLeaf(ctx, vm, gfn);
     const owned = guestPageState(leaf) === PKVM_PAGE_OWNED;
     if (owned) yield* poisonPage(ctx, entryPfn(leaf));
-    const outer = ctx.mechanism;
-    ctx.mechanism = MECH.relinquish;
+    const outer = ctx.task.mechanism;
+    ctx.task.mechanism = MECH.relinquish;
     yield* unmapGuest(ctx, vm, gfn);
-    ctx.mechanism = outer;
+    ctx.task.mechanism = outer;
     yield* giveToHost(ctx, entryPfn(leaf), gfn, owned);
   }
   yield* unlockGuest(ctx, vm);

@@ -14,7 +14,7 @@ import { changes, looksAt } from './bug-clash.js';
 
 /** The prefault loop: RET_PF_RETRY for an invalid slot, and around again in the same SRCU section. */
 function* retriesInSrcu(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
-  ctx.loops++;
+  ctx.task.loops++;
   for (;;) {
     if (--ctx.quantum < 0) yield reads(activeSetWord(ctx, vm));
     const slot = gfnToSlot(ctx, activeSet(ctx, vm), gfn);

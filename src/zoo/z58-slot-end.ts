@@ -12,7 +12,7 @@ import { changes, locks } from './bug-clash.js';
 
 /** kvm_arch_flush_shadow_memslot() that takes the last gfn for the end. */
 function* takesLastForEnd(ctx: Context, vm: number, start: number, end: number, mayBlock: boolean): Coroutine<void> {
-  yield* kvmUnmapGfnRange(ctx, vm, start, ctx.mechanism === MECH.memslot ? end - 1 : end, mayBlock);
+  yield* kvmUnmapGfnRange(ctx, vm, start, ctx.task.mechanism === MECH.memslot ? end - 1 : end, mayBlock);
 }
 
 export const z58: Bug = {

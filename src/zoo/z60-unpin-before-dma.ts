@@ -16,7 +16,7 @@ import { changes } from './bug-clash.js';
 function* unpinsAtSubmission(ctx: Context, mm: number, vpn: number, content: number): Coroutine {
   const result = yield* pinUserPagesFast(ctx, mm, vpn, FOLL_PIN | FOLL_WRITE);
   if (result !== 1) return result;
-  const pfn = ctx.gupPfn;
+  const pfn = ctx.out.gupPfn;
   yield* ctx.kernel.unpinUserPage(ctx, pfn, true);
   yield* deviceWrites(ctx, pfn, content);
   return 0;

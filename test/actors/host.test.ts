@@ -130,7 +130,7 @@ function runAll(plan: Plan, quantum: number, drainEvery = 0): { m: Machine; prob
       const step = turn.coroutine.next();
       ran++;
       if (step.done === true) {
-        expect(turn.ctx.heldCount).toBe(0);
+        expect(turn.ctx.task.heldCount).toBe(0);
         left = left.filter((other) => other !== turn);
         continue;
       }

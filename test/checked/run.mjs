@@ -9,6 +9,7 @@ import { exitMmap } from '#src/mm/exit.js';
 import { MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_UNMERGEABLE, madvise } from '#src/mm/madvise/madvise.js';
 import { mmapRegion } from '#src/mm/vma/mmap.js';
 import { munmap } from '#src/mm/vma/munmap.js';
+import { resolveKernel } from '#src/engine/machine/kernel.js';
 import { PlanProgram } from '#src/engine/one-thread/plan-program.js';
 import { END_EXCEPTION, END_NAMES, OneThread } from '#src/engine/one-thread/one-thread.js';
 import { pct } from '#src/engine/strategies/pct.js';
@@ -56,8 +57,7 @@ for (let i = 0; i < Number(schedules); i++) {
 function afterlife() {
   const m = program.machine;
   assignEl2(m, []);
-  const [first] = program.clocks;
-  const ctx = new Context(m, first.kernel, first.probe, NO_EVENTS, 0, 0, 1);
+  const ctx = new Context(m, resolveKernel(policy), program.probe, NO_EVENTS, 0, 0, 1);
   ctx.quantum = 0;
   ctx.tick = 0;
   const run = (coroutine) => {

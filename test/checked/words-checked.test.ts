@@ -241,7 +241,7 @@ describe('plain accesses', () => {
     set(w, word(m), 1);
     expect(found()).toHaveLength(1);
     clearViolations();
-    ctx.heldCount = 0;
+    ctx.task.heldCount = 0;
     hold(lock(m), lockClass, WRITE);
     get(w, word(m));
     set(w, word(m), 2);

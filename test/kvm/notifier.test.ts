@@ -111,8 +111,8 @@ describe('start', () => {
     for (let gfn = 0; gfn < 4; gfn++) guest.store(gfn, 1);
     const ctx = guest.ctx(1);
     expect(runToEnd(pinUserPagesFast(ctx, 0, 2, FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM), ctx)).toBe(1);
-    const pinned = ctx.gupPfn;
-    ctx.mechanism = MECH.ksm;
+    const pinned = ctx.out.gupPfn;
+    ctx.task.mechanism = MECH.ksm;
     start(guest, 0, 4);
     end(guest, 0, 4);
     expect(counter(guest, 1, MECH.ksm, MC_STAGE2_UNMAPS)).toBe(4);

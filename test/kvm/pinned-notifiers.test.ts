@@ -37,10 +37,10 @@ const pinnedPfn = (guest: Guest, gfn: number): number => guest.word(pinnedPageWo
 const lockedVm = (guest: Guest): number => guest.word(mmWord(guest.m, 0, MM_LOCKED_VM));
 const invalidate = (guest: Guest, from: number, to: number): void => {
   const ctx = guest.ctx(1);
-  ctx.mechanism = MECH.ksm;
+  ctx.task.mechanism = MECH.ksm;
   runToEnd(KVM_SUBSCRIBER.invalidateRangeStart(ctx, 0, from, to, MMU_NOTIFY_CLEAR, true), ctx);
   runToEnd(KVM_SUBSCRIBER.invalidateRangeEnd(ctx, 0, from, to), ctx);
-  ctx.mechanism = 0;
+  ctx.task.mechanism = 0;
 };
 const enter = (guest: Guest): number => runToEnd(guest.kernel.vcpuLoad(guest.ctx(0), 0, 0), guest.ctx(0));
 const destroy = (guest: Guest): void => runToEnd(guest.kernel.kvmDestroyVm(guest.ctx(6), 0), guest.ctx(6));

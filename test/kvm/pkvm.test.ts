@@ -111,7 +111,7 @@ describe('pkvmMemAbort', () => {
     const pfn = pinnedPfn(guest, 3);
     expect(hostState(guest.ctx(0), pfn)).toBe(PKVM_PAGE_SHARED_OWNED);
     expect(guest.touch(3, false)).toBe(0);
-    expect(guest.ctx(7).accessValue).toBe(5);
+    expect(guest.ctx(7).out.accessValue).toBe(5);
     destroy(guest);
     // shared pages are not wiped
     expect(guest.content(pfn)).toBe(5);
@@ -168,15 +168,15 @@ describe('pkvmMemAbort', () => {
     guest.m.words[limit] = -1;
 
     // the host's memcache is full by now, so the first allocation is that of the kvm_pinned_page
-    guest.ctx(0).failAllocation = 1;
+    guest.ctx(0).task.failAllocation = 1;
     expect(guest.access(1, true, 1)).toBe(-ENOMEM);
     clean();
     // the second is in the pin call: the page itself
-    guest.ctx(0).failAllocation = 2;
+    guest.ctx(0).task.failAllocation = 2;
     expect(guest.access(1, true, 1)).toBe(-EFAULT);
     clean();
     expect(put(guest, 0)).toBe(0);
-    guest.ctx(1).failAllocation = 1;
+    guest.ctx(1).task.failAllocation = 1;
     expect(guest.access(1, true, 1, 1)).toBe(-ENOMEM);
     clean();
 
@@ -248,7 +248,7 @@ describe('pkvmMemAbort', () => {
     expect(runToEnd(madvise(ctx, 0, 3, 4, MADV_DONTNEED), ctx)).toBe(0);
     expect(guest.touch(3, true, 6)).toBe(0);
     expect(fault.finish()).toBe(0);
-    expect(guest.ctx(0).accessValue).toBe(5);
+    expect(guest.ctx(0).out.accessValue).toBe(5);
     expect(countDivergences(guest.m, 0)).toBe(1);
   });
 });
@@ -295,7 +295,7 @@ describe('a protected VM ends', () => {
     guest.store(1, 7);
     const ctx = guest.ctx(5);
     expect(runToEnd(pinUserPagesFast(ctx, 0, 1, FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM), ctx)).toBe(1);
-    const pfn = ctx.gupPfn;
+    const pfn = ctx.out.gupPfn;
     destroy(guest);
     expect(guest.refs(pfn)).toBe(1 + GUP_PIN_COUNTING_BIAS);
     expect(guest.word(pageWord(guest.m, pfn, PAGE_HOST_S2)) === mkAnnotation(PKVM_ID_HYP)).toBe(false);

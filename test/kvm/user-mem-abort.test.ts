@@ -67,7 +67,7 @@ describe('a stage-2 fault', () => {
     expect(entryPfn(guest.leaf(5))).not.toBe(0);
     expect(guest.load(5)).toBe(9);
     expect(guest.touch(5, false)).toBe(0);
-    expect(guest.ctx(7).accessValue).toBe(9);
+    expect(guest.ctx(7).out.accessValue).toBe(9);
   });
 
   it('maps writable on a load when the VMM may write there anyway: the fast look-up runs for loads too', () => {
@@ -116,7 +116,7 @@ describe('a stage-2 fault', () => {
 
   it('reports -ENOMEM when no table page can be had before mmu_lock is taken', () => {
     const guest = new Guest();
-    guest.ctx(0).failAllocation = 1;
+    guest.ctx(0).task.failAllocation = 1;
     expect(guest.access(1, true, 1)).toBe(-ENOMEM);
     expect(guest.leaf(1)).toBe(0);
     guest.store(1, 1);
@@ -128,14 +128,14 @@ describe('a stage-2 fault', () => {
     const at = pteWord(guest.m, entryPfn(guest.word(pmdWord(guest.m, 0, 1))), 1);
     guest.m.words[at] = mkSwapEntry(SWP_HWPOISON, 9, 0);
     expect(guest.access(1, false)).toBe(-EHWPOISON);
-    expect(guest.ctx(0).sigbus).toBe(false);
+    expect(guest.ctx(0).task.sigbus).toBe(false);
     expect(stat(guest, 0, STAT.sigbus)).toBe(1);
   });
 
   it('fails with -EFAULT on a fatal signal inside GUP, and with -EINTR before the next one', () => {
     const guest = new Guest();
     const ctx = guest.ctx(0);
-    ctx.fatalSignal = true;
+    ctx.task.fatalSignal = true;
     expect(guest.access(1, true, 1)).toBe(-EINTR);
     expect(runToEnd(kvmHandleGuestAbort(ctx, 0, 0, 1, true), ctx)).toBe(-EFAULT);
     expect(guest.mmuLockFree).toBe(true);
@@ -164,7 +164,7 @@ describe('the retry', () => {
     expect(runToEnd(madvise(other, 0, 2, 3, MADV_DONTNEED), other)).toBe(0);
     expect(fault.finish()).toBe(0);
     // the old page was not mapped: the load saw the new one
-    expect(guest.ctx(0).accessValue).toBe(0);
+    expect(guest.ctx(0).out.accessValue).toBe(0);
     expect(retries).toEqual([2]);
     expect(stat(guest, 0, STAT.stage2_retries)).toBe(1);
   });

@@ -9,9 +9,10 @@ import {
   zipfTable,
 } from '#actors/workload.js';
 import type { Context } from '#src/machine/context.js';
+import { Task } from '#src/machine/current/task.js';
 
 /** All that a workload takes of its actor's context. */
-const actor = (seed: number): Context => ({ randomState: seed }) as Context;
+const actor = (seed: number): Context => ({ task: new Task(seed) }) as Context;
 
 function draws(workload: Workload, ctx: Context, n: number): { page: number; write: boolean }[] {
   return Array.from({ length: n }, () => {

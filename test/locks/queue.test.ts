@@ -231,7 +231,7 @@ describe.each(KINDS)('$name', (kind) => {
         overtaken++;
       }
     }
-    expect(writer?.heldCount).toBe(1);
+    expect(writer?.task.heldCount).toBe(1);
     expect(overtaken).toBeLessThanOrEqual(2 * PATIENCE + others.length);
   });
 });

@@ -93,13 +93,13 @@ export class ForkLab {
   read(mm: number, vpn: number, cpu = 0): number {
     const result = this.run((ctx) => touchUser(ctx, mm, vpn, false, 0), cpu);
     if (result !== 0) throw new Error(`read of ${vpn} by ${mm}: ${result}`);
-    return this.ctx(cpu).accessValue;
+    return this.ctx(cpu).out.accessValue;
   }
 
   pin(mm: number, vpn: number, flags = FOLL_WRITE, cpu = 0): number {
     const result = this.run((ctx) => pinUserPagesFast(ctx, mm, vpn, FOLL_PIN | flags), cpu);
     if (result !== 1) throw new Error(`pin of ${vpn} by ${mm}: ${result}`);
-    return this.ctx(cpu).gupPfn;
+    return this.ctx(cpu).out.gupPfn;
   }
 
   unpin(pfn: number, cpu = 0): void {

@@ -52,7 +52,7 @@ function* pins(ctx: Context): Coroutine {
     const vpn = (i * 3) % PAGES;
     const flags = FOLL_PIN | ((i & 1) === 0 ? FOLL_WRITE : 0);
     if ((yield* pinUserPagesFast(ctx, PARENT, vpn, flags)) !== 1) throw new Error('pin');
-    const pfn = ctx.gupPfn;
+    const pfn = ctx.out.gupPfn;
     yield* touchUser(ctx, PARENT, vpn, true, 20_000 + i);
     yield* ctx.kernel.unpinUserPage(ctx, pfn, false);
     ctx.probe.onProgress(ctx);

@@ -188,10 +188,10 @@ describe('fork fails', () => {
       lab.mapSmall(PARENT, 0, 6);
       lab.pin(PARENT, 1);
       lab.pin(PARENT, 5);
-      lab.ctx().failAllocation = nth;
+      lab.ctx().task.failAllocation = nth;
       const result = lab.fork(PARENT, CHILD);
-      const injected = lab.ctx().failAllocation === 0;
-      lab.ctx().failAllocation = 0;
+      const injected = lab.ctx().task.failAllocation === 0;
+      lab.ctx().task.failAllocation = 0;
       expect(result).toBe(injected ? -ENOMEM : 0);
       if (!injected) break;
       failures++;
@@ -210,9 +210,9 @@ describe('fork fails', () => {
   it('with a fatal signal, into itself, and into a process that has memory', () => {
     const lab = new ForkLab();
     lab.mapSmall(PARENT, 0, 1);
-    lab.ctx().fatalSignal = true;
+    lab.ctx().task.fatalSignal = true;
     expect(lab.fork(PARENT, CHILD)).toBe(-EINTR);
-    lab.ctx().fatalSignal = false;
+    lab.ctx().task.fatalSignal = false;
     expect(lab.fork(PARENT, PARENT)).toBe(-EINVAL);
     lab.mapSmall(2, 0, 1);
     expect(lab.fork(PARENT, 2)).toBe(-EBUSY);

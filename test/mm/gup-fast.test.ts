@@ -49,12 +49,12 @@ describe('success', () => {
   it('FOLL_GET: one reference, no lock, interrupts on again', () => {
     const lab = small();
     expect(fast(lab, 1, FOLL_GET | FOLL_WRITE)).toBe(1);
-    expect(lab.ctx().gupPfn).toBe(lab.pfn(1));
-    expect(lab.ctx().gupWritable).toBe(true);
+    expect(lab.ctx().out.gupPfn).toBe(lab.pfn(1));
+    expect(lab.ctx().out.gupWritable).toBe(true);
     expect(lab.refs(lab.pfn(1))).toBe(2);
     expect(lab.probe.pinned).toEqual([]);
     expect(lab.word(irqs(lab))).toBe(0);
-    expect(lab.ctx().irqsOff).toBe(false);
+    expect(lab.ctx().cpu.irqsOff).toBe(false);
     expect(lab.stat('faults')).toBe(2);
   });
 
@@ -81,7 +81,7 @@ describe('success', () => {
     lab.mapHuge(0, 4);
     const head = lab.pfn(0);
     expect(fast(lab, 2, FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM)).toBe(1);
-    expect(lab.ctx().gupPfn).toBe(head + 2);
+    expect(lab.ctx().out.gupPfn).toBe(head + 2);
     expect([lab.refs(head), lab.pins(head)]).toEqual([2, 1]);
     expect(isHuge(lab.pmd(0))).toBe(true);
   });
@@ -238,7 +238,7 @@ describe('LK10', () => {
     const gup = start(lab, 0, FOLL_GET);
     gup.until(EFFECT_READ, pmdWord(lab.m, 0, 0));
     expect(lab.word(irqs(lab))).not.toBe(0);
-    expect(lab.ctx(0).irqsOff).toBe(true);
+    expect(lab.ctx(0).cpu.irqsOff).toBe(true);
     const sync = new Stepped(lab.ctx(1), tlbRemoveTableSyncOne(lab.ctx(1)));
     expect(sync.runOn()).toBe(false);
     expect(gup.finish()).toBe(1);
@@ -257,9 +257,9 @@ describe('pin_user_pages_fast', () => {
     lab.map(4, 1);
     expect(lab.run((ctx) => pinUserPagesFast(ctx, 0, 4, FOLL_WRITE | FOLL_FAST_ONLY))).toBe(0);
     expect(lab.run((ctx) => pinUserPagesFast(ctx, 0, 4, FOLL_WRITE))).toBe(1);
-    expect(lab.refs(lab.ctx().gupPfn)).toBe(1025);
-    expect(entryPfn(lab.pte(4))).toBe(lab.ctx().gupPfn);
+    expect(lab.refs(lab.ctx().out.gupPfn)).toBe(1025);
+    expect(entryPfn(lab.pte(4))).toBe(lab.ctx().out.gupPfn);
     expect([lab.stat('pins'), lab.stat('pin_failures')]).toEqual([1, 0]);
-    expect(lab.ctx().heldCount).toBe(0);
+    expect(lab.ctx().task.heldCount).toBe(0);
   });
 });

@@ -31,7 +31,7 @@ describe('a page in ZONE_MOVABLE', () => {
     expect(pin(lab, 0)).toBe(1);
     const pfn = lab.pfn(0);
     expect(pfn >> 2).not.toBe(old >> 2);
-    expect(lab.ctx().gupPfn).toBe(pfn);
+    expect(lab.ctx().out.gupPfn).toBe(pfn);
     expect(lab.content(pfn)).toBe(100);
     expect(lab.mechanism(MECH.longterm_migrate, MC_PAGES_MOVED)).toBe(1);
     // the pin that was dropped for the move is not a pin that anybody had

@@ -56,7 +56,7 @@ function* pinner(ctx: Context, rounds: number, zaps: boolean): Coroutine<void> {
     const flags = FOLL_WRITE | (randomBelow(ctx, 2) === 0 ? FOLL_LONGTERM : 0);
     const result = yield* pinUserPagesFast(ctx, 0, vpn, flags);
     if (result !== 1) continue;
-    const pfn = ctx.gupPfn;
+    const pfn = ctx.out.gupPfn;
     yield* pause(ctx, 60);
     const now = mappedPfn(ctx, vpn);
     // writable and exclusive when it was pinned: the process goes on using this page
@@ -68,7 +68,7 @@ function* pinner(ctx: Context, rounds: number, zaps: boolean): Coroutine<void> {
 function* getter(ctx: Context, rounds: number): Coroutine<void> {
   for (let i = 0; i < rounds; i++) {
     if ((yield* getUserPagesUnlocked(ctx, 0, randomBelow(ctx, PAGES), 0)) !== 1) continue;
-    const pfn = ctx.gupPfn;
+    const pfn = ctx.out.gupPfn;
     yield* pause(ctx, 20);
     yield* gupPutFolio(ctx, pfn, FOLL_GET);
   }
@@ -92,8 +92,8 @@ function* mover(ctx: Context, rounds: number): Coroutine<void> {
     const heads: number[] = [];
     for (let n = 0; n < 3; n++) {
       const vpn = randomBelow(ctx, PAGES);
-      if ((yield* getUserPagesUnlocked(ctx, 0, vpn, 0)) !== 1 || ctx.gupPfn === 0) continue;
-      const pfn = ctx.gupPfn;
+      if ((yield* getUserPagesUnlocked(ctx, 0, vpn, 0)) !== 1 || ctx.out.gupPfn === 0) continue;
+      const pfn = ctx.out.gupPfn;
       const head = folioOf(ctx, pfn);
       if (yield* folioIsolateLru(ctx, head)) heads.push(head);
       yield* gupPutFolio(ctx, pfn, FOLL_GET);
@@ -161,7 +161,7 @@ it.each([
     const lab = new MmLab({}, { framesPerNode: 64, cpus: 10, lruBatch: seed % 2 === 0 ? 3 : 0 });
     lab.map(0, PAGES, flags);
     const stepped = (cpu: number, main: (ctx: Context, rounds: number) => Coroutine<void>, rounds: number) => {
-      lab.ctx(cpu).randomState ^= seed * 0x9e3779b1;
+      lab.ctx(cpu).task.randomState ^= seed * 0x9e3779b1;
       return new Stepped(lab.ctx(cpu), main(lab.ctx(cpu), rounds));
     };
     const tasks: Stepped<unknown>[] = [
@@ -181,7 +181,7 @@ it.each([
     expect(audit(lab.m), `seed ${seed}`).toEqual([]);
     expect(lab.probe.warnings).toEqual([]);
     expect(lab.probe.starts.length).toBe(lab.probe.ends);
-    for (let cpu = 0; cpu < 10; cpu++) expect(lab.ctx(cpu).heldCount).toBe(0);
+    for (let cpu = 0; cpu < 10; cpu++) expect(lab.ctx(cpu).task.heldCount).toBe(0);
     hints += lab.stat('numa_hint_faults');
     moved += lab.mechanism(MECH.none, MC_PAGES_MOVED);
     merged += lab.stat('ksm_merged');

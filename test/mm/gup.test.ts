@@ -77,8 +77,8 @@ describe('what a pin holds', () => {
     lab.mapSmall(0, 2);
     const pfn = lab.pfn(0);
     expect(pin(lab, 0)).toBe(1);
-    expect(lab.ctx().gupPfn).toBe(pfn);
-    expect(lab.ctx().gupWritable).toBe(true);
+    expect(lab.ctx().out.gupPfn).toBe(pfn);
+    expect(lab.ctx().out.gupWritable).toBe(true);
     expect(lab.refs(pfn)).toBe(1025);
     expect(lab.maps(pfn)).toBe(1);
     expect(lab.pins(pfn)).toBe(0);
@@ -99,7 +99,7 @@ describe('what a pin holds', () => {
     lab.mapHuge(0, 4);
     const head = lab.pfn(0);
     expect(pin(lab, 3)).toBe(1);
-    expect(lab.ctx().gupPfn).toBe(head + 3);
+    expect(lab.ctx().out.gupPfn).toBe(head + 3);
     expect([lab.refs(head), lab.pins(head), lab.refs(head + 3)]).toEqual([2, 1, 0]);
     unpin(lab, head + 3);
     expect([lab.refs(head), lab.pins(head)]).toEqual([1, 0]);
@@ -113,7 +113,7 @@ describe('what a pin holds', () => {
     lab.run((ctx) => splitHugePmd(ctx, 0, findVma(ctx, 0, 0), 0));
     expect(isTable(lab.pmd(0))).toBe(true);
     expect(pin(lab, 2, 0)).toBe(1);
-    expect(lab.ctx().gupPfn).toBe(head + 2);
+    expect(lab.ctx().out.gupPfn).toBe(head + 2);
     expect([lab.refs(head), lab.pins(head)]).toEqual([5, 1]);
     expect(audit(lab.m, { [head]: 1 })).toEqual([]);
   });
@@ -123,7 +123,7 @@ describe('what a pin holds', () => {
     lab.map(0, 1);
     expect(lab.read(0)).toBe(0);
     expect(pin(lab, 0, 0)).toBe(1);
-    expect(lab.ctx().gupPfn).toBe(0);
+    expect(lab.ctx().out.gupPfn).toBe(0);
     expect(lab.refs(0)).toBe(1);
     unpin(lab, 0);
     expect(lab.refs(0)).toBe(1);
@@ -149,7 +149,7 @@ describe('what a pin holds', () => {
     lab.mapSmall(0, 1);
     const pfn = lab.pfn(0);
     expect(get(lab, 0, 0)).toBe(1);
-    expect(lab.ctx().gupWritable).toBe(false);
+    expect(lab.ctx().out.gupWritable).toBe(false);
     expect(lab.refs(pfn)).toBe(2);
     expect(lab.flags(pfn) & PG_REFERENCED).toBe(PG_REFERENCED);
     expect(lab.word(mmWord(lab.m, 0, MM_FLAGS)) & MMF_HAS_PINNED).toBe(0);
@@ -174,7 +174,7 @@ describe('faulting in', () => {
     lab.map(0, 1);
     expect(pin(lab, 0)).toBe(1);
     expect(lab.stat('faults')).toBe(1);
-    expect(lab.refs(lab.ctx().gupPfn)).toBe(1025);
+    expect(lab.refs(lab.ctx().out.gupPfn)).toBe(1025);
   });
 
   it('a long-term read pin of the zero page first makes a page of its own', () => {
@@ -183,7 +183,7 @@ describe('faulting in', () => {
     lab.read(0);
     expect(follow(lab, 0, FOLL_PIN | FOLL_LONGTERM)).toBe(-EMLINK);
     expect(pin(lab, 0, FOLL_LONGTERM)).toBe(1);
-    const pfn = lab.ctx().gupPfn;
+    const pfn = lab.ctx().out.gupPfn;
     expect(pfn).not.toBe(0);
     expect(lab.pte(0) & PTE_WRITE).toBe(0);
     expect(lab.flags(pfn) & PG_ANON_EXCLUSIVE).toBe(PG_ANON_EXCLUSIVE);
@@ -211,7 +211,7 @@ describe('faulting in', () => {
     lab.set(pageWord(lab.m, pfn, PAGE_FLAGS), lab.flags(pfn) & ~PG_ANON_EXCLUSIVE);
     lab.set(lab.pteAt(0), lab.pte(0) & ~PTE_WRITE);
     expect(pin(lab, 0, 0)).toBe(1);
-    expect(lab.ctx().gupPfn).toBe(pfn);
+    expect(lab.ctx().out.gupPfn).toBe(pfn);
   });
 
   it('FOLL_FORCE writes through a read-only entry once the page is exclusive, and never changes the entry', () => {
@@ -238,7 +238,7 @@ describe('faulting in', () => {
     lab.map(0, 1);
     expect(pin(lab, 0)).toBe(1);
     expect(calls).toBe(2);
-    expect(lab.ctx().heldCount).toBe(0);
+    expect(lab.ctx().task.heldCount).toBe(0);
   });
 });
 
@@ -299,7 +299,7 @@ describe('failures', () => {
     lab.mapSmall(0, 1);
     expect(pin(lab, vpn, flags)).toBe(errno);
     expect(lab.stat('pin_failures')).toBe(1);
-    expect(lab.ctx().heldCount).toBe(0);
+    expect(lab.ctx().task.heldCount).toBe(0);
   });
 
   it('device memory and a write without permission: -EFAULT', () => {
@@ -337,7 +337,7 @@ describe('failures', () => {
     const lab = new MmLab();
     lab.mapSmall(0, 1);
     lab.map(4, 1);
-    lab.ctx().failAllocation = 1;
+    lab.ctx().task.failAllocation = 1;
     expect(pin(lab, 4)).toBe(-ENOMEM);
     expect(pin(lab, 4)).toBe(1);
   });
@@ -355,7 +355,7 @@ describe('failures', () => {
   it('a fatal signal: -EINTR', () => {
     const lab = new MmLab();
     lab.mapSmall(0, 1);
-    lab.ctx().fatalSignal = true;
+    lab.ctx().task.fatalSignal = true;
     expect(pin(lab, 0)).toBe(-EINTR);
     expect(lab.refs(lab.pfn(0))).toBe(1);
   });

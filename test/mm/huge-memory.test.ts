@@ -122,7 +122,7 @@ describe('do_huge_pmd_anonymous_page', () => {
 
   it('falls back to a small page when no huge page can be had', () => {
     const lab = thpLab();
-    lab.a.failAllocation = 1;
+    lab.a.task.failAllocation = 1;
     expect(lab.fault(VPN, WRITE)).toBe(0);
     expect([isTable(lab.pmd(VPN)), lab.refs(entryPfn(lab.pte(VPN)))]).toEqual([true, 1]);
     expect(audit(lab.m)).toEqual([]);
@@ -130,7 +130,7 @@ describe('do_huge_pmd_anonymous_page', () => {
 
   it('OOM when the table to deposit cannot be had; SIGBUS where the OOM reaper has been', () => {
     const lab = thpLab();
-    lab.a.failAllocation = 2;
+    lab.a.task.failAllocation = 2;
     expect([lab.fault(VPN, WRITE), lab.pmd(VPN)]).toEqual([VM_FAULT_OOM, 0]);
     expect(audit(lab.m)).toEqual([]);
     const free = tablesFree(lab);
@@ -219,7 +219,7 @@ describe('do_huge_pmd_wp_page', () => {
     expect(folioTrylock(lab.b, head)).toBe(true);
     const fault = new Stepped(lab.a, doUserAddrFault(lab.a, 0, VPN, WRITE));
     expect(fault.runOn()).toBe(false);
-    expect([fault.effect >>> 4, lab.a.preemptCount, lab.refs(head)]).toEqual([folioLockWord(lab.a, head), 0, 2]);
+    expect([fault.effect >>> 4, lab.a.cpu.preemptCount, lab.refs(head)]).toEqual([folioLockWord(lab.a, head), 0, 2]);
     folioUnlock(lab.b, head);
     expect(fault.finish()).toBe(0);
     expect([isHuge(lab.pmd(VPN)), lab.flags(head) & PG_ANON_EXCLUSIVE]).toEqual([true, PG_ANON_EXCLUSIVE]);
@@ -260,7 +260,7 @@ describe('do_huge_pmd_wp_page', () => {
 
     it('splits it when no huge page can be had: zero PTEs, and a copy of one', () => {
       const lab = zeroLab();
-      lab.a.failAllocation = 1;
+      lab.a.task.failAllocation = 1;
       expect(lab.fault(VPN, WRITE)).toBe(0);
       expect(lab.notified.map((one) => [one.start, one.end])).toEqual([
         [4, 8],

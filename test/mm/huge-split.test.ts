@@ -106,7 +106,7 @@ describe('split_huge_pmd', () => {
     const { lab, head } = thpLab(9);
     for (let i = 0; i < pins; i++) lab.pin(head);
     expect(lab.refs(head)).toBe(before);
-    lab.a.mechanism = MECH.mprotect;
+    lab.a.task.mechanism = MECH.mprotect;
     split(lab, 700);
     expect(lab.refs(head)).toBe(after);
     expect([lab.largeMaps(head), lab.page(head, PAGE_ENTIRE_MAPS), lab.page(head, PAGE_PINCOUNT)]).toEqual([
@@ -116,7 +116,7 @@ describe('split_huge_pmd', () => {
     ]);
     expect(lab.page(head, PAGE_COMPOUND)).not.toBe(0);
     expect(lab.notified).toEqual([{ start: 512, end: 1024, event: MMU_NOTIFY_CLEAR, mechanism: MECH.thp_split }]);
-    expect([lab.a.mechanism, lab.notifiersOpen()]).toEqual([MECH.mprotect, 0]);
+    expect([lab.a.task.mechanism, lab.notifiersOpen()]).toEqual([MECH.mprotect, 0]);
     const bits = PTE_PRESENT | PTE_WRITE | PTE_YOUNG | PTE_DIRTY;
     for (let i = 0; i < 512; i++) {
       expect(lab.pte(512 + i)).toBe(mkEntry(head + i, bits));
@@ -199,7 +199,7 @@ describe('split_huge_page', () => {
     hold(lab, head);
     expect(runToEnd(lab.a.kernel.splitHugePage(lab.a, head + sub), lab.a)).toBe(0);
     expect(holds(lab.a, pageWord(lab.m, head + sub, PAGE_LOCK))).toBe(true);
-    expect([lab.a.heldCount, lab.a.irqsOff, lab.a.preemptCount]).toEqual([1, false, 0]);
+    expect([lab.a.task.heldCount, lab.a.cpu.irqsOff, lab.a.cpu.preemptCount]).toEqual([1, false, 0]);
     expect(lab.notified.length).toBe(1);
     for (let i = 0; i < pages; i++) {
       const pfn = head + i;

@@ -44,7 +44,7 @@ export function recordingKernel(changes: Changes = {}): {
   const kernel: Kernel = {
     ...BASE_KERNEL,
     *mmuNotifierInvalidateRangeStart(ctx, mm, start, end, event, blockable): Coroutine {
-      notified.push({ start, end, event, mechanism: ctx.mechanism });
+      notified.push({ start, end, event, mechanism: ctx.task.mechanism });
       open++;
       return yield* BASE_KERNEL.mmuNotifierInvalidateRangeStart(ctx, mm, start, end, event, blockable);
     },

@@ -141,7 +141,7 @@ describe('failure exits of an anonymous fault', () => {
     [2, 'page'],
   ])('OOM when allocation %i (the %s) fails', (nth) => {
     const lab = new Lab();
-    lab.a.failAllocation = nth;
+    lab.a.task.failAllocation = nth;
     expect(lab.fault(3, WRITE)).toBe(VM_FAULT_OOM);
     expect(lab.stat('enomem')).toBe(1);
     expect(audit(lab.m)).toEqual([]);
@@ -194,7 +194,7 @@ describe('failure exits of an anonymous fault', () => {
     const fault = new Stepped(lab.a, doUserAddrFault(lab.a, 0, 2, WRITE));
     expect(fault.runOn()).toBe(false);
     expect(fault.effect >>> 4).toBe(mmapLockWord(lab.a, 0));
-    expect(lab.a.heldCount).toBe(0);
+    expect(lab.a.task.heldCount).toBe(0);
     runToEnd(mmapWriteUnlock(lab.b, 0), lab.b);
     expect(fault.finish()).toBe(0);
     expect(lab.pte(2) & PTE_WRITE).not.toBe(0);
@@ -206,9 +206,9 @@ describe('failure exits of an anonymous fault', () => {
     runToEnd(mmapWriteLock(lab.b, 0), lab.b);
     // only the VMA lock's retry looks at the signal, so the VMA must have been lockable
     const fault = new Stepped(lab.a, doUserAddrFault(lab.a, 0, 2, WRITE));
-    lab.a.fatalSignal = true;
+    lab.a.task.fatalSignal = true;
     expect(fault.runOn()).toBe(true);
-    expect([fault.result, lab.a.heldCount]).toEqual([0, 0]);
+    expect([fault.result, lab.a.task.heldCount]).toEqual([0, 0]);
     expect(lab.pmd(2) === 0 || lab.pte(2) === 0).toBe(true);
   });
 });
@@ -245,7 +245,7 @@ describe('faults on entries that are not none', () => {
     expect(folioTrylock(lab.b, entryPfn(pte))).toBe(true);
     const fault = new Stepped(lab.a, doUserAddrFault(lab.a, 0, 3, WRITE));
     expect(fault.runOn()).toBe(false);
-    expect([lab.a.preemptCount, lab.a.heldCount]).toEqual([0, 1]);
+    expect([lab.a.cpu.preemptCount, lab.a.task.heldCount]).toEqual([0, 1]);
     lab.setPte(3, pte);
     folioUnlock(lab.b, entryPfn(pte));
     expect(fault.finish()).toBe(0);

@@ -88,14 +88,14 @@ describe.each([
       const { kernel, open } = recordingKernel();
       const actors = [0, 1, 2, 3].map((actor) => {
         const ctx = makeContext(m, actor, kernel);
-        ctx.randomState = (seed * 7919 + actor * 104729) | 1;
+        ctx.task.randomState = (seed * 7919 + actor * 104729) | 1;
         return ctx;
       });
       const first = actors[0] as Context;
       runToEnd(mmapRegion(first, 0, 0, PAGES, FLAGS), first);
       const running = actors.map((ctx) => new Stepped(ctx, operations(ctx, 12)));
       const pick = makeContext(m, 4, kernel);
-      pick.randomState = seed;
+      pick.task.randomState = seed;
       let idle = 0;
       while (running.some((one) => !one.done)) {
         const one = running[random(pick) % running.length] as Stepped<void>;
@@ -110,7 +110,7 @@ describe.each([
       expect(open(), `seed ${seed}`).toBe(0);
       expect(audit(m), `seed ${seed}`).toEqual([]);
       runToEnd(exitMmap(first, 0), first);
-      for (const ctx of actors) expect(ctx.preemptCount).toBe(0);
+      for (const ctx of actors) expect(ctx.cpu.preemptCount).toBe(0);
       expect(audit(m), `seed ${seed} after exit`).toEqual([]);
       expect(Number.isFinite(totalContent(m))).toBe(true);
     }

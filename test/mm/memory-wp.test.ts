@@ -118,10 +118,10 @@ describe('wp_page_copy', () => {
     const lab = new Lab();
     const pfn = readOnlyPage(lab, false);
     lab.get(pfn);
-    lab.a.mechanism = 3;
+    lab.a.task.mechanism = 3;
     lab.fault(VPN, WRITE);
     expect(lab.notified).toEqual([{ start: VPN, end: VPN + 1, event: MMU_NOTIFY_CLEAR, mechanism: MECH.wp_fault }]);
-    expect([lab.a.mechanism, lab.notifiersOpen()]).toEqual([3, 0]);
+    expect([lab.a.task.mechanism, lab.notifiersOpen()]).toEqual([3, 0]);
     const copy = entryPfn(lab.pte(VPN));
     expect([lab.page(copy, PAGE_CONTENT), lab.refs(copy), lab.maps(copy)]).toEqual([77, 1, 1]);
     expect([lab.refs(pfn), lab.maps(pfn)]).toEqual([1, 0]);
@@ -181,7 +181,7 @@ describe('wp_page_copy', () => {
     const lab = new Lab();
     const pfn = readOnlyPage(lab, false);
     lab.get(pfn);
-    lab.a.failAllocation = 1;
+    lab.a.task.failAllocation = 1;
     const before = lab.pte(VPN);
     expect(lab.fault(VPN, WRITE)).toBe(VM_FAULT_OOM);
     expect([lab.pte(VPN), lab.notified]).toEqual([before, []]);

@@ -100,7 +100,7 @@ describe('migration entries', () => {
     expect(reader.runOn()).toBe(false);
     expect(mover.finish()).toBe(0);
     expect(reader.finish()).toBe(0);
-    expect(lab.ctx(1).accessValue).toBe(100);
+    expect(lab.ctx(1).out.accessValue).toBe(100);
   });
 
   it('a batched unmap leaves CPUs their translations until the flush; mprotect flushes first', () => {
@@ -115,9 +115,9 @@ describe('migration entries', () => {
     expect(stale.runOn()).toBe(true);
     expect(stale.result).not.toBe(0);
     expect(lab.content(pfn)).toBe(555);
-    expect(lab.ctx().tlbUbcMms).toBe(1);
+    expect(lab.ctx().task.tlbUbcMms).toBe(1);
     lab.run((ctx) => tryToUnmapFlush(ctx));
-    expect(lab.ctx().tlbUbcMms).toBe(0);
+    expect(lab.ctx().task.tlbUbcMms).toBe(0);
   });
 
   it('zapped while the page is on its way: the new page is nobody’s and goes', () => {
@@ -128,7 +128,7 @@ describe('migration entries', () => {
     while (!isMigrationEntry(lab.pte(0))) mover.step();
     while (lab.word(pageWord(lab.m, old, PAGE_MAPS)) !== 0) mover.step();
     // out of the PTL's hold
-    while (lab.ctx(0).preemptCount > 0) mover.step();
+    while (lab.ctx(0).cpu.preemptCount > 0) mover.step();
     lab.run((ctx) => madviseDontneed(ctx, 0, 0, 1), 1);
     expect(mover.finish()).toBe(0);
     expect(lab.pte(0)).toBe(0);
@@ -143,7 +143,7 @@ describe('migration entries', () => {
     expect(lab.run((ctx) => folioIsolateLru(ctx, old))).toBe(true);
     const mover = new Stepped(lab.ctx(0), migratePages(lab.ctx(0), [old], 1, MIGRATE_ASYNC));
     mover.until(EFFECT_RMW, pageWord(lab.m, old, PAGE_REFS));
-    while (lab.ctx(0).heldCount > 2) mover.step();
+    while (lab.ctx(0).task.heldCount > 2) mover.step();
     expect(lab.word(refs)).toBe(2);
     const unmapper = new Stepped(lab.ctx(1), munmap(lab.ctx(1), 0, 0, 1));
     for (let i = 0; i < 5000 && !unmapper.done; i++) {

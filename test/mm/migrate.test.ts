@@ -51,9 +51,9 @@ function migrate(lab: MmLab, vpns: number[], node: number, mode: number, cpu = 0
       const head = lab.pfn(vpn);
       if (yield* folioIsolateLru(ctx, head)) heads.push(head);
     }
-    ctx.mechanism = MECH.numa_migrate;
+    ctx.task.mechanism = MECH.numa_migrate;
     const left = yield* migratePages(ctx, heads, node, mode);
-    ctx.mechanism = 0;
+    ctx.task.mechanism = 0;
     return left;
   }, cpu);
 }
@@ -251,19 +251,19 @@ describe('a page that somebody holds stays where it is', () => {
 describe('other failures', () => {
   it('no memory: nothing is announced, nothing is tried again', () => {
     const lab = small(2);
-    lab.ctx().failAllocation = 1;
+    lab.ctx().task.failAllocation = 1;
     expect(migrate(lab, [0, 1], 1, MIGRATE_ASYNC)).toBe(2);
     expect(lab.probe.starts).toEqual([]);
-    lab.ctx().failAllocation = 2;
+    lab.ctx().task.failAllocation = 2;
     // the first page was unmapped before the second found no memory: it is moved
     expect(migrate(lab, [0, 1], 1, MIGRATE_SYNC)).toBe(1);
     expect([lab.node(0), lab.node(1)]).toEqual([1, 0]);
-    lab.ctx().failAllocation = 1;
+    lab.ctx().task.failAllocation = 1;
     expect(migrate(lab, [1], 1, MIGRATE_SYNC)).toBe(1);
     expect(audit(lab.m)).toEqual([]);
     const old = new MmLab({ rules: { migrateLoops: 'v6.1' } });
     old.mapSmall(0, 2);
-    old.ctx().failAllocation = 1;
+    old.ctx().task.failAllocation = 1;
     expect(migrate(old, [0, 1], 1, MIGRATE_SYNC)).toBe(2);
   });
 

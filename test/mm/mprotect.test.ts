@@ -246,7 +246,7 @@ describe('failures', () => {
 
 it('leaves the actor’s mechanism as it was', () => {
   const lab = small();
-  lab.ctx().mechanism = 3;
+  lab.ctx().task.mechanism = 3;
   protect(lab, 0, 8, VM_READ);
-  expect(lab.ctx().mechanism).toBe(3);
+  expect(lab.ctx().task.mechanism).toBe(3);
 });

@@ -123,11 +123,11 @@ describe('a page of an object', () => {
     expect(lab.run((ctx) => mmapRegion(ctx, A, 0, 1, sharedFlags(2, VM_READ)))).toBe(-EINVAL);
     lab.share(A, 0, 4);
     for (let nth = 1; nth <= 2; nth++) {
-      lab.ctx().failAllocation = nth;
+      lab.ctx().task.failAllocation = nth;
       expect(lab.run((ctx) => touchUser(ctx, A, 0, true, 1))).not.toBe(0);
       expect(lab.violations()).toEqual([]);
     }
-    lab.ctx().failAllocation = 0;
+    lab.ctx().task.failAllocation = 0;
     lab.write(A, 0, 1);
   });
 });

@@ -115,7 +115,7 @@ describe('reclaim', () => {
     const l = lab();
     l.mapSmall(0, 1);
     l.run((ctx) => getUserPagesUnlocked(ctx, 0, 0, FOLL_GET));
-    const pfn = l.ctx(0).gupPfn;
+    const pfn = l.ctx(0).out.gupPfn;
     expect(swapOut(l, 0)).toBe(0);
     expect(isSwapEntry(l.pte(0))).toBe(true);
     expect(slotWord(l, entryPfn(l.pte(0)), SWAP_MAP)).toBe(1 | SWAP_HAS_CACHE);
@@ -214,7 +214,7 @@ describe('swap-in', () => {
     l.mapSmall(0, 1);
     swapOut(l, 0);
     expect(l.run((ctx) => pinUserPagesFast(ctx, 0, 0, FOLL_WRITE | FOLL_LONGTERM))).toBe(1);
-    expect(l.content(l.ctx(0).gupPfn)).toBe(100);
+    expect(l.content(l.ctx(0).out.gupPfn)).toBe(100);
   });
 });
 
@@ -225,7 +225,7 @@ describe('what meets swap entries and the swap cache', () => {
     swapOut(l, 0);
     // and one that reclaim could not free
     l.run((ctx) => getUserPagesUnlocked(ctx, 0, 1, FOLL_GET));
-    const held = l.ctx(0).gupPfn;
+    const held = l.ctx(0).out.gupPfn;
     swapOut(l, 1);
     expect(freeSlots(l)).toBe(2);
     expect(l.run((ctx) => madviseDontneed(ctx, 0, 0, 2))).toBe(0);
@@ -239,7 +239,7 @@ describe('what meets swap entries and the swap cache', () => {
     const l = lab();
     l.mapSmall(0, 1);
     l.run((ctx) => getUserPagesUnlocked(ctx, 0, 0, FOLL_GET));
-    const pfn = l.ctx(0).gupPfn;
+    const pfn = l.ctx(0).out.gupPfn;
     swapOut(l, 0);
     l.read(0);
     l.run((ctx) => gupPutFolio(ctx, pfn, FOLL_GET));

@@ -113,7 +113,7 @@ describe('MADV_DONTNEED', () => {
     expect(probe.seen).toEqual(['cleared', 'zapped 5..6', 'unmapped', 'end', 'flushed', 'freed', 'zapped 5..6']);
     expect([lab.pte(5), cached(lab, 5), lab.refs(pfn)]).toEqual([0, false, 0]);
     expect(spans(lab)).toEqual([[5, 6, MMU_NOTIFY_CLEAR, MECH.zap]]);
-    expect([lab.a.mechanism, lab.a.heldCount, lab.notifiersOpen()]).toEqual([0, 0, 0]);
+    expect([lab.a.task.mechanism, lab.a.task.heldCount, lab.notifiersOpen()]).toEqual([0, 0, 0]);
     expect(audit(lab.m)).toEqual([]);
   });
 
@@ -224,7 +224,7 @@ describe('MADV_DONTNEED', () => {
     expect(dontneed(lab, 12, 14)).toBe(-EINVAL);
     expect(dontneed(lab, 9, 14)).toBe(-EINVAL);
     expect(dontneed(lab, 14, 16)).toBe(-ENOMEM);
-    expect([lab.a.heldCount, audit(lab.m)]).toEqual([0, []]);
+    expect([lab.a.task.heldCount, audit(lab.m)]).toEqual([0, []]);
   });
 });
 
@@ -337,7 +337,7 @@ describe('exit_mmap', () => {
     lab.fault(14, 0);
     const pinned = entryPfn(lab.pte(9));
     lab.pin(pinned);
-    lab.a.mechanism = 0;
+    lab.a.task.mechanism = 0;
     runToEnd(exitMmap(lab.a, 0), lab.a);
     expect(spans(lab)).toEqual([[0, 16, MMU_NOTIFY_UNMAP, MECH.teardown]]);
     for (const word of [MM_USERS, MM_VMA_COUNT, MM_KSM_SLOT, MM_KHUGEPAGED_SLOT, MM_TLB_FLUSH_PENDING]) {
@@ -349,7 +349,7 @@ describe('exit_mmap', () => {
     ]);
     expect(lab.m.words[globalWord(lab.m, TABLE_POOL_FREE)]).toBe(tables);
     expect(lab.m.words[globalWord(lab.m, ANON_VMA_POOL_HEAD)]).not.toBe(0);
-    expect([lab.a.heldCount, anonVmas !== 0]).toEqual([0, true]);
+    expect([lab.a.task.heldCount, anonVmas !== 0]).toEqual([0, true]);
     expect(audit(lab.m, { [pinned]: 1024 })).toEqual([]);
   });
 

@@ -87,7 +87,7 @@ export class Bench {
   read(vpn: number): number {
     const result = this.run(touchUser(this.ctx(VMM), 0, vpn, false, 0), this.ctx(VMM));
     if (result !== 0) throw new Error(`read of page ${vpn}: ${result}`);
-    return this.ctx(VMM).accessValue;
+    return this.ctx(VMM).out.accessValue;
   }
 
   guestWrite(gfn: number, content: number): void {
@@ -96,13 +96,13 @@ export class Bench {
 
   guestRead(gfn: number): number {
     this.#guest(gfn, false, 0);
-    return this.ctx(VCPU).accessValue;
+    return this.ctx(VCPU).out.accessValue;
   }
 
   #guest(gfn: number, write: boolean, content: number): void {
     const ctx = this.ctx(VCPU);
-    ctx.loadedVm = 0;
-    ctx.loadedVcpu = 0;
+    ctx.cpu.loadedVm = 0;
+    ctx.cpu.loadedVcpu = 0;
     const result = this.run(vcpuAccess(ctx, 0, 0, gfn, write, content), ctx);
     if (result !== 0) throw new Error(`guest access to ${gfn}: ${result}`);
   }
@@ -112,7 +112,7 @@ export class Bench {
     const ctx = this.ctx(PINNER);
     if (this.run(pinUserPagesFast(ctx, 0, vpn, FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE), ctx) !== 1)
       throw new Error(`pin of page ${vpn}`);
-    return ctx.gupPfn;
+    return ctx.out.gupPfn;
   }
 
   unpin(pfn: number): void {

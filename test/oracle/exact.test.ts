@@ -245,7 +245,7 @@ describe('EL2', () => {
     const { bench, pfn } = mapped({ policy: 'pkvm-2022' });
     const ctx = bench.ctx(VCPU);
     const lock = globalLock(bench.m, GLOBAL_HOST_MMU_LOCK);
-    ctx.atEl2 = true;
+    ctx.cpu.atEl2 = true;
     spinLock(ctx, lock, LOCK_HOST_MMU);
     bench.poke(bench.page(pfn, PAGE_HYP), (bench.word(bench.page(pfn, PAGE_HYP)) & ~3) | PKVM_PAGE_SHARED_OWNED);
     bench.probe.onOwnership(ctx, pfn);
@@ -277,8 +277,10 @@ describe('reset', () => {
     for (let schedule = 0; schedule < 3; schedule++) {
       bench.m.words.set(template);
       bench.probe.reset();
-      for (const [cpu] of [VMM, VCPU, PINNER].entries())
-        Object.assign(bench.ctx(cpu), { heldCount: 0, preemptCount: 0 });
+      for (const [cpu] of [VMM, VCPU, PINNER].entries()) {
+        bench.ctx(cpu).task.heldCount = 0;
+        bench.ctx(cpu).cpu.preemptCount = 0;
+      }
       bench.write(2, 5 + schedule);
       bench.guestWrite(2, 50 + schedule);
       bench.pin(2);

@@ -110,9 +110,9 @@ describe('I-EXCL and I-RO at the entry and at the store', () => {
 
 const unmap = (bench: Bench, pfn: number, mechanism: number): void => {
   const ctx = bench.ctx(VMM);
-  ctx.mechanism = mechanism;
+  ctx.task.mechanism = mechanism;
   bench.probe.onStage2Unmap(ctx, 0, 2, pfn, 1);
-  ctx.mechanism = 0;
+  ctx.task.mechanism = 0;
 };
 
 describe('I-PINNED-S2 by the claims of the policy', () => {

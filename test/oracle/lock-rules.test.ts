@@ -84,7 +84,7 @@ describe('LK1: sleeping in atomic context', () => {
 
   it('with interrupts off', () => {
     const { ctx, mmap, found } = setUp();
-    ctx.irqsOff = true;
+    ctx.cpu.irqsOff = true;
     downRead(ctx, mmap, LOCK_MMAP);
     expect(found()).toEqual(['LK1 sleeps with interrupts off']);
   });
@@ -197,7 +197,7 @@ describe('LK6 to LK9 and the order', () => {
     spinLock(ctx, hostMmu, LOCK_HOST_MMU);
     spinUnlock(ctx, hostMmu, LOCK_HOST_MMU);
     expect(found()).toEqual(['LK8 host takes EL2 lock']);
-    ctx.atEl2 = true;
+    ctx.cpu.atEl2 = true;
     spinLock(ctx, hostMmu, LOCK_HOST_MMU);
     spinUnlock(ctx, hostMmu, LOCK_HOST_MMU);
     expect(found()).toEqual(['LK8 host takes EL2 lock']);

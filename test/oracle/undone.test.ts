@@ -93,7 +93,7 @@ describe('entries that faults break', () => {
   it('by notifiers and memslots are nothing of that', () => {
     const on = bench();
     const ctx = on.ctx(VMM);
-    ctx.mechanism = MECH.memslot;
+    ctx.task.mechanism = MECH.memslot;
     on.probe.onStage2Fault(ctx, 0, GFN, true);
     for (let i = 0; i < 2 * BREAKS_MAX; i++) {
       on.probe.onStage2Unmap(ctx, 0, GFN, 9, 1);

@@ -59,7 +59,7 @@ function world(policy: string, flags = 0): World {
 const pin = ({ guest }: World, vpn: number): number => {
   const ctx = guest.ctx(DEVICE);
   if (runToEnd(pinUserPagesFast(ctx, 0, vpn, FOLL_WRITE | FOLL_LONGTERM), ctx) !== 1) throw new Error('pin');
-  return ctx.gupPfn;
+  return ctx.out.gupPfn;
 };
 const unpin = ({ guest }: World, pfn: number): void => {
   const ctx = guest.ctx(DEVICE);
@@ -194,7 +194,7 @@ describe.each(VARIANTS)('%s', (policy) => {
     expect(w.probe.starts.filter(([start]) => start === 0)).toEqual([]);
     expect(stage2Pfn(w.guest.m, 0, 0)).toBe(pfn);
     expect(w.probe.starts.length).toBeGreaterThan(0);
-    expect(w.guest.word(pageWord(w.guest.m, w.guest.ctx(DEVICE).gupPfn, PAGE_MAPPING)) & 3).toBe(1);
+    expect(w.guest.word(pageWord(w.guest.m, w.guest.ctx(DEVICE).out.gupPfn, PAGE_MAPPING)) & 3).toBe(1);
     expect(w.guest.stale()).toEqual([]);
   });
 });

@@ -155,7 +155,7 @@ describe('with a driver that takes a mutex in its callback', () => {
     expect(task.runOn()).toBe(false);
     expect(worker.runOn()).toBe(false);
     expect(task.step() || worker.step()).toBe(false);
-    expect(w.guest.ctx(BALANCER).preemptCount).toBe(1);
+    expect(w.guest.ctx(BALANCER).cpu.preemptCount).toBe(1);
     expect(w.probe.slept).toContain('mutex_lock');
   });
 

@@ -28,8 +28,8 @@ function guestOn(flags: number): ForkLab {
 
 function touchAll(lab: ForkLab): void {
   const vcpu = lab.ctx(2);
-  vcpu.loadedVm = 0;
-  vcpu.loadedVcpu = 0;
+  vcpu.cpu.loadedVm = 0;
+  vcpu.cpu.loadedVcpu = 0;
   for (let gfn = 0; gfn < THP; gfn++) lab.run((ctx) => vcpuAccess(ctx, 0, 0, gfn, true, 5000 + gfn), 2);
 }
 

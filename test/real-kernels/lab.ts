@@ -148,14 +148,14 @@ export class Lab {
     const ctx = this.ctx(cpu);
     const result = this.run(touchUser(ctx, 0, vpn, false, 0), ctx);
     if (result !== 0) throw new Error(`read of page ${vpn}: ${result}`);
-    return ctx.accessValue;
+    return ctx.out.accessValue;
   }
 
   /** The live guest touches every page of [start, end) by reading it. */
   guestTouches(start: number, end: number): void {
     const ctx = this.ctx(VCPU);
-    ctx.loadedVm = 0;
-    ctx.loadedVcpu = 0;
+    ctx.cpu.loadedVm = 0;
+    ctx.cpu.loadedVcpu = 0;
     for (let gfn = start; gfn < end; gfn++) {
       const result = this.run(vcpuAccess(ctx, 0, 0, gfn, false, 0), ctx);
       if (result !== 0) throw new Error(`guest read of ${gfn}: ${result}`);
@@ -169,7 +169,7 @@ export class Lab {
     for (let vpn = start; vpn < end; vpn++) {
       const result = this.run(pinUserPagesFast(ctx, 0, vpn, FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE), ctx);
       if (result !== 1) throw new Error(`pin of page ${vpn}: ${result}`);
-      pfns.push(ctx.gupPfn);
+      pfns.push(ctx.out.gupPfn);
     }
     return pfns;
   }

@@ -2,7 +2,7 @@
  * What a host does with a single actor while the others stand still: lets it leave for another worker (at a drain), or makes
  * one step of it (in a freeze).
  */
-import type { Context } from '../../machine/context.js';
+import { ownState, takeOver } from '../../machine/current/own-state.js';
 import { FIRST_IDLE } from '../../machine/effects.js';
 import { conditionChanged } from '../../machine/wait.js';
 import type { ActorLuggage } from '../threads/control.js';
@@ -20,9 +20,6 @@ import {
 /** Resumes that an actor may need from its idle point to its end. */
 const LEAVING_RESUMES_MAX = 1000;
 
-/** Fields of a Context that belong to the host, not to the actor. */
-const HOSTS_OWN = new Set(['quantum', 'drain', 'finish', 'leaving']);
-
 /**
  * Takes an actor that a drain has stopped out of the loop, with what it needs to go on elsewhere.
  * @param now host clock, microseconds
@@ -31,7 +28,7 @@ const HOSTS_OWN = new Set(['quantum', 'drain', 'finish', 'leaving']);
 export function leave(loop: HostLoop, a: HostedActor, now: number): ActorLuggage {
   if (a.mode === MODE_RETURNED) {
     loop.remove(a);
-    return { returned: true, context: {}, carried: null, sleepMicros: 0 };
+    return { returned: true, own: null, sleepMicros: 0 };
   }
   if (a.mode !== MODE_STOPPED) throw new Error(`actor ${a.actor} is in the middle of an operation`);
   const sleepMicros = a.modeBeforeStop === MODE_ON_TIMER ? Math.max(0, a.wakeAt - now) : 0;
@@ -49,13 +46,12 @@ export function leave(loop: HostLoop, a: HostedActor, now: number): ActorLuggage
     }
   }
   loop.remove(a);
-  return { returned: false, context: numbersOf(ctx), carried: ctx.carried, sleepMicros };
+  return { returned: false, own: ownState(ctx), sleepMicros };
 }
 
 /** Gives an actor what it has brought from its last worker, before it is added to the loop. */
 export function unpack(a: HostedActor, luggage: ActorLuggage, now: number): void {
-  Object.assign(a.ctx, luggage.context);
-  a.ctx.carried = luggage.carried;
+  if (luggage.own !== null) takeOver(a.ctx, luggage.own);
   if (luggage.sleepMicros <= 0) return;
   a.mode = MODE_ON_TIMER;
   a.wakeAt = now + luggage.sleepMicros;
@@ -82,10 +78,3 @@ const hasReturned = (a: HostedActor): boolean => a.mode === MODE_RETURNED;
 
 const isWaiting = (a: HostedActor): boolean =>
   (a.mode === MODE_ON_LOCK || a.mode === MODE_ON_WORD) && !conditionChanged(a.ctx.words, a.kind, a.word, a.value);
-
-const numbersOf = (ctx: Context): Record<string, number | boolean> =>
-  Object.fromEntries(
-    Object.entries(ctx).filter(
-      ([name, value]) => !HOSTS_OWN.has(name) && (typeof value === 'number' || typeof value === 'boolean'),
-    ),
-  );

@@ -35,7 +35,7 @@ export class Doorbell {
   register(a: HostedActor): boolean {
     const { words } = this.#m;
     // who waits in line for a lock is woken by its turn (locks/queue.ts)
-    if (a.mode === MODE_ON_WORD || a.ctx.queuedFor !== a.word) registerSleeper(this.#m, a.word, this.#worker);
+    if (a.mode === MODE_ON_WORD || a.ctx.task.queuedFor !== a.word) registerSleeper(this.#m, a.word, this.#worker);
     if (a.mode === MODE_ON_WORD) return Atomics.load(words, a.word) === a.value;
     if (lockValue(Atomics.compareExchange(words, a.word, a.value, a.value | WAITERS)) !== a.value) return false;
     return !isTurnMissed(a.ctx, a.word);

@@ -29,7 +29,7 @@ export class EventClock {
     if (!this.#ring.active) return;
     const { words } = this.#m;
     let newest = this.#newest;
-    for (const a of this.#actors) if (a.ctx.time > newest) newest = a.ctx.time;
+    for (const a of this.#actors) if (a.ctx.task.time > newest) newest = a.ctx.task.time;
     for (let worker = 0; worker < this.#workers; worker++) {
       const ahead = ((words[workerWord(this.#m, worker, WORKER_TIME)] as number) - newest) | 0;
       if (ahead > 0) newest += ahead;
@@ -42,6 +42,6 @@ export class EventClock {
 
   /** No actor's clock stays behind `time`. */
   raise(time: number): void {
-    for (const a of this.#actors) if (a.ctx.time < time) a.ctx.time = time;
+    for (const a of this.#actors) if (a.ctx.task.time < time) a.ctx.task.time = time;
   }
 }

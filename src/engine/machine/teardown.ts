@@ -37,7 +37,7 @@ const CPU = 0;
 export function tearDown(m: Machine, plan: Plan, kernel: Kernel, probe: Probe): void {
   const contextOf = (cpu: number): Context => {
     const ctx = new Context(m, kernel, probe, NO_EVENTS, cpu, plan.actors[cpu]?.node ?? 0, plan.seed);
-    ctx.mechanism = MECH.teardown;
+    ctx.task.mechanism = MECH.teardown;
     return ctx;
   };
   const servers = plan.actors.flatMap((spec, cpu): Driven[] => {

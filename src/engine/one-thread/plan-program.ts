@@ -20,7 +20,7 @@ import { resolveKernel } from '../machine/kernel.js';
 import { type FinalState, knownRules, plainState } from './outcome.js';
 import type { ActorSpec, Plan } from '../../plan/plan.js';
 import { createProbe, oracleOptions } from '../machine/probes.js';
-import type { Alarm, Program, Waiting } from './program.js';
+import type { Alarm, Program, StepClock, Waiting } from './program.js';
 import type { Violation } from '../../oracle/violation.js';
 import { type SetupNotes, primeOracles } from '../machine/litmus-setup.js';
 import { MachineImage } from './machine-image.js';
@@ -43,7 +43,8 @@ export class PlanProgram implements Program {
   readonly machine: Machine;
   readonly words: Int32Array;
   readonly wordsNamed: number;
-  readonly clocks: Context[] = [];
+  readonly clocks: StepClock[] = [];
+  readonly #contexts: Context[] = [];
   /** The oracles, and where they announce a broken rule; who extends this may announce more. */
   readonly probe: OracleProbe;
   alarm: Alarm;
@@ -85,9 +86,12 @@ export class PlanProgram implements Program {
     this.probe.reset();
     const seed = variation === 0 ? plan.seed : mixSeed(plan.seed, variation);
     for (let actor = 0; actor < plan.actors.length; actor++) {
-      const ctx = new Context(machine, this.#kernel, this.probe, this.#events, actor, this.#spec(actor).node, seed);
+      const { node } = this.#spec(actor);
+      const before = this.#contexts[actor] ?? null;
+      const ctx = new Context(machine, this.#kernel, this.probe, this.#events, actor, node, seed, undefined, before);
       ctx.tick = 0;
-      this.clocks[actor] = ctx;
+      this.#contexts[actor] = ctx;
+      this.clocks[actor] = ctx.task;
     }
     if (plan.litmus === undefined) return;
     primeOracles(machine, this.#context(0), this.probe, this.#notes);
@@ -146,7 +150,7 @@ export class PlanProgram implements Program {
   }
 
   retryLoop(actor: number): number {
-    return this.#context(actor).loops;
+    return this.#context(actor).task.loops;
   }
 
   recordEvents(to: EventWriter | null): boolean {
@@ -193,6 +197,6 @@ export class PlanProgram implements Program {
   }
 
   #context(actor: number): Context {
-    return this.clocks[actor] as Context;
+    return this.#contexts[actor] as Context;
   }
 }

@@ -21,7 +21,7 @@ export interface Alarm {
 export const SILENT: Alarm = { violations: [] };
 
 /** Whoever wants the step number during a step: kernel contexts, for event times. */
-interface StepClock {
+export interface StepClock {
   time: number;
 }
 

@@ -22,7 +22,8 @@ import {
 import type { Violation } from '../../oracle/violation.js';
 import { ringDoorbell, wake } from '../../machine/wait.js';
 import type { RingWriter } from '../../events/ring.js';
-import type { CarriedState, Context, Coroutine, Kernel, Probe } from '../../machine/context.js';
+import type { Context, Coroutine, Kernel, Probe } from '../../machine/context.js';
+import type { OwnState } from '../../machine/current/own-state.js';
 import type { ActorSpec, Plan } from '../../plan/plan.js';
 
 /** How a host runs its actors; every number has its default in {@link HOST_DEFAULTS}. */
@@ -131,10 +132,8 @@ export interface HostStats {
 export interface ActorLuggage {
   /** It has returned by itself meanwhile: nothing is left to start. */
   readonly returned: boolean;
-  /** Every number and flag of its Context: the clock, random state, the vCPU that is loaded on its CPU, ... */
-  readonly context: Readonly<Record<string, number | boolean>>;
-  /** What its loop wants carried along. */
-  readonly carried: CarriedState | null;
+  /** What its Context has of its own; null when it has returned. */
+  readonly own: OwnState | null;
   /** What is left of the sleep it was in, microseconds. */
   readonly sleepMicros: number;
 }

@@ -49,7 +49,7 @@ const GO_SLOW = -1;
 
 /**
  * gup_fast() of one page: get_user_pages_fast (FOLL_GET) or pin_user_pages_fast (FOLL_PIN) without their slow path.
- * @returns 1 with ctx.gupPfn and ctx.gupWritable set, or 0
+ * @returns 1 with ctx.out.gupPfn and ctx.out.gupWritable set, or 0
  */
 export function* gupFast(ctx: Context, mm: number, vpn: number, flags: number): Coroutine {
   const { m, words } = ctx;
@@ -67,13 +67,13 @@ export function* gupFast(ctx: Context, mm: number, vpn: number, flags: number): 
   const irqs = ctx.cpuAt + CPU_IRQS_OFF;
   if (--ctx.quantum < 0) yield writes(irqs);
   // a new value each time, so that who waits for this section does not wait for the next one too
-  const section = (ctx.accessSequence + 1) & 0x3fffffff;
-  ctx.accessSequence = section;
+  const section = (ctx.cpu.accessSequence + 1) & 0x3fffffff;
+  ctx.cpu.accessSequence = section;
   writeOnce(words, irqs, section + 1);
-  ctx.irqsOff = true;
+  ctx.cpu.irqsOff = true;
   const pfn = yield* walk(ctx, mm, vpn, flags);
   if (--ctx.quantum < 0) yield updates(irqs);
-  ctx.irqsOff = false;
+  ctx.cpu.irqsOff = false;
   if (xchg(words, irqs, 0) < 0) wake(m, irqs);
   if (pfn === GO_SLOW) return 0;
   if (pin) {
@@ -84,8 +84,8 @@ export function* gupFast(ctx: Context, mm: number, vpn: number, flags: number): 
     }
     pinned(ctx, mm, vpn, pfn, flags);
   }
-  ctx.gupPfn = pfn;
-  ctx.gupWritable = (flags & FOLL_WRITE) !== 0;
+  ctx.out.gupPfn = pfn;
+  ctx.out.gupWritable = (flags & FOLL_WRITE) !== 0;
   return 1;
 }
 

@@ -31,7 +31,7 @@ import { vmaFlags } from '../vma/vma.js';
 /**
  * follow_page_pte(), with follow_huge_pmd() for a huge leaf. mmap_lock is held.
  * @param flags FOLL_*; with neither FOLL_GET nor FOLL_PIN nothing is taken
- * @returns 1 with the (sub)page in ctx.gupPfn; 0: fault it in; -EMLINK: fault it in unshared; -EEXIST: there is no
+ * @returns 1 with the (sub)page in ctx.out.gupPfn; 0: fault it in; -EMLINK: fault it in unshared; -EEXIST: there is no
  *   struct page; -ENOMEM: no reference could be taken
  */
 export function* followPagePte(ctx: Context, mm: number, vma: number, vpn: number, flags: number): Coroutine {
@@ -87,6 +87,6 @@ function* followEntry(ctx: Context, mm: number, vma: number, vpn: number, flags:
     if (--ctx.quantum < 0) yield updates(flagsWord(ctx, head));
     setFlag(ctx, head, PG_REFERENCED | (dirtied ? PG_DIRTY : 0));
   }
-  ctx.gupPfn = pfn;
+  ctx.out.gupPfn = pfn;
   return 1;
 }

@@ -54,10 +54,10 @@ export function* checkAndMigrateMovablePages(ctx: Context, pfn: number): Corouti
   yield* gupPutFolio(ctx, pfn, FOLL_PIN);
   // somebody else has it off the LRU just now: only pin again
   if (!isolated) return -EAGAIN;
-  const outer = ctx.mechanism;
-  ctx.mechanism = MECH.longterm_migrate;
+  const outer = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.longterm_migrate;
   const left = yield* ctx.kernel.migratePages(ctx, [head], NUMA_NO_NODE, MIGRATE_SYNC);
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
   return left > 0 ? -ENOMEM : -EAGAIN;
 }
 

@@ -64,12 +64,12 @@ const CLONED_FLAGS = PG_UPTODATE | PG_DIRTY | PG_LRU | PG_SWAPBACKED | PG_REFERE
 export function* splitHugePage(ctx: Context, pfn: number): Coroutine {
   const { m, actor } = ctx;
   const head = folioOf(ctx, pfn);
-  const outer = ctx.mechanism;
-  if (outer !== MECH.teardown) ctx.mechanism = MECH.thp_split;
-  countMechanism(m, actor, ctx.mechanism, MC_ATTEMPTS, 1);
+  const outer = ctx.task.mechanism;
+  if (outer !== MECH.teardown) ctx.task.mechanism = MECH.thp_split;
+  countMechanism(m, actor, ctx.task.mechanism, MC_ATTEMPTS, 1);
   const result = folioTestLarge(ctx, head) ? yield* folioSplit(ctx, head, pfn) : -EINVAL;
-  if (result !== 0) countMechanism(m, actor, ctx.mechanism, MC_BACKED_OUT, 1);
-  ctx.mechanism = outer;
+  if (result !== 0) countMechanism(m, actor, ctx.task.mechanism, MC_BACKED_OUT, 1);
+  ctx.task.mechanism = outer;
   countStat(m, actor, result === 0 ? STAT.thp_split_pages : STAT.thp_split_page_failed, 1);
   return result;
 }
@@ -91,12 +91,12 @@ function* folioSplit(ctx: Context, head: number, lockAt: number): Coroutine {
     // unmap_folio()
     yield* tryToMigrate(ctx, head, TTU_RMAP_LOCKED | TTU_SPLIT_HUGE_PMD | TTU_SYNC | TTU_BATCH);
     yield* tryToUnmapFlush(ctx);
-    ctx.irqsOff = true;
+    ctx.cpu.irqsOff = true;
     if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
     // our reference alone: with the entries gone, nobody can come by a pin through them
     const frozen = refFreeze(ctx, head, 1);
     if (frozen) yield* splitUnmapped(ctx, head, lockAt);
-    ctx.irqsOff = false;
+    ctx.cpu.irqsOff = false;
     if (frozen) {
       yield* remapAndRelease(ctx, head, lockAt);
       result = 0;

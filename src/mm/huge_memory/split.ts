@@ -57,16 +57,16 @@ import { vmaFlags } from '../vma/vma.js';
 export function* splitHugePmd(ctx: Context, mm: number, vma: number, vpn: number): Coroutine<void> {
   const start = thpStart(ctx, vpn);
   const end = start + ctx.m.thpPages;
-  const outer = ctx.mechanism;
-  if (outer !== MECH.teardown) ctx.mechanism = MECH.thp_split;
-  countMechanism(ctx.m, ctx.actor, ctx.mechanism, MC_ATTEMPTS, 1);
+  const outer = ctx.task.mechanism;
+  if (outer !== MECH.teardown) ctx.task.mechanism = MECH.thp_split;
+  countMechanism(ctx.m, ctx.actor, ctx.task.mechanism, MC_ATTEMPTS, 1);
   yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, start, end, MMU_NOTIFY_CLEAR, true);
   const lock = yield* pmdLock(ctx, mm, vpn);
   yield* splitHugePmdLocked(ctx, mm, vma, vpn, false);
   if (--ctx.quantum < 0) yield releases(lock);
   spinUnlock(ctx, lock, LOCK_PMD);
   yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, start, end);
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
 }
 
 /**

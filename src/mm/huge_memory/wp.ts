@@ -174,11 +174,11 @@ function* replaceHuge(ctx: Context, mm: number, vma: number, vpn: number, flags:
       yield* folioPut(ctx, head, REF_ALLOC);
       return VM_FAULT_SIGBUS;
     }
-    set(words, pageWord(m, head + i, PAGE_CONTENT), ctx.accessValue);
+    set(words, pageWord(m, head + i, PAGE_CONTENT), ctx.out.accessValue);
     ctx.probe.onCopy(ctx, old + i, head + i);
   }
-  const outer = ctx.mechanism;
-  ctx.mechanism = MECH.wp_fault;
+  const outer = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.wp_fault;
   yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, start, start + m.thpPages, MMU_NOTIFY_CLEAR, true);
   const pmdAt = pmdWord(m, mm, vpn);
   const lock = yield* pmdLock(ctx, mm, vpn);
@@ -207,7 +207,7 @@ function* replaceHuge(ctx: Context, mm: number, vma: number, vpn: number, flags:
   if (--ctx.quantum < 0) yield releases(lock);
   spinUnlock(ctx, lock, LOCK_PMD);
   yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, start, start + m.thpPages);
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
   if (!mapped) yield* folioPut(ctx, head, REF_ALLOC);
   else if (old !== ZERO_PFN) yield* folioPut(ctx, old, REF_MAP);
   return result;

@@ -99,8 +99,8 @@ export function* collapseHugePage(ctx: Context, mm: number, vpn: number): Corout
   const { m } = ctx;
   const node = targetNode(ctx, mm, vpn);
   yield* mmapReadUnlock(ctx, mm);
-  const outer = ctx.mechanism;
-  ctx.mechanism = MECH.khugepaged;
+  const outer = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.khugepaged;
   countMechanism(m, ctx.actor, MECH.khugepaged, MC_ATTEMPTS, 1);
   const head = yield* allocPages(ctx, m.thpOrder, node, 0);
   let status = SCAN_ALLOC_HUGE_PAGE_FAIL;
@@ -118,7 +118,7 @@ export function* collapseHugePage(ctx: Context, mm: number, vpn: number): Corout
     }
   }
   emit(ctx, EVENT.collapse, mm, vpn, head, status);
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
   return status;
 }
 

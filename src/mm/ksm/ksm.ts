@@ -65,8 +65,8 @@ export function* ksmDoScan(ctx: Context, pages: number): Coroutine {
   const mutex = globalLock(ctx.m, GLOBAL_KSM_THREAD_MUTEX);
   if (--ctx.quantum < 0) yield acquires(mutex);
   while (!mutexLock(ctx, mutex, LOCK_KSM_THREAD_MUTEX)) yield contended(ctx, mutex);
-  const outer = ctx.mechanism;
-  ctx.mechanism = MECH.ksm;
+  const outer = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.ksm;
   let fullScans = 0;
   for (let left = pages; left > 0; left--) {
     const wrapped = yield* scanGetNextRmapItem(ctx);
@@ -74,10 +74,10 @@ export function* ksmDoScan(ctx: Context, pages: number): Coroutine {
       fullScans++;
       break;
     }
-    yield* cmpAndMergePage(ctx, nextItem(ctx), ctx.gupPfn);
-    yield* folioPut(ctx, folioOf(ctx, ctx.ksmPfn), REF_TEMP);
+    yield* cmpAndMergePage(ctx, nextItem(ctx), ctx.out.gupPfn);
+    yield* folioPut(ctx, folioOf(ctx, ctx.out.ksmPfn), REF_TEMP);
   }
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
   if (--ctx.quantum < 0) yield releases(mutex);
   mutexUnlock(ctx, mutex, LOCK_KSM_THREAD_MUTEX);
   return fullScans;
@@ -110,7 +110,7 @@ function* cmpAndMergePage(ctx: Context, item: number, pfn: number): Coroutine<vo
     yield* removeRmapItemFromTree(ctx, item);
   }
   if ((yield* kernelLoad(ctx, pfn)) !== 0) return;
-  const content = ctx.accessValue;
+  const content = ctx.out.accessValue;
   const checksum = checksumOf(content);
   const checksumAt = ksmItemWord(m, item, KSM_ITEM_CHECKSUM);
   emit(ctx, EVENT.ksm_scan, (item / m.mmPages) | 0, item % m.mmPages, pfn, checksum);
@@ -157,7 +157,7 @@ function* mergeFromUnstable(ctx: Context, item: number, pfn: number, content: nu
     removeUnstable(ctx, treeItem);
     return;
   }
-  const same = (yield* kernelLoad(ctx, treePfn)) === 0 && ctx.accessValue === content && treePfn !== pfn;
+  const same = (yield* kernelLoad(ctx, treePfn)) === 0 && ctx.out.accessValue === content && treePfn !== pfn;
   const sameThp = folioOf(ctx, pfn) === folioOf(ctx, treePfn) && folioOf(ctx, pfn) !== pfn;
   const merged = same && (yield* tryToMergeTwoPages(ctx, item, pfn, treeItem, treePfn));
   yield* folioPut(ctx, folioOf(ctx, treePfn), REF_TEMP);

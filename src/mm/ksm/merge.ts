@@ -60,7 +60,7 @@ import { vmaFlags } from '../vma/vma.js';
 /**
  * write_protect_page(): makes the page read-only and clean where it is mapped, if nobody else holds a reference. The folio is
  * locked, ksmd holds one reference, mmap_lock is held for reading.
- * @returns 0, with the PTE left in ctx.ksmOrigEntry; or -EFAULT (not mapped there, or somebody holds it: a pin for one)
+ * @returns 0, with the PTE left in ctx.out.ksmOrigEntry; or -EFAULT (not mapped there, or somebody holds it: a pin for one)
  */
 export function* writeProtectPage(ctx: Context, mm: number, _vma: number, vpn: number, pfn: number): Coroutine {
   yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, vpn, vpn + 1, MMU_NOTIFY_CLEAR, true);
@@ -101,7 +101,7 @@ export function* writeProtectPte(ctx: Context, mm: number, vpn: number, pfn: num
       return yield* restore(ctx, mm, vpn, pteAt, entry);
     entry &= ~(PTE_WRITE | PTE_DIRTY);
   }
-  ctx.ksmOrigEntry = entry;
+  ctx.out.ksmOrigEntry = entry;
   return 0;
 }
 
@@ -248,7 +248,7 @@ export function* tryToMergeOnePage(
     result = yield* ctx.kernel.writeProtectPage(ctx, mm, vma, vpn, pfn);
     emit(ctx, EVENT.ksm_write_protect, mm, vpn, pfn, result);
     if (result === 0) {
-      const orig = ctx.ksmOrigEntry;
+      const orig = ctx.out.ksmOrigEntry;
       if (kpage < 0) {
         // folio_set_stable_node(folio, NULL): KSM without a node yet; kept dirty so that reclaim would not drop it
         const mappingAt = pageWord(m, pfn, PAGE_MAPPING);
@@ -274,6 +274,6 @@ export function* tryToMergeOnePage(
 /** pages_identical(). */
 function* pagesIdentical(ctx: Context, a: number, b: number): Coroutine<boolean> {
   if ((yield* kernelLoad(ctx, a)) !== 0) return false;
-  const content = ctx.accessValue;
-  return (yield* kernelLoad(ctx, b)) === 0 && ctx.accessValue === content;
+  const content = ctx.out.accessValue;
+  return (yield* kernelLoad(ctx, b)) === 0 && ctx.out.accessValue === content;
 }

@@ -38,7 +38,7 @@ const AGE_MAX = 255;
 
 /**
  * scan_get_next_rmap_item(): moves the cursor past the next anonymous page of a mergeable VMA and takes a reference to its
- * folio; the page is left in ctx.gupPfn and ctx.ksmPfn.
+ * folio; the page is left in ctx.out.gupPfn and ctx.out.ksmPfn.
  * @returns true when a full scan has ended instead
  */
 export function* scanGetNextRmapItem(ctx: Context): Coroutine<boolean> {
@@ -90,8 +90,8 @@ function* nextAnonPage(ctx: Context, mm: number, addressAt: number): Coroutine<b
       const pfn = yield* ctx.kernel.folioWalk(ctx, mm, vpn);
       if (pfn > 0) {
         const item = ksmItem(m, mm, vpn);
-        ctx.ksmPfn = pfn;
-        ctx.gupPfn = pfn;
+        ctx.out.ksmPfn = pfn;
+        ctx.out.gupPfn = pfn;
         set(words, addressAt, vpn + 1);
         countStat(m, ctx.actor, STAT.ksm_pages_scanned, 1);
         if (!(yield* shouldSkipRmapItem(ctx, item, pfn))) return true;

@@ -69,7 +69,7 @@ function* ksmGetFolio(ctx: Context, node: number, flags: number): Coroutine {
     const kpfn = readOnce(words, kpfnAt);
     const mappingAt = pageWord(m, kpfn, PAGE_MAPPING);
     let got = false;
-    ctx.loops++;
+    ctx.task.loops++;
     for (ctx.retries = 0; ; ctx.retries++) {
       if (--ctx.quantum < 0) yield reads(mappingAt);
       if (readOnce(words, mappingAt) !== expected) break;

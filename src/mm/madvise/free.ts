@@ -46,8 +46,8 @@ const mayFree = (ctx: Context, vma: number): boolean =>
  * @returns 0, -EINVAL (a VMA that is not anonymous) or -ENOMEM (part of the range is not mapped; the rest was done)
  */
 export function* madviseFree(ctx: Context, mm: number, start: number, end: number): Coroutine {
-  const outer = ctx.mechanism;
-  ctx.mechanism = MECH.zap;
+  const outer = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.zap;
   yield* mmapReadLock(ctx, mm);
   if (--ctx.quantum < 0) yield updates(tlbFlushPendingWord(ctx, mm));
   tlbGatherMmu(ctx, mm, start, end);
@@ -74,7 +74,7 @@ export function* madviseFree(ctx: Context, mm: number, start: number, end: numbe
   yield* tlbFinishMmu(ctx, mm);
   ctx.probe.onLazyFreeEnd(ctx, mm, start, end);
   yield* mmapReadUnlock(ctx, mm);
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
   return result;
 }
 
@@ -169,8 +169,8 @@ function* makeOldAndClean(ctx: Context, mm: number, vpn: number, pteAt: number):
   if (--ctx.quantum < 0) yield updates(pteAt);
   const before = fetchAnd(ctx.words, pteAt, ~(PTE_YOUNG | PTE_DIRTY));
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, before, before & ~(PTE_YOUNG | PTE_DIRTY));
-  if (vpn < ctx.gatherFrom) ctx.gatherFrom = vpn;
-  if (vpn + 1 > ctx.gatherTo) ctx.gatherTo = vpn + 1;
+  if (vpn < ctx.gather.from) ctx.gather.from = vpn;
+  if (vpn + 1 > ctx.gather.to) ctx.gather.to = vpn + 1;
 }
 
 /** A dirty folio, or one with swap slots: only where nobody else maps any of its `pages`. False: left alone. */

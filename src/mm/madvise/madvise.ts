@@ -86,8 +86,8 @@ export function* madvise(ctx: Context, mm: number, start: number, end: number, a
  * @returns 0, -EINVAL or -ENOMEM (see {@link madvise})
  */
 export function* madviseDontneed(ctx: Context, mm: number, start: number, end: number): Coroutine {
-  const outer = ctx.mechanism;
-  ctx.mechanism = MECH.zap;
+  const outer = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.zap;
   if (--ctx.quantum < 0) yield updates(tlbFlushPendingWord(ctx, mm));
   tlbGatherMmu(ctx, mm, start, end);
   ctx.probe.onZapBegin(ctx, mm, start, end);
@@ -122,7 +122,7 @@ export function* madviseDontneed(ctx: Context, mm: number, start: number, end: n
   yield* tlbFinishMmu(ctx, mm);
   ctx.probe.onZapEnd(ctx, mm, start, end, result !== -EINVAL);
   if (vma < 0) yield* mmapReadUnlock(ctx, mm);
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
   return result;
 }
 

@@ -299,7 +299,7 @@ function* copyPresentPage(
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, pfn));
   if (testFlag(ctx, pfn, PG_HWPOISON)) return -EHWPOISON;
   if ((yield* kernelLoad(ctx, pfn)) !== 0) return -EFAULT;
-  set(words, pageWord(m, copy, PAGE_CONTENT), ctx.accessValue);
+  set(words, pageWord(m, copy, PAGE_CONTENT), ctx.out.accessValue);
   setBeside(words, pageWord(m, copy, PAGE_FLAGS), get(words, pageWord(m, copy, PAGE_FLAGS)) | PG_UPTODATE);
   ctx.probe.onCopy(ctx, pfn, copy);
   const child = vmaMm(ctx, dst);
@@ -310,7 +310,7 @@ function* copyPresentPage(
   if (--ctx.quantum < 0) yield writes(dstAt);
   writeOnce(words, dstAt, entry);
   ctx.probe.onEntry(ctx, child, vpn, dstAt, 0, entry);
-  countMechanism(m, ctx.actor, ctx.mechanism, MC_PAGES_MOVED, 1);
+  countMechanism(m, ctx.actor, ctx.task.mechanism, MC_PAGES_MOVED, 1);
   emit(ctx, EVENT.fork_copy, vmaMm(ctx, src), vpn, pfn, copy);
   return COPY_TOOK_PAGE;
 }

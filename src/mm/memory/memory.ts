@@ -94,7 +94,7 @@ export function* doUserAddrFault(ctx: Context, mm: number, vpn: number, flags: n
         // else the handler has released it
         if ((result & (VM_FAULT_RETRY | VM_FAULT_COMPLETED)) !== 0) vma = -1;
         // the signal is handled on the way out, and the access does not happen
-        if ((result & VM_FAULT_RETRY) !== 0 && ctx.fatalSignal) return 0;
+        if ((result & VM_FAULT_RETRY) !== 0 && ctx.task.fatalSignal) return 0;
       }
       if (vma >= 0) {
         if (--ctx.quantum < 0) yield releasesRead(vmaLockWord(ctx, vma));

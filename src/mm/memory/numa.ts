@@ -122,10 +122,10 @@ export function* migrateMisplacedFolioPrepare(ctx: Context, head: number, node: 
 
 /** migrate_misplaced_folio(): the folio is isolated; it is no more on return. Returns 0, or not 0: it stayed. */
 export function* migrateMisplacedFolio(ctx: Context, head: number, node: number): Coroutine {
-  const outer = ctx.mechanism;
-  ctx.mechanism = MECH.numa_migrate;
+  const outer = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.numa_migrate;
   const left = yield* ctx.kernel.migratePages(ctx, [head], node, MIGRATE_ASYNC);
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
   return left;
 }
 

@@ -254,8 +254,8 @@ function* wpPageCopy(ctx: Context, mm: number, vma: number, vpn: number, flags: 
     if (oldHead !== ZERO_PFN) yield* folioPut(ctx, oldHead, REF_TEMP);
     return result;
   }
-  const outer = ctx.mechanism;
-  ctx.mechanism = MECH.wp_fault;
+  const outer = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.wp_fault;
   yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, vpn, vpn + 1, MMU_NOTIFY_CLEAR, true);
   const table = yield* pteOffsetMapLock(ctx, mm, vpn);
   let copied = false;
@@ -289,7 +289,7 @@ function* wpPageCopy(ctx: Context, mm: number, vma: number, vpn: number, flags: 
     spinUnlock(ctx, ptl, LOCK_PTL);
   }
   yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, vpn, vpn + 1);
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
   if (!copied) yield* folioPut(ctx, copy, REF_ALLOC);
   if (oldHead !== ZERO_PFN) {
     if (copied && m.swapSlots > 0) yield* freeSwapCache(ctx, oldHead);
@@ -308,7 +308,7 @@ function* copyUserPage(ctx: Context, from: number, to: number): Coroutine {
     if (testFlag(ctx, from, PG_HWPOISON)) return VM_FAULT_HWPOISON;
   }
   if ((yield* kernelLoad(ctx, from)) !== 0) return VM_FAULT_SIGBUS;
-  set(words, pageWord(m, to, PAGE_CONTENT), ctx.accessValue);
+  set(words, pageWord(m, to, PAGE_CONTENT), ctx.out.accessValue);
   setBeside(words, pageWord(m, to, PAGE_FLAGS), get(words, pageWord(m, to, PAGE_FLAGS)) | PG_UPTODATE);
   ctx.probe.onCopy(ctx, from, to);
   return 0;

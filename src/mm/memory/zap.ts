@@ -8,7 +8,7 @@
  * It stands in the actor's Context: a zap is never inside another one of the same actor.
  */
 import { glance } from '../../machine/words/extra-accesses.js';
-import { type Context, type Coroutine, GATHER_FOLIOS, REF_GATHER, REF_MAP } from '../../machine/context.js';
+import { type Context, type Coroutine, REF_GATHER, REF_MAP } from '../../machine/context.js';
 import { acquires, reads, releases, updates } from '../../machine/effects.js';
 import { entryPfn, isDirty, isHuge, isPresent, isSpecial, isSwapEntry, isTable } from '../../machine/entries.js';
 import {
@@ -23,6 +23,7 @@ import {
   pteWord,
   ptlOf,
 } from '../../machine/layout.js';
+import { GATHER_FOLIOS } from '../../machine/current/gather.js';
 import { contended } from '../../machine/wait.js';
 import { emit } from '../../events/emit.js';
 import { EVENT } from '../../events/table.js';
@@ -44,11 +45,12 @@ export const tlbFlushPendingWord = (ctx: Context, mm: number): number => mmWord(
 /** tlb_gather_mmu() for [start, end): one update of tlbFlushPendingWord, from here on KSM and others must flush. */
 export function tlbGatherMmu(ctx: Context, mm: number, start: number, end: number): void {
   fetchAdd(ctx.words, mmWord(ctx.m, mm, MM_TLB_FLUSH_PENDING), 1);
-  ctx.gatherCount = 0;
-  ctx.gatherFrom = end;
-  ctx.gatherTo = start;
-  ctx.gatherStart = start;
-  ctx.gatherEnd = end;
+  const { gather } = ctx;
+  gather.count = 0;
+  gather.from = end;
+  gather.to = start;
+  gather.start = start;
+  gather.end = end;
 }
 
 /** tlb_finish_mmu(): flushes, frees, and closes the gather. */
@@ -65,26 +67,26 @@ function* flushAndFree(ctx: Context, mm: number, finish: boolean): Coroutine<voi
   const pending = tlbFlushPendingWord(ctx, mm);
   if (finish) {
     if (yield* ctx.kernel.mmTlbFlushNested(ctx, mm)) {
-      ctx.gatherFrom = ctx.gatherStart;
-      ctx.gatherTo = ctx.gatherEnd;
+      ctx.gather.from = ctx.gather.start;
+      ctx.gather.to = ctx.gather.end;
     }
   }
-  if (ctx.gatherFrom < ctx.gatherTo) {
-    yield* flushTlbRange(ctx, false, mm, ctx.gatherFrom, ctx.gatherTo);
-    ctx.gatherFrom = ctx.gatherEnd;
-    ctx.gatherTo = ctx.gatherStart;
+  if (ctx.gather.from < ctx.gather.to) {
+    yield* flushTlbRange(ctx, false, mm, ctx.gather.from, ctx.gather.to);
+    ctx.gather.from = ctx.gather.end;
+    ctx.gather.to = ctx.gather.start;
   }
   // free_pages_and_swap_cache(): what waits in our own batch could not be freed otherwise
-  if (ctx.gatherCount > 0 && lruBatchUsed(ctx)) yield* lruAddDrain(ctx);
-  while (ctx.gatherCount > 0) {
-    const head = ctx.gatherFolios[--ctx.gatherCount] as number;
+  if (ctx.gather.count > 0 && lruBatchUsed(ctx)) yield* lruAddDrain(ctx);
+  while (ctx.gather.count > 0) {
+    const head = ctx.gather.folios[--ctx.gather.count] as number;
     if (ctx.m.swapSlots > 0) yield* freeSwapCache(ctx, head);
     if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
     if (refSubAndTest(ctx, head, 1, REF_GATHER) && !freePcpPage(ctx, head)) yield* freeFolio(ctx, head);
   }
   if (finish) {
     // writes through entries that were stale until now are lost too
-    ctx.probe.onZapped(ctx, mm, ctx.gatherStart, ctx.gatherEnd);
+    ctx.probe.onZapped(ctx, mm, ctx.gather.start, ctx.gather.end);
     if (--ctx.quantum < 0) yield updates(pending);
     fetchAdd(ctx.words, pending, -1);
   }
@@ -92,13 +94,13 @@ function* flushAndFree(ctx: Context, mm: number, finish: boolean): Coroutine<voi
 
 /** tlb_remove_tlb_entry(): [start, end) was cleared. */
 function gatherRange(ctx: Context, start: number, end: number): void {
-  if (start < ctx.gatherFrom) ctx.gatherFrom = start;
-  if (end > ctx.gatherTo) ctx.gatherTo = end;
+  if (start < ctx.gather.from) ctx.gather.from = start;
+  if (end > ctx.gather.to) ctx.gather.to = end;
 }
 
 /** __tlb_remove_folio_pages(): the mapping's reference becomes the gather's. */
 function gatherFolio(ctx: Context, head: number): void {
-  ctx.gatherFolios[ctx.gatherCount++] = head;
+  ctx.gather.folios[ctx.gather.count++] = head;
   ctx.probe.onRef(ctx, head, -1, REF_MAP);
   ctx.probe.onRef(ctx, head, 1, REF_GATHER);
 }
@@ -124,7 +126,7 @@ export function* zapPageRange(ctx: Context, mm: number, vma: number, start: numb
       if (readOnce(ctx.words, pmdAt) === pmd) {
         // what a batched unmap has cleared here may not be flushed yet (Z19)
         if (flushIsBatched(ctx, mm)) yield* ctx.kernel.flushTlbBatchedPending(ctx, mm);
-        for (; vpn < next && ctx.gatherCount < GATHER_FOLIOS; vpn++) {
+        for (; vpn < next && ctx.gather.count < GATHER_FOLIOS; vpn++) {
           const pteAt = pteWord(ctx.m, entryPfn(pmd), vpn);
           if (--ctx.quantum < 0) yield updates(pteAt);
           // none stays none under the PTL
@@ -150,7 +152,7 @@ export function* zapPageRange(ctx: Context, mm: number, vma: number, start: numb
       }
       if (--ctx.quantum < 0) yield releases(ptl);
       spinUnlock(ctx, ptl, LOCK_PTL);
-      if (ctx.gatherCount === GATHER_FOLIOS) yield* tlbFlushMmu(ctx, mm);
+      if (ctx.gather.count === GATHER_FOLIOS) yield* tlbFlushMmu(ctx, mm);
     } else if (pmd === 0) {
       vpn = next;
     } else if (next - vpn < ctx.m.thpPages) {
@@ -158,7 +160,7 @@ export function* zapPageRange(ctx: Context, mm: number, vma: number, start: numb
     } else if (yield* zapHugePmd(ctx, mm, vpn)) {
       pages += ctx.m.thpPages;
       vpn = next;
-      if (ctx.gatherCount === GATHER_FOLIOS) yield* tlbFlushMmu(ctx, mm);
+      if (ctx.gather.count === GATHER_FOLIOS) yield* tlbFlushMmu(ctx, mm);
     }
   }
   emit(ctx, EVENT.zap, mm, start, end, pages);

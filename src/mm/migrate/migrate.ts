@@ -79,7 +79,8 @@ const FREED = 0;
  * @returns folios that were not migrated
  */
 export function* migratePages(ctx: Context, pfns: number[], node: number, mode: number): Coroutine {
-  const { m, actor, mechanism } = ctx;
+  const { m, actor } = ctx;
+  const { mechanism } = ctx.task;
   const started = ctx.clock();
   countMechanism(m, actor, mechanism, MC_ATTEMPTS, pfns.length);
   let failed: number[] = [];
@@ -272,7 +273,7 @@ function* migrateFolioUnmap(
 
 /** alloc_migration_target(), alloc_misplaced_dst_folio(). */
 function* allocTarget(ctx: Context, src: number, node: number): Coroutine {
-  const pinnable = ctx.mechanism === MECH.longterm_migrate ? GFP_PINNABLE : 0;
+  const pinnable = ctx.task.mechanism === MECH.longterm_migrate ? GFP_PINNABLE : 0;
   return yield* node === NUMA_NO_NODE
     ? allocPages(ctx, folioOrder(ctx, src), pageNode(ctx, src), pinnable)
     : allocPages(ctx, folioOrder(ctx, src), node, pinnable | GFP_THISNODE);

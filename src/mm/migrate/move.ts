@@ -84,7 +84,7 @@ export function* migrateFolioMove(ctx: Context, src: number, dst: number): Corou
   const pages = folioPages(ctx, src);
   yield* folioAddLru(ctx, dst);
   if ((recorded & 1) !== 0) yield* removeMigrationPtes(ctx, src, dst);
-  countMechanism(ctx.m, ctx.actor, ctx.mechanism, MC_PAGES_MOVED, pages);
+  countMechanism(ctx.m, ctx.actor, ctx.task.mechanism, MC_PAGES_MOVED, pages);
   emit(ctx, EVENT.migrate, src, dst, 0);
   yield* unlock(ctx, dst);
   yield* folioPut(ctx, dst, REF_ALLOC);
@@ -130,7 +130,7 @@ function* moveToNewFolio(ctx: Context, src: number, dst: number): Coroutine {
   for (let i = 0; i < pages; i++) {
     if ((yield* kernelLoad(ctx, src + i)) !== 0) return -EFAULT;
     // nobody sees dst yet
-    set(words, pageWord(m, dst + i, PAGE_CONTENT), ctx.accessValue);
+    set(words, pageWord(m, dst + i, PAGE_CONTENT), ctx.out.accessValue);
     ctx.probe.onCopy(ctx, src + i, dst + i);
   }
   if (inCache) {

@@ -58,8 +58,8 @@ export function* removeMigrationPtes(ctx: Context, src: number, dst: number, fla
   const locked = (flags & RMP_LOCKED) !== 0;
   let cursor = locked ? RMAP_WALK_LOCKED : yield* rmapWalkStart(ctx, mapping);
   while ((cursor = yield* rmapWalkNext(ctx, mapping, cursor, index, pages)) !== 0) {
-    const vma = ctx.rmapVma;
-    const vpn = ctx.rmapVpn;
+    const vma = ctx.out.rmapVma;
+    const vpn = ctx.out.rmapVpn;
     const end = pages === 1 ? vpn + 1 : Math.min(index + pages, vmaEnd(ctx, vma));
     yield* removeMigrationPte(ctx, vma, vpn, end, src, dst, flags);
   }
@@ -154,5 +154,5 @@ function* isUnused(ctx: Context, vmFlags: number, head: number, headFlags: numbe
   if (folioTestLarge(ctx, head) || (headFlags & PG_MLOCKED) !== 0 || (vmFlags & VM_LOCKED) !== 0) return false;
   // a broken page is not read (v6.18)
   if ((headFlags & PG_HWPOISON) !== 0 && ctx.kernel.rules.splitZeropage === 'v6.18') return false;
-  return (yield* kernelLoad(ctx, head)) === 0 && ctx.accessValue === 0;
+  return (yield* kernelLoad(ctx, head)) === 0 && ctx.out.accessValue === 0;
 }

@@ -138,8 +138,8 @@ export function* mprotect(ctx: Context, mm: number, start: number, end: number, 
   if (start < 0 || start >= end || end > ctx.m.mmPages) return -EINVAL;
   const access = newVmaFlags & VM_ACCESS_FLAGS;
   yield* mmapWriteLock(ctx, mm);
-  const outer = ctx.mechanism;
-  ctx.mechanism = MECH.mprotect;
+  const outer = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.mprotect;
   let result = 0;
   for (let vpn = start; vpn < end && result === 0;) {
     const vma = findVma(ctx, mm, vpn);
@@ -151,7 +151,7 @@ export function* mprotect(ctx: Context, mm: number, start: number, end: number, 
     result = yield* mprotectFixup(ctx, mm, vma, vpn, next, access);
     vpn = next;
   }
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
   if (result === 0) {
     emit(ctx, EVENT.mprotect, mm, start, end, access);
     ctx.probe.onProtected(ctx, mm, start, end, access);

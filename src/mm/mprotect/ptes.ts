@@ -86,7 +86,7 @@ export function* changePteRange(
     if (numa && isPresent(pte)) {
       const decision = yield* numaDecision(ctx, mm, vma, vpn, pte, local);
       // its range was announced all the same: stage 2 has lost it already
-      if (decision === NUMA_PINNED) countMechanism(m, ctx.actor, ctx.mechanism, MC_BACKED_OUT, 1);
+      if (decision === NUMA_PINNED) countMechanism(m, ctx.actor, ctx.task.mechanism, MC_BACKED_OUT, 1);
       if (decision !== NUMA_CHANGE) continue;
     }
     if (yield* changePte(ctx, mm, vma, vpn, pteAt, pte, newFlags, numa)) pages++;

@@ -39,10 +39,11 @@ export function* setTlbUbcFlushPending(
   end: number,
   dirty: boolean,
 ): Coroutine<void> {
-  if (dirty) ctx.tlbUbcWritable = true;
-  if (ctx.tlbUbcMms === 0 || start < ctx.tlbUbcStart) ctx.tlbUbcStart = start;
-  if (ctx.tlbUbcMms === 0 || end > ctx.tlbUbcEnd) ctx.tlbUbcEnd = end;
-  ctx.tlbUbcMms |= 1 << mm;
+  const { task } = ctx;
+  if (dirty) task.tlbUbcWritable = true;
+  if (task.tlbUbcMms === 0 || start < task.tlbUbcStart) task.tlbUbcStart = start;
+  if (task.tlbUbcMms === 0 || end > task.tlbUbcEnd) task.tlbUbcEnd = end;
+  task.tlbUbcMms |= 1 << mm;
   const at = mmWord(ctx.m, mm, MM_TLB_FLUSH_BATCHED);
   if (--ctx.quantum < 0) yield updates(at);
   for (;;) {
@@ -55,9 +56,9 @@ export function* setTlbUbcFlushPending(
 
 /** try_to_unmap_flush(): no CPU uses what this task has unmapped and not flushed yet. */
 export function* tryToUnmapFlush(ctx: Context): Coroutine<void> {
-  const { tlbUbcMms: mms, tlbUbcStart: start, tlbUbcEnd: end } = ctx;
-  ctx.tlbUbcMms = 0;
-  ctx.tlbUbcWritable = false;
+  const { tlbUbcMms: mms, tlbUbcStart: start, tlbUbcEnd: end } = ctx.task;
+  ctx.task.tlbUbcMms = 0;
+  ctx.task.tlbUbcWritable = false;
   for (let left = mms; left !== 0; left &= left - 1) {
     yield* flushTlbRange(ctx, false, 31 - Math.clz32(left & -left), start, end);
   }
@@ -69,7 +70,7 @@ export function* tryToUnmapFlush(ctx: Context): Coroutine<void> {
  * table before it writes through a clean entry, and finds it gone.
  */
 export function* tryToUnmapFlushDirty(ctx: Context): Coroutine<void> {
-  if (ctx.tlbUbcWritable) yield* tryToUnmapFlush(ctx);
+  if (ctx.task.tlbUbcWritable) yield* tryToUnmapFlush(ctx);
 }
 
 /** No kernel does this yet: reclaim flushes before a fault can find that the folio has left its cache (knob `fix removal`). */

@@ -79,7 +79,7 @@ export function* tryToMigrate(ctx: Context, head: number, flags: number): Corout
     const locked = (flags & TTU_RMAP_LOCKED) !== 0;
     let cursor = locked ? RMAP_WALK_LOCKED : yield* rmapWalkStart(ctx, mapping);
     while ((cursor = yield* rmapWalkNext(ctx, mapping, cursor, index, pages)) !== 0) {
-      if ((yield* ctx.kernel.tryToMigrateOne(ctx, head, ctx.rmapVma, ctx.rmapVpn, flags)) === 0) break;
+      if ((yield* ctx.kernel.tryToMigrateOne(ctx, head, ctx.out.rmapVma, ctx.out.rmapVpn, flags)) === 0) break;
       // done: folio_not_mapped()
       if (--ctx.quantum < 0) yield reads(mapsWord(ctx, head));
       if (folioMaps(ctx, head) === 0) break;

@@ -6,7 +6,7 @@
  *
  *     const mapping = folioMapping(ctx, head);
  *     let cursor = yield* rmapWalkStart(ctx, mapping);
- *     while ((cursor = yield* rmapWalkNext(ctx, mapping, cursor, index, pages)) !== 0) { ctx.rmapVma, ctx.rmapVpn ... }
+ *     while ((cursor = yield* rmapWalkNext(ctx, mapping, cursor, index, pages)) !== 0) { ctx.out.rmapVma, ctx.out.rmapVpn ... }
  *     yield* rmapWalkEnd(ctx, mapping);
  *
  * Anonymous folios: the anon_vma is read-locked from start to end. KSM: the folio lock keeps the node's list, and each
@@ -72,7 +72,7 @@ export function* rmapWalkStart(ctx: Context, mapping: number): Coroutine {
   return START;
 }
 
-/** Moves to the next VMA that covers a page of [index, index + pages); sets ctx.rmapVma and ctx.rmapVpn. */
+/** Moves to the next VMA that covers a page of [index, index + pages); sets ctx.out.rmapVma and ctx.out.rmapVpn. */
 export function* rmapWalkNext(ctx: Context, mapping: number, cursor: number, index: number, pages: number): Coroutine {
   const { m, words } = ctx;
   if (mappingIsKsm(mapping)) return yield* ksmWalkNext(ctx, mappingId(mapping), cursor);
@@ -84,8 +84,8 @@ export function* rmapWalkNext(ctx: Context, mapping: number, cursor: number, ind
   for (; avc !== 0; avc = get(words, avcWord(m, avc - 1, AVC_NEXT))) {
     const vma = get(words, avcWord(m, avc - 1, AVC_VMA));
     if (!covers(ctx, vma, index, pages)) continue;
-    ctx.rmapVma = vma;
-    ctx.rmapVpn = Math.max(index, get(words, vmaWord(m, vma, VMA_START)));
+    ctx.out.rmapVma = vma;
+    ctx.out.rmapVpn = Math.max(index, get(words, vmaWord(m, vma, VMA_START)));
     return avc;
   }
   return 0;
@@ -99,8 +99,8 @@ function fileWalkNext(ctx: Context, object: number, cursor: number, index: numbe
     const start = get(words, vmaWord(m, next - 1, VMA_START));
     const pgoff = get(words, vmaWord(m, next - 1, VMA_PGOFF));
     if (!covers(ctx, next - 1, start + index - pgoff, pages)) continue;
-    ctx.rmapVma = next - 1;
-    ctx.rmapVpn = Math.max(start, start + index - pgoff);
+    ctx.out.rmapVma = next - 1;
+    ctx.out.rmapVpn = Math.max(start, start + index - pgoff);
     return next;
   }
   return 0;
@@ -139,8 +139,8 @@ function standsOn(ctx: Context, item: number, turn: number): boolean {
       const vma = get(words, avcWord(m, avc - 1, AVC_VMA));
       avc = get(words, avcWord(m, avc - 1, AVC_NEXT));
       if ((get(words, vmaWord(m, vma, VMA_MM)) === mm) !== own || !covers(ctx, vma, vpn, 1) || left-- > 0) continue;
-      ctx.rmapVma = vma;
-      ctx.rmapVpn = vpn;
+      ctx.out.rmapVma = vma;
+      ctx.out.rmapVpn = vpn;
       return true;
     }
   }

@@ -87,8 +87,8 @@ function* walk(ctx: Context, folio: number, purpose: number): Coroutine {
   let sum = 0;
   let cursor = yield* rmapWalkStart(ctx, mapping);
   while ((cursor = yield* rmapWalkNext(ctx, mapping, cursor, index, pages)) !== 0) {
-    const vma = ctx.rmapVma;
-    const vpn = ctx.rmapVpn;
+    const vma = ctx.out.rmapVma;
+    const vpn = ctx.out.rmapVpn;
     if (purpose === LOOK) {
       sum += yield* folioReferencedOne(ctx, folio, vma, vpn);
       if (sum >= REFERENCED_LOCKED) break;

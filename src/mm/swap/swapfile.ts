@@ -23,11 +23,11 @@ export function* swapAlloc(ctx: Context): Coroutine {
   while (left > 0 && cmpxchg(words, free, left, left - 1) !== left) left = readOnce(words, free);
   if (left <= 0) return -1;
   for (let i = 0; ; i++) {
-    const slot = (ctx.swapHint + i) % m.swapSlots;
+    const slot = (ctx.cpu.swapHint + i) % m.swapSlots;
     const at = swapMapWord(ctx, slot);
     if (--ctx.quantum < 0) yield updates(at);
     if (cmpxchg(words, at, 0, SWAP_HAS_CACHE) !== 0) continue;
-    ctx.swapHint = slot;
+    ctx.cpu.swapHint = slot;
     return slot;
   }
 }

@@ -23,12 +23,12 @@ import { tlbFinishMmu, tlbFlushMmu, tlbFlushPendingWord, tlbGatherMmu } from '..
  */
 export function* munmap(ctx: Context, mm: number, start: number, end: number): Coroutine {
   if (start < 0 || end > ctx.m.mmPages || start >= end) return -EINVAL;
-  const outer = ctx.mechanism;
-  ctx.mechanism = MECH.zap;
+  const outer = ctx.task.mechanism;
+  ctx.task.mechanism = MECH.zap;
   yield* mmapWriteLock(ctx, mm);
   const result = yield* munmapLocked(ctx, mm, start, end);
   yield* mmapWriteUnlock(ctx, mm);
-  ctx.mechanism = outer;
+  ctx.task.mechanism = outer;
   return result;
 }
 
@@ -101,8 +101,8 @@ export function* freeVmas(ctx: Context, mm: number, start: number, end: number):
     spinUnlock(ctx, lock, LOCK_PMD);
     set(words, tableWord(m, entryPfn(pmd), TABLE_POOL_NEXT), tables);
     tables = entryPfn(pmd) + 1;
-    ctx.gatherFrom = Math.min(ctx.gatherFrom, pmdStart);
-    ctx.gatherTo = Math.max(ctx.gatherTo, pmdStart + m.thpPages);
+    ctx.gather.from = Math.min(ctx.gather.from, pmdStart);
+    ctx.gather.to = Math.max(ctx.gather.to, pmdStart + m.thpPages);
   }
   if (tables === 0) return;
   // tlb_table_flush(): the flush waits for hardware walkers, the IPI for GUP-fast (LK10)

@@ -82,13 +82,13 @@ export class LockRules {
 
   /** A blocking attempt. Nothing is wrong with the first lock of an actor, but EL2 and its locks. */
   attempt(ctx: Context, lock: number, kind: number, mode: number): void {
-    if ((IS_EL2[kind] === 1) !== ctx.atEl2) this.#foreign(ctx, lock, kind);
-    if (ctx.heldCount > 0) this.#nested(ctx, lock, kind, mode);
+    if ((IS_EL2[kind] === 1) !== ctx.cpu.atEl2) this.#foreign(ctx, lock, kind);
+    if (ctx.task.heldCount > 0) this.#nested(ctx, lock, kind, mode);
   }
 
   #nested(ctx: Context, lock: number, kind: number, mode: number): void {
     const rank = RANK[kind] as number;
-    for (let i = ctx.heldCount - 1; i >= 0; i--) {
+    for (let i = ctx.task.heldCount - 1; i >= 0; i--) {
       const held = heldPacked(ctx, i) >> 4;
       if (heldLock(ctx, i) === lock) {
         const upgrade = mode !== LOCK_READ && (heldPacked(ctx, i) & 15) === LOCK_READ;
@@ -112,7 +112,7 @@ export class LockRules {
   }
 
   #holdsMmapWrite(ctx: Context): boolean {
-    for (let i = 0; i < ctx.heldCount; i++) {
+    for (let i = 0; i < ctx.task.heldCount; i++) {
       const packed = heldPacked(ctx, i);
       if (packed >> 4 === LOCK_MMAP && (packed & 15) !== LOCK_READ) return true;
     }
@@ -130,35 +130,35 @@ export class LockRules {
   }
 
   #foreign(ctx: Context, lock: number, kind: number): void {
-    const what = ctx.atEl2 ? 'LK8 EL2 takes host lock' : 'LK8 host takes EL2 lock';
+    const what = ctx.cpu.atEl2 ? 'LK8 EL2 takes host lock' : 'LK8 host takes EL2 lock';
     this.#log.report(ctx, LK, what, { lock, received: lockClass(kind).name });
   }
 
   /** A trylock has succeeded: it waited for nobody, but EL2 and the host may not have each other's locks that way either. */
   acquired(ctx: Context, lock: number, kind: number): void {
-    if ((IS_EL2[kind] === 1) !== ctx.atEl2) this.#foreign(ctx, lock, kind);
+    if ((IS_EL2[kind] === 1) !== ctx.cpu.atEl2) this.#foreign(ctx, lock, kind);
   }
 
   /** The lock is about to go. A start that failed (-EAGAIN) is over at the latest when an outer lock of its goes. */
   released(ctx: Context): void {
     const outer = this.#inStart[ctx.actor] as number;
-    if (outer > 0 && ctx.heldCount < outer) this.#inStart[ctx.actor] = 0;
+    if (outer > 0 && ctx.task.heldCount < outer) this.#inStart[ctx.actor] = 0;
   }
 
   /** Called only with a spinlock held or interrupts off. */
   mightSleep(ctx: Context, what: string): void {
-    const why = ctx.irqsOff ? 'LK1 sleeps with interrupts off' : 'LK1 sleeps holding a spinlock';
+    const why = ctx.cpu.irqsOff ? 'LK1 sleeps with interrupts off' : 'LK1 sleeps holding a spinlock';
     this.#log.report(ctx, LK, why, { received: what, expected: 'preempt_count 0 and interrupts on' });
   }
 
   notifierStart(ctx: Context, mm: number, start: number): void {
-    for (let i = 0; i < ctx.heldCount; i++) {
+    for (let i = 0; i < ctx.task.heldCount; i++) {
       const kind = heldPacked(ctx, i) >> 4;
       if (kind !== LOCK_PTL && kind !== LOCK_PMD) continue;
       this.#log.report(ctx, LK, 'LK2 notifier start under PTL', { lock: heldLock(ctx, i), mm, vpn: start });
       break;
     }
-    this.#inStart[ctx.actor] = ctx.heldCount + 1;
+    this.#inStart[ctx.actor] = ctx.task.heldCount + 1;
   }
 
   notifierStarted(ctx: Context, mm: number, start: number, end: number): void {
@@ -233,7 +233,7 @@ export class LockRules {
   mapcountChanged(ctx: Context, mm: number, vpn: number, pfn: number): void {
     const m = this.#m;
     const pmd = pmdWord(m, mm, vpn);
-    for (let i = ctx.heldCount - 1; i >= 0; i--) {
+    for (let i = ctx.task.heldCount - 1; i >= 0; i--) {
       const kind = heldPacked(ctx, i) >> 4;
       const lock = heldLock(ctx, i);
       if (kind === LOCK_PMD && lock === pmdLockOf(m, mm, vpn)) return;

@@ -94,7 +94,7 @@ export class UndoneWork {
 
   /** A leaf is gone: only what a fault does to another fault's work counts. */
   unmapped(ctx: Context, vm: number, gfn: number, pfn: number, pages: number): void {
-    if (this.#inFault[ctx.actor] === 0 || ctx.mechanism !== MECH.none) return;
+    if (this.#inFault[ctx.actor] === 0 || ctx.task.mechanism !== MECH.none) return;
     const page = vm * this.#m.vmPages + gfn;
     this.#brokenPage[ctx.actor] = page + 1;
     this.#brokenPfn[ctx.actor] = pfn;

@@ -48,8 +48,8 @@ export class PinnedStage2 {
     const kind = claimsOfVm(ctx.m, this.#claims, vm).pinnedKeepsStage2;
     if (kind === 'none' || peek(ctx.words, vmWord(ctx.m, vm, VM_STATE)) !== VM_STATE_LIVE) return;
     // the guest has given it up itself
-    if (ctx.mechanism === MECH.relinquish) return;
-    if (kind === 'longterm' && ((this.#mechanisms >> ctx.mechanism) & 1) === 0) return;
+    if (ctx.task.mechanism === MECH.relinquish) return;
+    if (kind === 'longterm' && ((this.#mechanisms >> ctx.task.mechanism) & 1) === 0) return;
     if (kind === 'longterm') touches(reads(HDR_GHOST_PINS));
     for (let i = 0; i < pages; i++) {
       const pinned =
