@@ -76,5 +76,5 @@ function* serve(ctx: Context, cpu: number, slot: number): Coroutine<void> {
     get(words, args + 3),
   );
   if (--ctx.quantum < 0) yield writes(slot + MAIL_STATE);
-  reply(ctx, cpu, result, 0);
+  reply(ctx, cpu, result);
 }

@@ -24,7 +24,7 @@ export function* touchUser(ctx: Context, mm: number, vpn: number, write: boolean
     if (result === ACCESS_DONE) return 0;
     if (result === ACCESS_HOST_STAGE2) {
       // taken at EL2: it maps the page for the host, or reflects the fault to the task
-      if ((yield* hostStage2Abort(ctx, ctx.out.accessValue)) !== 0) return VM_FAULT_SIGSEGV;
+      if ((yield* hostStage2Abort(ctx, ctx.out.abortPfn)) !== 0) return VM_FAULT_SIGSEGV;
       continue;
     }
     const started = ctx.clock();

@@ -34,13 +34,13 @@ export const PFN_WITHOUT_REF = 2;
 /**
  * hva_to_pfn(): the writable fast path first, for read faults too; then the slow one, which faults the page in.
  * @param mapWritable whether the slot lets a read fault map writable
- * @returns 1 with ctx.out.gupPfn and ctx.out.gupWritable set; PFN_WITHOUT_REF as well, for a page of a device's; or -errno as
+ * @returns 1 with ctx.out.gupPfn and ctx.out.mapWritable set; PFN_WITHOUT_REF as well, for a page of a device's; or -errno as
  *   GUP gave it
  */
 export function* hvaToPfn(ctx: Context, mm: number, vpn: number, write: boolean, mapWritable: boolean): Coroutine {
   if (write || mapWritable) {
     if ((yield* ctx.kernel.gupFast(ctx, mm, vpn, FOLL_GET | FOLL_WRITE | FOLL_FAST_ONLY)) === 1) {
-      ctx.out.gupWritable = true;
+      ctx.out.mapWritable = true;
       return 1;
     }
   }
@@ -61,7 +61,7 @@ export function* hvaToPfn(ctx: Context, mm: number, vpn: number, write: boolean,
     yield* putPage(ctx, pfn);
   }
   ctx.out.gupPfn = mapped;
-  ctx.out.gupWritable = writable;
+  ctx.out.mapWritable = writable;
   return 1;
 }
 
@@ -78,7 +78,7 @@ function* deviceToPfn(ctx: Context, mm: number, vpn: number, write: boolean): Co
 /**
  * hva_to_pfn_remapped(): the frame that the entry names, whatever it is. Its count is the driver's: a put_page() that
  * nothing has been taken for would free it under him (v5.13, f8be156be163; Z25). mmap_lock is held.
- * @returns PFN_WITHOUT_REF with ctx.out.gupPfn and ctx.out.gupWritable set, or -EFAULT
+ * @returns PFN_WITHOUT_REF with ctx.out.gupPfn and ctx.out.mapWritable set, or -EFAULT
  */
 export function* hvaToPfnRemapped(ctx: Context, mm: number, vpn: number, write: boolean): Coroutine {
   const table = yield* pteOffsetMapLock(ctx, mm, vpn);
@@ -93,7 +93,7 @@ export function* hvaToPfnRemapped(ctx: Context, mm: number, vpn: number, write: 
   // the driver has no fault handler (fixup_user_fault)
   if (!isHardwareValid(entry) || (write && !writable)) return -EFAULT;
   ctx.out.gupPfn = entryPfn(entry);
-  ctx.out.gupWritable = writable;
+  ctx.out.mapWritable = writable;
   return PFN_WITHOUT_REF;
 }
 

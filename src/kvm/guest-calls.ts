@@ -46,7 +46,7 @@ function* guestCall(ctx: Context, vm: number, vcpu: number, fn: number, gfn: num
     const result = yield* callOnce(ctx, vm, vcpu, fn, gfn);
     if (result !== -EFAULT) return result;
     if (ctx.task.fatalSignal) return -EINTR;
-    const mapped = yield* kvmHandleGuestAbort(ctx, vm, vcpu, gfn, true);
+    const mapped = yield* kvmHandleGuestAbort(ctx, vm, vcpu, gfn, true, false);
     if (mapped !== 0) return mapped;
     if (ctx.task.sigbus) {
       ctx.task.sigbus = false;

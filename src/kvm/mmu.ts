@@ -48,13 +48,20 @@ export { vcpuAccess } from './vcpu.js';
 const UNMAP_CHUNK_BLOCKS = 4;
 
 /**
- * user_mem_abort(). kvm->srcu is held; `ctx.out.abortPermission` says how the access failed.
+ * user_mem_abort(). kvm->srcu is held.
+ * @param permission fault_is_perm: the access failed by what the entry allows, not for want of one
  * @returns 0 (mapped, or to be tried again: the guest re-executes; `ctx.task.sigbus` if the page is poisoned), -EFAULT (no
  *   slot, or the VMM has no page there: an exit to user space), -ENOMEM
  */
-export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
+export function* userMemAbort(
+  ctx: Context,
+  vm: number,
+  vcpu: number,
+  gfn: number,
+  write: boolean,
+  permission: boolean,
+): Coroutine {
   const { m, words } = ctx;
-  const permission = ctx.out.abortPermission;
   if (--ctx.quantum < 0) yield reads(activeSetWord(ctx, vm));
   const slot = gfnToSlot(ctx, activeSet(ctx, vm), gfn);
   if (slot < 0 || slotInvalid(ctx, slot) || (write && slotReadonly(ctx, slot))) return -EFAULT;
@@ -100,7 +107,7 @@ export function* userMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
   }
   if (got <= 0) return -EFAULT;
   const pfn = ctx.out.gupPfn;
-  const writable = ctx.out.gupWritable && (!logging || write);
+  const writable = ctx.out.mapWritable && (!logging || write);
   const lock = vmWord(m, vm, VM_MMU_LOCK);
   let result = -EAGAIN;
   if (yield* ctx.kernel.faultLockAndCheck(ctx, vm, seq)) {

@@ -50,8 +50,7 @@ export function* vcpuAccess(
       ctx.retries = tries;
       if (--ctx.quantum < 0 || ctx.queues) yield RETRY;
     }
-    ctx.out.abortPermission = access === ACCESS_PERMISSION;
-    const result = yield* kvmHandleGuestAbort(ctx, vm, vcpu, gfn, write);
+    const result = yield* kvmHandleGuestAbort(ctx, vm, vcpu, gfn, write, access === ACCESS_PERMISSION);
     if (result !== 0) return result;
     if (ctx.task.sigbus) {
       ctx.task.sigbus = false;
@@ -60,8 +59,18 @@ export function* vcpuAccess(
   }
 }
 
-/** kvm_handle_guest_abort(): the VM's fault handler, under kvm->srcu. */
-export function* kvmHandleGuestAbort(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
+/**
+ * kvm_handle_guest_abort(): the VM's fault handler, under kvm->srcu.
+ * @param permission the syndrome says that there is an entry, which does not allow the access (fault_is_perm)
+ */
+export function* kvmHandleGuestAbort(
+  ctx: Context,
+  vm: number,
+  vcpu: number,
+  gfn: number,
+  write: boolean,
+  permission: boolean,
+): Coroutine {
   countStat(ctx.m, ctx.actor, STAT.stage2_faults, 1);
   ctx.probe.onOperation(ctx, LATENCY.stage2_fault + 1, true);
   const srcu = vmWord(ctx.m, vm, VM_SRCU);
@@ -70,7 +79,7 @@ export function* kvmHandleGuestAbort(ctx: Context, vm: number, vcpu: number, gfn
   if (--ctx.quantum < 0) yield adds(srcu + 1 + side);
   srcuEnter(ctx, srcu, side);
   ctx.probe.onStage2Fault(ctx, vm, gfn, true);
-  const result = yield* ctx.kernel.stage2Fault(ctx, vm, vcpu, gfn, write);
+  const result = yield* ctx.kernel.stage2Fault(ctx, vm, vcpu, gfn, write, permission);
   ctx.probe.onStage2Fault(ctx, vm, gfn, false);
   emit(ctx, EVENT.stage2_fault, vm, gfn, write ? 1 : 0, result);
   if (--ctx.quantum < 0) yield adds(srcu + 1 + side);

@@ -160,7 +160,7 @@ export function* hostAccess(
       const owner = readOnce(words, s2);
       if (owner === 0 || annotationOwner(owner) !== 0) {
         leaveAccess(ctx);
-        ctx.out.accessValue = pfn;
+        ctx.out.abortPfn = pfn;
         return ACCESS_HOST_STAGE2;
       }
     }

@@ -14,7 +14,6 @@ import {
   MAIL_FUNCTION,
   MAIL_LAMPORT,
   MAIL_RESULT,
-  MAIL_RESULT2,
   MAIL_STATE,
   MAIL_VCPU,
   cpuWord,
@@ -28,7 +27,7 @@ const MAIL_DONE = 2;
 
 /**
  * Sends a request to the server on CPU `server` and spins for its reply.
- * @returns the result word; the second one is left in `ctx.out.accessValue`
+ * @returns its answer
  */
 export function* call(
   ctx: Context,
@@ -63,7 +62,6 @@ export function* call(
   }
   const behind = (get(words, slot + MAIL_LAMPORT) + ctx.tick - ctx.task.time) | 0;
   if (behind > 0) ctx.task.time += behind;
-  ctx.out.accessValue = get(words, slot + MAIL_RESULT2);
   const result = get(words, slot + MAIL_RESULT);
   // private again: the server looks only at POSTED slots
   if (--ctx.quantum < 0) yield writes(slot + MAIL_STATE);
@@ -72,11 +70,10 @@ export function* call(
 }
 
 /** The server's side: answers the request in the slot of `cpu`. A point (`writes` of the slot's state) comes before. */
-export function reply(ctx: Context, cpu: number, result: number, result2: number): void {
+export function reply(ctx: Context, cpu: number, result: number): void {
   const { m, words } = ctx;
   const slot = cpuWord(m, cpu, CPU_MAILBOX);
   set(words, slot + MAIL_RESULT, result);
-  set(words, slot + MAIL_RESULT2, result2);
   set(words, slot + MAIL_LAMPORT, ctx.task.time | 0);
   ctx.task.time += ctx.tick;
   writeOnce(words, slot + MAIL_STATE, MAIL_DONE);

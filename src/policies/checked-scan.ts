@@ -2,7 +2,7 @@
  * What the check-then-notify policies share: a scanner's first look at a page under its lock, before anybody is told.
  * A look promises nothing once the lock is dropped; GUP-fast takes pins without it.
  */
-import { EFAULT, MMU_NOTIFY_PROTECTION_VMA } from '../machine/abi.js';
+import { MMU_NOTIFY_PROTECTION_VMA } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, releases, writes } from '../machine/effects.js';
 import {
@@ -147,13 +147,13 @@ export function hugePmdWith(retest: boolean, keepPlan: boolean) {
  */
 export function* writeProtectPageChecked(ctx: Context, mm: number, vma: number, vpn: number, pfn: number): Coroutine {
   const table = yield* pteOffsetMapLock(ctx, mm, vpn);
-  if (table < 0) return -EFAULT;
+  if (table < 0) return 0;
   noteAt(ctx, mm, vpn);
   const pinned = yield* pinnedPte(ctx, vpn, pfn, table);
   if (!pinned) emit(ctx, EVENT.pin_look, mm, vpn, pfn, 0);
   yield* unlockPtes(ctx, table);
   if (pinned) noteGone(ctx);
-  return pinned ? -EFAULT : yield* writeProtectPage(ctx, mm, vma, vpn, pfn);
+  return pinned ? 0 : yield* writeProtectPage(ctx, mm, vma, vpn, pfn);
 }
 
 /** Whether the PTE of `vpn` maps `pfn` and the page looks pinned. Under the PTL. */

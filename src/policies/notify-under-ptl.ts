@@ -12,7 +12,7 @@
  * subscriber whose callback takes a mutex (mm/driver-subscriber.ts) and a worker that holds the mutex while it waits
  * for the same PTL, the machine deadlocks.
  */
-import { EAGAIN, EFAULT, MMU_NOTIFY_CLEAR, MMU_NOTIFY_PROTECTION_VMA } from '../machine/abi.js';
+import { EAGAIN, MMU_NOTIFY_CLEAR, MMU_NOTIFY_PROTECTION_VMA } from '../machine/abi.js';
 import type { Context, Coroutine } from '../machine/context.js';
 import { reads, releases } from '../machine/effects.js';
 import { pteWord } from '../machine/layout.js';
@@ -78,15 +78,15 @@ function* changePmd(ctx: Context, mm: number, vma: number, vpn: number, newFlags
 
 function* writeProtectUnderPtl(ctx: Context, mm: number, _vma: number, vpn: number, pfn: number): Coroutine {
   const table = yield* pteOffsetMapLock(ctx, mm, vpn);
-  if (table < 0) return -EFAULT;
-  let result = -EFAULT;
+  if (table < 0) return 0;
+  let left = 0;
   if (!(yield* pinnedPte(ctx, vpn, pfn, table))) {
     yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, vpn, vpn + 1, MMU_NOTIFY_CLEAR, true);
-    result = yield* writeProtectPte(ctx, mm, vpn, pfn, table);
+    left = yield* writeProtectPte(ctx, mm, vpn, pfn, table);
     yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, vpn, vpn + 1);
   }
   yield* unlockPtes(ctx, table);
-  return result;
+  return left;
 }
 
 export const notifyUnderPtl: Policy = {

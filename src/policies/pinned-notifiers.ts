@@ -62,15 +62,28 @@ function inPinRange(ctx: Context, vm: number, gfn: number): boolean {
   return offset >= 0 && offset < get(ctx.words, vmWord(ctx.m, vm, VM_PIN_PAGES));
 }
 
-function* stage2Fault(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
-  if (!inPinRange(ctx, vm, gfn)) return yield* ctx.kernel.userMemAbort(ctx, vm, vcpu, gfn, write);
-  return yield* pinnedMemAbort(ctx, vm, vcpu, gfn, write);
+function* stage2Fault(
+  ctx: Context,
+  vm: number,
+  vcpu: number,
+  gfn: number,
+  write: boolean,
+  permission: boolean,
+): Coroutine {
+  if (!inPinRange(ctx, vm, gfn)) return yield* ctx.kernel.userMemAbort(ctx, vm, vcpu, gfn, write, permission);
+  return yield* pinnedMemAbort(ctx, vm, vcpu, gfn, write, permission);
 }
 
 /** user_mem_abort() with a pin instead of a reference, kept by gfn. Same results. */
-function* pinnedMemAbort(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
+function* pinnedMemAbort(
+  ctx: Context,
+  vm: number,
+  vcpu: number,
+  gfn: number,
+  write: boolean,
+  permission: boolean,
+): Coroutine {
   const { m, words } = ctx;
-  const permission = ctx.out.abortPermission;
   if (--ctx.quantum < 0) yield reads(activeSetWord(ctx, vm));
   const slot = gfnToSlot(ctx, activeSet(ctx, vm), gfn);
   if (slot < 0 || slotInvalid(ctx, slot) || (write && slotReadonly(ctx, slot))) return -EFAULT;
@@ -140,9 +153,8 @@ function* enterWithBuffer(ctx: Context, vm: number, vcpu: number): Coroutine {
   for (let gfn = base; gfn < end && loaded === 0; gfn++) {
     const at = pinnedPageWord(ctx.m, vm, gfn);
     for (let tries = 0; tries < ENTRY_TRIES && glance(ctx.words, at) === 0; tries++) {
-      ctx.out.abortPermission = false;
       // a page that cannot be had is the guest's to find out: a buffer-management event when it writes there
-      if ((yield* kvmHandleGuestAbort(ctx, vm, vcpu, gfn, true)) !== 0) break;
+      if ((yield* kvmHandleGuestAbort(ctx, vm, vcpu, gfn, true, false)) !== 0) break;
     }
   }
   return loaded;

@@ -18,10 +18,17 @@ import { pkvmStage2Map, pkvmStage2RelaxPerms, pkvmStage2Unmap, pkvmStage2Wrprote
 import { get } from '#words';
 import type { Policy } from './policy.js';
 
-function* stage2FaultByKind(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
+function* stage2FaultByKind(
+  ctx: Context,
+  vm: number,
+  vcpu: number,
+  gfn: number,
+  write: boolean,
+  permission: boolean,
+): Coroutine {
   return get(ctx.words, vmWord(ctx.m, vm, VM_PROTECTED)) !== 0
     ? yield* pkvmMemAbort(ctx, vm, vcpu, gfn, write)
-    : yield* userMemAbort(ctx, vm, vcpu, gfn, write);
+    : yield* userMemAbort(ctx, vm, vcpu, gfn, write, permission);
 }
 
 export const pkvmUpstream: Policy = {

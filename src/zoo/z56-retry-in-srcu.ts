@@ -13,12 +13,19 @@ import type { Bug } from './bug.js';
 import { changes, looksAt } from './bug-clash.js';
 
 /** The prefault loop: RET_PF_RETRY for an invalid slot, and around again in the same SRCU section. */
-function* retriesInSrcu(ctx: Context, vm: number, vcpu: number, gfn: number, write: boolean): Coroutine {
+function* retriesInSrcu(
+  ctx: Context,
+  vm: number,
+  vcpu: number,
+  gfn: number,
+  write: boolean,
+  permission: boolean,
+): Coroutine {
   ctx.task.loops++;
   for (;;) {
     if (--ctx.quantum < 0) yield reads(activeSetWord(ctx, vm));
     const slot = gfnToSlot(ctx, activeSet(ctx, vm), gfn);
-    if (slot < 0 || !slotInvalid(ctx, slot)) return yield* userMemAbort(ctx, vm, vcpu, gfn, write);
+    if (slot < 0 || !slotInvalid(ctx, slot)) return yield* userMemAbort(ctx, vm, vcpu, gfn, write, permission);
     ctx.probe.onRetry(ctx, vm, gfn);
     if (--ctx.quantum < 0) yield RETRY;
   }

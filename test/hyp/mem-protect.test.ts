@@ -159,7 +159,7 @@ describe('a host access under EL2', () => {
     m.words[m.mmsAt + m.mmPmdsOffset] = (1 << 10) | (1 << 9);
     m.words[m.tablesAt + m.tableWords + 16] = (40 << 10) | 1;
     expect(run(hostAccess(ctx, 0, 0, false, 0, true))).toBe(ACCESS_HOST_STAGE2);
-    expect(ctx.out.accessValue).toBe(40);
+    expect(ctx.out.abortPfn).toBe(40);
     expect(run(handleHostMemAbort(ctx, 40))).toBe(0);
     expect(run(hostAccess(ctx, 0, 0, false, 0, true))).toBe(ACCESS_DONE);
   });

@@ -137,7 +137,7 @@ describe('a stage-2 fault', () => {
     const ctx = guest.ctx(0);
     ctx.task.fatalSignal = true;
     expect(guest.access(1, true, 1)).toBe(-EINTR);
-    expect(runToEnd(kvmHandleGuestAbort(ctx, 0, 0, 1, true), ctx)).toBe(-EFAULT);
+    expect(runToEnd(kvmHandleGuestAbort(ctx, 0, 0, 1, true, false), ctx)).toBe(-EFAULT);
     expect(guest.mmuLockFree).toBe(true);
   });
 });

@@ -50,7 +50,6 @@ describe('success', () => {
     const lab = small();
     expect(fast(lab, 1, FOLL_GET | FOLL_WRITE)).toBe(1);
     expect(lab.ctx().out.gupPfn).toBe(lab.pfn(1));
-    expect(lab.ctx().out.gupWritable).toBe(true);
     expect(lab.refs(lab.pfn(1))).toBe(2);
     expect(lab.probe.pinned).toEqual([]);
     expect(lab.word(irqs(lab))).toBe(0);

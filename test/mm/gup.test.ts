@@ -78,7 +78,6 @@ describe('what a pin holds', () => {
     const pfn = lab.pfn(0);
     expect(pin(lab, 0)).toBe(1);
     expect(lab.ctx().out.gupPfn).toBe(pfn);
-    expect(lab.ctx().out.gupWritable).toBe(true);
     expect(lab.refs(pfn)).toBe(1025);
     expect(lab.maps(pfn)).toBe(1);
     expect(lab.pins(pfn)).toBe(0);
@@ -149,7 +148,6 @@ describe('what a pin holds', () => {
     lab.mapSmall(0, 1);
     const pfn = lab.pfn(0);
     expect(get(lab, 0, 0)).toBe(1);
-    expect(lab.ctx().out.gupWritable).toBe(false);
     expect(lab.refs(pfn)).toBe(2);
     expect(lab.flags(pfn) & PG_REFERENCED).toBe(PG_REFERENCED);
     expect(lab.word(mmWord(lab.m, 0, MM_FLAGS)) & MMF_HAS_PINNED).toBe(0);

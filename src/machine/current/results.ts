@@ -1,24 +1,27 @@
 /**
- * Results of kernel functions beside the one that they return: what the kernel hands back through a pointer argument. Numbers and flags
- * only. Each is true from the return of the function that sets it until the actor calls the next one of those named for it: a caller takes
- * it at once.
+ * Results of kernel functions beside the one that they return: what the kernel hands back through a pointer. Numbers and flags only. Each
+ * has its setters and the moment until which it is true; whoever wants it longer takes it into a variable of its own.
  */
 export class Results {
   /**
-   * Content read or replaced: by a translated access that hit (machine/access.ts), a load through the kernel's map (mm/kernel-map.ts); the
-   * second result of a request to EL2 (machine/mailbox.ts).
+   * What an access has read or replaced: `*ptr` of a load. Set by guestAccess and hostAccess where they return ACCESS_DONE
+   * (machine/access.ts), and by kernelLoad where it returns 0 (mm/kernel-map.ts, kvm/kernel-access.ts). True until the actor's next access.
    */
   accessValue = 0;
-  /** In: the syndrome of a stage-2 abort: a permission fault rather than a translation fault. */
-  abortPermission = false;
-  /** pages[0] of a GUP call, KVM's fault->pfn, and whether it may be mapped writable. */
+  /** HPFAR_EL2: the frame that the host's stage 2 does not map. Set by hostAccess with ACCESS_HOST_STAGE2, true until its next. */
+  abortPfn = 0;
+  /**
+   * pages[0] of a GUP call that returns 1: getUserPagesUnlocked, pinUserPages, pinUserPagesFast, gupFast, followPagePte (mm/gup). KVM's
+   * fault->pfn where hvaToPfn returns above 0 (kvm/faultin.ts), which calls GUP. True until the actor's next call of one of them, so also
+   * until it faults in anything by GUP.
+   */
   gupPfn = 0;
-  gupWritable = false;
-  /** The page that ksmd's cursor has found, with a reference. */
-  ksmPfn = 0;
-  /** The PTE that write_protect_page left, for replace_page. */
-  ksmOrigEntry = 0;
-  /** Where the rmap cursor stands (mm/rmap/rmap.ts), until anything walks an rmap. */
+  /** fault->map_writable: the guest may write there. Set by hvaToPfn beside gupPfn, by nobody else. */
+  mapWritable = false;
+  /**
+   * The VMA that the rmap cursor stands at, and the page in it (mm/rmap/rmap.ts). Set by rmapWalkNext where it returns a cursor, true until
+   * the next rmapWalkNext of this walk or another: what is called inside a walk may walk itself.
+   */
   rmapVma = 0;
   rmapVpn = 0;
 }

@@ -271,8 +271,6 @@ export const MAIL_FUNCTION = 2;
 export const MAIL_ARGS = 3;
 /** What it answers. Its owner's. */
 export const MAIL_RESULT = 11;
-/** What else it answers. Its owner's. */
-export const MAIL_RESULT2 = 12;
 /** The vCPU that is loaded on the CPU. Its owner's. */
 export const MAIL_VCPU = 13;
 /** Words of one, its variable parts not counted. */

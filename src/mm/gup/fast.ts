@@ -49,7 +49,7 @@ const GO_SLOW = -1;
 
 /**
  * gup_fast() of one page: get_user_pages_fast (FOLL_GET) or pin_user_pages_fast (FOLL_PIN) without their slow path.
- * @returns 1 with ctx.out.gupPfn and ctx.out.gupWritable set, or 0
+ * @returns 1 with ctx.out.gupPfn set, or 0
  */
 export function* gupFast(ctx: Context, mm: number, vpn: number, flags: number): Coroutine {
   const { m, words } = ctx;
@@ -85,7 +85,6 @@ export function* gupFast(ctx: Context, mm: number, vpn: number, flags: number): 
     pinned(ctx, mm, vpn, pfn, flags);
   }
   ctx.out.gupPfn = pfn;
-  ctx.out.gupWritable = (flags & FOLL_WRITE) !== 0;
   return 1;
 }
 

@@ -102,13 +102,12 @@ function* getUserPageLocked(ctx: Context, mm: number, vpn: number, wanted: numbe
 
 /**
  * get_user_pages_unlocked(): a short reference (FOLL_GET). Takes mmap_lock.
- * @returns 1 with ctx.out.gupPfn and ctx.out.gupWritable set, or -EFAULT, -EHWPOISON (only with FOLL_HWPOISON), -ENOMEM, -EINTR
+ * @returns 1 with ctx.out.gupPfn set, or -EFAULT, -EHWPOISON (only with FOLL_HWPOISON), -ENOMEM, -EINTR
  */
 export function* getUserPagesUnlocked(ctx: Context, mm: number, vpn: number, flags: number): Coroutine {
   yield* mmapReadLock(ctx, mm);
   const result = yield* getUserPageLocked(ctx, mm, vpn, flags | FOLL_GET | FOLL_TOUCH);
-  if (result === 1) ctx.out.gupWritable = (flags & FOLL_WRITE) !== 0;
-  else emit(ctx, EVENT.gup_failed, mm, vpn, flags, result);
+  if (result !== 1) emit(ctx, EVENT.gup_failed, mm, vpn, flags, result);
   yield* mmapReadUnlock(ctx, mm);
   return result;
 }
@@ -124,7 +123,7 @@ export function* mmSetHasPinned(ctx: Context, mm: number): Coroutine<void> {
 
 /**
  * pin_user_pages() of one page; with FOLL_LONGTERM __gup_longterm_locked(). The caller holds mmap_lock for reading.
- * @returns 1 with ctx.out.gupPfn and ctx.out.gupWritable set, or -EFAULT, -EHWPOISON, -ENOMEM, -EINTR
+ * @returns 1 with ctx.out.gupPfn set, or -EFAULT, -EHWPOISON, -ENOMEM, -EINTR
  */
 export function* pinUserPages(ctx: Context, mm: number, vpn: number, flags: number): Coroutine {
   const wanted = (flags & ~FOLL_GET) | FOLL_PIN;
@@ -153,7 +152,6 @@ export function* pinUserPages(ctx: Context, mm: number, vpn: number, flags: numb
 /** The pin call returns this page now: it is a pin from here on (I-PIN). */
 export function pinned(ctx: Context, mm: number, vpn: number, pfn: number, flags: number): void {
   ctx.out.gupPfn = pfn;
-  ctx.out.gupWritable = (flags & FOLL_WRITE) !== 0;
   countStat(ctx.m, ctx.actor, STAT.pins, 1);
   if (!isZeroPfn(pfn)) ctx.probe.onPinned(ctx, mm, vpn, pfn);
   else if ((flags & FOLL_WRITE) !== 0) ctx.probe.onWarn(ctx, 'I-RO', 'zero page pinned for writing', pfn);
@@ -161,7 +159,7 @@ export function pinned(ctx: Context, mm: number, vpn: number, pfn: number, flags
 
 /**
  * pin_user_pages_fast(): lockless, and under mmap_lock when that does not do. Takes mmap_lock itself.
- * @returns 1 with ctx.out.gupPfn and ctx.out.gupWritable set; 0 (FOLL_FAST_ONLY, and the slow path would be needed); or -errno
+ * @returns 1 with ctx.out.gupPfn set; 0 (FOLL_FAST_ONLY, and the slow path would be needed); or -errno
  *   as {@link pinUserPages}
  */
 export function* pinUserPagesFast(ctx: Context, mm: number, vpn: number, flags: number): Coroutine {

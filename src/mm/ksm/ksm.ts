@@ -69,13 +69,13 @@ export function* ksmDoScan(ctx: Context, pages: number): Coroutine {
   ctx.task.mechanism = MECH.ksm;
   let fullScans = 0;
   for (let left = pages; left > 0; left--) {
-    const wrapped = yield* scanGetNextRmapItem(ctx);
-    if (wrapped) {
+    const pfn = yield* scanGetNextRmapItem(ctx);
+    if (pfn < 0) {
       fullScans++;
       break;
     }
-    yield* cmpAndMergePage(ctx, nextItem(ctx), ctx.out.gupPfn);
-    yield* folioPut(ctx, folioOf(ctx, ctx.out.ksmPfn), REF_TEMP);
+    yield* cmpAndMergePage(ctx, nextItem(ctx), pfn);
+    yield* folioPut(ctx, folioOf(ctx, pfn), REF_TEMP);
   }
   ctx.task.mechanism = outer;
   if (--ctx.quantum < 0) yield releases(mutex);

@@ -60,29 +60,29 @@ import { vmaFlags } from '../vma/vma.js';
 /**
  * write_protect_page(): makes the page read-only and clean where it is mapped, if nobody else holds a reference. The folio is
  * locked, ksmd holds one reference, mmap_lock is held for reading.
- * @returns 0, with the PTE left in ctx.out.ksmOrigEntry; or -EFAULT (not mapped there, or somebody holds it: a pin for one)
+ * @returns the PTE that it left, for replace_page (orig_pte); or 0 (not mapped there, or somebody holds it: a pin for one)
  */
 export function* writeProtectPage(ctx: Context, mm: number, _vma: number, vpn: number, pfn: number): Coroutine {
   yield* ctx.kernel.mmuNotifierInvalidateRangeStart(ctx, mm, vpn, vpn + 1, MMU_NOTIFY_CLEAR, true);
   const table = yield* pteOffsetMapLock(ctx, mm, vpn);
-  let result = -EFAULT;
+  let left = 0;
   if (table >= 0) {
-    result = yield* writeProtectPte(ctx, mm, vpn, pfn, table);
+    left = yield* writeProtectPte(ctx, mm, vpn, pfn, table);
     const ptl = ptlOf(ctx.m, table);
     if (--ctx.quantum < 0) yield releases(ptl);
     spinUnlock(ctx, ptl, LOCK_PTL);
   }
   yield* ctx.kernel.mmuNotifierInvalidateRangeEnd(ctx, mm, vpn, vpn + 1);
-  return result;
+  return left;
 }
 
-/** Steps b to d of write_protect_page, under the PTL: shared with the policies that move the notifier. */
+/** Steps b to d of write_protect_page, under the PTL: shared with the policies that move the notifier. Same results. */
 export function* writeProtectPte(ctx: Context, mm: number, vpn: number, pfn: number, table: number): Coroutine {
   const { m, words } = ctx;
   const pteAt = pteWord(m, table, vpn);
   if (--ctx.quantum < 0) yield reads(pteAt);
   let entry = readOnce(words, pteAt);
-  if (!isPresent(entry) || isSpecial(entry) || entryPfn(entry) !== pfn) return -EFAULT;
+  if (!isPresent(entry) || isSpecial(entry) || entryPfn(entry) !== pfn) return 0;
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, pfn));
   const flags = readOnce(words, flagsWord(ctx, pfn));
   const exclusive = (flags & PG_ANON_EXCLUSIVE) !== 0;
@@ -101,8 +101,7 @@ export function* writeProtectPte(ctx: Context, mm: number, vpn: number, pfn: num
       return yield* restore(ctx, mm, vpn, pteAt, entry);
     entry &= ~(PTE_WRITE | PTE_DIRTY);
   }
-  ctx.out.ksmOrigEntry = entry;
-  return 0;
+  return entry;
 }
 
 /**
@@ -146,11 +145,12 @@ export function* ksmShare(
   return true;
 }
 
+/** Nothing is left: the page stays as it was. */
 function* restore(ctx: Context, mm: number, vpn: number, pteAt: number, entry: number): Coroutine {
   if (--ctx.quantum < 0) yield writes(pteAt);
   writeOnce(ctx.words, pteAt, entry);
   ctx.probe.onEntry(ctx, mm, vpn, pteAt, 0, entry);
-  return -EFAULT;
+  return 0;
 }
 
 /**
@@ -245,10 +245,10 @@ export function* tryToMergeOnePage(
     folio = folioOf(ctx, pfn);
   }
   if (split === 0) {
-    result = yield* ctx.kernel.writeProtectPage(ctx, mm, vma, vpn, pfn);
+    const orig = yield* ctx.kernel.writeProtectPage(ctx, mm, vma, vpn, pfn);
+    result = orig !== 0 ? 0 : -EFAULT;
     emit(ctx, EVENT.ksm_write_protect, mm, vpn, pfn, result);
     if (result === 0) {
-      const orig = ctx.out.ksmOrigEntry;
       if (kpage < 0) {
         // folio_set_stable_node(folio, NULL): KSM without a node yet; kept dirty so that reclaim would not drop it
         const mappingAt = pageWord(m, pfn, PAGE_MAPPING);

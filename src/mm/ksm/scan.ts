@@ -38,10 +38,10 @@ const AGE_MAX = 255;
 
 /**
  * scan_get_next_rmap_item(): moves the cursor past the next anonymous page of a mergeable VMA and takes a reference to its
- * folio; the page is left in ctx.out.gupPfn and ctx.out.ksmPfn.
- * @returns true when a full scan has ended instead
+ * folio.
+ * @returns the page; -1 when a full scan has ended instead
  */
-export function* scanGetNextRmapItem(ctx: Context): Coroutine<boolean> {
+export function* scanGetNextRmapItem(ctx: Context): Coroutine {
   const { m, words } = ctx;
   const mmAt = globalWord(m, KSM_SCAN_MM);
   const addressAt = globalWord(m, KSM_SCAN_ADDRESS);
@@ -51,14 +51,14 @@ export function* scanGetNextRmapItem(ctx: Context): Coroutine<boolean> {
       set(words, mmAt, 0);
       set(words, addressAt, 0);
       yield* endFullScan(ctx);
-      return true;
+      return -1;
     }
     if (glance(words, mmWord(m, mm, MM_KSM_SLOT)) !== 0) {
       yield* mmapReadLock(ctx, mm);
       // ksm_test_exit() comes after the lock and before the first VMA is looked at (Z31)
-      const found = ctx.kernel.ksmTestExit(ctx, mm) ? false : yield* nextAnonPage(ctx, mm, addressAt);
+      const found = ctx.kernel.ksmTestExit(ctx, mm) ? -1 : yield* nextAnonPage(ctx, mm, addressAt);
       yield* mmapReadUnlock(ctx, mm);
-      if (found) return false;
+      if (found >= 0) return found;
     }
     set(words, mmAt, mm + 1);
     set(words, addressAt, 0);
@@ -69,12 +69,13 @@ export function* scanGetNextRmapItem(ctx: Context): Coroutine<boolean> {
 export const ksmTestExit = (ctx: Context, mm: number): boolean =>
   (glance(ctx.words, mmWord(ctx.m, mm, MM_FLAGS)) & MMF_EXITING) !== 0;
 
-function* nextAnonPage(ctx: Context, mm: number, addressAt: number): Coroutine<boolean> {
+/** The rest of `mm`: the next such page, or -1. Under mmap_lock. */
+function* nextAnonPage(ctx: Context, mm: number, addressAt: number): Coroutine {
   const { m, words } = ctx;
   for (;;) {
     ctx.probe.onKsmVmaWalk(ctx, mm);
     const vma = findVmaFrom(ctx, mm, get(words, addressAt));
-    if (vma < 0) return false;
+    if (vma < 0) return -1;
     if ((vmaFlags(ctx, vma) & VM_MERGEABLE) === 0) {
       set(words, addressAt, vmaEnd(ctx, vma));
       continue;
@@ -90,11 +91,9 @@ function* nextAnonPage(ctx: Context, mm: number, addressAt: number): Coroutine<b
       const pfn = yield* ctx.kernel.folioWalk(ctx, mm, vpn);
       if (pfn > 0) {
         const item = ksmItem(m, mm, vpn);
-        ctx.out.ksmPfn = pfn;
-        ctx.out.gupPfn = pfn;
         set(words, addressAt, vpn + 1);
         countStat(m, ctx.actor, STAT.ksm_pages_scanned, 1);
-        if (!(yield* shouldSkipRmapItem(ctx, item, pfn))) return true;
+        if (!(yield* shouldSkipRmapItem(ctx, item, pfn))) return pfn;
         yield* folioPut(ctx, folioOf(ctx, pfn), REF_TEMP);
       } else {
         ctx.probe.onKsmPassed(ctx, mm, vpn);

@@ -13,7 +13,6 @@ const mailbox = struct({
     ours('MAIL_FUNCTION', 2, 'hypercall', turn, 'The function asked for.'),
     ours('MAIL_ARGS', 3, 'argument', turn, 'Its arguments.', { words: MAIL_ARGS_MAX }),
     ours('MAIL_RESULT', 11, 'result', turn, 'What it answers.'),
-    ours('MAIL_RESULT2', 12, 'second result', turn, 'What else it answers.'),
     ours('MAIL_VCPU', 13, 'vCPU of the request', turn, 'The vCPU that is loaded on the CPU.'),
   ],
 });
