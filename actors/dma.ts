@@ -148,11 +148,11 @@ function* pinBatch(
   queue.lengths[batch] = 0;
   for (let i = 0; i < length; i++) {
     const started = ctx.clock();
-    const result = yield* pinUserPagesFast(ctx, mm, start + i, FOLL_PIN | FOLL_WRITE | longterm);
+    const pfn = yield* pinUserPagesFast(ctx, mm, start + i, FOLL_PIN | FOLL_WRITE | longterm);
     noteLatency(ctx, LATENCY.pin, started);
-    if (result !== 1) return;
-    ctx.probe.onLongtermPin(ctx, ctx.out.gupPfn);
-    queue.pfns[at + i] = ctx.out.gupPfn;
+    if (pfn < 0) return;
+    ctx.probe.onLongtermPin(ctx, pfn);
+    queue.pfns[at + i] = pfn;
     queue.lengths[batch] = i + 1;
   }
 }

@@ -17,6 +17,7 @@ import { contended } from '../src/machine/wait.js';
 import { LOCK_DRIVER_MUTEX } from '../src/locks/classes.js';
 import { mutexLock, mutexUnlock } from '../src/locks/exclusive.js';
 import { mmapReadLock, mmapReadUnlock } from '../src/locks/vma-lock.js';
+import { NO_PAGE } from '../src/mm/gup/follow.js';
 import { gupPutFolio } from '../src/mm/gup/grab.js';
 import { findVma } from '../src/mm/vma/vma.js';
 import { writeToken } from './content.js';
@@ -54,9 +55,8 @@ function* lookUp(ctx: Context, mm: number, vpn: number): Coroutine<void> {
   const vma = findVma(ctx, mm, vpn);
   if (--ctx.quantum < 0) yield acquires(mutex);
   while (!mutexLock(ctx, mutex, LOCK_DRIVER_MUTEX)) yield contended(ctx, mutex);
-  if (vma >= 0 && (yield* ctx.kernel.followPagePte(ctx, mm, vma, vpn, FOLL_GET)) === 1) {
-    yield* gupPutFolio(ctx, ctx.out.gupPfn, FOLL_GET);
-  }
+  const pfn = vma >= 0 ? yield* ctx.kernel.followPagePte(ctx, mm, vma, vpn, FOLL_GET) : NO_PAGE;
+  if (pfn >= 0) yield* gupPutFolio(ctx, pfn, FOLL_GET);
   if (--ctx.quantum < 0) yield releases(mutex);
   mutexUnlock(ctx, mutex, LOCK_DRIVER_MUTEX);
   yield* mmapReadUnlock(ctx, mm);

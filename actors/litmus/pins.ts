@@ -6,6 +6,7 @@ import { PAGE_CONTENT, pageWord } from '../../src/machine/layout.js';
 import { mmapReadLock, mmapReadUnlock } from '../../src/locks/vma-lock.js';
 import { ZERO_PFN } from '../../src/mm/folio.js';
 import { gupPutFolio } from '../../src/mm/gup/grab.js';
+import { NO_PAGE } from '../../src/mm/gup/follow.js';
 import { getUserPagesUnlocked, pinUserPagesFast } from '../../src/mm/gup/gup.js';
 import { readOnce, xchg } from '#words';
 import type { LitmusOperation } from './row.js';
@@ -18,39 +19,37 @@ const at = (args: Args, i: number): number => args[i] as number;
 function* pin(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const mm = at(args, 0);
   yield* mmapReadLock(ctx, mm);
-  const result = yield* ctx.kernel.pinUserPages(ctx, mm, at(args, 1), at(args, 2));
-  const pfn = ctx.out.gupPfn;
+  const pfn = yield* ctx.kernel.pinUserPages(ctx, mm, at(args, 1), at(args, 2));
   yield* mmapReadUnlock(ctx, mm);
-  return result === 1 ? returned(ctx, pfn, at(args, 2)) : result;
+  return returned(ctx, pfn, at(args, 2));
 }
 
-/** What a pin call has returned. */
+/** What a pin call has returned: a page or -errno. */
 function returned(ctx: Context, pfn: number, flags: number): number {
-  if ((flags & FOLL_LONGTERM) !== 0) ctx.probe.onLongtermPin(ctx, pfn);
+  if (pfn >= 0 && (flags & FOLL_LONGTERM) !== 0) ctx.probe.onLongtermPin(ctx, pfn);
   return pfn;
 }
 
 function* pinFast(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
-  const result = yield* pinUserPagesFast(ctx, at(args, 0), at(args, 1), at(args, 2));
-  return result === 1 ? returned(ctx, ctx.out.gupPfn, at(args, 2)) : result;
+  const flags = at(args, 2);
+  return returned(ctx, yield* pinUserPagesFast(ctx, at(args, 0), at(args, 1), flags), flags);
 }
 
 function* get(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
-  const result = yield* getUserPagesUnlocked(ctx, at(args, 0), at(args, 1), at(args, 2));
-  return result === 1 ? held(ctx) : result;
+  return held(ctx, yield* getUserPagesUnlocked(ctx, at(args, 0), at(args, 1), at(args, 2)));
 }
 
-/** The page that FOLL_GET has returned, which somebody keeps from now on. */
-function held(ctx: Context): number {
-  if (ctx.out.gupPfn !== ZERO_PFN) ctx.probe.onHeld(ctx, ctx.out.gupPfn, 1);
-  return ctx.out.gupPfn;
+/** What a call with FOLL_GET has returned: a page, which somebody keeps from now on, or -errno. */
+function held(ctx: Context, pfn: number): number {
+  if (pfn >= 0 && pfn !== ZERO_PFN) ctx.probe.onHeld(ctx, pfn, 1);
+  return pfn;
 }
 
 function* getFast(ctx: Context, task: LitmusTask, args: Args): Coroutine {
   const flags = at(args, 2);
   const fast =
-    (flags & FOLL_FORCE) !== 0 ? 0 : yield* ctx.kernel.gupFast(ctx, at(args, 0), at(args, 1), flags | FOLL_GET);
-  return fast === 1 ? held(ctx) : yield* get(ctx, task, args);
+    (flags & FOLL_FORCE) !== 0 ? NO_PAGE : yield* ctx.kernel.gupFast(ctx, at(args, 0), at(args, 1), flags | FOLL_GET);
+  return fast >= 0 ? held(ctx, fast) : yield* get(ctx, task, args);
 }
 
 function* unpin(ctx: Context, _task: LitmusTask, args: Args): Coroutine {

@@ -28,41 +28,35 @@ import { pteOffsetMapLock } from '../mm/pgtable.js';
 import { findVma, vmaFlags } from '../mm/vma/vma.js';
 import { fetchOr, readOnce } from '#words';
 
-/** A frame that nobody has taken a reference of, as it has no count of its own: there is nothing to give back. */
-export const PFN_WITHOUT_REF = 2;
-
 /**
  * hva_to_pfn(): the writable fast path first, for read faults too; then the slow one, which faults the page in.
  * @param mapWritable whether the slot lets a read fault map writable
- * @returns 1 with ctx.out.gupPfn and ctx.out.mapWritable set; PFN_WITHOUT_REF as well, for a page of a device's; or -errno as
- *   GUP gave it
+ * @returns the page, with ctx.out.mapWritable and ctx.out.refcounted set; or -errno as GUP gave it
  */
 export function* hvaToPfn(ctx: Context, mm: number, vpn: number, write: boolean, mapWritable: boolean): Coroutine {
   if (write || mapWritable) {
-    if ((yield* ctx.kernel.gupFast(ctx, mm, vpn, FOLL_GET | FOLL_WRITE | FOLL_FAST_ONLY)) === 1) {
-      ctx.out.mapWritable = true;
-      return 1;
-    }
+    const fast = yield* ctx.kernel.gupFast(ctx, mm, vpn, FOLL_GET | FOLL_WRITE | FOLL_FAST_ONLY);
+    if (fast >= 0) return followed(ctx, fast, true, true);
   }
   const flags = FOLL_GET | FOLL_HWPOISON | FOLL_HONOR_NUMA_FAULT | (write ? FOLL_WRITE : 0);
   const got = yield* getUserPagesUnlocked(ctx, mm, vpn, flags);
   if (got === -EFAULT) return yield* deviceToPfn(ctx, mm, vpn, write);
-  if (got !== 1) return got;
-  const pfn = ctx.out.gupPfn;
-  let mapped = pfn;
-  let writable = write;
-  if (
-    !write &&
-    mapWritable &&
-    (yield* ctx.kernel.gupFast(ctx, mm, vpn, FOLL_GET | FOLL_WRITE | FOLL_FAST_ONLY)) === 1
-  ) {
-    mapped = ctx.out.gupPfn;
-    writable = true;
-    yield* putPage(ctx, pfn);
+  if (got < 0) return got;
+  if (!write && mapWritable) {
+    const writable = yield* ctx.kernel.gupFast(ctx, mm, vpn, FOLL_GET | FOLL_WRITE | FOLL_FAST_ONLY);
+    if (writable >= 0) {
+      yield* putPage(ctx, got);
+      return followed(ctx, writable, true, true);
+    }
   }
-  ctx.out.gupPfn = mapped;
-  ctx.out.mapWritable = writable;
-  return 1;
+  return followed(ctx, got, write, true);
+}
+
+/** What a fault has followed its address to, and what it may do with the page. */
+function followed(ctx: Context, pfn: number, mapWritable: boolean, refcounted: boolean): number {
+  ctx.out.mapWritable = mapWritable;
+  ctx.out.refcounted = refcounted;
+  return pfn;
 }
 
 /** What GUP has refused, unless it is a mapping of pages without a struct page of their own (VM_PFNMAP, VM_IO). */
@@ -78,7 +72,7 @@ function* deviceToPfn(ctx: Context, mm: number, vpn: number, write: boolean): Co
 /**
  * hva_to_pfn_remapped(): the frame that the entry names, whatever it is. Its count is the driver's: a put_page() that
  * nothing has been taken for would free it under him (v5.13, f8be156be163; Z25). mmap_lock is held.
- * @returns PFN_WITHOUT_REF with ctx.out.gupPfn and ctx.out.mapWritable set, or -EFAULT
+ * @returns the page, with ctx.out.mapWritable set and ctx.out.refcounted not, or -EFAULT
  */
 export function* hvaToPfnRemapped(ctx: Context, mm: number, vpn: number, write: boolean): Coroutine {
   const table = yield* pteOffsetMapLock(ctx, mm, vpn);
@@ -92,9 +86,7 @@ export function* hvaToPfnRemapped(ctx: Context, mm: number, vpn: number, write: 
   const writable = (entry & PTE_WRITE) !== 0;
   // the driver has no fault handler (fixup_user_fault)
   if (!isHardwareValid(entry) || (write && !writable)) return -EFAULT;
-  ctx.out.gupPfn = entryPfn(entry);
-  ctx.out.mapWritable = writable;
-  return PFN_WITHOUT_REF;
+  return followed(ctx, entryPfn(entry), writable, false);
 }
 
 /** put_page() of a GUP reference. The zero page has none. */

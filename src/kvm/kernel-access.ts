@@ -16,9 +16,8 @@ import { hostStage2Abort } from './call-hyp.js';
 
 /** access_remote_vm() of one page, for reading: 0 with `ctx.out.accessValue` set; -EFAULT (no page, or not the host's to read). */
 export function* accessRemoteVm(ctx: Context, mm: number, vpn: number): Coroutine {
-  const got = yield* getUserPagesUnlocked(ctx, mm, vpn, FOLL_GET | FOLL_FORCE);
-  if (got !== 1) return -EFAULT;
-  const pfn = ctx.out.gupPfn;
+  const pfn = yield* getUserPagesUnlocked(ctx, mm, vpn, FOLL_GET | FOLL_FORCE);
+  if (pfn < 0) return -EFAULT;
   const result = yield* pkvmKernelRead(ctx, pfn);
   if (result === 0) ctx.probe.onKernelRead(ctx, pfn, ctx.out.accessValue);
   if (!isZeroPfn(pfn)) yield* folioPut(ctx, folioOf(ctx, pfn), REF_TEMP);

@@ -26,7 +26,7 @@ import { downRead, readLock, readUnlock, upRead, writeLock, writeUnlock } from '
 import { mmapLockWord } from '../locks/vma-lock.js';
 import { findVma, vmaEnd, vmaFlags, vmaStart } from '../mm/vma/vma.js';
 import { fetchOr, get, readOnce } from '#words';
-import { MAPPING_HUGE, MAPPING_NONE, PFN_WITHOUT_REF, hvaToPfn, userMappingSize } from './faultin.js';
+import { MAPPING_HUGE, MAPPING_NONE, hvaToPfn, userMappingSize } from './faultin.js';
 import {
   activeSet,
   activeSetWord,
@@ -99,15 +99,15 @@ export function* userMemAbort(
     seq = readOnce(words, seqAt);
   }
   const inBlock = vmaBlock ? vpn & (m.thpPages - 1) : 0;
-  const got = yield* hvaToPfn(ctx, mm, vpn - inBlock, write, !slotReadonly(ctx, slot));
-  if (got === -EHWPOISON) {
+  const pfn = yield* hvaToPfn(ctx, mm, vpn - inBlock, write, !slotReadonly(ctx, slot));
+  if (pfn === -EHWPOISON) {
     ctx.task.sigbus = true;
     countStat(m, ctx.actor, STAT.sigbus, 1);
     return 0;
   }
-  if (got <= 0) return -EFAULT;
-  const pfn = ctx.out.gupPfn;
-  const writable = ctx.out.mapWritable && (!logging || write);
+  if (pfn < 0) return -EFAULT;
+  const { mapWritable, refcounted } = ctx.out;
+  const writable = mapWritable && (!logging || write);
   const lock = vmWord(m, vm, VM_MMU_LOCK);
   let result = -EAGAIN;
   if (yield* ctx.kernel.faultLockAndCheck(ctx, vm, seq)) {
@@ -128,7 +128,7 @@ export function* userMemAbort(
       vmaBlock,
     );
   }
-  if (got !== PFN_WITHOUT_REF) yield* ctx.kernel.releaseFaultinPage(ctx, pfn, result, writable);
+  if (refcounted) yield* ctx.kernel.releaseFaultinPage(ctx, pfn, result, writable);
   if (--ctx.quantum < 0) yield ctx.kernel.rules.protectedKvm ? releases(lock) : releasesRead(lock);
   kvmFaultUnlock(ctx, lock);
   if (writable && logging && result === 0) yield* markPageDirty(ctx, vm, gfn);

@@ -76,12 +76,11 @@ export function* pkvmMemAbort(ctx: Context, vm: number, vcpu: number, gfn: numbe
  */
 function* pinAndMap(ctx: Context, vm: number, mm: number, gfn: number, vpn: number): Coroutine {
   yield* mmapReadLock(ctx, mm);
-  const pinned = yield* ctx.kernel.pinUserPages(ctx, mm, vpn, PKVM_GUP_FLAGS);
-  const pfn = ctx.out.gupPfn;
+  const pfn = yield* ctx.kernel.pinUserPages(ctx, mm, vpn, PKVM_GUP_FLAGS);
   yield* mmapReadUnlock(ctx, mm);
-  if (pinned !== 1) {
-    if (pinned === -ENOMEM && peek(ctx.words, globalWord(ctx.m, KERNEL_FIX)) === FIX_RETRY) return -EAGAIN;
-    return pinned === -EHWPOISON ? pinned : -EFAULT;
+  if (pfn < 0) {
+    if (pfn === -ENOMEM && peek(ctx.words, globalWord(ctx.m, KERNEL_FIX)) === FIX_RETRY) return -EAGAIN;
+    return pfn === -EHWPOISON ? pfn : -EFAULT;
   }
   ctx.probe.onLongtermPin(ctx, pfn);
   const head = folioOf(ctx, pfn);

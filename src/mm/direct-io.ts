@@ -11,9 +11,8 @@ import { pinUserPagesFast } from './gup/gup.js';
 
 /** read(2) with O_DIRECT into the page at (mm, vpn), of a file that holds `content` there: 0, or what the pin failed with. */
 export function* directIoRead(ctx: Context, mm: number, vpn: number, content: number): Coroutine {
-  const result = yield* pinUserPagesFast(ctx, mm, vpn, FOLL_PIN | FOLL_WRITE);
-  if (result !== 1) return result;
-  const pfn = ctx.out.gupPfn;
+  const pfn = yield* pinUserPagesFast(ctx, mm, vpn, FOLL_PIN | FOLL_WRITE);
+  if (pfn < 0) return pfn;
   yield* deviceWrites(ctx, pfn, content);
   yield* ctx.kernel.unpinUserPage(ctx, pfn, true);
   return 0;

@@ -102,12 +102,11 @@ function* pinnedMemAbort(
   yield* mmapReadLock(ctx, mm);
   if (--ctx.quantum < 0) yield reads(seqAt);
   const seq = readOnce(words, seqAt);
-  const got = yield* ctx.kernel.pinUserPages(ctx, mm, vpn, GUP_FLAGS);
-  const pfn = ctx.out.gupPfn;
+  const pfn = yield* ctx.kernel.pinUserPages(ctx, mm, vpn, GUP_FLAGS);
   yield* mmapReadUnlock(ctx, mm);
-  if (got !== 1) {
+  if (pfn < 0) {
     if (first) yield* accountLockedVm(ctx, mm, 1, false);
-    if (got !== -EHWPOISON) return -EFAULT;
+    if (pfn !== -EHWPOISON) return -EFAULT;
     ctx.task.sigbus = true;
     countStat(m, ctx.actor, STAT.sigbus, 1);
     return 0;

@@ -7,6 +7,7 @@ import type { Context, Coroutine } from '../machine/context.js';
 import { LOCAL } from '../machine/effects.js';
 import { mmapReadLock } from '../locks/vma-lock.js';
 import { checkVmaFlags } from '../mm/gup/checks.js';
+import { NO_PAGE } from '../mm/gup/follow.js';
 import { faultinPage, mmSetHasPinned, pinned } from '../mm/gup/gup.js';
 import { findVma, vmaFlags } from '../mm/vma/vma.js';
 
@@ -28,11 +29,11 @@ export function* pinForced(
     // cond_resched()
     if (--ctx.quantum < 0) yield LOCAL;
     const found = yield* ctx.kernel.followPagePte(ctx, mm, vma, vpn, flags);
-    if (found === 1) {
-      pinned(ctx, mm, vpn, ctx.out.gupPfn, wanted);
-      return 1;
+    if (found >= 0) {
+      pinned(ctx, mm, vpn, found, wanted);
+      return found;
     }
-    if (found !== 0 && found !== -EMLINK) return found;
+    if (found !== NO_PAGE && found !== -EMLINK) return found;
     const faulted = yield* faultinPage(ctx, mm, vma, vpn, flags, found === -EMLINK);
     if (faulted === -EBUSY || faulted === -EAGAIN) {
       yield* mmapReadLock(ctx, mm);

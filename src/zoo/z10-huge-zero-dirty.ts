@@ -16,7 +16,7 @@ import { pmdWord } from '../machine/layout.js';
 import { LOCK_PMD } from '../locks/classes.js';
 import { spinUnlock } from '../locks/exclusive.js';
 import { ZERO_PFN } from '../mm/folio.js';
-import { followPagePte } from '../mm/gup/follow.js';
+import { NO_PAGE, followPagePte } from '../mm/gup/follow.js';
 import { thpStart } from '../mm/huge_memory/huge-memory.js';
 import { pmdLock } from '../mm/pgtable.js';
 import { fetchOr, readOnce } from '#words';
@@ -45,12 +45,11 @@ function* followTouchingDirty(ctx: Context, mm: number, vma: number, vpn: number
     if (--ctx.quantum < 0) yield updates(pmdAt);
     const before = fetchOr(ctx.words, pmdAt, PTE_DIRTY | PTE_YOUNG);
     ctx.probe.onEntry(ctx, mm, thpStart(ctx, vpn), pmdAt, before, before | PTE_DIRTY | PTE_YOUNG);
-    ctx.out.gupPfn = ZERO_PFN;
   }
   if (--ctx.quantum < 0) yield releases(lock);
   spinUnlock(ctx, lock, LOCK_PMD);
-  if (follows) return 1;
-  return zero ? 0 : yield* followPagePte(ctx, mm, vma, vpn, flags & ~FOLL_COW);
+  if (follows) return ZERO_PFN;
+  return zero ? NO_PAGE : yield* followPagePte(ctx, mm, vma, vpn, flags & ~FOLL_COW);
 }
 
 export const z10: Bug = {

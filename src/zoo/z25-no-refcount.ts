@@ -19,12 +19,13 @@ import { changes, looksAt } from './bug-clash.js';
 
 /** hva_to_pfn_remapped() with kvm_get_pfn(): "get a reference here because callers will drop it". */
 function* getAnyPage(ctx: Context, mm: number, vpn: number, write: boolean): Coroutine {
-  const got = yield* hvaToPfnRemapped(ctx, mm, vpn, write);
-  if (got <= 0) return got;
-  const head = folioOf(ctx, ctx.out.gupPfn);
+  const pfn = yield* hvaToPfnRemapped(ctx, mm, vpn, write);
+  if (pfn < 0) return pfn;
+  const head = folioOf(ctx, pfn);
   if (--ctx.quantum < 0) yield updates(refsWord(ctx, head));
   refAdd(ctx, head, 1, REF_TEMP);
-  return 1;
+  ctx.out.refcounted = true;
+  return pfn;
 }
 
 export const z25: Bug = {

@@ -14,9 +14,8 @@ import { changes } from './bug-clash.js';
 
 /** The completion's unpin where the submission ends. */
 function* unpinsAtSubmission(ctx: Context, mm: number, vpn: number, content: number): Coroutine {
-  const result = yield* pinUserPagesFast(ctx, mm, vpn, FOLL_PIN | FOLL_WRITE);
-  if (result !== 1) return result;
-  const pfn = ctx.out.gupPfn;
+  const pfn = yield* pinUserPagesFast(ctx, mm, vpn, FOLL_PIN | FOLL_WRITE);
+  if (pfn < 0) return pfn;
   yield* ctx.kernel.unpinUserPage(ctx, pfn, true);
   yield* deviceWrites(ctx, pfn, content);
   return 0;

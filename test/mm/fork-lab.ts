@@ -97,9 +97,9 @@ export class ForkLab {
   }
 
   pin(mm: number, vpn: number, flags = FOLL_WRITE, cpu = 0): number {
-    const result = this.run((ctx) => pinUserPagesFast(ctx, mm, vpn, FOLL_PIN | flags), cpu);
-    if (result !== 1) throw new Error(`pin of ${vpn} by ${mm}: ${result}`);
-    return this.ctx(cpu).out.gupPfn;
+    const pfn = this.run((ctx) => pinUserPagesFast(ctx, mm, vpn, FOLL_PIN | flags), cpu);
+    if (pfn < 0) throw new Error(`pin of ${vpn} by ${mm}: ${pfn}`);
+    return pfn;
   }
 
   unpin(pfn: number, cpu = 0): void {

@@ -51,8 +51,8 @@ function* pins(ctx: Context): Coroutine {
   for (let i = 0; i < 4; i++) {
     const vpn = (i * 3) % PAGES;
     const flags = FOLL_PIN | ((i & 1) === 0 ? FOLL_WRITE : 0);
-    if ((yield* pinUserPagesFast(ctx, PARENT, vpn, flags)) !== 1) throw new Error('pin');
-    const pfn = ctx.out.gupPfn;
+    const pfn = yield* pinUserPagesFast(ctx, PARENT, vpn, flags);
+    if (pfn < 0) throw new Error('pin');
     yield* touchUser(ctx, PARENT, vpn, true, 20_000 + i);
     yield* ctx.kernel.unpinUserPage(ctx, pfn, false);
     ctx.probe.onProgress(ctx);

@@ -27,6 +27,7 @@ import {
   pmdWord,
 } from '#src/machine/layout.js';
 import { gupFast } from '#src/mm/gup/fast.js';
+import { NO_PAGE } from '#src/mm/gup/follow.js';
 import { pinUserPagesFast } from '#src/mm/gup/gup.js';
 import { tlbRemoveTableSyncOne } from '#src/mm/khugepaged/khugepaged.js';
 import { audit } from '../helpers/audit.js';
@@ -48,8 +49,7 @@ function small(flags = 0): MmLab {
 describe('success', () => {
   it('FOLL_GET: one reference, no lock, interrupts on again', () => {
     const lab = small();
-    expect(fast(lab, 1, FOLL_GET | FOLL_WRITE)).toBe(1);
-    expect(lab.ctx().out.gupPfn).toBe(lab.pfn(1));
+    expect(fast(lab, 1, FOLL_GET | FOLL_WRITE)).toBe(lab.pfn(1));
     expect(lab.refs(lab.pfn(1))).toBe(2);
     expect(lab.probe.pinned).toEqual([]);
     expect(lab.word(irqs(lab))).toBe(0);
@@ -69,7 +69,7 @@ describe('success', () => {
     gup.step();
     expect(lab.refs(pfn)).toBe(1025);
     expect(lab.probe.pinned).toEqual([]);
-    expect(gup.finish()).toBe(1);
+    expect(gup.finish()).toBe(pfn);
     expect(lab.probe.pinned).toEqual([[0, 0, pfn]]);
     expect(lab.word(mmWord(lab.m, 0, MM_FLAGS)) & MMF_HAS_PINNED).toBe(MMF_HAS_PINNED);
     expect(audit(lab.m, { [pfn]: 1024 })).toEqual([]);
@@ -79,8 +79,7 @@ describe('success', () => {
     const lab = new MmLab();
     lab.mapHuge(0, 4);
     const head = lab.pfn(0);
-    expect(fast(lab, 2, FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM)).toBe(1);
-    expect(lab.ctx().out.gupPfn).toBe(head + 2);
+    expect(fast(lab, 2, FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM)).toBe(head + 2);
     expect([lab.refs(head), lab.pins(head)]).toEqual([2, 1]);
     expect(isHuge(lab.pmd(0))).toBe(true);
   });
@@ -90,7 +89,7 @@ describe('success', () => {
 function refused(lab: MmLab, flags = FOLL_PIN | FOLL_WRITE, vpn = 0): void {
   const pfn = lab.pfn(0);
   const before = lab.refs(pfn);
-  expect(fast(lab, vpn, flags)).toBe(0);
+  expect(fast(lab, vpn, flags)).toBe(NO_PAGE);
   expect(lab.refs(pfn)).toBe(before);
   expect(lab.word(irqs(lab))).toBe(0);
   expect(lab.stat('pin_failures')).toBe(0);
@@ -101,14 +100,14 @@ describe('it goes slow, with nothing taken, when', () => {
     const lab = small();
     lab.set(seqAt(lab), 1);
     refused(lab);
-    expect(fast(lab, 0, FOLL_GET)).toBe(1);
+    expect(fast(lab, 0, FOLL_GET)).toBe(lab.pfn(0));
   });
 
   it('nothing is mapped', () => {
     const lab = small();
-    expect(fast(lab, 3, FOLL_PIN)).toBe(0);
-    expect(fast(lab, 8, FOLL_PIN)).toBe(0);
-    expect(fast(lab, 1 << 20, FOLL_PIN)).toBe(0);
+    expect(fast(lab, 3, FOLL_PIN)).toBe(NO_PAGE);
+    expect(fast(lab, 8, FOLL_PIN)).toBe(NO_PAGE);
+    expect(fast(lab, 1 << 20, FOLL_PIN)).toBe(NO_PAGE);
   });
 
   it('the entry is a hint, read-only for a writer, the zero page, or not valid', () => {
@@ -121,11 +120,11 @@ describe('it goes slow, with nothing taken, when', () => {
     const zero = new MmLab();
     zero.map(0, 1);
     zero.read(0);
-    expect(fast(zero, 0, FOLL_PIN)).toBe(0);
+    expect(fast(zero, 0, FOLL_PIN)).toBe(NO_PAGE);
     const huge = new MmLab();
     huge.mapHuge(0, 4);
     huge.set(pmdWord(huge.m, 0, 0), huge.pmd(0) | PMD_TABLE);
-    expect(fast(huge, 0, FOLL_PIN)).toBe(0);
+    expect(fast(huge, 0, FOLL_PIN)).toBe(NO_PAGE);
   });
 
   it('the folio is frozen', () => {
@@ -139,7 +138,7 @@ describe('it goes slow, with nothing taken, when', () => {
     const flags = pageWord(lab.m, lab.pfn(0), PAGE_FLAGS);
     lab.set(flags, lab.word(flags) | PG_UNPINNABLE_ZONE);
     refused(lab, FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM);
-    expect(fast(lab, 0, FOLL_PIN | FOLL_WRITE)).toBe(1);
+    expect(fast(lab, 0, FOLL_PIN | FOLL_WRITE)).toBe(lab.pfn(0));
   });
 
   it('a read-only pin would have to be unshared', () => {
@@ -148,7 +147,7 @@ describe('it goes slow, with nothing taken, when', () => {
     lab.set(pageWord(lab.m, pfn, PAGE_FLAGS), lab.flags(pfn) & ~PG_ANON_EXCLUSIVE);
     lab.set(lab.pteAt(0), lab.pte(0) & ~PTE_WRITE);
     refused(lab, FOLL_PIN);
-    expect(fast(lab, 0, FOLL_GET)).toBe(1);
+    expect(fast(lab, 0, FOLL_GET)).toBe(lab.pfn(0));
   });
 
   it('the folio is not anonymous', () => {
@@ -169,7 +168,7 @@ describe('races: what it took goes back when', () => {
       gup.until(EFFECT_RMW, pageWord(lab.m, pfn, PAGE_REFS));
       const pte = lab.word(pteAt);
       lab.set(pteAt, change === 0 ? 0 : pte | change);
-      expect(gup.finish()).toBe(0);
+      expect(gup.finish()).toBe(NO_PAGE);
       lab.set(pteAt, pte);
       expect(audit(lab.m)).toEqual([]);
       expect(lab.probe.pinned).toEqual([]);
@@ -183,7 +182,7 @@ describe('races: what it took goes back when', () => {
     const gup = start(lab, 0, FOLL_PIN | FOLL_WRITE);
     gup.until(EFFECT_RMW, pageWord(lab.m, lab.pfn(0), PAGE_REFS));
     lab.set(pmdAt, 0);
-    expect(gup.finish()).toBe(0);
+    expect(gup.finish()).toBe(NO_PAGE);
     lab.set(pmdAt, pmd);
     expect(audit(lab.m)).toEqual([]);
   });
@@ -194,7 +193,7 @@ describe('races: what it took goes back when', () => {
     gup.until(EFFECT_RMW, irqs(lab));
     expect(lab.refs(lab.pfn(0))).toBe(1025);
     lab.set(seqAt(lab), 2);
-    expect(gup.finish()).toBe(0);
+    expect(gup.finish()).toBe(NO_PAGE);
     expect(audit(lab.m)).toEqual([]);
   });
 
@@ -212,7 +211,7 @@ describe('races: what it took goes back when', () => {
     gup.step();
     expect(lab.refs(pfn)).toBe(1);
     lab.set(compoundAt, 0);
-    expect(gup.finish()).toBe(1);
+    expect(gup.finish()).toBe(pfn);
     expect(lab.refs(pfn)).toBe(2);
   });
 
@@ -225,7 +224,7 @@ describe('races: what it took goes back when', () => {
     const gup = start(lab, 1, FOLL_PIN | FOLL_WRITE);
     gup.until(EFFECT_RMW, pageWord(lab.m, head, PAGE_PINCOUNT));
     lab.set(pmdAt, pmd | PMD_TABLE);
-    expect(gup.finish()).toBe(0);
+    expect(gup.finish()).toBe(NO_PAGE);
     lab.set(pmdAt, pmd);
     expect([lab.refs(head), lab.pins(head)]).toEqual([1, 0]);
   });
@@ -240,13 +239,13 @@ describe('LK10', () => {
     expect(lab.ctx(0).cpu.irqsOff).toBe(true);
     const sync = new Stepped(lab.ctx(1), tlbRemoveTableSyncOne(lab.ctx(1)));
     expect(sync.runOn()).toBe(false);
-    expect(gup.finish()).toBe(1);
+    expect(gup.finish()).toBe(lab.pfn(0));
     // another section begins before the waiter looks again
     const next = start(lab, 1, FOLL_GET);
     next.until(EFFECT_READ, pmdWord(lab.m, 0, 0));
     expect(lab.word(irqs(lab))).not.toBe(0);
     expect(sync.runOn()).toBe(true);
-    expect(next.finish()).toBe(1);
+    expect(next.finish()).toBe(lab.pfn(1));
   });
 });
 
@@ -254,10 +253,10 @@ describe('pin_user_pages_fast', () => {
   it('falls back to the slow path, unless FOLL_FAST_ONLY', () => {
     const lab = small();
     lab.map(4, 1);
-    expect(lab.run((ctx) => pinUserPagesFast(ctx, 0, 4, FOLL_WRITE | FOLL_FAST_ONLY))).toBe(0);
-    expect(lab.run((ctx) => pinUserPagesFast(ctx, 0, 4, FOLL_WRITE))).toBe(1);
-    expect(lab.refs(lab.ctx().out.gupPfn)).toBe(1025);
-    expect(entryPfn(lab.pte(4))).toBe(lab.ctx().out.gupPfn);
+    expect(lab.run((ctx) => pinUserPagesFast(ctx, 0, 4, FOLL_WRITE | FOLL_FAST_ONLY))).toBe(NO_PAGE);
+    const pfn = lab.run((ctx) => pinUserPagesFast(ctx, 0, 4, FOLL_WRITE));
+    expect(lab.refs(pfn)).toBe(1025);
+    expect(entryPfn(lab.pte(4))).toBe(pfn);
     expect([lab.stat('pins'), lab.stat('pin_failures')]).toEqual([1, 0]);
     expect(lab.ctx().task.heldCount).toBe(0);
   });

@@ -54,9 +54,8 @@ function* pinner(ctx: Context, rounds: number, zaps: boolean): Coroutine<void> {
   for (let i = 0; i < rounds; i++) {
     const vpn = randomBelow(ctx, PAGES);
     const flags = FOLL_WRITE | (randomBelow(ctx, 2) === 0 ? FOLL_LONGTERM : 0);
-    const result = yield* pinUserPagesFast(ctx, 0, vpn, flags);
-    if (result !== 1) continue;
-    const pfn = ctx.out.gupPfn;
+    const pfn = yield* pinUserPagesFast(ctx, 0, vpn, flags);
+    if (pfn < 0) continue;
     yield* pause(ctx, 60);
     const now = mappedPfn(ctx, vpn);
     // writable and exclusive when it was pinned: the process goes on using this page
@@ -67,8 +66,8 @@ function* pinner(ctx: Context, rounds: number, zaps: boolean): Coroutine<void> {
 
 function* getter(ctx: Context, rounds: number): Coroutine<void> {
   for (let i = 0; i < rounds; i++) {
-    if ((yield* getUserPagesUnlocked(ctx, 0, randomBelow(ctx, PAGES), 0)) !== 1) continue;
-    const pfn = ctx.out.gupPfn;
+    const pfn = yield* getUserPagesUnlocked(ctx, 0, randomBelow(ctx, PAGES), 0);
+    if (pfn < 0) continue;
     yield* pause(ctx, 20);
     yield* gupPutFolio(ctx, pfn, FOLL_GET);
   }
@@ -92,8 +91,9 @@ function* mover(ctx: Context, rounds: number): Coroutine<void> {
     const heads: number[] = [];
     for (let n = 0; n < 3; n++) {
       const vpn = randomBelow(ctx, PAGES);
-      if ((yield* getUserPagesUnlocked(ctx, 0, vpn, 0)) !== 1 || ctx.out.gupPfn === 0) continue;
-      const pfn = ctx.out.gupPfn;
+      const pfn = yield* getUserPagesUnlocked(ctx, 0, vpn, 0);
+      // no page, or the zero page
+      if (pfn <= 0) continue;
       const head = folioOf(ctx, pfn);
       if (yield* folioIsolateLru(ctx, head)) heads.push(head);
       yield* gupPutFolio(ctx, pfn, FOLL_GET);

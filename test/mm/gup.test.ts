@@ -42,6 +42,7 @@ import {
 } from '#src/machine/entries.js';
 import { MMF_HAS_PINNED, MM_FLAGS, PAGE_FLAGS, PAGE_REFS, mmWord, pageWord } from '#src/machine/layout.js';
 import { mmapReadLock, mmapReadUnlock } from '#src/locks/vma-lock.js';
+import { NO_PAGE } from '#src/mm/gup/follow.js';
 import { gupPutFolio } from '#src/mm/gup/grab.js';
 import { getUserPagesUnlocked } from '#src/mm/gup/gup.js';
 import { splitHugePmd } from '#src/mm/huge_memory/split.js';
@@ -76,8 +77,7 @@ describe('what a pin holds', () => {
     const lab = new MmLab();
     lab.mapSmall(0, 2);
     const pfn = lab.pfn(0);
-    expect(pin(lab, 0)).toBe(1);
-    expect(lab.ctx().out.gupPfn).toBe(pfn);
+    expect(pin(lab, 0)).toBe(pfn);
     expect(lab.refs(pfn)).toBe(1025);
     expect(lab.maps(pfn)).toBe(1);
     expect(lab.pins(pfn)).toBe(0);
@@ -97,8 +97,7 @@ describe('what a pin holds', () => {
     const lab = new MmLab();
     lab.mapHuge(0, 4);
     const head = lab.pfn(0);
-    expect(pin(lab, 3)).toBe(1);
-    expect(lab.ctx().out.gupPfn).toBe(head + 3);
+    expect(pin(lab, 3)).toBe(head + 3);
     expect([lab.refs(head), lab.pins(head), lab.refs(head + 3)]).toEqual([2, 1, 0]);
     unpin(lab, head + 3);
     expect([lab.refs(head), lab.pins(head)]).toEqual([1, 0]);
@@ -111,8 +110,7 @@ describe('what a pin holds', () => {
     const head = lab.pfn(0);
     lab.run((ctx) => splitHugePmd(ctx, 0, findVma(ctx, 0, 0), 0));
     expect(isTable(lab.pmd(0))).toBe(true);
-    expect(pin(lab, 2, 0)).toBe(1);
-    expect(lab.ctx().out.gupPfn).toBe(head + 2);
+    expect(pin(lab, 2, 0)).toBe(head + 2);
     expect([lab.refs(head), lab.pins(head)]).toEqual([5, 1]);
     expect(audit(lab.m, { [head]: 1 })).toEqual([]);
   });
@@ -121,8 +119,7 @@ describe('what a pin holds', () => {
     const lab = new MmLab();
     lab.map(0, 1);
     expect(lab.read(0)).toBe(0);
-    expect(pin(lab, 0, 0)).toBe(1);
-    expect(lab.ctx().out.gupPfn).toBe(0);
+    expect(pin(lab, 0, 0)).toBe(0);
     expect(lab.refs(0)).toBe(1);
     unpin(lab, 0);
     expect(lab.refs(0)).toBe(1);
@@ -147,7 +144,7 @@ describe('what a pin holds', () => {
     const lab = new MmLab();
     lab.mapSmall(0, 1);
     const pfn = lab.pfn(0);
-    expect(get(lab, 0, 0)).toBe(1);
+    expect(get(lab, 0, 0)).toBe(lab.pfn(0));
     expect(lab.refs(pfn)).toBe(2);
     expect(lab.flags(pfn) & PG_REFERENCED).toBe(PG_REFERENCED);
     expect(lab.word(mmWord(lab.m, 0, MM_FLAGS)) & MMF_HAS_PINNED).toBe(0);
@@ -160,7 +157,7 @@ describe('what a pin holds', () => {
     lab.mapSmall(0, 1);
     const pfn = lab.pfn(0);
     lab.set(lab.pteAt(0), lab.pte(0) & ~PTE_DIRTY);
-    expect(follow(lab, 0, FOLL_TOUCH | FOLL_WRITE)).toBe(1);
+    expect(follow(lab, 0, FOLL_TOUCH | FOLL_WRITE)).toBe(lab.pfn(0));
     expect(lab.flags(pfn) & PG_DIRTY).toBe(PG_DIRTY);
     expect(lab.refs(pfn)).toBe(1);
   });
@@ -170,9 +167,9 @@ describe('faulting in', () => {
   it('an untouched page: written pins get a page, and the loop looks it up again', () => {
     const lab = new MmLab();
     lab.map(0, 1);
-    expect(pin(lab, 0)).toBe(1);
+    expect(pin(lab, 0)).toBe(lab.pfn(0));
     expect(lab.stat('faults')).toBe(1);
-    expect(lab.refs(lab.ctx().out.gupPfn)).toBe(1025);
+    expect(lab.refs(lab.pfn(0))).toBe(1025);
   });
 
   it('a long-term read pin of the zero page first makes a page of its own', () => {
@@ -180,8 +177,8 @@ describe('faulting in', () => {
     lab.map(0, 1);
     lab.read(0);
     expect(follow(lab, 0, FOLL_PIN | FOLL_LONGTERM)).toBe(-EMLINK);
-    expect(pin(lab, 0, FOLL_LONGTERM)).toBe(1);
-    const pfn = lab.ctx().out.gupPfn;
+    const pfn = pin(lab, 0, FOLL_LONGTERM);
+    expect(pfn).toBe(lab.pfn(0));
     expect(pfn).not.toBe(0);
     expect(lab.pte(0) & PTE_WRITE).toBe(0);
     expect(lab.flags(pfn) & PG_ANON_EXCLUSIVE).toBe(PG_ANON_EXCLUSIVE);
@@ -195,9 +192,9 @@ describe('faulting in', () => {
     lab.set(pageWord(lab.m, pfn, PAGE_FLAGS), lab.flags(pfn) & ~PG_ANON_EXCLUSIVE);
     lab.set(lab.pteAt(0), lab.pte(0) & ~PTE_WRITE);
     expect(follow(lab, 0, FOLL_PIN)).toBe(-EMLINK);
-    expect(get(lab, 0, 0)).toBe(1);
+    expect(get(lab, 0, 0)).toBe(lab.pfn(0));
     // somebody else's reference: the unshare must copy
-    expect(pin(lab, 0, 0)).toBe(1);
+    expect(pin(lab, 0, 0)).toBe(lab.pfn(0));
     expect(lab.pfn(0)).not.toBe(pfn);
     expect(lab.content(lab.pfn(0))).toBe(100);
   });
@@ -208,8 +205,7 @@ describe('faulting in', () => {
     const pfn = lab.pfn(0);
     lab.set(pageWord(lab.m, pfn, PAGE_FLAGS), lab.flags(pfn) & ~PG_ANON_EXCLUSIVE);
     lab.set(lab.pteAt(0), lab.pte(0) & ~PTE_WRITE);
-    expect(pin(lab, 0, 0)).toBe(1);
-    expect(lab.ctx().out.gupPfn).toBe(pfn);
+    expect(pin(lab, 0, 0)).toBe(pfn);
   });
 
   it('FOLL_FORCE writes through a read-only entry once the page is exclusive, and never changes the entry', () => {
@@ -218,7 +214,7 @@ describe('faulting in', () => {
     lab.run((ctx) => mprotect(ctx, 0, 0, 1, VM_READ));
     expect(lab.pte(0) & PTE_WRITE).toBe(0);
     expect(pin(lab, 0, FOLL_WRITE)).toBe(-EFAULT);
-    expect(pin(lab, 0, FOLL_WRITE | FOLL_FORCE)).toBe(1);
+    expect(pin(lab, 0, FOLL_WRITE | FOLL_FORCE)).toBe(lab.pfn(0));
     expect(lab.pte(0) & PTE_WRITE).toBe(0);
     expect(lab.refs(lab.pfn(0))).toBe(1025);
   });
@@ -234,7 +230,7 @@ describe('faulting in', () => {
       },
     });
     lab.map(0, 1);
-    expect(pin(lab, 0)).toBe(1);
+    expect(pin(lab, 0)).toBe(lab.pfn(0));
     expect(calls).toBe(2);
     expect(lab.ctx().task.heldCount).toBe(0);
   });
@@ -250,13 +246,14 @@ function hinted(rules: 'v6.0' | 'v6.1' | 'v6.8'): MmLab {
 
 describe('NUMA hints', () => {
   it.each([
-    ['v6.0', 0, 1],
-    ['v6.1', 0, 0],
-    ['v6.1', FOLL_FORCE, 1],
-    ['v6.8', 0, 1],
-    ['v6.8', FOLL_HONOR_NUMA_FAULT, 0],
-  ] as const)('%s, flags %i: an internal follower gets %i', (rules, flags, found) => {
-    expect(follow(hinted(rules), 0, flags)).toBe(found);
+    ['v6.0', 0, true],
+    ['v6.1', 0, false],
+    ['v6.1', FOLL_FORCE, true],
+    ['v6.8', 0, true],
+    ['v6.8', FOLL_HONOR_NUMA_FAULT, false],
+  ] as const)('%s, flags %i: an internal follower gets the page: %s', (rules, flags, found) => {
+    const lab = hinted(rules);
+    expect(follow(lab, 0, flags)).toBe(found ? lab.pfn(0) : NO_PAGE);
   });
 
   it.each([
@@ -266,14 +263,14 @@ describe('NUMA hints', () => {
     ['v6.8', FOLL_HONOR_NUMA_FAULT, 1],
   ] as const)('%s, flags %i: get_user_pages takes %i hint faults', (rules, flags, faults) => {
     const lab = hinted(rules);
-    expect(get(lab, 0, flags)).toBe(1);
+    expect(get(lab, 0, flags)).toBe(lab.pfn(0));
     expect(lab.stat('numa_hint_faults')).toBe(faults);
     expect(isProtnone(lab.pte(0))).toBe(faults === 0);
   });
 
   it('a written pin always takes the fault, as a hint is never writable: it un-hints what it pins', () => {
     const lab = hinted('v6.8');
-    expect(pin(lab, 0)).toBe(1);
+    expect(pin(lab, 0)).toBe(lab.pfn(0));
     expect(isProtnone(lab.pte(0))).toBe(false);
     expect(lab.pte(0) & PTE_WRITE).toBe(PTE_WRITE);
   });
@@ -283,7 +280,7 @@ describe('NUMA hints', () => {
     lab.mapSmall(0, 1);
     lab.run((ctx) => mprotect(ctx, 0, 0, 1, 0));
     expect(pin(lab, 0, FOLL_HONOR_NUMA_FAULT)).toBe(-EFAULT);
-    expect(pin(lab, 0, FOLL_HONOR_NUMA_FAULT | FOLL_FORCE)).toBe(1);
+    expect(pin(lab, 0, FOLL_HONOR_NUMA_FAULT | FOLL_FORCE)).toBe(lab.pfn(0));
     expect(lab.stat('numa_hint_faults')).toBe(0);
   });
 });
@@ -309,7 +306,7 @@ describe('failures', () => {
     expect(pin(lab, 4)).toBe(-EFAULT);
     lab.run((ctx) => mprotect(ctx, 0, 4, 5, VM_WRITE));
     expect(pin(lab, 4, 0)).toBe(-EFAULT);
-    expect(pin(lab, 4, FOLL_FORCE)).toBe(1);
+    expect(pin(lab, 4, FOLL_FORCE)).toBe(lab.pfn(4));
   });
 
   it('an entry without a struct page: -EEXIST inside, -EFAULT to the caller', () => {
@@ -337,7 +334,7 @@ describe('failures', () => {
     lab.map(4, 1);
     lab.ctx().task.failAllocation = 1;
     expect(pin(lab, 4)).toBe(-ENOMEM);
-    expect(pin(lab, 4)).toBe(1);
+    expect(pin(lab, 4)).toBe(lab.pfn(4));
   });
 
   it('a reference count that is not positive: -ENOMEM, nothing taken', () => {

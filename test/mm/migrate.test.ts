@@ -182,7 +182,7 @@ describe('a page that somebody holds stays where it is', () => {
     lab.mapSmall(0, 1);
     const pfn = lab.pfn(0);
     const pte = lab.pte(0);
-    expect(how === 'pin' ? pin(lab, 0) : get(lab, 0)).toBe(1);
+    expect(how === 'pin' ? pin(lab, 0) : get(lab, 0)).toBe(pfn);
     expect(migrate(lab, [0], 1, mode)).toBe(1);
     expect(lab.probe.starts).toHaveLength(pairs);
     expect(lab.probe.ends).toBe(pairs);

@@ -55,8 +55,8 @@ const migrations = (lab: ForkLab) =>
 
 function* pins(ctx: Context): Coroutine {
   for (let i = 0; i < 4; i++) {
-    if ((yield* pinUserPagesFast(ctx, A, i % PAGES, FOLL_PIN | ((i & 1) === 0 ? FOLL_WRITE : 0))) !== 1) continue;
-    const pfn = ctx.out.gupPfn;
+    const pfn = yield* pinUserPagesFast(ctx, A, i % PAGES, FOLL_PIN | ((i & 1) === 0 ? FOLL_WRITE : 0));
+    if (pfn < 0) continue;
     yield* touchUser(ctx, A, i % PAGES, true, 500 + i);
     yield* ctx.kernel.unpinUserPage(ctx, pfn, true);
     ctx.probe.onProgress(ctx);

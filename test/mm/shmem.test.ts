@@ -136,7 +136,7 @@ describe('pins of shared memory', () => {
   it('are had by GUP-fast, read-only ones too, and seen by migration only at its refs test', () => {
     const { lab, pfn } = both();
     lab.read(B, 5, 1);
-    expect(lab.run((ctx) => gupFast(ctx, A, 1, FOLL_PIN))).toBe(1);
+    expect(lab.run((ctx) => gupFast(ctx, A, 1, FOLL_PIN))).toBe(pfn);
     expect(lab.refs(pfn)).toBe(3 + 1024);
     lab.starts.length = 0;
     expect(lab.migrate(pfn)).toBe(1);

@@ -114,8 +114,7 @@ describe('reclaim', () => {
   it('meets a plain reference in the freeze: unmapped, written, kept', () => {
     const l = lab();
     l.mapSmall(0, 1);
-    l.run((ctx) => getUserPagesUnlocked(ctx, 0, 0, FOLL_GET));
-    const pfn = l.ctx(0).out.gupPfn;
+    const pfn = l.run((ctx) => getUserPagesUnlocked(ctx, 0, 0, FOLL_GET));
     expect(swapOut(l, 0)).toBe(0);
     expect(isSwapEntry(l.pte(0))).toBe(true);
     expect(slotWord(l, entryPfn(l.pte(0)), SWAP_MAP)).toBe(1 | SWAP_HAS_CACHE);
@@ -213,8 +212,8 @@ describe('swap-in', () => {
     const l = lab();
     l.mapSmall(0, 1);
     swapOut(l, 0);
-    expect(l.run((ctx) => pinUserPagesFast(ctx, 0, 0, FOLL_WRITE | FOLL_LONGTERM))).toBe(1);
-    expect(l.content(l.ctx(0).out.gupPfn)).toBe(100);
+    const pfn = l.run((ctx) => pinUserPagesFast(ctx, 0, 0, FOLL_WRITE | FOLL_LONGTERM));
+    expect(l.content(pfn)).toBe(100);
   });
 });
 
@@ -224,8 +223,7 @@ describe('what meets swap entries and the swap cache', () => {
     l.mapSmall(0, 2);
     swapOut(l, 0);
     // and one that reclaim could not free
-    l.run((ctx) => getUserPagesUnlocked(ctx, 0, 1, FOLL_GET));
-    const held = l.ctx(0).out.gupPfn;
+    const held = l.run((ctx) => getUserPagesUnlocked(ctx, 0, 1, FOLL_GET));
     swapOut(l, 1);
     expect(freeSlots(l)).toBe(2);
     expect(l.run((ctx) => madviseDontneed(ctx, 0, 0, 2))).toBe(0);
@@ -238,8 +236,7 @@ describe('what meets swap entries and the swap cache', () => {
   it('migration takes a folio of the swap cache with its slot', () => {
     const l = lab();
     l.mapSmall(0, 1);
-    l.run((ctx) => getUserPagesUnlocked(ctx, 0, 0, FOLL_GET));
-    const pfn = l.ctx(0).out.gupPfn;
+    const pfn = l.run((ctx) => getUserPagesUnlocked(ctx, 0, 0, FOLL_GET));
     swapOut(l, 0);
     l.read(0);
     l.run((ctx) => gupPutFolio(ctx, pfn, FOLL_GET));

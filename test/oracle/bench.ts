@@ -110,9 +110,9 @@ export class Bench {
   /** FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE of one page; returns its frame. */
   pin(vpn: number): number {
     const ctx = this.ctx(PINNER);
-    if (this.run(pinUserPagesFast(ctx, 0, vpn, FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE), ctx) !== 1)
-      throw new Error(`pin of page ${vpn}`);
-    return ctx.out.gupPfn;
+    const pfn = this.run(pinUserPagesFast(ctx, 0, vpn, FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE), ctx);
+    if (pfn < 0) throw new Error(`pin of page ${vpn}`);
+    return pfn;
   }
 
   unpin(pfn: number): void {

@@ -65,7 +65,7 @@ function world(policy: string, flags = 0, driver = false): World {
 
 const pin = ({ guest }: World, vpn: number): void => {
   const ctx = guest.ctx(DEVICE);
-  if (runToEnd(pinUserPagesFast(ctx, 0, vpn, FOLL_WRITE | FOLL_LONGTERM), ctx) !== 1) throw new Error('pin');
+  if (runToEnd(pinUserPagesFast(ctx, 0, vpn, FOLL_WRITE | FOLL_LONGTERM), ctx) < 0) throw new Error('pin');
 };
 const scan = ({ guest }: World): number => runToEnd(taskNumaWork(guest.ctx(BALANCER), 0), guest.ctx(BALANCER));
 const mapped = ({ guest }: World): number[] => {
@@ -131,7 +131,7 @@ describe('the scan', () => {
     );
     expect(pinner.runOn()).toBe(false);
     task.finish();
-    expect(pinner.finish()).toBe(1);
+    expect(pinner.finish()).toBeGreaterThan(0);
   });
 
   it('does not stop GUP-fast: the pin lands under the scanner’s lock, and its stage-2 entry goes', () => {

@@ -167,9 +167,9 @@ export class Lab {
     const ctx = this.ctx(PINNER);
     const pfns: number[] = [];
     for (let vpn = start; vpn < end; vpn++) {
-      const result = this.run(pinUserPagesFast(ctx, 0, vpn, FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE), ctx);
-      if (result !== 1) throw new Error(`pin of page ${vpn}: ${result}`);
-      pfns.push(ctx.out.gupPfn);
+      const pfn = this.run(pinUserPagesFast(ctx, 0, vpn, FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE), ctx);
+      if (pfn < 0) throw new Error(`pin of page ${vpn}: ${pfn}`);
+      pfns.push(pfn);
     }
     return pfns;
   }
@@ -178,7 +178,7 @@ export class Lab {
   vmsplice(start: number, end: number): void {
     const ctx = this.ctx(PINNER);
     for (let vpn = start; vpn < end; vpn++) {
-      if (this.run(getUserPagesUnlocked(ctx, 0, vpn, FOLL_GET), ctx) !== 1) throw new Error(`get of page ${vpn}`);
+      if (this.run(getUserPagesUnlocked(ctx, 0, vpn, FOLL_GET), ctx) < 0) throw new Error(`get of page ${vpn}`);
     }
   }
 

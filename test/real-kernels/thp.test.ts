@@ -114,7 +114,7 @@ describe('collapse of 512 4k pages', () => {
     } while (lab.mmapReaders() > 0);
     const pinner = lab.ctx(PINNER);
     pinner.quantum = 2 ** 30;
-    expect(lab.run(lab.kernel.gupFast(pinner, 0, 9, FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE), pinner)).toBe(1);
+    expect(lab.run(lab.kernel.gupFast(pinner, 0, 9, FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE), pinner)).toBeGreaterThan(0);
     expect(lab.run(collapse, ctx)).toBe(-EAGAIN);
     expect(lab.notifierStarts(MECH.khugepaged)).toBe(1);
     expect(lab.mechanism(MECH.khugepaged, MC_BACKED_OUT)).toBe(1);

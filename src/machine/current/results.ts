@@ -11,13 +11,11 @@ export class Results {
   /** HPFAR_EL2: the frame that the host's stage 2 does not map. Set by hostAccess with ACCESS_HOST_STAGE2, true until its next. */
   abortPfn = 0;
   /**
-   * pages[0] of a GUP call that returns 1: getUserPagesUnlocked, pinUserPages, pinUserPagesFast, gupFast, followPagePte (mm/gup). KVM's
-   * fault->pfn where hvaToPfn returns above 0 (kvm/faultin.ts), which calls GUP. True until the actor's next call of one of them, so also
-   * until it faults in anything by GUP.
+   * fault->map_writable and fault->refcounted_page of the page that hvaToPfn has returned (kvm/faultin.ts): the guest may write there; there
+   * is a reference to give back. True until the actor's next stage-2 fault.
    */
-  gupPfn = 0;
-  /** fault->map_writable: the guest may write there. Set by hvaToPfn beside gupPfn, by nobody else. */
   mapWritable = false;
+  refcounted = false;
   /**
    * The VMA that the rmap cursor stands at, and the page in it (mm/rmap/rmap.ts). Set by rmapWalkNext where it returns a cursor, true until
    * the next rmapWalkNext of this walk or another: what is called inside a walk may walk itself.

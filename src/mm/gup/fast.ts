@@ -41,19 +41,17 @@ import {
 } from '../folio.js';
 import { mappingIsFile } from '../filemap.js';
 import { gupMustUnshare, refusesFile } from './checks.js';
+import { NO_PAGE } from './follow.js';
 import { gupPutFolio } from './grab.js';
 import { mmSetHasPinned, pinned } from './gup.js';
 
-/** What the walk answers when the slow path must decide. */
-const GO_SLOW = -1;
-
 /**
  * gup_fast() of one page: get_user_pages_fast (FOLL_GET) or pin_user_pages_fast (FOLL_PIN) without their slow path.
- * @returns 1 with ctx.out.gupPfn set, or 0
+ * @returns the page or NO_PAGE: the slow path must decide
  */
 export function* gupFast(ctx: Context, mm: number, vpn: number, flags: number): Coroutine {
   const { m, words } = ctx;
-  if (vpn < 0 || vpn >= m.mmPages) return 0;
+  if (vpn < 0 || vpn >= m.mmPages) return NO_PAGE;
   const pin = (flags & FOLL_PIN) !== 0;
   const seqAt = mmWord(m, mm, MM_WRITE_PROTECT_SEQ);
   let seq = 0;
@@ -62,7 +60,7 @@ export function* gupFast(ctx: Context, mm: number, vpn: number, flags: number): 
     if (--ctx.quantum < 0) yield reads(seqAt);
     seq = readOnce(words, seqAt);
     // odd: fork is write-protecting, and its pin checks must not miss ours
-    if ((seq & 1) !== 0) return 0;
+    if ((seq & 1) !== 0) return NO_PAGE;
   }
   const irqs = ctx.cpuAt + CPU_IRQS_OFF;
   if (--ctx.quantum < 0) yield writes(irqs);
@@ -75,17 +73,16 @@ export function* gupFast(ctx: Context, mm: number, vpn: number, flags: number): 
   if (--ctx.quantum < 0) yield updates(irqs);
   ctx.cpu.irqsOff = false;
   if (xchg(words, irqs, 0) < 0) wake(m, irqs);
-  if (pfn === GO_SLOW) return 0;
+  if (pfn === NO_PAGE) return pfn;
   if (pin) {
     if (--ctx.quantum < 0) yield reads(seqAt);
     if (readOnce(words, seqAt) !== seq) {
       yield* gupPutFolio(ctx, pfn, flags);
-      return 0;
+      return NO_PAGE;
     }
     pinned(ctx, mm, vpn, pfn, flags);
   }
-  ctx.out.gupPfn = pfn;
-  return 1;
+  return pfn;
 }
 
 /** gup_fast_pgd_range() down to the entry: steps 3 and 4. */
@@ -102,19 +99,19 @@ function* walk(ctx: Context, mm: number, vpn: number, flags: number): Coroutine 
     ctx.probe.onTableWalk(ctx, mm, vpn, entryPfn(pmd));
     entry = readOnce(words, entryAt);
   } else if (!isHuge(pmd)) {
-    return GO_SLOW;
+    return NO_PAGE;
   }
   // a hint, a swap-type entry, an invalidated PMD; not permitted; the zero page
   if (!isHardwareValid(entry) || ((flags & FOLL_WRITE) !== 0 && (entry & PTE_WRITE) === 0) || isSpecial(entry)) {
-    return GO_SLOW;
+    return NO_PAGE;
   }
   const first = entryPfn(entry);
   const pfn = isHuge(entry) ? first + (vpn & (m.thpPages - 1)) : first;
   const head = yield* tryGrabFolioFast(ctx, mm, vpn, pfn, flags);
-  if (head < 0) return GO_SLOW;
+  if (head < 0) return NO_PAGE;
   if (yield* stillAllowed(ctx, flags, pmdAt, pmd, entryAt, entry, head)) return pfn;
   yield* gupPutFolio(ctx, pfn, flags);
-  return GO_SLOW;
+  return NO_PAGE;
 }
 
 /** page_folio(), the marked form: no reference keeps the compound state yet. */

@@ -28,11 +28,14 @@ import { tryGrabFolio } from './grab.js';
 import { pmdLock, pteOffsetMapLock } from '../pgtable.js';
 import { vmaFlags } from '../vma/vma.js';
 
+/** GUP has no page and no error: NULL of follow_page_mask(), no pages of gup_fast(). What may be had by a fault. */
+export const NO_PAGE = -1;
+
 /**
  * follow_page_pte(), with follow_huge_pmd() for a huge leaf. mmap_lock is held.
  * @param flags FOLL_*; with neither FOLL_GET nor FOLL_PIN nothing is taken
- * @returns 1 with the (sub)page in ctx.out.gupPfn; 0: fault it in; -EMLINK: fault it in unshared; -EEXIST: there is no
- *   struct page; -ENOMEM: no reference could be taken
+ * @returns the (sub)page; NO_PAGE: fault it in; -EMLINK: fault it in unshared; -EEXIST: there is no struct page; -ENOMEM: no reference
+ *   could be taken
  */
 export function* followPagePte(ctx: Context, mm: number, vma: number, vpn: number, flags: number): Coroutine {
   const { m, words } = ctx;
@@ -41,14 +44,14 @@ export function* followPagePte(ctx: Context, mm: number, vma: number, vpn: numbe
     if (--ctx.quantum < 0) yield reads(pmdAt);
     const pmd = readOnce(words, pmdAt);
     // none; or a huge migration entry, on which the fault waits
-    if (isNone(pmd) || (isHuge(pmd) && !isPresent(pmd))) return 0;
+    if (isNone(pmd) || (isHuge(pmd) && !isPresent(pmd))) return NO_PAGE;
     if (!isHuge(pmd)) {
       const table = yield* pteOffsetMapLock(ctx, mm, vpn);
-      if (table < 0) return 0;
+      if (table < 0) return NO_PAGE;
       const pteAt = pteWord(m, table, vpn);
       if (--ctx.quantum < 0) yield reads(pteAt);
       const pte = readOnce(words, pteAt);
-      const result = isPresent(pte) ? yield* followEntry(ctx, mm, vma, vpn, flags, pte) : 0;
+      const result = isPresent(pte) ? yield* followEntry(ctx, mm, vma, vpn, flags, pte) : NO_PAGE;
       const ptl = ptlOf(m, table);
       if (--ctx.quantum < 0) yield releases(ptl);
       spinUnlock(ctx, ptl, LOCK_PTL);
@@ -58,7 +61,7 @@ export function* followPagePte(ctx: Context, mm: number, vma: number, vpn: numbe
     if (--ctx.quantum < 0) yield reads(pmdAt);
     const now = readOnce(words, pmdAt);
     const huge = isTransHuge(now);
-    const result = huge ? yield* followEntry(ctx, mm, vma, vpn, flags, now) : 0;
+    const result = huge ? yield* followEntry(ctx, mm, vma, vpn, flags, now) : NO_PAGE;
     if (--ctx.quantum < 0) yield releases(lock);
     spinUnlock(ctx, lock, LOCK_PMD);
     // split meanwhile: its PTEs are looked at instead
@@ -69,13 +72,14 @@ export function* followPagePte(ctx: Context, mm: number, vma: number, vpn: numbe
 /** Steps b to g for a present entry, a PTE or a huge PMD, under its lock. */
 function* followEntry(ctx: Context, mm: number, vma: number, vpn: number, flags: number, entry: number): Coroutine {
   const vmFlags = vmaFlags(ctx, vma);
-  if (isProtnone(entry) && !gupCanFollowProtnone(ctx, vmFlags, flags)) return 0;
+  if (isProtnone(entry) && !gupCanFollowProtnone(ctx, vmFlags, flags)) return NO_PAGE;
   const first = entryPfn(entry);
   const zero = isZeroPfn(first);
   const pfn = isHuge(entry) && !zero ? first + (vpn & (ctx.m.thpPages - 1)) : first;
   const writable = (entry & PTE_WRITE) !== 0;
   // the exclusive bit of a PMD-mapped THP is its head's
-  if ((flags & FOLL_WRITE) !== 0 && !writable && !(yield* canForceWrite(ctx, vmFlags, flags, entry, first))) return 0;
+  if ((flags & FOLL_WRITE) !== 0 && !writable && !(yield* canForceWrite(ctx, vmFlags, flags, entry, first)))
+    return NO_PAGE;
   if (isSpecial(entry) && !zero) return -EEXIST;
   const head = zero ? first : folioOf(ctx, first);
   if (!writable && (yield* gupMustUnshare(ctx, flags, isCowMapping(vmFlags), head, first))) return -EMLINK;
@@ -87,6 +91,5 @@ function* followEntry(ctx: Context, mm: number, vma: number, vpn: number, flags:
     if (--ctx.quantum < 0) yield updates(flagsWord(ctx, head));
     setFlag(ctx, head, PG_REFERENCED | (dirtied ? PG_DIRTY : 0));
   }
-  ctx.out.gupPfn = pfn;
-  return 1;
+  return pfn;
 }

@@ -71,7 +71,7 @@ export function* gupPutFolio(ctx: Context, pfn: number, flags: number): Coroutin
 
 /**
  * unpin_user_page(), or with `makeDirty` unpin_user_pages_dirty_lock() of one page. Never touches page tables.
- * @param pfn what the pin call left in ctx.out.gupPfn
+ * @param pfn what the pin call returned
  */
 export function* unpinUserPage(ctx: Context, pfn: number, makeDirty: boolean): Coroutine<void> {
   countStat(ctx.m, ctx.actor, STAT.unpins, 1);

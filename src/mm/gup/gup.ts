@@ -40,6 +40,7 @@ import { mmapReadLock, mmapReadUnlock } from '../../locks/vma-lock.js';
 import { fetchOr, readOnce } from '#words';
 import { isZeroPfn } from '../folio.js';
 import { checkVmaFlags, impliedGupFlags } from './checks.js';
+import { NO_PAGE } from './follow.js';
 import { checkAndMigrateMovablePages } from './longterm.js';
 import { findVma, vmaFlags } from '../vma/vma.js';
 
@@ -73,7 +74,7 @@ export function* faultinPage(
   return (result & VM_FAULT_RETRY) !== 0 ? -EBUSY : 0;
 }
 
-/** __get_user_pages() of one page, mmap_lock held for reading before and after. Returns 1 or -errno. */
+/** __get_user_pages() of one page, mmap_lock held for reading before and after. Returns the page or -errno. */
 function* getUserPageLocked(ctx: Context, mm: number, vpn: number, wanted: number): Coroutine {
   const flags = impliedGupFlags(ctx, wanted);
   let vma = findVma(ctx, mm, vpn);
@@ -85,10 +86,10 @@ function* getUserPageLocked(ctx: Context, mm: number, vpn: number, wanted: numbe
     // cond_resched()
     if (--ctx.quantum < 0) yield LOCAL;
     const found = yield* ctx.kernel.followPagePte(ctx, mm, vma, vpn, flags);
-    if (found === 1) return 1;
+    if (found >= 0) return found;
     // no struct page to hand out
     if (found === -EEXIST) return -EFAULT;
-    if (found !== 0 && found !== -EMLINK) return found;
+    if (found !== NO_PAGE && found !== -EMLINK) return found;
     const faulted = yield* faultinPage(ctx, mm, vma, vpn, flags, found === -EMLINK);
     if (faulted === -EBUSY || faulted === -EAGAIN) {
       // mmap_lock was released, and the VMAs may be others now
@@ -102,12 +103,12 @@ function* getUserPageLocked(ctx: Context, mm: number, vpn: number, wanted: numbe
 
 /**
  * get_user_pages_unlocked(): a short reference (FOLL_GET). Takes mmap_lock.
- * @returns 1 with ctx.out.gupPfn set, or -EFAULT, -EHWPOISON (only with FOLL_HWPOISON), -ENOMEM, -EINTR
+ * @returns the page, or -EFAULT, -EHWPOISON (only with FOLL_HWPOISON), -ENOMEM, -EINTR
  */
 export function* getUserPagesUnlocked(ctx: Context, mm: number, vpn: number, flags: number): Coroutine {
   yield* mmapReadLock(ctx, mm);
   const result = yield* getUserPageLocked(ctx, mm, vpn, flags | FOLL_GET | FOLL_TOUCH);
-  if (result !== 1) emit(ctx, EVENT.gup_failed, mm, vpn, flags, result);
+  if (result < 0) emit(ctx, EVENT.gup_failed, mm, vpn, flags, result);
   yield* mmapReadUnlock(ctx, mm);
   return result;
 }
@@ -123,7 +124,7 @@ export function* mmSetHasPinned(ctx: Context, mm: number): Coroutine<void> {
 
 /**
  * pin_user_pages() of one page; with FOLL_LONGTERM __gup_longterm_locked(). The caller holds mmap_lock for reading.
- * @returns 1 with ctx.out.gupPfn set, or -EFAULT, -EHWPOISON, -ENOMEM, -EINTR
+ * @returns the page, or -EFAULT, -EHWPOISON, -ENOMEM, -EINTR
  */
 export function* pinUserPages(ctx: Context, mm: number, vpn: number, flags: number): Coroutine {
   const wanted = (flags & ~FOLL_GET) | FOLL_PIN;
@@ -133,14 +134,13 @@ export function* pinUserPages(ctx: Context, mm: number, vpn: number, flags: numb
     if (tries === 1) ctx.task.loops++;
     if (tries > 0 && --ctx.quantum < 0) yield RETRY;
     let result = yield* getUserPageLocked(ctx, mm, vpn, wanted);
-    const pfn = ctx.out.gupPfn;
-    if (result === 1 && (flags & FOLL_LONGTERM) !== 0) {
-      const checked = yield* checkAndMigrateMovablePages(ctx, pfn);
+    if (result >= 0 && (flags & FOLL_LONGTERM) !== 0) {
+      const checked = yield* checkAndMigrateMovablePages(ctx, result);
       if (checked === -EAGAIN) continue;
       if (checked !== 0) result = checked;
     }
-    if (result === 1) {
-      pinned(ctx, mm, vpn, pfn, flags);
+    if (result >= 0) {
+      pinned(ctx, mm, vpn, result, flags);
     } else {
       countStat(ctx.m, ctx.actor, STAT.pin_failures, 1);
       emit(ctx, EVENT.gup_failed, mm, vpn, wanted, result);
@@ -151,7 +151,6 @@ export function* pinUserPages(ctx: Context, mm: number, vpn: number, flags: numb
 
 /** The pin call returns this page now: it is a pin from here on (I-PIN). */
 export function pinned(ctx: Context, mm: number, vpn: number, pfn: number, flags: number): void {
-  ctx.out.gupPfn = pfn;
   countStat(ctx.m, ctx.actor, STAT.pins, 1);
   if (!isZeroPfn(pfn)) ctx.probe.onPinned(ctx, mm, vpn, pfn);
   else if ((flags & FOLL_WRITE) !== 0) ctx.probe.onWarn(ctx, 'I-RO', 'zero page pinned for writing', pfn);
@@ -159,13 +158,13 @@ export function pinned(ctx: Context, mm: number, vpn: number, pfn: number, flags
 
 /**
  * pin_user_pages_fast(): lockless, and under mmap_lock when that does not do. Takes mmap_lock itself.
- * @returns 1 with ctx.out.gupPfn set; 0 (FOLL_FAST_ONLY, and the slow path would be needed); or -errno
+ * @returns the page; NO_PAGE (FOLL_FAST_ONLY, and the slow path would be needed); or -errno
  *   as {@link pinUserPages}
  */
 export function* pinUserPagesFast(ctx: Context, mm: number, vpn: number, flags: number): Coroutine {
   const wanted = (flags & ~FOLL_GET) | FOLL_PIN;
-  if ((yield* ctx.kernel.gupFast(ctx, mm, vpn, wanted)) === 1) return 1;
-  if ((flags & FOLL_FAST_ONLY) !== 0) return 0;
+  const fast = yield* ctx.kernel.gupFast(ctx, mm, vpn, wanted);
+  if (fast >= 0 || (flags & FOLL_FAST_ONLY) !== 0) return fast;
   yield* mmapReadLock(ctx, mm);
   const result = yield* ctx.kernel.pinUserPages(ctx, mm, vpn, wanted);
   yield* mmapReadUnlock(ctx, mm);
