@@ -10,7 +10,7 @@ import { noteLatency } from './latency.js';
 
 /**
  * Loads from, or stores `value` to, page `vpn` of process `mm`, faulting where it must.
- * @returns 0, with what was read or replaced in `ctx.out.accessValue`; or the signal that the task would get:
+ * @returns 0, with what was read or replaced in `ctx.accessValue`; or the signal that the task would get:
  *   VM_FAULT_SIGSEGV (no such memory, or it is a guest's own), _SIGBUS, _HWPOISON, _OOM
  */
 export function* touchUser(ctx: Context, mm: number, vpn: number, write: boolean, value: number): Coroutine {

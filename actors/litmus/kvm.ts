@@ -23,7 +23,7 @@ const at = (args: Args, i: number): number => args[i] as number;
 
 function* guestRead(ctx: Context, task: LitmusTask, args: Args): Coroutine {
   const result = yield* vcpuAccess(ctx, task.vm, task.vcpu, at(args, 0), false, 0);
-  return result === 0 ? ctx.out.accessValue : result;
+  return result === 0 ? ctx.accessValue : result;
 }
 
 function* guestWrite(ctx: Context, task: LitmusTask, args: Args): Coroutine {
@@ -80,7 +80,7 @@ const forgeMemcache = (ctx: Context, _task: LitmusTask, args: Args): Coroutine =
 /** /proc/PID/mem, a debugger, a core dump: the kernel looks at the page, not the process. */
 function* memRead(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const result = yield* accessRemoteVm(ctx, at(args, 0), at(args, 1));
-  return result === 0 ? ctx.out.accessValue : result;
+  return result === 0 ? ctx.accessValue : result;
 }
 
 export const LITMUS_KVM: readonly LitmusOperation[] = [

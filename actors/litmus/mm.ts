@@ -56,14 +56,14 @@ function signalOf(fault: number): number {
 
 function* read(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const fault = yield* touchUser(ctx, at(args, 0), at(args, 1), false, 0);
-  return fault === 0 ? ctx.out.accessValue : signalOf(fault);
+  return fault === 0 ? ctx.accessValue : signalOf(fault);
 }
 
 /** copy_from_user_nofault(): a load with page faults disabled. */
 function* readNofault(ctx: Context, _task: LitmusTask, args: Args): Coroutine {
   const { protectedKvm } = ctx.kernel.rules;
   const result = yield* hostAccess(ctx, at(args, 0), at(args, 1), false, 0, protectedKvm);
-  return result === ACCESS_DONE ? ctx.out.accessValue : -EFAULT;
+  return result === ACCESS_DONE ? ctx.accessValue : -EFAULT;
 }
 
 function* write(ctx: Context, _task: LitmusTask, args: Args): Coroutine {

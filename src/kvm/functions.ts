@@ -117,7 +117,7 @@ export const KVM_FUNCTIONS = {
     pkvmKernelRead,
     'arch/arm64/mm/fault.c',
     'do_sea',
-    "A load of the kernel's own through its map of all memory: 0 and `ctx.out.accessValue`, or -EFAULT.",
+    "A load of the kernel's own through its map of all memory: 0 and `ctx.accessValue`, or -EFAULT.",
     'android14-6.1',
   ),
   pkvmKernelAbort: kernelFunction(

@@ -14,17 +14,17 @@ import { getUserPagesUnlocked } from '../mm/gup/gup.js';
 import { readOnce } from '#words';
 import { hostStage2Abort } from './call-hyp.js';
 
-/** access_remote_vm() of one page, for reading: 0 with `ctx.out.accessValue` set; -EFAULT (no page, or not the host's to read). */
+/** access_remote_vm() of one page, for reading: 0 with `ctx.accessValue` set; -EFAULT (no page, or not the host's to read). */
 export function* accessRemoteVm(ctx: Context, mm: number, vpn: number): Coroutine {
   const pfn = yield* getUserPagesUnlocked(ctx, mm, vpn, FOLL_GET | FOLL_FORCE);
   if (pfn < 0) return -EFAULT;
   const result = yield* pkvmKernelRead(ctx, pfn);
-  if (result === 0) ctx.probe.onKernelRead(ctx, pfn, ctx.out.accessValue);
+  if (result === 0) ctx.probe.onKernelRead(ctx, pfn, ctx.accessValue);
   if (!isZeroPfn(pfn)) yield* folioPut(ctx, folioOf(ctx, pfn), REF_TEMP);
   return result;
 }
 
-/** A load through the kernel's map under protected KVM: 0, with `ctx.out.accessValue` set; or what became of its abort. */
+/** A load through the kernel's map under protected KVM: 0, with `ctx.accessValue` set; or what became of its abort. */
 export function* pkvmKernelRead(ctx: Context, pfn: number): Coroutine {
   const { m, words } = ctx;
   const content = pageWord(m, pfn, PAGE_CONTENT);
@@ -42,7 +42,7 @@ export function* pkvmKernelRead(ctx: Context, pfn: number): Coroutine {
       }
     }
     if (--ctx.quantum < 0) yield reads(content);
-    ctx.out.accessValue = readOnce(words, content);
+    ctx.accessValue = readOnce(words, content);
     leaveAccess(ctx);
     return 0;
   }

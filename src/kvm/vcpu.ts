@@ -19,7 +19,7 @@ import { get, set } from '#words';
 import { kvmCallHyp } from './call-hyp.js';
 
 /**
- * One load (`write` false) or store of `value` by the guest at `gfn`; `ctx.out.accessValue` holds what was read or
+ * One load (`write` false) or store of `value` by the guest at `gfn`; `ctx.accessValue` holds what was read or
  * replaced.
  * @returns 0; -EHWPOISON (SIGBUS: the page is poisoned); -EINTR (a fatal signal); or what the fault handler exits to
  *   user space with: -EFAULT, -ENOMEM, -EIO

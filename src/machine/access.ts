@@ -47,7 +47,7 @@ export const ACCESS_PERMISSION = 2;
 export const ACCESS_HOST_STAGE2 = 3;
 
 /**
- * One translated load or store that hits the TLB. False: walk. `ctx.out.accessValue` holds what was read or replaced.
+ * One translated load or store that hits the TLB. False: walk. `ctx.accessValue` holds what was read or replaced.
  */
 export function accessHit(
   ctx: Context,
@@ -90,20 +90,22 @@ function touch(
 ): void {
   const at = pageWord(ctx.m, pfn, PAGE_CONTENT);
   if (write) {
-    ctx.out.accessValue = rawXchg(ctx.words, at, value);
-    touches(writes(at), ctx.out.accessValue);
+    const replaced = rawXchg(ctx.words, at, value);
+    ctx.accessValue = replaced;
+    touches(writes(at), replaced);
     ctx.probe.onWrite(ctx, guest, space, page, pfn, value);
   } else {
-    ctx.out.accessValue = rawLoad(ctx.words, at);
-    touches(reads(at), ctx.out.accessValue);
-    ctx.probe.onRead(ctx, guest, space, page, pfn, ctx.out.accessValue);
+    const content = rawLoad(ctx.words, at);
+    ctx.accessValue = content;
+    touches(reads(at), content);
+    ctx.probe.onRead(ctx, guest, space, page, pfn, content);
   }
 }
 
 /**
  * A host access: user-mode load or store of `mm` at `vpn`.
  * @param hostStage2 whether the host runs under pKVM, so that its own stage 2 is walked too
- * @returns ACCESS_*; `ctx.out.accessValue` holds what was read or replaced
+ * @returns ACCESS_*; `ctx.accessValue` holds what was read or replaced
  */
 export function* hostAccess(
   ctx: Context,
@@ -180,7 +182,7 @@ export function* hostAccess(
 
 /**
  * A guest access that missed the TLB: the hardware's stage-2 walk.
- * @returns ACCESS_*; `ctx.out.accessValue` holds what was read or replaced
+ * @returns ACCESS_*; `ctx.accessValue` holds what was read or replaced
  */
 export function* guestAccess(ctx: Context, vm: number, gfn: number, write: boolean, value: number): Coroutine {
   const { m, words } = ctx;

@@ -31,8 +31,8 @@ export const tlbSlot = (m: Machine, cpu: number, page: number): number => tlbBas
 
 /** The CPU enters a translated access: from here on a DSB that has removed one of its entries waits for it. */
 export function enterAccess(ctx: Context): void {
-  const sequence = (ctx.cpu.accessSequence + 1) & 0x3fffffff;
-  ctx.cpu.accessSequence = sequence;
+  const sequence = (ctx.accessSequence + 1) & 0x3fffffff;
+  ctx.accessSequence = sequence;
   touched(updates(ctx.cpuAt + CPU_IN_USE));
   rawStore(ctx.words, ctx.cpuAt + CPU_IN_USE, sequence + 1);
 }

@@ -9,11 +9,11 @@ import { reads } from '../machine/effects.js';
 import { PAGE_CONTENT, pageWord } from '../machine/layout.js';
 import { readOnce } from '#words';
 
-/** Loads what page `pfn` holds into `ctx.out.accessValue`. Returns 0, or -EFAULT: it is a protected guest's. */
+/** Loads what page `pfn` holds into `ctx.accessValue`. Returns 0, or -EFAULT: it is a protected guest's. */
 export function* kernelLoad(ctx: Context, pfn: number): Coroutine {
   if (ctx.kernel.rules.protectedKvm) return yield* ctx.kernel.pkvmKernelRead(ctx, pfn);
   const content = pageWord(ctx.m, pfn, PAGE_CONTENT);
   if (--ctx.quantum < 0) yield reads(content);
-  ctx.out.accessValue = readOnce(ctx.words, content);
+  ctx.accessValue = readOnce(ctx.words, content);
   return 0;
 }

@@ -19,7 +19,7 @@ import { changes, looksAt } from './bug-clash.js';
 function* loadsUnchecked(ctx: Context, pfn: number): Coroutine {
   const content = pageWord(ctx.m, pfn, PAGE_CONTENT);
   if (--ctx.quantum < 0) yield reads(content);
-  ctx.out.accessValue = readOnce(ctx.words, content);
+  ctx.accessValue = readOnce(ctx.words, content);
   return 0;
 }
 

@@ -31,12 +31,14 @@ describe("what is an actor's own", () => {
     const from = contextOf(lab, 1);
     fill(from.task);
     fill(from.cpu);
+    from.accessSequence = 77;
     from.carried = { done: 7, dmaPfns: new Int32Array([3, 4]) };
     const to = contextOf(lab, 2);
     const own = ownState(from);
     takeOver(to, structuredClone(own));
     expect(to.task).toEqual(from.task);
     expect(to.cpu).toEqual(from.cpu);
+    expect(to.accessSequence).toBe(77);
     expect(to.carried).toEqual(from.carried);
     const { time } = from.task;
     to.task.time++;

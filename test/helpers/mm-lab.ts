@@ -113,7 +113,7 @@ export class MmLab {
   read(vpn: number, cpu = 0): number {
     const result = this.run((ctx) => touch(ctx, vpn, false, 0), cpu);
     if (result !== 0) throw new Error(`read of page ${vpn}: VM_FAULT ${result}`);
-    return this.ctx(cpu).out.accessValue;
+    return this.ctx(cpu).accessValue;
   }
 
   thp(enabled: boolean): void {

@@ -47,7 +47,7 @@ describe('a protected guest', () => {
     expect(guest.touch(2, false)).toBe(VM_FAULT_SIGSEGV);
     expect(call(guest, vcpuShare, 2)).toBe(0);
     expect(owners(guest, 2)).toEqual([PKVM_PAGE_SHARED_BORROWED, PKVM_NOPAGE, PKVM_PAGE_SHARED_OWNED]);
-    expect([guest.touch(2, false), guest.ctx(7).out.accessValue]).toEqual([0, 9]);
+    expect([guest.touch(2, false), guest.ctx(7).accessValue]).toEqual([0, 9]);
     expect(guest.touch(2, true, 10)).toBe(0);
     expect(guest.load(2)).toBe(10);
     expect(call(guest, vcpuShare, 2)).toBe(-EPERM);
@@ -76,7 +76,7 @@ describe('a protected guest', () => {
     expect(told(guest)).toEqual([`host owns ${pfn}, wiped true`]);
     expect([guest.refs(pfn), guest.word(locked), guest.word(pinnedPageWord(guest.m, 0, 1))]).toEqual([1, 0, 0]);
     expect(owners(guest, 1)).toEqual([PKVM_PAGE_OWNED, PKVM_NOPAGE, PKVM_NOPAGE]);
-    expect([guest.touch(1, false), guest.ctx(7).out.accessValue]).toEqual([0, 0]);
+    expect([guest.touch(1, false), guest.ctx(7).accessValue]).toEqual([0, 0]);
     expect(call(guest, vcpuRelinquish, 1)).toBe(-EFAULT);
     guest.store(1, 12);
     expect(guest.load(1)).toBe(12);
@@ -92,7 +92,7 @@ describe('a protected guest', () => {
     const pfn = hostPfn(open.m, 0, 1);
     expect(call(open, vcpuRelinquish, 1)).toBe(0);
     expect(told(open)).toEqual([`host owns ${pfn}, wiped false`]);
-    expect([open.touch(1, false), open.ctx(7).out.accessValue]).toEqual([0, 9]);
+    expect([open.touch(1, false), open.ctx(7).accessValue]).toEqual([0, 9]);
   });
 
   it('has nobody to ask on a host without EL2', () => {

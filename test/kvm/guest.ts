@@ -73,7 +73,7 @@ export class Guest {
   load(gfn: number, cpu = 0): number {
     const result = this.access(gfn, false, 0, cpu);
     if (result !== 0) throw new Error(`guest load of gfn ${gfn}: ${result}`);
-    return this.ctx(cpu).out.accessValue;
+    return this.ctx(cpu).accessValue;
   }
 
   store(gfn: number, value: number, cpu = 0): void {

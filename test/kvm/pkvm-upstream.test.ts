@@ -41,7 +41,7 @@ describe('a guest that follows notifiers', () => {
     const pfn = hostPfn(guest.m, 0, 2);
     expect([stage2Pfn(guest.m, 0, 2), mapped(guest, 2), guest.refs(pfn)]).toEqual([pfn, pfn, 1]);
     expect(shared(guest, 2)).toEqual([PKVM_PAGE_SHARED_OWNED, 1]);
-    expect([guest.touch(2, false), guest.ctx(7).out.accessValue]).toEqual([0, 9]);
+    expect([guest.touch(2, false), guest.ctx(7).accessValue]).toEqual([0, 9]);
     expect(zap(guest, 2)).toBe(0);
     expect([stage2Pfn(guest.m, 0, 2), mapped(guest, 2), hostState(guest.ctx(0), pfn)]).toEqual([
       -1,

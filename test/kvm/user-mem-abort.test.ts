@@ -67,7 +67,7 @@ describe('a stage-2 fault', () => {
     expect(entryPfn(guest.leaf(5))).not.toBe(0);
     expect(guest.load(5)).toBe(9);
     expect(guest.touch(5, false)).toBe(0);
-    expect(guest.ctx(7).out.accessValue).toBe(9);
+    expect(guest.ctx(7).accessValue).toBe(9);
   });
 
   it('maps writable on a load when the VMM may write there anyway: the fast look-up runs for loads too', () => {
@@ -164,7 +164,7 @@ describe('the retry', () => {
     expect(runToEnd(madvise(other, 0, 2, 3, MADV_DONTNEED), other)).toBe(0);
     expect(fault.finish()).toBe(0);
     // the old page was not mapped: the load saw the new one
-    expect(guest.ctx(0).out.accessValue).toBe(0);
+    expect(guest.ctx(0).accessValue).toBe(0);
     expect(retries).toEqual([2]);
     expect(stat(guest, 0, STAT.stage2_retries)).toBe(1);
   });

@@ -93,7 +93,7 @@ export class ForkLab {
   read(mm: number, vpn: number, cpu = 0): number {
     const result = this.run((ctx) => touchUser(ctx, mm, vpn, false, 0), cpu);
     if (result !== 0) throw new Error(`read of ${vpn} by ${mm}: ${result}`);
-    return this.ctx(cpu).out.accessValue;
+    return this.ctx(cpu).accessValue;
   }
 
   pin(mm: number, vpn: number, flags = FOLL_WRITE, cpu = 0): number {

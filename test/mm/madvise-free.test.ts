@@ -29,7 +29,7 @@ describe('MADV_FREE', () => {
     expect(free(guest, 1, 2)).toBe(0);
     expect([bits(guest, 1), flags(guest, 1) & (PG_SWAPBACKED | PG_DIRTY)]).toEqual([PTE_WRITE, 0]);
     expect(stage2Pfn(guest.m, 0, 1)).toBe(-1);
-    expect([guest.touch(1, false), guest.ctx(7).out.accessValue]).toEqual([0, 5]);
+    expect([guest.touch(1, false), guest.ctx(7).accessValue]).toEqual([0, 5]);
     guest.touch(1, true, 6);
     expect(bits(guest, 1)).toBe(PTE_WRITE | PTE_YOUNG | PTE_DIRTY);
     expect(audit(guest.m)).toEqual([]);

@@ -100,7 +100,7 @@ describe('migration entries', () => {
     expect(reader.runOn()).toBe(false);
     expect(mover.finish()).toBe(0);
     expect(reader.finish()).toBe(0);
-    expect(lab.ctx(1).out.accessValue).toBe(100);
+    expect(lab.ctx(1).accessValue).toBe(100);
   });
 
   it('a batched unmap leaves CPUs their translations until the flush; mprotect flushes first', () => {

@@ -87,7 +87,7 @@ export class Bench {
   read(vpn: number): number {
     const result = this.run(touchUser(this.ctx(VMM), 0, vpn, false, 0), this.ctx(VMM));
     if (result !== 0) throw new Error(`read of page ${vpn}: ${result}`);
-    return this.ctx(VMM).out.accessValue;
+    return this.ctx(VMM).accessValue;
   }
 
   guestWrite(gfn: number, content: number): void {
@@ -96,7 +96,7 @@ export class Bench {
 
   guestRead(gfn: number): number {
     this.#guest(gfn, false, 0);
-    return this.ctx(VCPU).out.accessValue;
+    return this.ctx(VCPU).accessValue;
   }
 
   #guest(gfn: number, write: boolean, content: number): void {

@@ -17,7 +17,7 @@ function movedAway(): { bench: Bench; old: number; read: () => number } {
   const reader = bench.ctx(PINNER);
   const read = (): number => {
     expect(bench.run(touchUser(reader, 0, VPN, false, 0), reader)).toBe(0);
-    return reader.out.accessValue;
+    return reader.accessValue;
   };
   expect(read()).toBe(5);
   const at = bench.entryWord(VPN);

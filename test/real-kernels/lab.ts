@@ -148,7 +148,7 @@ export class Lab {
     const ctx = this.ctx(cpu);
     const result = this.run(touchUser(ctx, 0, vpn, false, 0), ctx);
     if (result !== 0) throw new Error(`read of page ${vpn}: ${result}`);
-    return ctx.out.accessValue;
+    return ctx.accessValue;
   }
 
   /** The live guest touches every page of [start, end) by reading it. */

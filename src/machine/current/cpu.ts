@@ -12,8 +12,6 @@ export class Cpu {
   /** VM and vCPU loaded on this CPU, or -1 (messages to EL2 carry them). */
   loadedVm = -1;
   loadedVcpu = -1;
-  /** Sequence of translated accesses: what CPU_IN_USE holds while inside one. */
-  accessSequence = 0;
   /** Where this CPU found its last free swap slot (percpu_swap_cluster). */
   swapHint = 0;
 }

@@ -29,6 +29,8 @@ export const GROUPS = {
   leaving: 'lent',
   task: 'own',
   cpu: 'own',
+  accessSequence: 'own',
+  accessValue: 'scratch',
   carried: 'own',
   gather: 'scratch',
   out: 'scratch',
@@ -48,6 +50,7 @@ type Plain<T extends { readonly [K in keyof T]: number | boolean }> = Readonly<T
 export interface OwnState extends Record<OwnField, unknown> {
   readonly task: Plain<Task>;
   readonly cpu: Plain<Cpu>;
+  readonly accessSequence: number;
   readonly carried: CarriedState | null;
 }
 
@@ -55,6 +58,7 @@ export interface OwnState extends Record<OwnField, unknown> {
 export const ownState = (ctx: Context): OwnState => ({
   task: { ...ctx.task },
   cpu: { ...ctx.cpu },
+  accessSequence: ctx.accessSequence,
   carried: ctx.carried,
 });
 
@@ -62,5 +66,6 @@ export const ownState = (ctx: Context): OwnState => ({
 export function takeOver(ctx: Context, own: OwnState): void {
   Object.assign(ctx.task, own.task);
   Object.assign(ctx.cpu, own.cpu);
+  ctx.accessSequence = own.accessSequence;
   ctx.carried = own.carried;
 }

@@ -1,13 +1,9 @@
 /**
  * Results of kernel functions beside the one that they return: what the kernel hands back through a pointer. Numbers and flags only. Each
- * has its setters and the moment until which it is true; whoever wants it longer takes it into a variable of its own.
+ * has its setters and the moment until which it is true; whoever wants it longer takes it into a variable of its own. One more stands in
+ * Context itself, for speed: accessValue.
  */
 export class Results {
-  /**
-   * What an access has read or replaced: `*ptr` of a load. Set by guestAccess and hostAccess where they return ACCESS_DONE
-   * (machine/access.ts), and by kernelLoad where it returns 0 (mm/kernel-map.ts, kvm/kernel-access.ts). True until the actor's next access.
-   */
-  accessValue = 0;
   /** HPFAR_EL2: the frame that the host's stage 2 does not map. Set by hostAccess with ACCESS_HOST_STAGE2, true until its next. */
   abortPfn = 0;
   /**

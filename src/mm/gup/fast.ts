@@ -65,8 +65,8 @@ export function* gupFast(ctx: Context, mm: number, vpn: number, flags: number): 
   const irqs = ctx.cpuAt + CPU_IRQS_OFF;
   if (--ctx.quantum < 0) yield writes(irqs);
   // a new value each time, so that who waits for this section does not wait for the next one too
-  const section = (ctx.cpu.accessSequence + 1) & 0x3fffffff;
-  ctx.cpu.accessSequence = section;
+  const section = (ctx.accessSequence + 1) & 0x3fffffff;
+  ctx.accessSequence = section;
   writeOnce(words, irqs, section + 1);
   ctx.cpu.irqsOff = true;
   const pfn = yield* walk(ctx, mm, vpn, flags);

@@ -174,7 +174,7 @@ function* replaceHuge(ctx: Context, mm: number, vma: number, vpn: number, flags:
       yield* folioPut(ctx, head, REF_ALLOC);
       return VM_FAULT_SIGBUS;
     }
-    set(words, pageWord(m, head + i, PAGE_CONTENT), ctx.out.accessValue);
+    set(words, pageWord(m, head + i, PAGE_CONTENT), ctx.accessValue);
     ctx.probe.onCopy(ctx, old + i, head + i);
   }
   const outer = ctx.task.mechanism;

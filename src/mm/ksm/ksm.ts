@@ -110,7 +110,7 @@ function* cmpAndMergePage(ctx: Context, item: number, pfn: number): Coroutine<vo
     yield* removeRmapItemFromTree(ctx, item);
   }
   if ((yield* kernelLoad(ctx, pfn)) !== 0) return;
-  const content = ctx.out.accessValue;
+  const content = ctx.accessValue;
   const checksum = checksumOf(content);
   const checksumAt = ksmItemWord(m, item, KSM_ITEM_CHECKSUM);
   emit(ctx, EVENT.ksm_scan, (item / m.mmPages) | 0, item % m.mmPages, pfn, checksum);
@@ -157,7 +157,7 @@ function* mergeFromUnstable(ctx: Context, item: number, pfn: number, content: nu
     removeUnstable(ctx, treeItem);
     return;
   }
-  const same = (yield* kernelLoad(ctx, treePfn)) === 0 && ctx.out.accessValue === content && treePfn !== pfn;
+  const same = (yield* kernelLoad(ctx, treePfn)) === 0 && ctx.accessValue === content && treePfn !== pfn;
   const sameThp = folioOf(ctx, pfn) === folioOf(ctx, treePfn) && folioOf(ctx, pfn) !== pfn;
   const merged = same && (yield* tryToMergeTwoPages(ctx, item, pfn, treeItem, treePfn));
   yield* folioPut(ctx, folioOf(ctx, treePfn), REF_TEMP);

@@ -274,6 +274,6 @@ export function* tryToMergeOnePage(
 /** pages_identical(). */
 function* pagesIdentical(ctx: Context, a: number, b: number): Coroutine<boolean> {
   if ((yield* kernelLoad(ctx, a)) !== 0) return false;
-  const content = ctx.out.accessValue;
-  return (yield* kernelLoad(ctx, b)) === 0 && ctx.out.accessValue === content;
+  const content = ctx.accessValue;
+  return (yield* kernelLoad(ctx, b)) === 0 && ctx.accessValue === content;
 }

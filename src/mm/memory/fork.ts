@@ -299,7 +299,7 @@ function* copyPresentPage(
   if (--ctx.quantum < 0) yield reads(flagsWord(ctx, pfn));
   if (testFlag(ctx, pfn, PG_HWPOISON)) return -EHWPOISON;
   if ((yield* kernelLoad(ctx, pfn)) !== 0) return -EFAULT;
-  set(words, pageWord(m, copy, PAGE_CONTENT), ctx.out.accessValue);
+  set(words, pageWord(m, copy, PAGE_CONTENT), ctx.accessValue);
   setBeside(words, pageWord(m, copy, PAGE_FLAGS), get(words, pageWord(m, copy, PAGE_FLAGS)) | PG_UPTODATE);
   ctx.probe.onCopy(ctx, pfn, copy);
   const child = vmaMm(ctx, dst);

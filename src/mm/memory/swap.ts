@@ -218,7 +218,7 @@ function* copyFolio(ctx: Context, from: number, flags: number): Coroutine {
     yield* folioPut(ctx, copy, REF_ALLOC);
     return -1;
   }
-  set(words, pageWord(m, copy, PAGE_CONTENT), ctx.out.accessValue);
+  set(words, pageWord(m, copy, PAGE_CONTENT), ctx.accessValue);
   const copyFlags = pageWord(m, copy, PAGE_FLAGS);
   set(words, copyFlags, get(words, copyFlags) | PG_UPTODATE | PG_DIRTY | PG_SWAPBACKED);
   ctx.probe.onCopy(ctx, from, copy);

@@ -308,7 +308,7 @@ function* copyUserPage(ctx: Context, from: number, to: number): Coroutine {
     if (testFlag(ctx, from, PG_HWPOISON)) return VM_FAULT_HWPOISON;
   }
   if ((yield* kernelLoad(ctx, from)) !== 0) return VM_FAULT_SIGBUS;
-  set(words, pageWord(m, to, PAGE_CONTENT), ctx.out.accessValue);
+  set(words, pageWord(m, to, PAGE_CONTENT), ctx.accessValue);
   setBeside(words, pageWord(m, to, PAGE_FLAGS), get(words, pageWord(m, to, PAGE_FLAGS)) | PG_UPTODATE);
   ctx.probe.onCopy(ctx, from, to);
   return 0;

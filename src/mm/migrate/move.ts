@@ -130,7 +130,7 @@ function* moveToNewFolio(ctx: Context, src: number, dst: number): Coroutine {
   for (let i = 0; i < pages; i++) {
     if ((yield* kernelLoad(ctx, src + i)) !== 0) return -EFAULT;
     // nobody sees dst yet
-    set(words, pageWord(m, dst + i, PAGE_CONTENT), ctx.out.accessValue);
+    set(words, pageWord(m, dst + i, PAGE_CONTENT), ctx.accessValue);
     ctx.probe.onCopy(ctx, src + i, dst + i);
   }
   if (inCache) {

@@ -154,5 +154,5 @@ function* isUnused(ctx: Context, vmFlags: number, head: number, headFlags: numbe
   if (folioTestLarge(ctx, head) || (headFlags & PG_MLOCKED) !== 0 || (vmFlags & VM_LOCKED) !== 0) return false;
   // a broken page is not read (v6.18)
   if ((headFlags & PG_HWPOISON) !== 0 && ctx.kernel.rules.splitZeropage === 'v6.18') return false;
-  return (yield* kernelLoad(ctx, head)) === 0 && ctx.out.accessValue === 0;
+  return (yield* kernelLoad(ctx, head)) === 0 && ctx.accessValue === 0;
 }

@@ -232,7 +232,7 @@ export function* swapWriteout(ctx: Context, folio: number): Coroutine<void> {
     // the device gets no more of a protected guest's page than the kernel: an I/O error
     broken ||= (yield* kernelLoad(ctx, folio + i)) !== 0;
     if (broken) break;
-    const content = ctx.out.accessValue;
+    const content = ctx.accessValue;
     const to = swapWord(m, slot + i, SWAP_CONTENT);
     if (--ctx.quantum < 0) yield writes(to);
     writeOnce(words, to, content);
