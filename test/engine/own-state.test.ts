@@ -40,11 +40,11 @@ describe("what is an actor's own", () => {
     expect(to.cpu).toEqual(from.cpu);
     expect(to.accessSequence).toBe(77);
     expect(to.carried).toEqual(from.carried);
-    const { time } = from.task;
-    to.task.time++;
-    to.cpu.loadedVm = -1;
-    expect([from.task.time, own.task.time]).toEqual([time, time]);
-    expect(from.cpu.loadedVm).not.toBe(-1);
+    // what either goes on to do is its own
+    from.task.time++;
+    from.cpu.swapHint++;
+    expect([own.task.time, own.cpu.swapHint]).toEqual([from.task.time - 1, from.cpu.swapHint - 1]);
+    expect([to.task.time, to.cpu.swapHint]).toEqual([own.task.time, own.cpu.swapHint]);
   });
 
   it('leaves alone what the worker lends', () => {
