@@ -291,9 +291,15 @@ describeWith(CHROMIUM, 'the page', () => {
         if (n % 2 === 0) served.run.miss('numa_scan');
         if (n % 50 === 49) await until('the page', newest);
       }
-      await session.send('HeapProfiler.collectGarbage');
-      const { usedSize } = await session.send('Runtime.getHeapUsage');
-      return usedSize;
+      // what a busy machine has not drawn, compiled or finalised yet is garbage at a later look
+      let least = Infinity;
+      for (let look = 0; look < 6; look++) {
+        await session.send('HeapProfiler.collectGarbage');
+        const { usedSize } = await session.send('Runtime.getHeapUsage');
+        least = Math.min(least, usedSize);
+        await page.evaluate('new Promise((done) => requestAnimationFrame(() => setTimeout(done, 100)))');
+      }
+      return least;
     };
     // five minutes fill all that is kept
     await heapAfter(400);

@@ -12,7 +12,9 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** Every function of the simulated kernel, its policies, bugs and actors. */
 const functions = new Set(
   ['src/mm', 'src/kvm', 'src/hyp', 'src/machine', 'src/policies', 'src/zoo', 'actors']
-    .flatMap((room) => readdirSync(join(ROOT, room), { encoding: 'utf8' }).map((name) => join(ROOT, room, name)))
+    .flatMap((room) =>
+      readdirSync(join(ROOT, room), { recursive: true, encoding: 'utf8' }).map((name) => join(ROOT, room, name)),
+    )
     .filter((path) => path.endsWith('.ts'))
     .flatMap((path) => [...readFileSync(path, 'utf8').matchAll(/function\*?\s+(\w+)/g)].map(([, fn]) => fn)),
 );
