@@ -55,7 +55,7 @@ export class Driven<T = void> {
   }
 }
 
-/** Turns of all without anybody moving, after which nobody will. */
+/** Turns of the servers, the one that they work for standing still, after which it will not go on. */
 const TURNS_MAX = 10_000;
 
 /**
@@ -70,11 +70,14 @@ export function runToEnd<T>(
   servers: readonly Driven<unknown>[] = [],
 ): T {
   const driven = new Driven(ctx, coroutine);
-  for (let turns = 0; !driven.done; turns++) {
-    let moved = driven.run();
+  for (let idle = 0; !driven.done;) {
+    const went = driven.run();
     if (driven.done) break;
+    let moved = went;
     for (const server of servers) moved = server.run() || moved;
-    if (!moved || turns > TURNS_MAX) {
+    // a teardown may call its servers for every page: only turns in which it stands still count
+    idle = went ? 0 : idle + 1;
+    if (!moved || idle > TURNS_MAX) {
       throw new RangeError(`${what} waits for word ${effectWord(driven.effect)}, which nobody will change`);
     }
   }
