@@ -37,7 +37,7 @@ describe('a coroutine driven to its end', () => {
   it('is told of where nobody serves it', () => {
     const ctx = contextOf(0);
     expect(() => runToEnd(ctx, calls(ctx, 1), 'the test')).toThrow(
-      `the test waits for word ${WORD}, which nobody will change`,
+      'the test waits for register 0, which nobody will change',
     );
   });
 });

@@ -3,9 +3,9 @@
  */
 import { SMALL_MACHINE, type MachineConfig } from '#src/machine/config.js';
 import { Context, type Coroutine, type Kernel, Probe } from '#src/machine/context.js';
-import { EFFECT_NAMES, FIRST_WAIT, effectKind, effectWord } from '#src/machine/effects.js';
+import { EFFECT_NAMES, effectKind, effectWord } from '#src/machine/effects.js';
 import { Machine } from '#src/machine/layout.js';
-import { conditionChanged } from '#src/machine/wait.js';
+import { Driven } from '#src/engine/machine/driven.js';
 import { bootMachine, nodeOfCpu } from '#src/mm/boot.js';
 
 /** A booted machine: SMALL_MACHINE with changes. */
@@ -28,20 +28,15 @@ const STEPS_MAX = 5_000_000;
 const describeEffect = (effect: number): string =>
   `${EFFECT_NAMES[effectKind(effect)] ?? '?'} of word ${effectWord(effect)}`;
 
-/** Whether an actor that stands before `effect` may go on. */
-export function canGoOn(ctx: Context, effect: number): boolean {
-  const kind = effectKind(effect);
-  return kind < FIRST_WAIT || conditionChanged(ctx.words, kind, effectWord(effect), ctx.waitValue);
-}
-
 /** Runs a coroutine to its end; throws when it would wait for somebody. */
 export function runToEnd<T>(gen: Coroutine<T>, ctx: Context): T {
+  const driven = new Driven(ctx, gen);
   for (let step = 0; step < STEPS_MAX; step++) {
-    const { done, value } = gen.next();
-    if (done === true) return value as T;
-    if (!canGoOn(ctx, value as number)) {
-      throw new Error(`actor ${ctx.actor} would wait: ${describeEffect(value as number)} = ${ctx.waitValue}`);
+    if (!driven.canGo) {
+      throw new Error(`actor ${ctx.actor} would wait: ${describeEffect(driven.effect)} = ${ctx.waitValue}`);
     }
+    driven.resume(ctx.quantum);
+    if (driven.done) return driven.result;
   }
   throw new Error(`actor ${ctx.actor} does not end within ${STEPS_MAX} steps`);
 }
@@ -49,29 +44,16 @@ export function runToEnd<T>(gen: Coroutine<T>, ctx: Context): T {
 /**
  * One actor's coroutine, to be stepped. `effect` is what it stands before; performing it is the next step.
  */
-export class Stepped<T> {
-  readonly ctx: Context;
-  readonly #gen: Coroutine<T>;
-  effect = -1;
-  done = false;
-  result: T | undefined;
-
+export class Stepped<T> extends Driven<T> {
   constructor(ctx: Context, gen: Coroutine<T>) {
-    this.ctx = ctx;
-    this.#gen = gen;
+    super(ctx, gen);
     this.step();
   }
 
   /** Performs one step. False: it is done, or it waits. */
   step(): boolean {
-    if (this.done || (this.effect >= 0 && !canGoOn(this.ctx, this.effect))) return false;
-    const { done, value } = this.#gen.next();
-    if (done === true) {
-      this.done = true;
-      this.result = value as T;
-    } else {
-      this.effect = value as number;
-    }
+    if (this.done || !this.canGo) return false;
+    this.resume(this.ctx.quantum);
     return true;
   }
 
@@ -93,7 +75,7 @@ export class Stepped<T> {
   /** Runs to the end; throws when it waits. */
   finish(): T {
     if (!this.runOn()) throw new Error(`actor ${this.ctx.actor} waits: ${describeEffect(this.effect)}`);
-    return this.result as T;
+    return this.result;
   }
 }
 

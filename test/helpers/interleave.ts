@@ -3,51 +3,26 @@
  * decides. An actor that waits for a word is resumed only once it has changed.
  */
 import { type Context, type Coroutine, mixSeed } from '#src/machine/context.js';
-import { FIRST_WAIT, IDLE_SLEEP, IDLE_TOP, IDLE_WORD, effectKind, effectWord } from '#src/machine/effects.js';
-import { conditionChanged } from '#src/machine/wait.js';
-
-/** Whether an actor that yielded `effect` is disabled; `value` is what it saw in the word that it waits for. */
-function isWaiting(ctx: Context, effect: number, value: number): boolean {
-  const kind = effectKind(effect);
-  if (kind < FIRST_WAIT || kind === IDLE_SLEEP || kind === IDLE_TOP) return false;
-  return !conditionChanged(ctx.words, kind, effectWord(effect), value);
-}
+import { effectWord } from '#src/machine/effects.js';
+import { Driven } from '#src/engine/machine/driven.js';
 
 /** One actor. It stands before `effect`; -1 before its first step and after its last. */
-export class Task<T = unknown> {
-  readonly ctx: Context;
-  readonly coroutine: Coroutine<T>;
+export class Task<T = unknown> extends Driven<T> {
   /** Not waited for; told to finish when all others are done. */
   readonly server: boolean;
-  done = false;
-  result: T | undefined;
-  effect = -1;
-  value = 0;
 
   constructor(ctx: Context, coroutine: Coroutine<T>, server = false) {
-    this.ctx = ctx;
-    this.coroutine = coroutine;
+    super(ctx, coroutine);
     this.server = server;
   }
 
   get enabled(): boolean {
-    if (this.done) return false;
-    if (this.ctx.finish && effectKind(this.effect) === IDLE_WORD) return true;
-    return this.effect < 0 || !isWaiting(this.ctx, this.effect, this.value);
+    return !this.done && this.canGo;
   }
 
   /** Goes to the next schedule point. */
   step(): void {
-    this.ctx.quantum = 0;
-    const step = this.coroutine.next();
-    if (step.done === true) {
-      this.done = true;
-      this.result = step.value;
-      this.effect = -1;
-      return;
-    }
-    this.effect = step.value;
-    this.value = this.ctx.waitValue;
+    this.resume(0);
   }
 
   /** Goes on until it stands before an effect for which `reached` holds, or is done. Throws when it waits. */
@@ -61,7 +36,7 @@ export class Task<T = unknown> {
   /** Goes to the end, and returns the result. */
   finish(): T {
     this.stepUntil(() => false);
-    return this.result as T;
+    return this.result;
   }
 }
 

@@ -5,7 +5,7 @@
 import { ownState, takeOver } from '../../machine/current/own-state.js';
 import { FIRST_IDLE } from '../../machine/effects.js';
 import { conditionChanged } from '../../machine/wait.js';
-import type { ActorLuggage } from '../threads/control.js';
+import type { MovedActor } from '../threads/control.js';
 import type { HostLoop } from './host-loop.js';
 import {
   type HostedActor,
@@ -25,7 +25,7 @@ const LEAVING_RESUMES_MAX = 1000;
  * @param now host clock, microseconds
  * @throws when it does not return from its idle point
  */
-export function leave(loop: HostLoop, a: HostedActor, now: number): ActorLuggage {
+export function leave(loop: HostLoop, a: HostedActor, now: number): MovedActor {
   if (a.mode === MODE_RETURNED) {
     loop.remove(a);
     return { returned: true, own: null, sleepMicros: 0 };
@@ -50,11 +50,11 @@ export function leave(loop: HostLoop, a: HostedActor, now: number): ActorLuggage
 }
 
 /** Gives an actor what it has brought from its last worker, before it is added to the loop. */
-export function unpack(a: HostedActor, luggage: ActorLuggage, now: number): void {
-  if (luggage.own !== null) takeOver(a.ctx, luggage.own);
-  if (luggage.sleepMicros <= 0) return;
+export function unpack(a: HostedActor, moved: MovedActor, now: number): void {
+  if (moved.own !== null) takeOver(a.ctx, moved.own);
+  if (moved.sleepMicros <= 0) return;
   a.mode = MODE_ON_TIMER;
-  a.wakeAt = now + luggage.sleepMicros;
+  a.wakeAt = now + moved.sleepMicros;
 }
 
 /**

@@ -12,7 +12,7 @@ import { ringDoorbell } from '../../machine/wait.js';
 import { Context, type Kernel, mixSeed, xorshift } from '../../machine/context.js';
 import { RingWriter } from '../../events/ring.js';
 import {
-  type ActorLuggage,
+  type MovedActor,
   type ActorsModule,
   type Form,
   type HostApi,
@@ -165,23 +165,23 @@ class Host implements HostApi {
     }
   }
 
-  spawn(actor: number, form: Form, luggage: ActorLuggage | null): void {
+  spawn(actor: number, form: Form, moved: MovedActor | null): void {
     const alive = this.#loop.actors.filter((a) => a.mode !== MODE_RETURNED);
     if (alive.some((a) => a.actor === actor)) throw new Error(`actor ${actor} is here already`);
     if (alive.length > 0 && (form === 'blocking' || this.#blocking !== null)) {
       throw new Error(`worker ${this.#task.worker}: an actor in the blocking form is alone on its worker`);
     }
     for (const a of this.#loop.actors) if (a.actor === actor) this.#loop.remove(a);
-    this.#admit(actor, form, luggage);
+    this.#admit(actor, form, moved);
   }
 
-  leave(actor: number): ActorLuggage {
+  leave(actor: number): MovedActor {
     const hosted = this.#hosted(actor);
-    const luggage = this.#guarded(() => leave(this.#loop, hosted, clock()));
-    if (!luggage.returned) this.#m.words[hosted.ctx.recordAt + ACTOR_STATE] = ACTOR_ABSENT;
+    const moved = this.#guarded(() => leave(this.#loop, hosted, clock()));
+    if (!moved.returned) this.#m.words[hosted.ctx.recordAt + ACTOR_STATE] = ACTOR_ABSENT;
     if (this.#blocking === hosted) this.#blocking = null;
     this.#traces.delete(hosted);
-    return luggage;
+    return moved;
   }
 
   retire(actor: number): Promise<void> {
@@ -264,7 +264,7 @@ class Host implements HostApi {
   }
 
   /** Gives the actor its context and coroutine. */
-  #admit(actor: number, form: Form, luggage: ActorLuggage | null): void {
+  #admit(actor: number, form: Form, moved: MovedActor | null): void {
     const { plan } = this.#task;
     const rooms = this.#rooms.get(form);
     if (rooms === undefined) throw new Error(`worker ${this.#task.worker} has not loaded the ${form} form`);
@@ -275,7 +275,7 @@ class Host implements HostApi {
     const ctx = new Context(this.#m, rooms.kernel, this.#probe, this.#ring, actor, spec.node, plan.seed, clock);
     ctx.queues = true;
     const hosted = new HostedActor(actor, tierOf(spec), ctx, kind(ctx, spec, plan), this.#noiseFor(actor, spec));
-    if (luggage !== null) unpack(hosted, luggage, clock());
+    if (moved !== null) unpack(hosted, moved, clock());
     if (form === 'blocking') {
       ctx.waiter = this.#waiter;
       const clients = plan.actors.flatMap((each, index) => (tierOf(each) === 0 ? [index] : []));

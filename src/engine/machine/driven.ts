@@ -4,7 +4,8 @@
  * choose at every point.)
  */
 import type { Context, Coroutine } from '../../machine/context.js';
-import { FIRST_WAIT, IDLE_WORD, WAIT_LOCK, WAIT_WORD, effectKind, effectWord } from '../../machine/effects.js';
+import { IDLE_WORD, WAIT_LOCK, WAIT_WORD, effectKind, effectWord } from '../../machine/effects.js';
+import { describeWord } from '../../machine/layout/describe.js';
 import { conditionChanged } from '../../machine/wait.js';
 
 /** More schedule points than any operation has. */
@@ -13,8 +14,8 @@ const UNBROKEN = 2 ** 30;
 export class Driven<T = void> {
   readonly ctx: Context;
   done = false;
-  /** What it yielded last; 0 = nothing yet. */
-  effect = 0;
+  /** What it stands before; -1: it has not begun, or is done. */
+  effect = -1;
   readonly #coroutine: Coroutine<T>;
   #result: T | undefined;
 
@@ -35,13 +36,14 @@ export class Driven<T = void> {
     if (step.done === true) {
       this.done = true;
       this.#result = step.value;
+      this.effect = -1;
     } else this.effect = step.value;
   }
 
   /** Whether what it waits for has come about, if it waits. */
   get canGo(): boolean {
     const kind = effectKind(this.effect);
-    if (kind < FIRST_WAIT || (kind !== WAIT_LOCK && kind !== WAIT_WORD && kind !== IDLE_WORD)) return true;
+    if (kind !== WAIT_LOCK && kind !== WAIT_WORD && kind !== IDLE_WORD) return true;
     const { words, finish, waitValue } = this.ctx;
     return (kind === IDLE_WORD && finish) || conditionChanged(words, kind, effectWord(this.effect), waitValue);
   }
@@ -55,13 +57,18 @@ export class Driven<T = void> {
   }
 }
 
+/** Somebody waits, and nobody is left to wait for. */
+export class Stuck extends Error {
+  override readonly name = 'Stuck';
+}
+
 /** Turns of the servers, the one that they work for standing still, after which it will not go on. */
 const TURNS_MAX = 10_000;
 
 /**
  * Runs a coroutine to its end, and `servers` whenever it waits.
  * @returns what it returns
- * @throws Error naming the word it waits for, where nobody is left who could change it
+ * @throws Stuck naming what it waits for, where nobody is left who could change it
  */
 export function runToEnd<T>(
   ctx: Context,
@@ -78,7 +85,7 @@ export function runToEnd<T>(
     // a teardown may call its servers for every page: only turns in which it stands still count
     idle = went ? 0 : idle + 1;
     if (!moved || idle > TURNS_MAX) {
-      throw new RangeError(`${what} waits for word ${effectWord(driven.effect)}, which nobody will change`);
+      throw new Stuck(`${what} waits for ${describeWord(ctx.m, effectWord(driven.effect))}, which nobody will change`);
     }
   }
   return driven.result;

@@ -27,7 +27,7 @@ import type { OracleProbe } from '../../oracle/index.js';
 import { ZERO_PFN } from '../../mm/folio.js';
 import { entryAt, pfnOfEntry, swappedContent } from '../../oracle/view.js';
 import { look as peek } from '#words';
-import { Driven, runToEnd } from './driven.js';
+import { Driven, Stuck, runToEnd } from './driven.js';
 import { resolveKernel } from './kernel.js';
 import type { LitmusTask } from '../../plan/litmus.js';
 import type { LitmusPlan, Plan } from '../../plan/plan.js';
@@ -87,7 +87,7 @@ export function runLitmusSetup(m: Machine, plan: Plan, litmus: LitmusPlan): Setu
   for (const { task, call, actor } of litmus.init) {
     const own = actor === undefined ? ctx : (warm.get(actor) ?? contextOf(actor, plan.actors[actor]?.node ?? 0));
     if (actor !== undefined) warm.set(actor, own);
-    runToEnd(own, doCall(own, task, call.op, call.args, call.result), 'set-up', servers);
+    finishCall(own, doCall(own, task, call.op, call.args, call.result), servers);
   }
   for (const { ctx: own } of servers) own.finish = true;
   const tlbs = [...warm.keys()].map((cpu) => [tlbBase(m, cpu), tlbBase(m, cpu + 1)] as const);
@@ -96,6 +96,15 @@ export function runLitmusSetup(m: Machine, plan: Plan, litmus: LitmusPlan): Setu
   tlbs.forEach(([from], i) => m.words.set(kept[i] as Int32Array, from));
   if (plan.actors.some(({ kind }) => kind === 'store-buffer')) m.words[HDR_STORE_BUFFER] = 1;
   return { pins: probe.pins, held: probe.held };
+}
+
+/** An operation that waits for ever is the file's mistake, not ours. */
+function finishCall(ctx: Context, call: Coroutine<void>, servers: readonly Driven[]): void {
+  try {
+    runToEnd(ctx, call, 'it', servers);
+  } catch (error) {
+    throw error instanceof Stuck ? new RangeError(error.message) : error;
+  }
 }
 
 function* doCall(ctx: Context, task: LitmusTask, op: number, args: readonly number[], result: number): Coroutine<void> {

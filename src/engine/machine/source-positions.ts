@@ -22,7 +22,7 @@ export interface Place {
 /** A function of the simulated kernel, and the file that it stands in; empty where that is not known. */
 export type FunctionPlace = Omit<Place, 'line'>;
 
-/** The project's root, seen from dist/src/engine. */
+/** The project's root, seen from dist/src/engine/machine. */
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 const GLOBAL = '__pinfallSuspended';
 

@@ -32,7 +32,7 @@ interface Ordered extends Program {
   again(): Ordered;
 }
 
-/** The project's root, seen from dist/src/engine. */
+/** The project's root, seen from dist/src/engine/one-thread. */
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 /** Rooms whose frames are not the place of an access: whoever called them has made it. */
 const NO_PLACE = /machine\/words\//;

@@ -129,7 +129,7 @@ export interface HostStats {
 }
 
 /** What an actor takes along when it moves to another worker. */
-export interface ActorLuggage {
+export interface MovedActor {
   /** It has returned by itself meanwhile: nothing is left to start. */
   readonly returned: boolean;
   /** What its Context has of its own; null when it has returned. */
@@ -164,9 +164,9 @@ export interface HostApi {
   /** Loads what actors of that form need, so that `spawn` does not wait for files. */
   prepare(form: Form): Promise<void>;
   /** Starts actor `actor` of the plan here, in a form that is prepared, with what it brought from elsewhere. */
-  spawn(actor: number, form: Form, luggage: ActorLuggage | null): void;
+  spawn(actor: number, form: Form, moved: MovedActor | null): void;
   /** At a drain: takes an actor away as it stands, to go on elsewhere. */
-  leave(actor: number): ActorLuggage;
+  leave(actor: number): MovedActor;
   /** Lets an actor of this host end for good at the top of its loop; resolves when it has. */
   retire(actor: number): Promise<void>;
   /** In a freeze: one schedule point of an actor that runs as a coroutine. */

@@ -9,7 +9,7 @@
 import { Piscina } from 'piscina';
 import { WORKERS_MAX, type Machine } from '../../machine/layout.js';
 import { ringBuffer } from '../../events/ring.js';
-import type { ActorLuggage, Form, HostOptions } from './control.js';
+import type { MovedActor, Form, HostOptions } from './control.js';
 import { type HostEvents, HostLink } from './host-link.js';
 import { actorsByWorker, checkPlacement, placeActors } from './placement.js';
 import type { Plan } from '../../plan/plan.js';
@@ -197,8 +197,8 @@ export class HostSet implements HostView {
       const same = worker === this.placement[actor] && forms[actor] === this.#forms[actor];
       return worker < 0 || (same && !all) ? [] : [actor];
     });
-    const luggage = await Promise.all(
-      moving.map((actor): Promise<ActorLuggage> | null => {
+    const moved = await Promise.all(
+      moving.map((actor): Promise<MovedActor> | null => {
         if ((this.placement[actor] as number) < 0 || this.#gone.has(actor)) return null;
         return this.hostOf(actor).call((api) => api.leave(actor));
       }),
@@ -209,7 +209,7 @@ export class HostSet implements HostView {
     });
     await Promise.all(
       moving.map((actor, n) => {
-        const brings = luggage[n] ?? null;
+        const brings = moved[n] ?? null;
         if (brings?.returned === true) this.#gone.add(actor);
         if (this.#gone.has(actor)) return null;
         return this.hostOf(actor).call((api) => api.spawn(actor, this.formOf(actor), brings));
